@@ -1,0 +1,205 @@
+"""Tapes: what every CPU does, as arrays of integers, and the schedule of cgroup events beside them.
+
+A scenario (or a reader of recorded kernel traces) turns parameters and a seed into a `Workload`;
+one compiled engine plays any workload on any allocator and design. So "before" and "after" see the
+same work, and whoever writes a scenario never meets the allocators or the compiler.
+
+An operation is one int64 word::
+
+    bit   0..3    opcode                 (OP_*)
+    bit   4..15   a: cache index or section kind   (0..4095)
+    bit  16..35   b: cgroup index        (0..1_048_575; 0 is the root cgroup: never charged)
+    bit  36..62   c: slot, count, round or event   (0..134_217_727)
+
+Slots are global to the workload: one CPU allocates into a slot, the same or another CPU frees it,
+exactly once per allocation. A free of a slot that its allocator has not filled yet waits for it, so
+a remote free needs no further synchronisation, but it must lie in a *later round* than the
+allocation (or on the same CPU after it): then no cycle of waits can exist.
+
+Rounds order the tapes loosely. ``ROUND r`` publishes that this CPU has reached round r. An event of
+the schedule with ``round == r`` runs, in schedule order, once every CPU has published a round >= r;
+``WAIT e`` holds a CPU until the first e events of the schedule are done. An allocation on behalf of
+cgroup g must come after a WAIT for its creation, and g's offline event must carry a round that lies
+after g's last allocation on every CPU (a cgroup with tasks in it cannot be removed).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Sequence
+
+import numpy as np
+
+OP_END = 0
+OP_ALLOC = 1  # a=cache, b=cgroup, c=slot
+OP_FREE = 2  # c=slot
+OP_SECTION_BEGIN = 3  # a=SECTION_*
+OP_SECTION_END = 4  # a=SECTION_*, c=operations inside
+OP_ROUND = 5  # c=round
+OP_WAIT = 6  # c=number of schedule events that must be done
+
+OP_NAMES = ("end", "alloc", "free", "section_begin", "section_end", "round", "wait")
+
+# Kinds of timed sections: bursts of one sort, timed as a whole.
+SECTION_LIVE_FREE = 0
+SECTION_DEAD_FREE = 1
+SECTION_ALLOC = 2
+SECTION_MIXED = 3
+SECTIONS = ("live", "dead", "alloc", "mixed")
+
+A_SHIFT, A_BITS = 4, 12
+B_SHIFT, B_BITS = 16, 20
+C_SHIFT, C_BITS = 36, 27
+
+# Kinds of events. `arg` is a cgroup index or a cache index.
+EV_CREATE_CGROUP = 1  # arg=cgroup
+EV_OFFLINE_CGROUP = 2  # arg=cgroup
+EV_SHRINK_CACHE = 3  # arg=cache: kmem_cache_shrink
+EV_CREATE_CACHE = 4  # arg=cache: kmem_cache_create (root cache, or child when its spec has a parent)
+EV_DESTROY_CACHE = 5  # arg=cache: kmem_cache_destroy
+EV_OFFLINE_CACHE = 6  # arg=cache: its memcg's offline reached this child
+EV_MARK = 7  # arg=mark index: take a census of slabs per cache
+EV_NAMES = ("", "create_cgroup", "offline_cgroup", "shrink_cache", "create_cache", "destroy_cache", "offline_cache", "mark")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CacheSpec:
+    """What `kmem_cache_create` is given, sizes in bytes.
+
+    `size` is the recorded stride of a real cache; 0 lets the allocator compute it from
+    `object_size` and `align`. `parent` (index of the root cache) and `cgroup` make it a child cache.
+    `created` False means that an EV_CREATE_CACHE event will create it.
+    """
+
+    name: str
+    object_size: int
+    size: int = 0
+    align: int = 8
+    destroy_by_rcu: bool = False
+    has_ctor: bool = False
+    parent: int = -1
+    cgroup: int = 0
+    created: bool = True
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of the schedule; see the module's text for when it runs."""
+
+    kind: int
+    arg: int
+    round: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Workload:
+    """Everything an engine needs to play a scenario.
+
+    tapes: one int64 array per CPU, each ending in OP_END.
+    order: None, or a uint8 array naming, for each operation of the exact global order, the CPU whose
+        next operation it is (OP_END excluded); serial play follows it instead of a seeded order.
+    """
+
+    name: str
+    caches: tuple[CacheSpec, ...]
+    tapes: tuple[np.ndarray, ...]
+    events: tuple[Event, ...]
+    slots: int
+    cgroups: int
+    order: np.ndarray | None = None
+    marks: tuple[str, ...] = ()
+
+    @property
+    def cpus(self) -> int:
+        return len(self.tapes)
+
+    def operations(self) -> int:
+        """Allocations and frees in all tapes together."""
+        total = 0
+        for tape in self.tapes:
+            code = tape & 15
+            total += int(np.count_nonzero((code == OP_ALLOC) | (code == OP_FREE)))
+        return total
+
+
+def op(code: int, a=0, b=0, c=0) -> np.ndarray:
+    """Encode operations; scalars and int64 arrays broadcast. Fields are range-checked.
+
+    Raises ValueError when a field does not fit its bits.
+    """
+    a, b, c = (np.asarray(x, dtype=np.int64) for x in (a, b, c))
+    for name, value, bits in (("a", a, A_BITS), ("b", b, B_BITS), ("c", c, C_BITS)):
+        if value.size and (value.min() < 0 or value.max() >> bits):
+            raise ValueError(f"tape operation {OP_NAMES[code]}: field {name} does not fit in {bits} bits")
+    return np.atleast_1d(code | (a << A_SHIFT) | (b << B_SHIFT) | (c << C_SHIFT))
+
+
+def concatenate(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Join encoded parts into one tape and close it with OP_END."""
+    return np.concatenate([*parts, op(OP_END)])
+
+
+def decode(tape: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(opcode, a, b, c) arrays of a tape."""
+    mask = lambda bits: (1 << bits) - 1  # noqa: E731
+    return (
+        tape & 15,
+        (tape >> A_SHIFT) & mask(A_BITS),
+        (tape >> B_SHIFT) & mask(B_BITS),
+        (tape >> C_SHIFT) & mask(C_BITS),
+    )
+
+
+def validate(load: Workload) -> None:
+    """Check the promises of the module's text; ValueError names the first one broken.
+
+    Each slot is allocated before it is freed, alternately; a remote free lies in a later round;
+    caches, cgroups and events that are named exist; rounds never go back; cgroups are used only
+    between their creation and their offline.
+    """
+    created_at = {e.arg: i for i, e in enumerate(load.events) if e.kind == EV_CREATE_CGROUP}
+    offline_round = {e.arg: e.round for e in load.events if e.kind == EV_OFFLINE_CGROUP}
+    rows = []
+    for cpu, tape in enumerate(load.tapes):
+        code, a, b, c = decode(tape)
+        if not len(tape) or code[-1] != OP_END or np.any(code[:-1] == OP_END):
+            raise ValueError(f"tape of cpu {cpu} does not end in exactly one END")
+        rounds = np.maximum.accumulate(np.where(code == OP_ROUND, c, 0))
+        if np.any(np.diff(c[code == OP_ROUND]) < 0):
+            raise ValueError(f"tape of cpu {cpu}: rounds go back")
+        waits = np.maximum.accumulate(np.where(code == OP_WAIT, c, 0))
+        if waits.max(initial=0) > len(load.events):
+            raise ValueError(f"tape of cpu {cpu} waits for event {waits.max()}, the schedule has {len(load.events)}")
+        alloc = code == OP_ALLOC
+        if np.any(a[alloc] >= len(load.caches)):
+            raise ValueError(f"tape of cpu {cpu} names cache {a[alloc].max()}, there are {len(load.caches)}")
+        for g in np.unique(b[alloc]):
+            if g == 0:
+                continue
+            of_g = alloc & (b == g)
+            if g > load.cgroups or int(g) not in created_at:
+                raise ValueError(f"tape of cpu {cpu} allocates for cgroup {g}, which no event creates")
+            if waits[of_g].min() <= created_at[int(g)]:
+                raise ValueError(f"tape of cpu {cpu} allocates for cgroup {g} without waiting for its creation")
+            if int(g) in offline_round and rounds[of_g].max() >= offline_round[int(g)]:
+                raise ValueError(f"tape of cpu {cpu} allocates for cgroup {g} at or after its offline round")
+        touch = alloc | (code == OP_FREE)
+        n = int(touch.sum())
+        rows.append(np.stack([c[touch], rounds[touch], np.full(n, cpu), np.flatnonzero(touch), (code[touch] == OP_FREE)]))
+    table = np.concatenate(rows, axis=1)
+    if table.shape[1] == 0:
+        return
+    if table[0].max() >= load.slots:
+        raise ValueError(f"slot {table[0].max()} is used, the workload has {load.slots}")
+    # By slot, then round, then (within a CPU) position: allocations and frees must alternate.
+    table = table[:, np.lexsort((table[3], table[2], table[1], table[0]))]
+    slot, rnd, cpu, _, free = table
+    first = np.r_[True, slot[1:] != slot[:-1]]
+    if np.any(free[first]):
+        raise ValueError(f"slot {slot[first & (free == 1)][0]} is freed before it is allocated")
+    if np.any(~first[1:] & (free[1:] == free[:-1])):
+        bad = slot[1:][~first[1:] & (free[1:] == free[:-1])][0]
+        raise ValueError(f"slot {bad}: allocations and frees do not alternate")
+    same_round_remote = ~first[1:] & (rnd[1:] == rnd[:-1]) & (cpu[1:] != cpu[:-1])
+    if np.any(same_round_remote):
+        raise ValueError(f"slot {slot[1:][same_round_remote][0]}: crosses CPUs within one round")

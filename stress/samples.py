@@ -1,0 +1,91 @@
+"""What a run measured, before anybody interprets it: the plain records between engine and report.
+
+The coordinator fills these; `stress.measure` turns them into figures, `stress.report` into text.
+Times are nanoseconds of one monotonic clock, counts are exact.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(slots=True)
+class SectionSum:
+    """All timed sections of one kind on one CPU in one block."""
+
+    operations: int = 0
+    nanoseconds: float = 0.0
+    sections: int = 0
+
+
+@dataclasses.dataclass(slots=True)
+class Block:
+    """One timed pass of the tapes under one design.
+
+    sections[kind][cpu], kind being one of `scenarios.tape.SECTIONS`.
+    `pair` joins the blocks that are compared with each other (one block of every design).
+    """
+
+    design: str
+    pair: int
+    warmup: bool
+    wall_ns: int
+    sections: dict[str, list[SectionSum]]
+    involuntary_switches: int = 0
+    steal_ticks: int = 0
+    failed_allocations: int = 0
+
+
+@dataclasses.dataclass(slots=True)
+class Census:
+    """State and exact counts at the end of one counted pass under one design.
+
+    `lifetimes_ns`: for each dead cache that was destroyed, from its last free (or from the end of
+    its offline, if nothing was alive then) to its destruction, in kernel time.
+    `empty_slabs`: hiding place -> slabs with no live object in caches of offline cgroups.
+    `pages_left`: pages held by caches of offline cgroups. `operations`: list_lock,
+    list_lock_contended, page_cas, page_cas_failed, ... summed over CPUs.
+    `violated`: (invariant name, description) pairs; empty when all `checked` hold.
+    """
+
+    design: str
+    offlined: int
+    destroyed: int
+    left: int
+    lifetimes_ns: list[int]
+    empty_slabs: dict[str, int]
+    slabs_left: int
+    pages_left: int
+    frees: int
+    dead_frees: int
+    allocations: int
+    failed_allocations: int
+    stats: dict[str, int]
+    operations: dict[str, int]
+    checked: list[str]
+    violated: list[tuple[str, str]]
+    cgroups_pinned: int = 0
+
+
+@dataclasses.dataclass(slots=True)
+class RunRecord:
+    """Everything of one run. `damage` says in a sentence what cut the run short, if anything did."""
+
+    scenario: str
+    parameters: dict[str, object]
+    allocator: str
+    seed: int
+    cpus: int
+    nodes: int
+    serial: bool
+    baseline: str
+    switches: dict[str, list[str]]  # design -> switches; baseline first, then in the order asked for
+    blocks: list[Block]
+    censuses: list[Census]
+    damage: str = ""
+    interrupted: bool = False
+    oversubscribed: bool = False
+    seconds: float = 0.0
+    command: str = ""
+    machine: dict[str, object] = dataclasses.field(default_factory=dict)
+    trace: dict[str, object] | None = None  # predicted against recorded, for trace replays
