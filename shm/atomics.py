@@ -1,0 +1,188 @@
+"""Operations on shared words, under the names of the Linux memory model.
+
+The order is in the name, never an argument. Each is a plain Python function (the interpreted
+meaning) and has a native lowering in `shm.native`; code written with them runs on both engines.
+
+| operation | order | remark |
+|---|---|---|
+| load, store | none (plain) | only for words that one CPU owns at that moment |
+| read_once, write_once | relaxed, single copy | racy by intent; say why it is harmless |
+| load_acquire, store_release | as named | |
+| cmpxchg, xchg, fetch_add, fetch_or, fetch_and, dec_and_test | full barrier | return the old value |
+| this_cpu_cmpxchg | **no barrier**, atomic only against the own CPU | unlocked instruction on x86-64 |
+| smp_mb, smp_rmb, smp_wmb | as named | |
+"""
+
+from __future__ import annotations
+
+from shm.compiler import dual
+from shm.machine import CPU, MACHINE, Bug, vector
+
+
+def load(m, a: int) -> int:
+    """Plain load of word `a`, which nobody else writes at the moment."""
+    return m.load(a)
+
+
+def store(m, a: int, v: int) -> None:
+    """Plain store to word `a`, which nobody else touches at the moment."""
+    m.store(a, v)
+
+
+def read_once(m, a: int) -> int:
+    return m.load(a)
+
+
+def write_once(m, a: int, v: int) -> None:
+    m.store(a, v)
+
+
+def load_acquire(m, a: int) -> int:
+    return m.load(a)
+
+
+def store_release(m, a: int, v: int) -> None:
+    m.store(a, v)
+
+
+def cmpxchg(m, a: int, old: int, new: int) -> int:
+    """Store `new` if word `a` holds `old`; returns what it held. A full barrier."""
+    return m.cmpxchg(a, old, new)
+
+
+def this_cpu_cmpxchg(m, a: int, old: int, new: int) -> int:
+    """As cmpxchg, but atomic against the own CPU only (interrupts, preemption); no barrier."""
+    return m.cmpxchg(a, old, new)
+
+
+def xchg(m, a: int, new: int) -> int:
+    return m.xchg(a, new)
+
+
+def fetch_add(m, a: int, delta: int) -> int:
+    return m.fetch_add(a, delta)
+
+
+def fetch_or(m, a: int, bits: int) -> int:
+    return m.fetch_or(a, bits)
+
+
+def fetch_and(m, a: int, bits: int) -> int:
+    return m.fetch_and(a, bits)
+
+
+def smp_mb(m) -> None:
+    m.fence()
+
+
+def smp_rmb(m) -> None:
+    m.fence()
+
+
+def smp_wmb(m) -> None:
+    m.fence()
+
+
+def cpu_relax(m) -> None:
+    """One turn of a spin loop: the pause instruction."""
+    m.relax()
+
+
+def os_yield(m) -> None:
+    """Give the real CPU to another process: a simulated CPU may be waiting for one that is preempted."""
+    m.relax()
+
+
+def os_sleep(m, microseconds: int) -> None:
+    """Sleep for real; only idle and kworker loops may."""
+    m.relax()
+
+
+def cycles(m) -> int:
+    """A monotonic cycle counter (the TSC; interpreted: a count of calls)."""
+    return m.cycles()
+
+
+def fls(x: int) -> int:
+    """Position of the highest set bit, 1-based; 0 for 0. x must not be negative."""
+    return x.bit_length()
+
+
+def this_cpu(m) -> int:
+    """The CPU this code runs on; stable only while preemption or interrupts are off."""
+    return m.cpu
+
+
+def cpu_area(m) -> int:
+    """Base of the per-CPU area of `this_cpu`."""
+    return m.pcpu
+
+
+def on_cpu(m, cpu: int):
+    """The machine as CPU `cpu` sees it."""
+    return m.at(cpu)
+
+
+def call_ipi(m, func: int, arg: int) -> None:
+    """Run an interrupt's function from the kernel's vector table."""
+    vector(m.kernel, "ipi")(m, func, arg)
+
+
+def call_work(m, func: int, a: int, b: int) -> None:
+    """Run a work item through the kernel's vector table."""
+    vector(m.kernel, "work")(m, func, a, b)
+
+
+def call_rcu(m, func: int, arg: int) -> None:
+    """Run an RCU callback through the kernel's vector table."""
+    vector(m.kernel, "rcu")(m, func, arg)
+
+
+def _raise_bug(m, code: int, value: int) -> None:
+    raise Bug(f"assertion {code} failed on cpu {m.cpu}, value {value}")
+
+
+@dual
+def dec_and_test(m, a: int) -> bool:
+    """Decrement word `a`; True when it became 0. A full barrier."""
+    return fetch_add(m, a, -1) == 1
+
+
+@dual
+def area_of(m, cpu: int) -> int:
+    """Base of the per-CPU area of any CPU."""
+    return load(m, MACHINE.percpu_base) + cpu * load(m, MACHINE.percpu_stride)
+
+
+@dual
+def bug(m, code: int, value: int) -> None:
+    """An assertion failed. Natively the first one is kept in the header; interpreted, raises Bug."""
+    if cmpxchg(m, MACHINE.bug, 0, code) == 0:
+        write_once(m, MACHINE.bug_value, value)
+        write_once(m, MACHINE.bug_cpu, this_cpu(m))
+    _raise_bug(m, code, value)
+
+
+@dual
+def local_irq_save(m) -> int:
+    """Interrupts off on this CPU; returns the old state for local_irq_restore."""
+    flags = load(m, cpu_area(m) + CPU.irq)
+    store(m, cpu_area(m) + CPU.irq, 1)
+    return flags
+
+
+@dual
+def local_irq_restore(m, flags: int) -> None:
+    store(m, cpu_area(m) + CPU.irq, flags)
+
+
+@dual
+def preempt_disable(m) -> None:
+    a = cpu_area(m) + CPU.preempt
+    store(m, a, load(m, a) + 1)
+
+
+@dual
+def preempt_enable(m) -> None:
+    a = cpu_area(m) + CPU.preempt
+    store(m, a, load(m, a) - 1)

@@ -1,0 +1,131 @@
+"""Inter-processor interrupts: a mailbox per CPU, served by its owner wherever interrupts are on.
+
+A sender takes the target's mailbox lock, writes function and argument, sets `ipi_pending`, then the
+IPI bit of the target's `service` word. The owner looks at `service` between operations and in every
+loop that waits with interrupts on; it runs the function with interrupts off and clears
+`ipi_pending`, which is what the sender waits for. While it waits, the sender serves its own mailbox,
+so two CPUs that call each other do not deadlock; senders lock mailboxes in ascending CPU order.
+
+In serial play all other CPUs stand between two operations with interrupts on, so the call simply
+runs the function as the target CPU.
+"""
+
+from __future__ import annotations
+
+from shm.atomics import (
+    area_of,
+    call_ipi,
+    cmpxchg,
+    cpu_area,
+    cpu_relax,
+    fetch_and,
+    fetch_or,
+    load,
+    load_acquire,
+    local_irq_restore,
+    local_irq_save,
+    on_cpu,
+    os_yield,
+    read_once,
+    store,
+    store_release,
+    this_cpu,
+    write_once,
+)
+from shm.compiler import dual
+from shm.machine import CPU, MACHINE
+
+SERVICE_IPI = 1
+SERVICE_QS = 2
+
+PATIENCE = 256  # turns of a wait before the real CPU is given away
+
+
+@dual
+def serve_ipis(m) -> None:
+    """Answer a pending interrupt, if there is one and interrupts are on."""
+    a = cpu_area(m)
+    if read_once(m, a + CPU.service) & SERVICE_IPI and load(m, a + CPU.irq) == 0:
+        fetch_and(m, a + CPU.service, ~SERVICE_IPI)
+        if load_acquire(m, a + CPU.ipi_pending):
+            flags = local_irq_save(m)
+            call_ipi(m, load(m, a + CPU.ipi_func), load(m, a + CPU.ipi_arg))
+            local_irq_restore(m, flags)
+            store_release(m, a + CPU.ipi_pending, 0)
+
+
+@dual
+def _send(m, cpu: int, func: int, arg: int) -> None:
+    a = area_of(m, cpu)
+    turns = 0
+    while cmpxchg(m, a + CPU.ipi_lock, 0, this_cpu(m) + 1) != 0:
+        serve_ipis(m)
+        turns += 1
+        if turns % PATIENCE == 0:
+            os_yield(m)
+        else:
+            cpu_relax(m)
+    store(m, a + CPU.ipi_func, func)
+    store(m, a + CPU.ipi_arg, arg)
+    store_release(m, a + CPU.ipi_pending, 1)
+    fetch_or(m, a + CPU.service, SERVICE_IPI)
+
+
+@dual
+def _wait(m, cpu: int) -> None:
+    a = area_of(m, cpu)
+    turns = 0
+    while load_acquire(m, a + CPU.ipi_pending):
+        if read_once(m, MACHINE.stop):
+            break
+        serve_ipis(m)
+        turns += 1
+        if turns % PATIENCE == 0:
+            os_yield(m)
+        else:
+            cpu_relax(m)
+    store_release(m, a + CPU.ipi_lock, 0)
+
+
+@dual
+def smp_call_mask(m, mask: int, func: int, arg: int) -> None:
+    """Run call_ipi(func, arg) on every CPU of the bit mask and wait for all (on_each_cpu_mask).
+
+    Must be called with interrupts on; the own CPU's turn runs directly, with interrupts off.
+    """
+    cpus = load(m, MACHINE.nr_cpus)
+    serial = load(m, MACHINE.serial)
+    me = this_cpu(m)
+    for cpu in range(cpus):
+        if mask >> cpu & 1 and cpu != me:
+            if serial:
+                there = on_cpu(m, cpu)
+                flags = local_irq_save(there)
+                call_ipi(there, func, arg)
+                local_irq_restore(there, flags)
+            else:
+                _send(m, cpu, func, arg)
+    if mask >> me & 1:
+        flags = local_irq_save(m)
+        call_ipi(m, func, arg)
+        local_irq_restore(m, flags)
+    if not serial:
+        for cpu in range(cpus):
+            if mask >> cpu & 1 and cpu != me:
+                _wait(m, cpu)
+
+
+@dual
+def online_mask(m) -> int:
+    """Bit mask of all CPUs that are online, the kworker's included."""
+    mask = 0
+    for cpu in range(load(m, MACHINE.nr_cpus)):
+        if read_once(m, area_of(m, cpu) + CPU.online):
+            mask |= 1 << cpu
+    return mask
+
+
+@dual
+def mark_offline(m) -> None:
+    """This CPU leaves: nobody waits for it any more."""
+    write_once(m, cpu_area(m) + CPU.online, 0)

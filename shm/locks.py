@@ -1,0 +1,88 @@
+"""Spin locks. A lock is one word that names its owner: 0 free, else CPU + 1.
+
+Every lock belongs to a *class*; with the feature STATS each CPU counts, per class, acquisitions,
+contended acquisitions and spins in its own area (no shared counter, so counting does not contend).
+The classes are the rows of the lock order: a CPU may take a lock only of a class below those it
+holds.
+
+    memcg_slab_mutex > slab_mutex > list_lock (node) > zone_lock > ring_lock
+
+`slab_mutex` and `memcg_slab_mutex` are mutexes: taken with interrupts on, waited for by sleeping and
+serving interrupts (`mutex_lock`). The others spin and are taken with interrupts off, so an IPI
+handler can never find its own CPU holding one.
+"""
+
+from __future__ import annotations
+
+from shm.atomics import cmpxchg, cpu_area, cpu_relax, load, os_sleep, os_yield, read_once, store, store_release, this_cpu
+from shm.compiler import dual
+from shm.ipi import serve_ipis
+from shm.layout import struct
+from shm.machine import CPU
+
+LOCK_CLASSES = ("memcg_slab_mutex", "slab_mutex", "list_lock", "zone_lock", "ring_lock")
+MEMCG_SLAB_MUTEX, SLAB_MUTEX, LIST_LOCK, ZONE_LOCK, RING_LOCK = range(len(LOCK_CLASSES))
+
+# Per CPU, one for each class, right behind the CPU struct (see `percpu_words`).
+LOCK_COUNT = struct("LOCK_COUNT", "acquired", "contended", "spins", size=4)
+LOCK_COUNTS = CPU.SIZE
+PERCPU_WORDS = CPU.SIZE + LOCK_COUNT.SIZE * len(LOCK_CLASSES)
+
+# The owner of a lock may have been preempted by the real scheduler: spin a little, then let it run.
+SPINS_BEFORE_YIELD = 128
+
+
+@dual
+def spin_trylock(m, lock: int, kind: int) -> bool:
+    """Take the lock if it is free."""
+    if cmpxchg(m, lock, 0, this_cpu(m) + 1) != 0:
+        return False
+    if m.has("STATS"):
+        a = cpu_area(m) + LOCK_COUNTS + kind * LOCK_COUNT.SIZE
+        store(m, a + LOCK_COUNT.acquired, load(m, a + LOCK_COUNT.acquired) + 1)
+    return True
+
+
+@dual
+def spin_wait(m, lock: int, kind: int) -> None:
+    """The slow half of spin_lock: somebody holds it."""
+    spins = 0
+    while True:
+        while read_once(m, lock) != 0:
+            spins += 1
+            if spins % SPINS_BEFORE_YIELD == 0:
+                os_yield(m)
+            else:
+                cpu_relax(m)
+        if cmpxchg(m, lock, 0, this_cpu(m) + 1) == 0:
+            break
+    if m.has("STATS"):
+        a = cpu_area(m) + LOCK_COUNTS + kind * LOCK_COUNT.SIZE
+        store(m, a + LOCK_COUNT.acquired, load(m, a + LOCK_COUNT.acquired) + 1)
+        store(m, a + LOCK_COUNT.contended, load(m, a + LOCK_COUNT.contended) + 1)
+        store(m, a + LOCK_COUNT.spins, load(m, a + LOCK_COUNT.spins) + spins)
+
+
+@dual
+def spin_lock(m, lock: int, kind: int) -> None:
+    """Take the lock; interrupts must be off (or the lock never taken by a handler)."""
+    if not spin_trylock(m, lock, kind):
+        spin_wait(m, lock, kind)
+
+
+@dual
+def spin_unlock(m, lock: int) -> None:
+    store_release(m, lock, 0)
+
+
+@dual
+def mutex_lock(m, lock: int, kind: int) -> None:
+    """Take a mutex; interrupts must be on. Waits asleep, answering interrupts."""
+    while not spin_trylock(m, lock, kind):
+        serve_ipis(m)
+        os_sleep(m, 20)
+
+
+@dual
+def mutex_unlock(m, lock: int) -> None:
+    store_release(m, lock, 0)

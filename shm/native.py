@@ -1,0 +1,266 @@
+"""Native meaning of the machine: Numba type, unboxing, and the LLVM instruction of each atomic.
+
+`MachineType` carries the features and the kernel's name; its value is three registers: base address,
+CPU, per-CPU area. Operations are lowered in place (typing and IR builder registered for the plain
+Python function), so they cost no call, no extra compilation and no reference counts.
+"""
+
+from __future__ import annotations
+
+import platform
+
+from llvmlite import binding, ir
+from numba.core import cgutils, types
+from numba.extending import (
+    NativeValue,
+    lower_builtin,
+    models,
+    overload,
+    overload_method,
+    register_model,
+    type_callable,
+    typeof_impl,
+    unbox,
+)
+
+from shm import atomics
+from shm.machine import MACHINE, Machine, vector
+
+binding.initialize_native_asmparser()  # for inline assembly
+
+X86 = platform.machine() in ("x86_64", "AMD64")
+I64 = ir.IntType(64)
+I32 = ir.IntType(32)
+
+
+class MachineType(types.Type):
+    def __init__(self, features: frozenset[str], kernel: str) -> None:
+        self.features = features
+        self.kernel = kernel
+        super().__init__(f"Machine({kernel};{','.join(sorted(features))})")
+
+
+@typeof_impl.register(Machine)
+def _typeof(value, context):
+    return MachineType(value.features, value.kernel)
+
+
+@register_model(MachineType)
+class _Model(models.StructModel):
+    def __init__(self, manager, fe_type):
+        super().__init__(manager, fe_type, [("base", types.int64), ("cpu", types.int64), ("pcpu", types.int64)])
+
+
+@unbox(MachineType)
+def _unbox(typ, obj, c):
+    value = cgutils.create_struct_proxy(typ)(c.context, c.builder)
+    for field, attribute in (("base", "address"), ("cpu", "cpu"), ("pcpu", "pcpu")):
+        number = c.pyapi.object_getattr_string(obj, attribute)
+        setattr(value, field, c.pyapi.long_as_longlong(number))
+        c.pyapi.decref(number)
+    return NativeValue(value._getvalue(), is_error=cgutils.is_not_null(c.builder, c.pyapi.err_occurred()))
+
+
+@overload_method(MachineType, "has")
+def _has(m, feature):
+    if isinstance(feature, types.StringLiteral):
+        if feature.literal_value in m.features:
+            return lambda m, feature: True
+        return lambda m, feature: False
+
+
+def _lower(function, words: int, returns, machine: bool = True):
+    """Decorator: the IR of `function(m, word, ...)` with `words` integer arguments."""
+
+    def wrap(build):
+        def typer(*args):
+            if len(args) != words + machine or (machine and not isinstance(args[0], MachineType)):
+                return None
+            return returns
+
+        # Numba reads the typer's signature, so it needs one without *args.
+        names = ", ".join("abcdef"[: words + machine])
+        scope = {"typer": typer}
+        type_callable(function)(eval(f"lambda context: (lambda {names}: typer({names}))", scope))
+
+        @lower_builtin(function, *([MachineType] if machine else []), *([types.Integer] * words))
+        def lowering(context, builder, sig, args):
+            ints = [context.cast(builder, v, t, types.int64) for v, t in zip(args[machine:], sig.args[machine:])]
+            if not machine:
+                return build(builder, *ints)
+            state = cgutils.create_struct_proxy(sig.args[0])(context, builder, args[0])
+            result = build(builder, state, *ints)
+            return context.get_dummy_value() if result is None else result
+
+        return build
+
+    return wrap
+
+
+def _at(builder, m, index):
+    return builder.gep(builder.inttoptr(m.base, I64.as_pointer()), [index])
+
+
+def _asm(builder, code: str, constraints: str, args=(), returns=ir.VoidType()):
+    function_type = ir.FunctionType(returns, [a.type for a in args])
+    return builder.asm(function_type, code, constraints, list(args), side_effect=True)
+
+
+@_lower(atomics.load, 1, types.int64)
+def _load(builder, m, a):
+    return builder.load(_at(builder, m, a))
+
+
+@_lower(atomics.store, 2, types.none)
+def _store(builder, m, a, v):
+    builder.store(v, _at(builder, m, a))
+
+
+@_lower(atomics.read_once, 1, types.int64)
+def _read_once(builder, m, a):
+    return builder.load_atomic(_at(builder, m, a), "monotonic", 8)
+
+
+@_lower(atomics.write_once, 2, types.none)
+def _write_once(builder, m, a, v):
+    builder.store_atomic(v, _at(builder, m, a), "monotonic", 8)
+
+
+@_lower(atomics.load_acquire, 1, types.int64)
+def _load_acquire(builder, m, a):
+    return builder.load_atomic(_at(builder, m, a), "acquire", 8)
+
+
+@_lower(atomics.store_release, 2, types.none)
+def _store_release(builder, m, a, v):
+    builder.store_atomic(v, _at(builder, m, a), "release", 8)
+
+
+@_lower(atomics.cmpxchg, 3, types.int64)
+def _cmpxchg(builder, m, a, old, new):
+    return builder.extract_value(builder.cmpxchg(_at(builder, m, a), old, new, "seq_cst"), 0)
+
+
+@_lower(atomics.this_cpu_cmpxchg, 3, types.int64)
+def _this_cpu_cmpxchg(builder, m, a, old, new):
+    where = _at(builder, m, a)
+    if X86:
+        return _asm(
+            builder,
+            "cmpxchgq $2, ($1)",
+            "={ax},r,r,{ax},~{memory},~{dirflag},~{fpsr},~{flags}",
+            (where, new, old),
+            I64,
+        )
+    seen = builder.load_atomic(where, "monotonic", 8)
+    with builder.if_then(builder.icmp_signed("==", seen, old)):
+        builder.store_atomic(new, where, "monotonic", 8)
+    return seen
+
+
+def _rmw(function, operation: str) -> None:
+    @_lower(function, 2, types.int64)
+    def _build(builder, m, a, v):
+        return builder.atomic_rmw(operation, _at(builder, m, a), v, "seq_cst")
+
+
+_rmw(atomics.xchg, "xchg")
+_rmw(atomics.fetch_add, "add")
+_rmw(atomics.fetch_or, "or")
+_rmw(atomics.fetch_and, "and")
+
+
+def _fence(function, order: str) -> None:
+    @_lower(function, 0, types.none)
+    def _build(builder, m):
+        builder.fence(order)
+
+
+_fence(atomics.smp_mb, "seq_cst")
+_fence(atomics.smp_rmb, "acquire")
+_fence(atomics.smp_wmb, "release")
+
+
+@_lower(atomics.cpu_relax, 0, types.none)
+def _cpu_relax(builder, m):
+    _asm(builder, "pause" if X86 else "yield", "~{memory}")
+
+
+def _libc(builder, name: str, args, arg_types):
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(I32, arg_types), name)
+    builder.call(function, args)
+
+
+@_lower(atomics.os_yield, 0, types.none)
+def _os_yield(builder, m):
+    _libc(builder, "sched_yield", [], [])
+
+
+@_lower(atomics.os_sleep, 1, types.none)
+def _os_sleep(builder, m, microseconds):
+    _libc(builder, "usleep", [builder.trunc(microseconds, I32)], [I32])
+
+
+@_lower(atomics.cycles, 0, types.int64)
+def _cycles(builder, m):
+    if not X86:
+        return _asm(builder, "mrs $0, cntvct_el0", "=r,~{memory}", (), I64)
+    counter = builder.module.declare_intrinsic("llvm.readcyclecounter", fnty=ir.FunctionType(I64, []))
+    return builder.call(counter, [])
+
+
+@_lower(atomics.fls, 1, types.int64, machine=False)
+def _fls(builder, x):
+    leading = builder.ctlz(x, ir.Constant(ir.IntType(1), 0))
+    return builder.sub(ir.Constant(I64, 64), leading)
+
+
+@_lower(atomics.this_cpu, 0, types.int64)
+def _this_cpu(builder, m):
+    return m.cpu
+
+
+@_lower(atomics.cpu_area, 0, types.int64)
+def _cpu_area(builder, m):
+    return m.pcpu
+
+
+@_lower(atomics._raise_bug, 2, types.none)
+def _raise_bug(builder, m, code, value):
+    return None  # the header keeps it; the run ends with it
+
+
+@type_callable(atomics.on_cpu)
+def _type_on_cpu(context):
+    return lambda m, cpu: m if isinstance(m, MachineType) and isinstance(cpu, types.Integer) else None
+
+
+@lower_builtin(atomics.on_cpu, MachineType, types.Integer)
+def _on_cpu(context, builder, sig, args):
+    m = cgutils.create_struct_proxy(sig.args[0])(context, builder, args[0])
+    cpu = context.cast(builder, args[1], sig.args[1], types.int64)
+    header = [builder.load(_at(builder, m, ir.Constant(I64, w))) for w in (MACHINE.percpu_base, MACHINE.percpu_stride)]
+    m.cpu = cpu
+    m.pcpu = builder.add(header[0], builder.mul(cpu, header[1]))
+    return m._getvalue()
+
+
+# Calls through the kernel's vector table become direct calls: the table is known by type.
+
+
+@overload(atomics.call_ipi)
+def _call_ipi(m, func, arg):
+    target = vector(m.kernel, "ipi")
+    return lambda m, func, arg: target(m, func, arg)
+
+
+@overload(atomics.call_rcu)
+def _call_rcu(m, func, arg):
+    target = vector(m.kernel, "rcu")
+    return lambda m, func, arg: target(m, func, arg)
+
+
+@overload(atomics.call_work)
+def _call_work(m, func, a, b):
+    target = vector(m.kernel, "work")
+    return lambda m, func, a, b: target(m, func, a, b)

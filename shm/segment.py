@@ -1,0 +1,70 @@
+"""The segment: an anonymous memfd, mapped shared, inherited by fork.
+
+It has no name, so nothing can be left behind whoever is killed, and no resource tracker is involved.
+An observer in another process of the same user attaches through /proc/PID/fd/N. Pages are committed
+when they are first touched; the size is checked against the machine's memory before it is reserved.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+
+import numpy as np
+
+
+class Segment:
+    """`words` int64 words of shared memory.
+
+    array: NumPy view; words_view: memoryview of Python ints for the interpreted engine;
+    address: of word 0 in this process (and in every process forked from it).
+    Raises ValueError for a size that is not positive, MemoryError when the machine lacks the memory.
+    """
+
+    def __init__(self, words: int, name: str = "slab-stress") -> None:
+        if words <= 0:
+            raise ValueError(f"a segment needs a positive size, not {words} words")
+        self.bytes = -(-words * 8 // mmap.PAGESIZE) * mmap.PAGESIZE
+        available = os.sysconf("SC_AVPHYS_PAGES") * mmap.PAGESIZE
+        total = os.sysconf("SC_PHYS_PAGES") * mmap.PAGESIZE
+        if self.bytes > total:
+            raise MemoryError(f"a segment of {self.bytes >> 20} MiB does not fit this machine's {total >> 20} MiB (free now: {available >> 20})")
+        self.fd = os.memfd_create(name, os.MFD_CLOEXEC)
+        os.ftruncate(self.fd, self.bytes)
+        self._map(words)
+
+    def _map(self, words: int) -> None:
+        self.words = words
+        self._mmap = mmap.mmap(self.fd, self.bytes, mmap.MAP_SHARED)
+        self.array = np.frombuffer(self._mmap, dtype=np.int64)
+        self.words_view = memoryview(self._mmap).cast("q")
+        self.address = self.array.ctypes.data
+
+    @classmethod
+    def attach(cls, pid: int, fd: int) -> "Segment":
+        """Map another process's segment, to look at it. OSError when it is gone or not ours."""
+        self = cls.__new__(cls)
+        self.fd = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)
+        self.bytes = os.fstat(self.fd).st_size
+        self._map(self.bytes // 8)
+        return self
+
+    def resident_bytes(self) -> int:
+        """Memory committed so far."""
+        return os.fstat(self.fd).st_blocks * 512
+
+    def close(self) -> None:
+        """Unmap; further use of the views is an error."""
+        self.words_view.release()
+        del self.array
+        try:
+            self._mmap.close()
+        except BufferError:
+            pass  # a view is still alive somewhere; the mapping goes with it
+        os.close(self.fd)
+
+    def __enter__(self) -> "Segment":
+        return self
+
+    def __exit__(self, *exc) -> None:
+        self.close()
