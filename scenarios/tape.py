@@ -155,7 +155,9 @@ def validate(load: Workload) -> None:
 
     Each slot is allocated before it is freed, alternately; a remote free lies in a later round;
     caches, cgroups and events that are named exist; rounds never go back; cgroups are used only
-    between their creation and their offline.
+    between their creation and their offline. With an exact global `order` that order takes the
+    place of the rounds in the rules about slots: waits then point to operations that come earlier
+    in it, which leaves no cycle either.
     """
     created_at = {e.arg: i for i, e in enumerate(load.events) if e.kind == EV_CREATE_CGROUP}
     offline_round = {e.arg: e.round for e in load.events if e.kind == EV_OFFLINE_CGROUP}
@@ -185,13 +187,18 @@ def validate(load: Workload) -> None:
                 raise ValueError(f"tape of cpu {cpu} allocates for cgroup {g} at or after its offline round")
         touch = alloc | (code == OP_FREE)
         n = int(touch.sum())
-        rows.append(np.stack([c[touch], rounds[touch], np.full(n, cpu), np.flatnonzero(touch), (code[touch] == OP_FREE)]))
+        when = rounds[:-1]
+        if load.order is not None:
+            when = np.flatnonzero(load.order == cpu)
+            if len(when) != len(tape) - 1:
+                raise ValueError(f"order has {len(when)} operations of cpu {cpu}, its tape has {len(tape) - 1}")
+        rows.append(np.stack([c[touch], when[touch[:-1]], np.full(n, cpu), np.flatnonzero(touch), (code[touch] == OP_FREE)]))
     table = np.concatenate(rows, axis=1)
     if table.shape[1] == 0:
         return
     if table[0].max() >= load.slots:
         raise ValueError(f"slot {table[0].max()} is used, the workload has {load.slots}")
-    # By slot, then round, then (within a CPU) position: allocations and frees must alternate.
+    # By slot, then round (or place in the global order), then (within a CPU) position: allocations and frees must alternate.
     table = table[:, np.lexsort((table[3], table[2], table[1], table[0]))]
     slot, rnd, cpu, _, free = table
     first = np.r_[True, slot[1:] != slot[:-1]]
