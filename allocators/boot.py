@@ -1,0 +1,150 @@
+"""Boot: bring a planned segment to the state before the first allocation.
+
+Runs in one process while no CPU plays, so plain NumPy stores do for the tables; root caches are
+created by the allocators' own code on the interpreted engine.
+"""
+
+from __future__ import annotations
+
+from typing import Iterable
+
+import numpy as np
+
+from allocators.kmem_cache import CACHE, NODE, SLAB_DESTROY_BY_RCU, SLAB_NO_CPU_PARTIAL
+from allocators.memcontrol import MEMCG
+from allocators.page_alloc import KIND_BUDDY, KIND_FREE_TAIL, KIND_RESERVED, MAX_ORDER, PAGE, ZONE
+from allocators.slab_common import take_descriptor
+from allocators.slub.sizing import Sizing
+from allocators.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, PAGE_WORDS, STAT_WORDS, WORLD, WORLD_AT, Layout
+from shm.atomics import store
+from shm.layout import view
+from shm.machine import CPU, MACHINE, MAGIC, Machine
+from shm.ring import RING
+
+
+def boot(words: np.ndarray, layout: Layout, *, serial: bool) -> None:
+    """Write the boot state of everything but the page frames' contents.
+
+    words: the segment's array. A second boot resets the world: nothing of the first one remains.
+    """
+    limits, plan = layout.limits, layout.plan
+    words[: MEM_MAP] = 0
+    for name, (base, count) in plan.regions.items():
+        if name not in ("machine", "world", "mem_map"):
+            words[base : base + count] = 0
+    for field, value in {
+        "magic": MAGIC,
+        "words": layout.words,
+        "nr_cpus": layout.nr_cpus,
+        "workers": limits.workers,
+        "percpu_base": layout.percpu_base,
+        "percpu_stride": layout.percpu_stride,
+        "serial": int(serial),
+    }.items():
+        words[getattr(MACHINE, field)] = value
+    for cpu in range(layout.nr_cpus):
+        words[layout.percpu_base + cpu * layout.percpu_stride + CPU.online] = 1
+    for field, value in {
+        "nr_nodes": limits.nodes,
+        "max_caches": limits.caches,
+        "max_memcgs": limits.memcgs,
+        "first_frame": layout.first_frame,
+        **{name: plan[name] for name in ("zones", "caches", "memcgs", "workqueue", "rcu_queue", "shrink_scratch", "cgroup_table", "cache_table", "lifetimes", "retired")},
+    }.items():
+        words[WORLD_AT + getattr(WORLD, field)] = value
+    for ring in ("workqueue", "rcu_queue"):
+        base, size = plan.regions[ring]
+        words[base + RING.capacity] = (size - RING.SIZE) // 4
+    _boot_pages(words, layout)
+    _boot_descriptors(words, layout)
+
+
+def _boot_pages(words: np.ndarray, layout: Layout) -> None:
+    frames = layout.last_frame
+    pages = view(words, PAGE, MEM_MAP, frames)
+    words[MEM_MAP : MEM_MAP + frames * PAGE.SIZE] = 0
+    pages["kind"] = KIND_RESERVED
+    pages["head"] = MEM_MAP + np.arange(frames) * PAGE.SIZE
+    per_node = (layout.last_frame - layout.first_frame) // layout.limits.nodes
+    block = 1 << MAX_ORDER
+    for node in range(layout.limits.nodes):
+        start = layout.first_frame + node * per_node
+        end = start + per_node
+        pages["kind"][start:end] = KIND_FREE_TAIL
+        pages["node"][start:end] = node
+        heads = np.arange(start, end, block)
+        address = MEM_MAP + heads * PAGE.SIZE
+        pages["kind"][heads] = KIND_BUDDY
+        pages["order"][heads] = MAX_ORDER
+        pages["next"][heads] = np.r_[address[1:], 0]
+        pages["prev"][heads] = np.r_[0, address[:-1]]
+        zone = layout.plan["zones"] + node * ZONE.SIZE
+        words[zone + ZONE.start] = start
+        words[zone + ZONE.end] = end
+        words[zone + ZONE.free_pages] = per_node
+        words[zone + ZONE.first + MAX_ORDER] = address[0]
+
+
+def _boot_descriptors(words: np.ndarray, layout: Layout) -> None:
+    limits, plan = layout.limits, layout.plan
+    ids = np.arange(limits.caches)
+    caches = view(words, CACHE, plan["caches"], limits.caches)
+    caches["id"] = ids
+    caches["node"] = plan["nodes"] + ids * NODE.SIZE * limits.nodes
+    caches["cpu_slab"] = CACHES_AT + ids * KMEM_CACHE_CPU_WORDS
+    caches["stats"] = CACHES_AT + limits.caches * KMEM_CACHE_CPU_WORDS + ids * STAT_WORDS
+    address = plan["caches"] + ids * CACHE.SIZE
+    caches["next"] = np.r_[address[1:], 0]
+    words[WORLD_AT + WORLD.cache_free] = address[0]
+    memcgs = view(words, MEMCG, plan["memcgs"], limits.memcgs)
+    address = plan["memcgs"] + np.arange(limits.memcgs) * MEMCG.SIZE
+    memcgs["next_free"] = np.r_[address[1:], 0]
+    words[WORLD_AT + WORLD.memcg_free] = address[0]
+
+
+def create_root(m: Machine, layout: Layout, sizes: Sizing, *, object_size: int, index: int, destroy_by_rcu: bool = False, cpu_partial: bool = True) -> int:
+    """kmem_cache_create of a root cache, before any CPU runs; returns the descriptor.
+
+    index: cache index of the workload, under which CPUs will find it.
+    Raises RuntimeError when there is no descriptor or slot array left.
+    """
+    s = take_descriptor(m)
+    roots = sum(1 for _ in root_caches(m))
+    if not s or roots > layout.limits.roots:
+        raise RuntimeError(f"the segment has room for {layout.limits.caches} caches and {layout.limits.roots} root caches")
+    for field, value in {
+        "offset": sizes.offset // 8,
+        "size": sizes.size // 8,
+        "cpu_partial": sizes.cpu_partial,
+        "min_partial": sizes.min_partial,
+        "oo_order": sizes.order,
+        "oo_objects": sizes.objects,
+        "min_order": sizes.min_order,
+        "min_objects": sizes.min_objects,
+        "max_objects": max(sizes.objects, sizes.min_objects),
+        "object_size": object_size,
+        "flags": (SLAB_DESTROY_BY_RCU if destroy_by_rcu else 0) | (0 if cpu_partial else SLAB_NO_CPU_PARTIAL),
+        "slots": layout.plan["slots"] + (roots - 1) * layout.limits.memcgs,
+        "index": index,
+    }.items():
+        store(m, s + getattr(CACHE, field), value)
+    store(m, layout.plan["cache_table"] + index, s)
+    return s
+
+
+def all_caches(m: Machine) -> Iterable[int]:
+    """Every live cache descriptor, newest first."""
+    s = m.mem[WORLD_AT + WORLD.slab_caches]
+    while s:
+        yield s
+        s = m.mem[s + CACHE.next]
+
+
+def root_caches(m: Machine) -> Iterable[int]:
+    """Every live root cache."""
+    return (s for s in all_caches(m) if m.mem[s + CACHE.root] == 0)
+
+
+def frame_bytes(layout: Layout) -> int:
+    """Bytes of page frames in the zones."""
+    return (layout.last_frame - layout.first_frame) * PAGE_WORDS * 8

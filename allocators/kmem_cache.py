@@ -1,0 +1,132 @@
+"""The kmem_cache descriptor, its per-node part, and the doubly linked lists of pages.
+
+CACHE is shared by all allocators; the fields of one allocator are marked. Who may write what:
+
+- constants of the cache (`size` … `min_objects`): creation, before the cache is published;
+- `min_partial`, `cpu_partial`: creation; shrink of a dead cache (P7) under each node's list_lock;
+- `refcnt`: atomically, by whoever charges or uncharges a slab, and by offline (ON reference, P2);
+- `dead`: once, 0 to 1, by offline (P3);
+- `next`/`prev` (slab_caches) under slab_mutex; `memcg_next`/`memcg_prev` under memcg_slab_mutex;
+- `live`, `last_free`: atomically by every CPU, feature STATS only (bookkeeping of the laboratory).
+
+A descriptor's `state` says whether it may be touched: CACHE_FREE descriptors are poison, and
+`touch` of one is the use after free that the review of the series was about.
+"""
+
+from __future__ import annotations
+
+from allocators.page_alloc import PAGE
+from shm.atomics import load, store
+from shm.compiler import dual
+from shm.layout import struct
+
+CACHE_FREE, CACHE_LIVE = 0, 1
+
+CACHE = struct(
+    "CACHE",
+    # read on every allocation and free
+    "cpu_slab",  # offset of kmem_cache_cpu in a per-CPU area
+    "offset",  # word of an object that holds the next pointer
+    "stats",  # offset of the statistics in a per-CPU area
+    "node",  # NODE[nr_nodes]
+    "size",  # stride, words
+    "cpu_partial",
+    "min_partial",
+    "dead",
+    # slow paths
+    "oo_order",
+    "oo_objects",
+    "min_order",
+    "min_objects",
+    "max_objects",
+    "object_size",  # bytes
+    "flags",
+    "id",
+    # written all the time: a line of its own
+    "refcnt",  # P1: slabs; else pages; P2: +1 while the memcg is online
+    ("pad0", 7),
+    # management
+    "state",
+    "next",
+    "prev",
+    "root",  # root cache of a child, 0 for a root
+    "memcg",
+    "memcg_next",
+    "memcg_prev",
+    "slots",  # root: child caches by kmemcg_id
+    "work_pending",  # 1 from scheduling the unregister work until it runs
+    "index",  # cache index of the workload, -1 none
+    "offline",  # 1 from its memcg's offline on
+    "closing",  # 1 while being destroyed
+    "pad1",
+    "pad2",
+    "pad3",
+    "pad4",
+    # bookkeeping, STATS only
+    "live",  # objects handed out
+    "last_free",  # cycles at the free that took live to 0, 0 never
+    "offline_at",  # cycles when offline was done with it
+    ("pad5", 5),
+)
+
+SLAB_DESTROY_BY_RCU = 1
+SLAB_NO_CPU_PARTIAL = 2  # as a debug cache, or a kernel without CONFIG_SLUB_CPU_PARTIAL
+
+NODE = struct(
+    "NODE",
+    "list_lock",
+    "nr_partial",
+    "first",  # partial list
+    "last",
+    "nr_slabs",  # atomically
+    "total_objects",  # atomically
+    "shrinking",
+    "pad",
+)
+
+
+@dual
+def node_of(m, s: int, node: int) -> int:
+    """The NODE of cache `s` on a node (get_node)."""
+    return load(m, s + CACHE.node) + node * NODE.SIZE
+
+
+@dual
+def list_add_head(m, n: int, page: int) -> None:
+    """Put a page first on the partial list; list_lock held. Does not count it."""
+    first = load(m, n + NODE.first)
+    store(m, page + PAGE.next, first)
+    store(m, page + PAGE.prev, 0)
+    if first:
+        store(m, first + PAGE.prev, page)
+    else:
+        store(m, n + NODE.last, page)
+    store(m, n + NODE.first, page)
+
+
+@dual
+def list_add_tail(m, n: int, page: int) -> None:
+    """Put a page last on the partial list; list_lock held. Does not count it."""
+    last = load(m, n + NODE.last)
+    store(m, page + PAGE.prev, last)
+    store(m, page + PAGE.next, 0)
+    if last:
+        store(m, last + PAGE.next, page)
+    else:
+        store(m, n + NODE.first, page)
+    store(m, n + NODE.last, page)
+
+
+@dual
+def list_del(m, n: int, page: int) -> None:
+    """Take a page off the partial list; list_lock held. Does not count it."""
+    after = load(m, page + PAGE.next)
+    before = load(m, page + PAGE.prev)
+    if before:
+        store(m, before + PAGE.next, after)
+    else:
+        store(m, n + NODE.first, after)
+    if after:
+        store(m, after + PAGE.prev, before)
+    else:
+        store(m, n + NODE.last, before)

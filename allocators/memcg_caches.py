@@ -1,0 +1,240 @@
+"""The life of child caches: created by the kworker, taken offline with their memcg, destroyed.
+
+v3.16 memcg_register_cache, memcg_unregister_cache, memcg_unregister_all_caches, with P2 (a reference
+while online, destruction by the last uncharge), P3 (dead mark), F_MB (full barrier after the mark)
+and F_RCU (one grace period before the offline destroys what is already empty).
+
+Everything here runs on the kworker, under memcg_slab_mutex.
+"""
+
+from __future__ import annotations
+
+from allocators.bugs import BUG_SECOND_DESTROY
+from allocators.kmem_cache import CACHE, CACHE_LIVE
+from allocators.memcontrol import (
+    MEMCG,
+    RCU_UNREGISTER,
+    SLOT_PENDING,
+    WORK_CREATE_CHILD,
+    WORK_CSS_FREE,
+    WORK_UNREGISTER,
+    css_put,
+    kmemcg_id,
+    queue_work,
+)
+from allocators.slab_common import create_child, kmem_cache_destroy, kmem_cache_shrink
+from allocators.slub.deactivate import IPI_BARRIER, slub_ipi
+from allocators.world import SCRATCH_AT, WORLD, WORLD_AT, world
+from shm.atomics import (
+    bug,
+    call_work,
+    cmpxchg,
+    cpu_area,
+    cycles,
+    fetch_add,
+    load,
+    read_once,
+    smp_mb,
+    smp_wmb,
+    store,
+    store_release,
+    write_once,
+)
+from shm.compiler import dual
+from shm.histogram import record
+from shm.ipi import online_mask, smp_call_mask
+from shm.locks import MEMCG_SLAB_MUTEX, mutex_lock, mutex_unlock
+from shm.machine import register_vectors
+from shm.rcu import rcu_process, synchronize_sched
+from shm.ring import ITEM, ring_pop_into
+
+
+@dual
+def _tally(m, field: int, delta: int) -> None:
+    store(m, WORLD_AT + field, load(m, WORLD_AT + field) + delta)
+
+
+@dual
+def create_memcg(m, cgroup: int) -> int:
+    """A new online memcg for a cgroup index of the workload; 0 when no descriptor is left."""
+    mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
+    memcg = load(m, WORLD_AT + WORLD.memcg_free)
+    if memcg:
+        store(m, WORLD_AT + WORLD.memcg_free, load(m, memcg + MEMCG.next_free))
+        store(m, memcg + MEMCG.next_free, 0)
+        store(m, memcg + MEMCG.kmem, 0)
+        store(m, memcg + MEMCG.kmem_dead, 0)
+        store(m, memcg + MEMCG.children, 0)
+        store(m, memcg + MEMCG.used, 1)
+        store(m, memcg + MEMCG.cgroup, cgroup)
+        write_once(m, memcg + MEMCG.css, 1)
+        write_once(m, memcg + MEMCG.online, 1)
+        store_release(m, world(m, WORLD.cgroup_table) + cgroup, memcg)
+        _tally(m, WORLD.cgroups_online, 1)
+    mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
+    return memcg
+
+
+@dual
+def register_child(m, root: int, memcg: int) -> int:
+    """memcg_register_cache: create the child and publish it; it holds a css reference."""
+    child = create_child(m, root, memcg)
+    slot = load(m, root + CACHE.slots) + kmemcg_id(m, memcg)
+    if child == 0:
+        store_release(m, slot, 0)
+        return 0
+    fetch_add(m, memcg + MEMCG.css, 1)
+    first = load(m, memcg + MEMCG.children)
+    store(m, child + CACHE.memcg_next, first)
+    if first:
+        store(m, first + CACHE.memcg_prev, child)
+    store(m, memcg + MEMCG.children, child)
+    # An allocation finds the child by the slot alone: everything above must be visible before.
+    smp_wmb(m)
+    store_release(m, slot, child)
+    return child
+
+
+@dual
+def unregister_child(m, s: int) -> bool:
+    """memcg_unregister_cache: unpublish, unlink, destroy, drop the css reference."""
+    root = load(m, s + CACHE.root)
+    memcg = load(m, s + CACHE.memcg)
+    offline = load(m, s + CACHE.offline)
+    since = load(m, s + CACHE.offline_at)
+    if read_once(m, s + CACHE.last_free) > since:
+        since = read_once(m, s + CACHE.last_free)
+    store_release(m, load(m, root + CACHE.slots) + kmemcg_id(m, memcg), 0)
+    before = load(m, s + CACHE.memcg_prev)
+    after = load(m, s + CACHE.memcg_next)
+    if before:
+        store(m, before + CACHE.memcg_next, after)
+    else:
+        store(m, memcg + MEMCG.children, after)
+    if after:
+        store(m, after + CACHE.memcg_prev, before)
+    store(m, s + CACHE.memcg_prev, 0)
+    store(m, s + CACHE.memcg_next, 0)
+    write_once(m, s + CACHE.closing, 1)
+    if not kmem_cache_destroy(m, s):
+        return False
+    css_put(m, memcg)
+    if offline:
+        _tally(m, WORLD.destroyed, 1)
+        if m.has("STATS"):
+            record(m, world(m, WORLD.lifetimes), cycles(m) - since if since else 0)
+    return True
+
+
+@dual
+def mark_dead(m, s: int) -> None:
+    """P3: the dead mark. v3 orders it before the shrink; F_MB makes every CPU pass a barrier."""
+    if m.has("P3") or m.has("P3v3"):
+        write_once(m, s + CACHE.dead, 1)
+        if m.has("P3v3"):
+            smp_wmb(m)
+        if m.has("F_MB"):
+            smp_mb(m)
+            smp_call_mask(m, online_mask(m), IPI_BARRIER, 0)
+
+
+@dual
+def offline_child(m, s: int) -> bool:
+    """What the offline does to one child; True when it must now be unregistered (it is empty)."""
+    _tally(m, WORLD.offlined, 1)
+    write_once(m, s + CACHE.offline, 1)
+    mark_dead(m, s)
+    kmem_cache_shrink(m, s)
+    write_once(m, s + CACHE.offline_at, cycles(m))
+    if m.has("P2"):
+        return fetch_add(m, s + CACHE.refcnt, -1) == 1
+    return read_once(m, s + CACHE.refcnt) == 0
+
+
+@dual
+def offline_memcg(m, memcg: int) -> None:
+    """mem_cgroup_css_offline: no task is left in the cgroup; its children go, or are left behind."""
+    write_once(m, memcg + MEMCG.online, 0)
+    mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
+    _tally(m, WORLD.cgroups_online, -1)
+    _tally(m, WORLD.cgroups_offline, 1)
+    doomed = 0
+    s = load(m, memcg + MEMCG.children)
+    while s:
+        after = load(m, s + CACHE.memcg_next)
+        if offline_child(m, s):
+            if m.has("F_RCU"):
+                store(m, s + CACHE.closing, 1)
+                doomed += 1
+            else:
+                unregister_child(m, s)
+        s = after
+    if doomed:
+        synchronize_sched(m)
+        s = load(m, memcg + MEMCG.children)
+        while s:
+            after = load(m, s + CACHE.memcg_next)
+            if load(m, s + CACHE.closing):
+                unregister_child(m, s)
+            s = after
+    mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
+    if read_once(m, memcg + MEMCG.kmem):
+        # Charges remain: a reference more, dropped by the last uncharge.
+        fetch_add(m, memcg + MEMCG.css, 1)
+        write_once(m, memcg + MEMCG.kmem_dead, 1)
+        if read_once(m, memcg + MEMCG.kmem) == 0 and cmpxchg(m, memcg + MEMCG.kmem_dead, 1, 0) == 1:
+            css_put(m, memcg)
+    css_put(m, memcg)
+
+
+@dual
+def _css_free(m, memcg: int) -> None:
+    mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
+    table = world(m, WORLD.cgroup_table) + load(m, memcg + MEMCG.cgroup)
+    if load(m, table) == memcg:
+        store_release(m, table, 0)
+    store(m, memcg + MEMCG.used, 0)
+    store(m, memcg + MEMCG.next_free, load(m, WORLD_AT + WORLD.memcg_free))
+    store(m, WORLD_AT + WORLD.memcg_free, memcg)
+    _tally(m, WORLD.cgroups_offline, -1)
+    mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
+
+
+@dual
+def memcg_work(m, func: int, a: int, b: int) -> None:
+    """The kworker's items."""
+    if func == WORK_CREATE_CHILD:
+        mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
+        if load(m, load(m, b + CACHE.slots) + kmemcg_id(m, a)) == SLOT_PENDING:
+            register_child(m, b, a)
+        mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
+        css_put(m, a)
+    elif func == WORK_UNREGISTER:
+        mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
+        if load(m, a + CACHE.state) != CACHE_LIVE or load(m, a + CACHE.memcg) == 0:
+            bug(m, BUG_SECOND_DESTROY, a)
+        else:
+            unregister_child(m, a)
+        mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
+    elif func == WORK_CSS_FREE:
+        _css_free(m, a)
+
+
+@dual
+def memcg_rcu(m, func: int, arg: int) -> None:
+    """RCU callbacks: F_RCU's second half of the destruction."""
+    if func == RCU_UNREGISTER and cmpxchg(m, arg + CACHE.work_pending, 0, 1) == 0:
+        queue_work(m, WORK_UNREGISTER, arg, 0)
+
+
+@dual
+def run_deferred_work(m) -> bool:
+    """One turn of the kworker: a work item, or the RCU callbacks that wait; False when idle."""
+    scratch = cpu_area(m) + SCRATCH_AT
+    if ring_pop_into(m, world(m, WORLD.workqueue), scratch):
+        call_work(m, load(m, scratch + ITEM.func), load(m, scratch + ITEM.a), load(m, scratch + ITEM.b))
+        return True
+    return rcu_process(m, world(m, WORLD.rcu_queue), scratch) > 0
+
+
+register_vectors("slub", ipi=slub_ipi, work=memcg_work, rcu=memcg_rcu)

@@ -1,0 +1,154 @@
+"""Memory cgroups: descriptors, css references, charging slabs, finding a child cache.
+
+v3.16 mm/memcontrol.c before the series, and P1, P2, P3, F_RCU of it. A child cache pins its memcg by
+a css reference; the memcg's descriptor (and kmemcg_id, which is its index) is free again when the
+last reference is gone.
+
+Who may write what: `css`, `kmem` and a child's `refcnt` atomically by anybody; `online`, the list of
+children and the slot arrays under memcg_slab_mutex, except that a slot goes 0 -> SLOT_PENDING by the
+compare-and-swap of whoever first misses the child (the kernel may queue the creation several times
+and finds the duplicates later).
+"""
+
+from __future__ import annotations
+
+from allocators.bugs import BUG_QUEUE_FULL
+from allocators.kmem_cache import CACHE
+from allocators.world import WORLD, world
+from shm.atomics import (
+    bug,
+    cmpxchg,
+    fetch_add,
+    load,
+    load_acquire,
+    read_once,
+    smp_rmb,
+    store_release,
+)
+from shm.compiler import dual
+from shm.layout import struct
+from shm.rcu import call_rcu_sched
+from shm.ring import ring_push
+
+MEMCG = struct(
+    "MEMCG",
+    "css",  # references: 1 while online, 1 per child, 1 per queued creation, 1 while dead with charges
+    "kmem",  # pages charged
+    "online",
+    "kmem_dead",  # offline with charges: the last uncharge drops a reference
+    "children",  # first child cache
+    "next_free",
+    "used",
+    "cgroup",  # index of the workload
+)
+
+SLOT_PENDING = 1
+
+WORK_CREATE_CHILD = 1  # a=memcg, b=root
+WORK_UNREGISTER = 2  # a=cache
+WORK_CSS_FREE = 3  # a=memcg
+
+RCU_UNREGISTER = 1  # arg=cache
+
+
+@dual
+def kmemcg_id(m, memcg: int) -> int:
+    """The memcg's index in every root cache's slot array."""
+    return (memcg - world(m, WORLD.memcgs)) // MEMCG.SIZE
+
+
+@dual
+def queue_work(m, func: int, a: int, b: int) -> None:
+    """schedule_work for an item that must not be lost."""
+    if not ring_push(m, world(m, WORLD.workqueue), func, a, b):
+        bug(m, BUG_QUEUE_FULL, func)
+
+
+@dual
+def css_put(m, memcg: int) -> None:
+    """Drop a reference; the last one frees the descriptor, by a work item as in a kernel."""
+    if fetch_add(m, memcg + MEMCG.css, -1) == 1:
+        queue_work(m, WORK_CSS_FREE, memcg, 0)
+
+
+@dual
+def css_tryget_online(m, memcg: int) -> bool:
+    """Take a reference if the memcg is online; its base reference makes the check safe."""
+    if read_once(m, memcg + MEMCG.online) == 0:
+        return False
+    fetch_add(m, memcg + MEMCG.css, 1)
+    return True
+
+
+@dual
+def memcg_cache_dead(m, s: int) -> bool:
+    """memcg_cache_dead (P3): was this child's memcg taken offline? v3 adds a read barrier."""
+    if m.has("P3v3"):
+        smp_rmb(m)
+        return read_once(m, s + CACHE.dead) != 0
+    if m.has("P3"):
+        return read_once(m, s + CACHE.dead) != 0
+    return False
+
+
+@dual
+def slab_weight(m, order: int) -> int:
+    """What one slab adds to a child's count: 1 with P1, its pages before."""
+    if m.has("P1"):
+        return 1
+    return 1 << order
+
+
+@dual
+def memcg_charge_slab(m, s: int, order: int) -> bool:
+    """Charge a new slab of `s` to its memcg; root caches are not charged. No limit is modelled."""
+    memcg = load(m, s + CACHE.memcg)
+    if memcg:
+        fetch_add(m, memcg + MEMCG.kmem, 1 << order)
+        fetch_add(m, s + CACHE.refcnt, slab_weight(m, order))
+    return True
+
+
+@dual
+def memcg_uncharge_slab(m, s: int, order: int) -> None:
+    """Uncharge a discarded slab: the last event of its life. P2: the last one destroys the cache."""
+    memcg = load(m, s + CACHE.memcg)
+    if memcg == 0:
+        return
+    if fetch_add(m, memcg + MEMCG.kmem, -(1 << order)) == 1 << order:
+        if cmpxchg(m, memcg + MEMCG.kmem_dead, 1, 0) == 1:
+            css_put(m, memcg)
+    weight = slab_weight(m, order)
+    if fetch_add(m, s + CACHE.refcnt, -weight) == weight and m.has("P2"):
+        schedule_unregister(m, s)
+
+
+@dual
+def schedule_unregister(m, s: int) -> None:
+    """The reference count of a child reached zero: destroy it, after a grace period with F_RCU."""
+    if m.has("F_RCU"):
+        if not call_rcu_sched(m, world(m, WORLD.rcu_queue), RCU_UNREGISTER, s):
+            bug(m, BUG_QUEUE_FULL, s)
+    elif cmpxchg(m, s + CACHE.work_pending, 0, 1) == 0:
+        queue_work(m, WORK_UNREGISTER, s, 0)
+
+
+@dual
+def memcg_kmem_get_cache(m, root: int, memcg: int) -> int:
+    """The cache to allocate from on behalf of `memcg` (0: the root cgroup).
+
+    A missing child is created later by the kworker; until then the root cache serves.
+    """
+    if memcg == 0:
+        return root
+    slot = load(m, root + CACHE.slots) + kmemcg_id(m, memcg)
+    child = load_acquire(m, slot)
+    if child > SLOT_PENDING:
+        return child
+    if child == 0 and css_tryget_online(m, memcg):
+        if cmpxchg(m, slot, 0, SLOT_PENDING) != 0:
+            css_put(m, memcg)
+        elif not ring_push(m, world(m, WORLD.workqueue), WORK_CREATE_CHILD, memcg, root):
+            store_release(m, slot, 0)
+            css_put(m, memcg)
+    return root

@@ -1,0 +1,151 @@
+"""Page allocator: a binary buddy per node, orders 0 to 10, one zone lock each.
+
+PAGE is the struct of a page frame, one cache line, as in a kernel; its words are a union by `kind`:
+
+| word | slab page (head) | free block (buddy) |
+|---|---|---|
+| pair | freelist:32, frozen:1, objects:15, inuse:16 (see allocators.slub.page) | – |
+| next, prev | node's partial list, or (next) the CPU partial stack with prev = pages:32, pobjects:32 | the free list |
+| slab_cache | owning kmem_cache | 0 |
+| head | itself; tails point to their head | itself |
+
+Who may write: `kind`, `order`, `next`, `prev` of a free block under the zone lock; of an allocated
+page by its owner. Blocks are naturally aligned, so a buddy's frame number differs in one bit.
+v3.16: mm/page_alloc.c without per-CPU page lists (they would hide the zone lock, not slabs).
+"""
+
+from __future__ import annotations
+
+from allocators.world import MEM_MAP, OPS, PAGE_SHIFT, PAGE_WORDS, WORLD, count, world
+from shm.atomics import load, local_irq_restore, local_irq_save, store
+from shm.compiler import dual
+from shm.layout import struct
+from shm.locks import ZONE_LOCK, spin_lock, spin_unlock
+
+MAX_ORDER = 10
+
+KIND_RESERVED, KIND_BUDDY, KIND_SLAB, KIND_FREE_TAIL, KIND_TAIL = range(5)
+
+PAGE = struct("PAGE", "pair", "next", "prev", "slab_cache", "head", "kind", "order", "node")
+
+ZONE = struct(
+    "ZONE",
+    "lock",
+    "start",  # first frame
+    "end",
+    "free_pages",
+    ("pad", 4),
+    ("first", MAX_ORDER + 1),  # free list heads by order
+    ("pad2", 5),
+)
+
+
+@dual
+def page_of(word: int) -> int:
+    """The PAGE of the frame that holds a word (virt_to_page)."""
+    return MEM_MAP + (word >> PAGE_SHIFT) * PAGE.SIZE
+
+
+@dual
+def head_of(m, word: int) -> int:
+    """The head PAGE of the block that holds a word (virt_to_head_page)."""
+    return load(m, MEM_MAP + (word >> PAGE_SHIFT) * PAGE.SIZE + PAGE.head)
+
+
+@dual
+def address_of(page: int) -> int:
+    """First word of a PAGE's frame (page_address)."""
+    return (page - MEM_MAP) // PAGE.SIZE * PAGE_WORDS
+
+
+@dual
+def _push(m, zone: int, page: int, order: int) -> None:
+    head = zone + ZONE.first + order
+    first = load(m, head)
+    store(m, page + PAGE.next, first)
+    store(m, page + PAGE.prev, 0)
+    if first:
+        store(m, first + PAGE.prev, page)
+    store(m, head, page)
+    store(m, page + PAGE.kind, KIND_BUDDY)
+    store(m, page + PAGE.order, order)
+
+
+@dual
+def _unlink(m, zone: int, page: int, order: int) -> None:
+    after = load(m, page + PAGE.next)
+    before = load(m, page + PAGE.prev)
+    if before:
+        store(m, before + PAGE.next, after)
+    else:
+        store(m, zone + ZONE.first + order, after)
+    if after:
+        store(m, after + PAGE.prev, before)
+
+
+@dual
+def _take(m, zone: int, order: int) -> int:
+    for have in range(order, MAX_ORDER + 1):
+        page = load(m, zone + ZONE.first + have)
+        if page:
+            _unlink(m, zone, page, have)
+            while have > order:
+                have -= 1
+                _push(m, zone, page + (PAGE.SIZE << have), have)
+            store(m, zone + ZONE.free_pages, load(m, zone + ZONE.free_pages) - (1 << order))
+            return page
+    return 0
+
+
+@dual
+def alloc_pages(m, node: int, order: int) -> int:
+    """A block of 1 << order pages, from `node` if it has one, else from the next; 0 when none has.
+
+    The block's pages are KIND_SLAB/KIND_TAIL and point to their head.
+    """
+    nodes = world(m, WORLD.nr_nodes)
+    page = 0
+    for i in range(nodes):
+        zone = world(m, WORLD.zones) + (node + i) % nodes * ZONE.SIZE
+        flags = local_irq_save(m)
+        spin_lock(m, zone + ZONE.lock, ZONE_LOCK)
+        page = _take(m, zone, order)
+        spin_unlock(m, zone + ZONE.lock)
+        local_irq_restore(m, flags)
+        if page:
+            break
+    if page:
+        count(m, OPS.page_alloc)
+        store(m, page + PAGE.kind, KIND_SLAB)
+        store(m, page + PAGE.order, order)
+        for i in range(1 << order):
+            store(m, page + i * PAGE.SIZE + PAGE.head, page)
+            if i:
+                store(m, page + i * PAGE.SIZE + PAGE.kind, KIND_TAIL)
+    return page
+
+
+@dual
+def free_pages(m, page: int, order: int) -> None:
+    """Return a block to its node, merging it with its buddies."""
+    count(m, OPS.page_free)
+    zone = world(m, WORLD.zones) + load(m, page + PAGE.node) * ZONE.SIZE
+    for i in range(1 << order):
+        store(m, page + i * PAGE.SIZE + PAGE.kind, KIND_FREE_TAIL)
+        store(m, page + i * PAGE.SIZE + PAGE.head, page + i * PAGE.SIZE)
+    store(m, page + PAGE.slab_cache, 0)
+    flags = local_irq_save(m)
+    spin_lock(m, zone + ZONE.lock, ZONE_LOCK)
+    store(m, zone + ZONE.free_pages, load(m, zone + ZONE.free_pages) + (1 << order))
+    frame = (page - MEM_MAP) // PAGE.SIZE
+    while order < MAX_ORDER:
+        buddy = MEM_MAP + (frame ^ (1 << order)) * PAGE.SIZE
+        if load(m, buddy + PAGE.kind) != KIND_BUDDY or load(m, buddy + PAGE.order) != order:
+            break
+        _unlink(m, zone, buddy, order)
+        store(m, buddy + PAGE.kind, KIND_FREE_TAIL)
+        frame &= ~(1 << order)
+        order += 1
+    _push(m, zone, MEM_MAP + frame * PAGE.SIZE, order)
+    spin_unlock(m, zone + ZONE.lock)
+    local_irq_restore(m, flags)

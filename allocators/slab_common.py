@@ -1,0 +1,148 @@
+"""Caches as a whole: allocate and free by cgroup, create, destroy, shrink (v3.16 mm/slab_common.c).
+
+The only module that knows which allocator a machine runs: a machine's kernel name is the allocator's
+name, and `m.has` of the allocator's feature picks the branch at compile time.
+"""
+
+from __future__ import annotations
+
+from allocators.kmem_cache import CACHE, CACHE_FREE, CACHE_LIVE, NODE
+from allocators.memcontrol import memcg_kmem_get_cache
+from allocators.page_alloc import PAGE, head_of
+from allocators.slub.alloc import NO_NODE, slab_alloc
+from allocators.slub.free import slab_free
+from allocators.slub.shrink import slub_shrink, slub_shutdown
+from allocators.slub.state import KMEM_CACHE_CPU
+from allocators.world import OPS, STAT_WORDS, WORLD, WORLD_AT, count, world
+from shm.atomics import area_of, cycles, fetch_add, load, read_once, store, write_once
+from shm.compiler import dual
+from shm.locks import SLAB_MUTEX, mutex_lock, mutex_unlock
+from shm.machine import MACHINE
+
+
+@dual
+def kmem_cache_alloc(m, root: int, memcg: int) -> int:
+    """An object of the cache `root` (or of the memcg's copy of it); 0 when out of memory."""
+    s = memcg_kmem_get_cache(m, root, memcg)
+    obj = slab_alloc(m, s, NO_NODE)
+    if m.has("STATS"):
+        if obj:
+            count(m, OPS.alloc)
+            fetch_add(m, s + CACHE.live, 1)
+        else:
+            count(m, OPS.alloc_failed)
+    return obj
+
+
+@dual
+def kmem_cache_free(m, obj: int) -> None:
+    """Free an object to the cache its slab belongs to, whichever cache the caller knows."""
+    page = head_of(m, obj)
+    s = load(m, page + PAGE.slab_cache)
+    if m.has("STATS"):
+        count(m, OPS.free)
+        offline = read_once(m, s + CACHE.offline)
+        if offline:
+            count(m, OPS.dead_free)
+        # Before the free: after it the cache may be gone.
+        if fetch_add(m, s + CACHE.live, -1) == 1 and offline:
+            write_once(m, s + CACHE.last_free, cycles(m))
+    slab_free(m, s, page, obj)
+
+
+@dual
+def take_descriptor(m) -> int:
+    """A free kmem_cache descriptor, cleared, or 0; slab_mutex held."""
+    s = load(m, WORLD_AT + WORLD.cache_free)
+    if s:
+        store(m, WORLD_AT + WORLD.cache_free, load(m, s + CACHE.next))
+        store(m, s + CACHE.next, 0)
+        store(m, s + CACHE.state, CACHE_LIVE)
+        node = load(m, s + CACHE.node)
+        for i in range(world(m, WORLD.nr_nodes) * NODE.SIZE):
+            store(m, node + i, 0)
+        for cpu in range(load(m, MACHINE.nr_cpus)):
+            c = area_of(m, cpu) + load(m, s + CACHE.cpu_slab)
+            store(m, c + KMEM_CACHE_CPU.pair, cpu)
+            store(m, c + KMEM_CACHE_CPU.page, 0)
+            store(m, c + KMEM_CACHE_CPU.partial, 0)
+        head = load(m, WORLD_AT + WORLD.slab_caches)
+        store(m, s + CACHE.next, head)
+        if head:
+            store(m, head + CACHE.prev, s)
+        store(m, WORLD_AT + WORLD.slab_caches, s)
+        store(m, WORLD_AT + WORLD.nr_caches, load(m, WORLD_AT + WORLD.nr_caches) + 1)
+    return s
+
+
+@dual
+def create_child(m, root: int, memcg: int) -> int:
+    """A copy of `root` for a memcg, not yet published, or 0 when there is no descriptor left."""
+    mutex_lock(m, WORLD_AT + WORLD.slab_mutex, SLAB_MUTEX)
+    s = take_descriptor(m)
+    if s:
+        for field in (
+            CACHE.offset,
+            CACHE.size,
+            CACHE.cpu_partial,
+            CACHE.min_partial,
+            CACHE.oo_order,
+            CACHE.oo_objects,
+            CACHE.min_order,
+            CACHE.min_objects,
+            CACHE.max_objects,
+            CACHE.object_size,
+            CACHE.flags,
+        ):
+            store(m, s + field, load(m, root + field))
+        store(m, s + CACHE.root, root)
+        store(m, s + CACHE.memcg, memcg)
+        store(m, s + CACHE.index, -1)
+        store(m, s + CACHE.refcnt, 1 if m.has("P2") else 0)
+    mutex_unlock(m, WORLD_AT + WORLD.slab_mutex)
+    return s
+
+
+@dual
+def kmem_cache_shrink(m, s: int) -> int:
+    """Discard what is empty; 0, or an error (see the allocator's shrink)."""
+    return slub_shrink(m, s)
+
+
+@dual
+def kmem_cache_destroy(m, s: int) -> bool:
+    """Destroy a cache that nobody uses; False (and the cache stays) when it still has objects."""
+    mutex_lock(m, WORLD_AT + WORLD.slab_mutex, SLAB_MUTEX)
+    done = slub_shutdown(m, s)
+    if done:
+        before = load(m, s + CACHE.prev)
+        after = load(m, s + CACHE.next)
+        if before:
+            store(m, before + CACHE.next, after)
+        else:
+            store(m, WORLD_AT + WORLD.slab_caches, after)
+        if after:
+            store(m, after + CACHE.prev, before)
+        _retire(m, s)
+        store(m, WORLD_AT + WORLD.nr_caches, load(m, WORLD_AT + WORLD.nr_caches) - 1)
+        store(m, s + CACHE.next, load(m, WORLD_AT + WORLD.cache_free))
+        store(m, WORLD_AT + WORLD.cache_free, s)
+    mutex_unlock(m, WORLD_AT + WORLD.slab_mutex)
+    return done
+
+
+@dual
+def _retire(m, s: int) -> None:
+    """Keep a destroyed cache's statistics and clear the descriptor for its next user."""
+    if m.has("STATS"):
+        for cpu in range(load(m, MACHINE.nr_cpus)):
+            a = area_of(m, cpu) + load(m, s + CACHE.stats)
+            for i in range(STAT_WORDS):
+                total = world(m, WORLD.retired) + i
+                store(m, total, load(m, total) + load(m, a + i))
+                store(m, a + i, 0)
+    for field in (CACHE.dead, CACHE.refcnt, CACHE.prev, CACHE.root, CACHE.memcg, CACHE.memcg_next, CACHE.memcg_prev):
+        store(m, s + field, 0)
+    for field in (CACHE.work_pending, CACHE.offline, CACHE.closing, CACHE.live, CACHE.last_free, CACHE.offline_at):
+        store(m, s + field, 0)
+    store(m, s + CACHE.state, CACHE_FREE)

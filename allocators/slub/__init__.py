@@ -1,0 +1,18 @@
+"""SLUB as of Linux 3.16 (mm/slub.c), with the patches of the series as features.
+
+Lock order (each above those below it; see shm.locks for the whole table):
+
+    slab_mutex            list of caches, creation, destruction
+      node list_lock      n.partial, n.nr_partial, and moving a slab on or off that list
+        page pair         freelist + counters of one slab, by compare-and-swap, no lock
+
+The CPU that froze a slab owns its list position: only it may put the slab on a list again. Any CPU
+may free into any slab at any time through the page pair; the free that finds a slab full and
+unfrozen freezes it for its own CPU, and so becomes its owner.
+
+A slab is in exactly one state: CPU slab (frozen, c.page) · CPU partial (frozen, on c.partial) ·
+node partial (not frozen, on n.partial) · full (not frozen, on no list) · being discarded.
+
+Modules: state (words), sizing, alloc, free, partial (CPU and node partial lists), deactivate (CPU
+slab back to the node, flush), shrink (shrink and close), inspect (what /sys/kernel/slab shows).
+"""

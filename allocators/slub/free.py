@@ -1,0 +1,107 @@
+"""SLUB's free: fast path, and the slow path's cases A to D of the specification (v3.16 __slab_free).
+
+P7's hook is in put_cpu_partial; F_NP keeps preemption off over the whole free, so that a sched-RCU
+grace period is a barrier against every free that runs.
+"""
+
+from __future__ import annotations
+
+from allocators.kmem_cache import CACHE, NODE, SLAB_NO_CPU_PARTIAL, node_of
+from allocators.page_alloc import PAGE
+from allocators.slub.partial import add_partial, discard_slab, enough_partial, put_cpu_partial, remove_partial
+from allocators.slub.state import (
+    FROZEN,
+    KMEM_CACHE_CPU,
+    STAT,
+    cas_page,
+    cas_this_cpu,
+    cpu_pair,
+    cpu_slab,
+    freelist_of,
+    inuse_of,
+    next_tid,
+    stat,
+)
+from shm.atomics import load, local_irq_restore, local_irq_save, preempt_disable, preempt_enable, read_once, store
+from shm.compiler import dual
+from shm.locks import LIST_LOCK, spin_lock, spin_unlock
+
+
+@dual
+def slab_free(m, s: int, page: int, obj: int) -> None:
+    """kmem_cache_free: `obj` of the slab `page`, which belongs to cache `s`."""
+    if m.has("F_NP") and m.has("PREEMPT"):
+        preempt_disable(m)
+    while True:
+        if m.has("PREEMPT"):
+            preempt_disable(m)
+        c = cpu_slab(m, s)
+        pair = read_once(m, c + KMEM_CACHE_CPU.pair)
+        # Read together with the transaction id: the swap below fails if the CPU slab has changed.
+        mine = read_once(m, c + KMEM_CACHE_CPU.page) == page
+        if m.has("PREEMPT"):
+            preempt_enable(m)
+        if not mine:
+            slab_free_slow(m, s, page, obj)
+            break
+        store(m, obj + load(m, s + CACHE.offset), freelist_of(pair))
+        if cas_this_cpu(m, c + KMEM_CACHE_CPU.pair, pair, cpu_pair(obj, next_tid(pair))):
+            stat(m, s, STAT.free_fastpath)
+            break
+        stat(m, s, STAT.cmpxchg_double_cpu_fail)
+    if m.has("F_NP") and m.has("PREEMPT"):
+        preempt_enable(m)
+
+
+@dual
+def slab_free_slow(m, s: int, page: int, obj: int) -> None:
+    """__slab_free: push the object on the page's freelist and see to where the slab belongs now."""
+    stat(m, s, STAT.free_slowpath)
+    offset = load(m, s + CACHE.offset)
+    cpu_partials = load(m, s + CACHE.flags) & SLAB_NO_CPU_PARTIAL == 0
+    n = 0
+    flags = 0
+    while True:
+        if n:
+            spin_unlock(m, n + NODE.list_lock)
+            local_irq_restore(m, flags)
+            n = 0
+        old = read_once(m, page + PAGE.pair)
+        prior = freelist_of(old)
+        store(m, obj + offset, prior)
+        # One less in use, the object first on the freelist.
+        new = (obj << 32) | ((old & 0xFFFFFFFF) - 1)
+        frozen = old & FROZEN
+        freeze = False
+        if frozen == 0 and (inuse_of(new) == 0 or prior == 0):
+            if cpu_partials and prior == 0:
+                # The slab was full and on no list: freeze it for this CPU's partial stack.
+                new |= FROZEN
+                freeze = True
+            else:
+                n = node_of(m, s, load(m, page + PAGE.node))
+                flags = local_irq_save(m)
+                spin_lock(m, n + NODE.list_lock, LIST_LOCK)
+        if cas_page(m, s, page, old, new):
+            break
+    if n == 0:
+        if freeze:
+            put_cpu_partial(m, s, page, True)
+            stat(m, s, STAT.cpu_partial_free)
+        elif frozen:
+            stat(m, s, STAT.free_frozen)
+        return
+    if inuse_of(new) == 0 and enough_partial(m, s, n):
+        if prior:
+            remove_partial(m, n, page)
+            stat(m, s, STAT.free_remove_partial)
+        spin_unlock(m, n + NODE.list_lock)
+        local_irq_restore(m, flags)
+        stat(m, s, STAT.free_slab)
+        discard_slab(m, s, page)
+        return
+    if prior == 0:
+        add_partial(m, n, page, True)
+        stat(m, s, STAT.free_add_partial)
+    spin_unlock(m, n + NODE.list_lock)
+    local_irq_restore(m, flags)

@@ -1,0 +1,177 @@
+"""The partial lists: each node's, and each CPU's stack of frozen slabs.
+
+v3.16: put_cpu_partial, unfreeze_partials, add_partial, remove_partial; P6 and P7 of the series.
+
+A slab on the CPU partial stack is linked through `next`; `prev` packs pages:32 | pobjects:32 of the
+stack from that slab down, a snapshot of the push: later frees into these slabs do not update it.
+"""
+
+from __future__ import annotations
+
+from allocators.kmem_cache import CACHE, NODE, list_add_head, list_add_tail, list_del, node_of
+from allocators.memcontrol import memcg_cache_dead, memcg_uncharge_slab
+from allocators.page_alloc import PAGE, free_pages
+from allocators.slub.state import (
+    FROZEN,
+    KMEM_CACHE_CPU,
+    PARTIAL_DISABLED,
+    STAT,
+    cas_page,
+    cas_this_cpu,
+    cpu_slab,
+    inuse_of,
+    objects_of,
+    stat,
+)
+from shm.atomics import fetch_add, load, local_irq_restore, local_irq_save, read_once, store, write_once
+from shm.compiler import dual
+from shm.locks import LIST_LOCK, spin_lock, spin_unlock
+
+PAGES_SHIFT = 32
+POBJECTS_MASK = (1 << 32) - 1
+
+
+@dual
+def add_partial(m, n: int, page: int, tail: bool) -> None:
+    """Put a slab on the node's partial list; list_lock held."""
+    write_once(m, n + NODE.nr_partial, load(m, n + NODE.nr_partial) + 1)
+    if tail:
+        list_add_tail(m, n, page)
+    else:
+        list_add_head(m, n, page)
+
+
+@dual
+def remove_partial(m, n: int, page: int) -> None:
+    """Take a slab off the node's partial list; list_lock held."""
+    list_del(m, n, page)
+    write_once(m, n + NODE.nr_partial, load(m, n + NODE.nr_partial) - 1)
+
+
+@dual
+def enough_partial(m, s: int, n: int) -> bool:
+    """May an empty slab be discarded, with this many on the node's list? F_OBO: >= instead of >."""
+    if m.has("F_OBO"):
+        return load(m, n + NODE.nr_partial) >= read_once(m, s + CACHE.min_partial)
+    return load(m, n + NODE.nr_partial) > read_once(m, s + CACHE.min_partial)
+
+
+@dual
+def discard_slab(m, s: int, page: int) -> None:
+    """Give an empty slab's pages back. The uncharge comes last: after it `s` may be gone (R1)."""
+    n = node_of(m, s, load(m, page + PAGE.node))
+    fetch_add(m, n + NODE.nr_slabs, -1)
+    fetch_add(m, n + NODE.total_objects, -objects_of(load(m, page + PAGE.pair)))
+    order = load(m, page + PAGE.order)
+    free_pages(m, page, order)
+    memcg_uncharge_slab(m, s, order)
+
+
+@dual
+def unfreeze_partials(m, s: int) -> None:
+    """Move this CPU's partial stack to the nodes' lists, discarding empty slabs. Interrupts off."""
+    c = cpu_slab(m, s)
+    if m.has("P7") and read_once(m, c + KMEM_CACHE_CPU.partial) == PARTIAL_DISABLED:
+        return
+    n = 0
+    discard = 0
+    page = load(m, c + KMEM_CACHE_CPU.partial)
+    while page:
+        write_once(m, c + KMEM_CACHE_CPU.partial, load(m, page + PAGE.next))
+        home = node_of(m, s, load(m, page + PAGE.node))
+        if home != n:
+            if n:
+                spin_unlock(m, n + NODE.list_lock)
+            n = home
+            spin_lock(m, n + NODE.list_lock, LIST_LOCK)
+        while True:
+            old = read_once(m, page + PAGE.pair)
+            if cas_page(m, s, page, old, old & ~FROZEN):
+                break
+        if inuse_of(old) == 0 and enough_partial(m, s, n):
+            store(m, page + PAGE.next, discard)
+            discard = page
+        else:
+            add_partial(m, n, page, True)
+            stat(m, s, STAT.free_add_partial)
+        page = load(m, c + KMEM_CACHE_CPU.partial)
+    if n:
+        spin_unlock(m, n + NODE.list_lock)
+    while discard:
+        page = discard
+        discard = load(m, page + PAGE.next)
+        stat(m, s, STAT.deactivate_empty)
+        discard_slab(m, s, page)
+        stat(m, s, STAT.free_slab)
+
+
+@dual
+def put_cpu_partial(m, s: int, page: int, drain: bool) -> None:
+    """Push a slab that was just frozen on this CPU's partial stack; drain the stack when it is full.
+
+    The CPU may change between two turns of the loop (Y2): the slab then lands on another CPU's stack.
+    """
+    while True:
+        a = cpu_slab(m, s) + KMEM_CACHE_CPU.partial
+        old = read_once(m, a)
+        if m.has("P7") and old == PARTIAL_DISABLED:
+            unfreeze_one(m, s, page)
+            return
+        below = 0
+        if old:
+            below = load(m, old + PAGE.prev)
+            if drain and (below & POBJECTS_MASK) > load(m, s + CACHE.cpu_partial):
+                flags = local_irq_save(m)
+                unfreeze_partials(m, s)
+                local_irq_restore(m, flags)
+                old = 0
+                below = 0
+                stat(m, s, STAT.cpu_partial_drain)
+        stack(m, page, old, below)
+        if cas_this_cpu(m, a, old, page):
+            break
+    if m.has("P7v3") and drain and memcg_cache_dead(m, s):
+        flags = local_irq_save(m)
+        unfreeze_partials(m, s)
+        local_irq_restore(m, flags)
+
+
+@dual
+def stack(m, page: int, old: int, below: int) -> None:
+    """Link a frozen slab above `old`, whose pages:pobjects are `below`."""
+    pair = read_once(m, page + PAGE.pair)
+    free = objects_of(pair) - inuse_of(pair)
+    store(m, page + PAGE.prev, below + (1 << PAGES_SHIFT) + free)
+    store(m, page + PAGE.next, old)
+
+
+@dual
+def put_cpu_partial_refill(m, s: int, page: int) -> None:
+    """P6: the push of the refill side with plain stores. Interrupts are off, list_lock is held."""
+    a = cpu_slab(m, s) + KMEM_CACHE_CPU.partial
+    old = load(m, a)
+    below = load(m, old + PAGE.prev) if old else 0
+    stack(m, page, old, below)
+    write_once(m, a, page)
+
+
+@dual
+def unfreeze_one(m, s: int, page: int) -> None:
+    """P7 of v1: partial lists are disabled, so the slab just frozen goes to its node or is discarded."""
+    n = node_of(m, s, load(m, page + PAGE.node))
+    flags = local_irq_save(m)
+    spin_lock(m, n + NODE.list_lock, LIST_LOCK)
+    while True:
+        old = read_once(m, page + PAGE.pair)
+        if cas_page(m, s, page, old, old & ~FROZEN):
+            break
+    empty = inuse_of(old) == 0 and enough_partial(m, s, n)
+    if not empty:
+        add_partial(m, n, page, True)
+        stat(m, s, STAT.free_add_partial)
+    spin_unlock(m, n + NODE.list_lock)
+    local_irq_restore(m, flags)
+    if empty:
+        stat(m, s, STAT.deactivate_empty)
+        discard_slab(m, s, page)
+        stat(m, s, STAT.free_slab)

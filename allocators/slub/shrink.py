@@ -1,0 +1,132 @@
+"""Shrink and close: kmem_cache_shrink, kmem_cache_close (v3.16; P4, P7, F_NRP).
+
+Both run on the kworker with interrupts on. The sort array of shrink is scratch memory of the world
+that only the kworker uses; `fail_shrink_alloc` makes its allocation fail.
+"""
+
+from __future__ import annotations
+
+from allocators.kmem_cache import CACHE, NODE, node_of
+from allocators.memcontrol import memcg_cache_dead
+from allocators.page_alloc import PAGE
+from allocators.slub.deactivate import flush_all
+from allocators.slub.partial import discard_slab, remove_partial
+from allocators.slub.state import inuse_of
+from allocators.world import MAX_OBJECTS, WORLD, WORLD_AT, world
+from shm.atomics import load, local_irq_restore, local_irq_save, read_once, store, write_once
+from shm.compiler import dual
+from shm.locks import LIST_LOCK, spin_lock, spin_unlock
+
+ENOMEM = -12
+
+
+@dual
+def slub_shrink(m, s: int) -> int:
+    """__kmem_cache_shrink: flush all CPUs, discard empty slabs, sort the rest fullest first.
+
+    Returns 0, or ENOMEM having done nothing when the sort array cannot be allocated (before P4).
+    """
+    if (m.has("P7") or m.has("P7v3")) and memcg_cache_dead(m, s):
+        # Readers hold a list_lock, and every list_lock is taken below before anybody relies on it.
+        write_once(m, s + CACHE.min_partial, 0)
+    sort = world(m, WORLD.fail_shrink_alloc) == 0
+    if not sort and not (m.has("P4") or m.has("P4v3")):
+        return ENOMEM
+    flush_all(m, s)
+    for node in range(world(m, WORLD.nr_nodes)):
+        n = node_of(m, s, node)
+        # Unlocked: an empty slab that is being added right now is missed and stays (R8).
+        if not m.has("F_NRP") and read_once(m, n + NODE.nr_partial) == 0:
+            continue
+        discard = _sort_partial(m, s, n, sort)
+        while discard:
+            page = discard
+            discard = load(m, page + PAGE.next)
+            _tally_discard(m)
+            discard_slab(m, s, page)
+    return 0
+
+
+@dual
+def _tally_discard(m) -> None:
+    a = WORLD_AT + WORLD.shrink_discarded
+    store(m, a, load(m, a) + 1)
+
+
+@dual
+def _sort_partial(m, s: int, n: int, sort: bool) -> int:
+    """Under list_lock: unlink the empty slabs (returned as a chain) and sort the others by inuse.
+
+    scratch holds MAX_OBJECTS list heads, then as many tails; each bucket is filled at its head, as
+    list_move does.
+    """
+    heads = world(m, WORLD.shrink_scratch)
+    tails = heads + MAX_OBJECTS
+    objects = load(m, s + CACHE.max_objects)
+    flags = local_irq_save(m)
+    spin_lock(m, n + NODE.list_lock, LIST_LOCK)
+    if sort:
+        for i in range(objects + 1):
+            store(m, heads + i, 0)
+            store(m, tails + i, 0)
+    discard = 0
+    page = load(m, n + NODE.first)
+    while page:
+        after = load(m, page + PAGE.next)
+        inuse = inuse_of(read_once(m, page + PAGE.pair))
+        if inuse == 0:
+            remove_partial(m, n, page)
+            store(m, page + PAGE.next, discard)
+            discard = page
+        elif sort:
+            top = load(m, heads + inuse)
+            store(m, page + PAGE.next, top)
+            store(m, page + PAGE.prev, 0)
+            if top:
+                store(m, top + PAGE.prev, page)
+            else:
+                store(m, tails + inuse, page)
+            store(m, heads + inuse, page)
+        page = after
+    if sort:
+        first = 0
+        last = 0
+        for i in range(objects, 0, -1):
+            top = load(m, heads + i)
+            if top:
+                if last:
+                    store(m, last + PAGE.next, top)
+                    store(m, top + PAGE.prev, last)
+                else:
+                    first = top
+                last = load(m, tails + i)
+        store(m, n + NODE.first, first)
+        store(m, n + NODE.last, last)
+        if last:
+            store(m, last + PAGE.next, 0)
+    spin_unlock(m, n + NODE.list_lock)
+    local_irq_restore(m, flags)
+    return discard
+
+
+@dual
+def slub_shutdown(m, s: int) -> bool:
+    """kmem_cache_close: flush, free all slabs; False when some still hold objects.
+
+    Nobody may use the cache any more, hence no lock (as in a kernel).
+    """
+    flush_all(m, s)
+    busy = False
+    for node in range(world(m, WORLD.nr_nodes)):
+        n = node_of(m, s, node)
+        page = load(m, n + NODE.first)
+        while page:
+            after = load(m, page + PAGE.next)
+            if inuse_of(read_once(m, page + PAGE.pair)) == 0:
+                remove_partial(m, n, page)
+                _tally_discard(m)
+                discard_slab(m, s, page)
+            page = after
+        if load(m, n + NODE.nr_partial) or read_once(m, n + NODE.nr_slabs):
+            busy = True
+    return not busy

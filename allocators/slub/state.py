@@ -1,0 +1,125 @@
+"""SLUB's words: kmem_cache_cpu, the packed pairs, the 26 statistics.
+
+The page pair and the CPU pair are 64-bit words here where a kernel uses 128 bits, so one plain
+compare-and-swap replaces cmpxchg_double and its fallback:
+
+    page pair   freelist:31 at 32 | frozen:1 at 31 | objects:15 at 16 | inuse:16 at 0
+    CPU pair    freelist:31 at 32 | tid:32 at 0
+
+A page's freelist cannot suffer ABA: frees push one object, and whoever takes takes the whole list.
+The CPU pair is protected by the transaction id, as in a kernel.
+"""
+
+from __future__ import annotations
+
+from allocators.kmem_cache import CACHE
+from allocators.page_alloc import PAGE
+from allocators.world import OPS, count
+from shm.atomics import cmpxchg, cpu_area, load, store, this_cpu_cmpxchg
+from shm.compiler import dual
+from shm.layout import struct
+
+STATISTICS = (
+    "alloc_fastpath",
+    "alloc_slowpath",
+    "free_fastpath",
+    "free_slowpath",
+    "free_frozen",
+    "free_add_partial",
+    "free_remove_partial",
+    "alloc_from_partial",
+    "alloc_slab",
+    "alloc_refill",
+    "alloc_node_mismatch",
+    "free_slab",
+    "cpuslab_flush",
+    "deactivate_full",
+    "deactivate_empty",
+    "deactivate_to_head",
+    "deactivate_to_tail",
+    "deactivate_remote_frees",
+    "deactivate_bypass",
+    "order_fallback",
+    "cmpxchg_double_cpu_fail",
+    "cmpxchg_double_fail",
+    "cpu_partial_alloc",
+    "cpu_partial_free",
+    "cpu_partial_node",
+    "cpu_partial_drain",
+)
+STAT = struct("STAT", *STATISTICS, size=32)
+
+KMEM_CACHE_CPU = struct("KMEM_CACHE_CPU", "pair", "page", "partial", "pad")
+
+# P7 of v1: c.partial of a dead cache holds this instead of a page; no page has this address.
+PARTIAL_DISABLED = 1
+
+TID_STEP = 64  # encodes the CPU in the transaction id: roundup_pow2(NR_CPUS)
+TID_MASK = (1 << 32) - 1
+FROZEN = 1 << 31
+OBJECTS_SHIFT = 16
+COUNT_MASK = (1 << 16) - 1
+OBJECTS_MASK = (1 << 15) - 1
+
+
+@dual
+def stat(m, s: int, item: int) -> None:
+    """Count a statistic of cache `s` on this CPU (SLUB_STATS)."""
+    if m.has("STATS"):
+        a = cpu_area(m) + load(m, s + CACHE.stats) + item
+        store(m, a, load(m, a) + 1)
+
+
+@dual
+def freelist_of(pair: int) -> int:
+    return pair >> 32
+
+
+@dual
+def inuse_of(pair: int) -> int:
+    return pair & COUNT_MASK
+
+
+@dual
+def objects_of(pair: int) -> int:
+    return pair >> OBJECTS_SHIFT & OBJECTS_MASK
+
+
+@dual
+def page_pair(freelist: int, inuse: int, objects: int, frozen: int) -> int:
+    return freelist << 32 | frozen << 31 | objects << OBJECTS_SHIFT | inuse
+
+
+@dual
+def cpu_pair(freelist: int, tid: int) -> int:
+    return freelist << 32 | tid & TID_MASK
+
+
+@dual
+def next_tid(pair: int) -> int:
+    """The transaction id that follows that of a CPU pair."""
+    return (pair & TID_MASK) + TID_STEP & TID_MASK
+
+
+@dual
+def cas_page(m, s: int, page: int, old: int, new: int) -> bool:
+    """cmpxchg_double_slab: replace the pair of a page if it is still `old`. A full barrier."""
+    count(m, OPS.page_cas)
+    if cmpxchg(m, page + PAGE.pair, old, new) == old:
+        return True
+    count(m, OPS.page_cas_failed)
+    stat(m, s, STAT.cmpxchg_double_fail)
+    return False
+
+
+@dual
+def cas_this_cpu(m, a: int, old: int, new: int) -> bool:
+    """Replace a word of this CPU's area if it is still `old`. No barrier."""
+    count(m, OPS.this_cpu_cas)
+    return this_cpu_cmpxchg(m, a, old, new) == old
+
+
+@dual
+def cpu_slab(m, s: int) -> int:
+    """This CPU's kmem_cache_cpu of cache `s`."""
+    return cpu_area(m) + load(m, s + CACHE.cpu_slab)
