@@ -25,7 +25,7 @@ from shm.atomics import (
     smp_rmb,
     store_release,
 )
-from shm.compiler import dual
+from shm.compiler import dual, dual_inline
 from shm.layout import struct
 from shm.rcu import call_rcu_sched
 from shm.ring import ring_push
@@ -133,7 +133,7 @@ def schedule_unregister(m, s: int) -> None:
         queue_work(m, WORK_UNREGISTER, s, 0)
 
 
-@dual
+@dual_inline
 def memcg_kmem_get_cache(m, root: int, memcg: int) -> int:
     """The cache to allocate from on behalf of `memcg` (0: the root cgroup).
 
@@ -145,10 +145,16 @@ def memcg_kmem_get_cache(m, root: int, memcg: int) -> int:
     child = load_acquire(m, slot)
     if child > SLOT_PENDING:
         return child
-    if child == 0 and css_tryget_online(m, memcg):
+    if child == 0:
+        _schedule_create(m, root, memcg, slot)
+    return root
+
+
+@dual
+def _schedule_create(m, root: int, memcg: int, slot: int) -> None:
+    if css_tryget_online(m, memcg):
         if cmpxchg(m, slot, 0, SLOT_PENDING) != 0:
             css_put(m, memcg)
         elif not ring_push(m, world(m, WORLD.workqueue), WORK_CREATE_CHILD, memcg, root):
             store_release(m, slot, 0)
             css_put(m, memcg)
-    return root

@@ -14,13 +14,13 @@ from allocators.slub.free import slab_free
 from allocators.slub.shrink import slub_shrink, slub_shutdown
 from allocators.slub.state import KMEM_CACHE_CPU
 from allocators.world import OPS, STAT_WORDS, WORLD, WORLD_AT, count, world
-from shm.atomics import area_of, cycles, fetch_add, load, read_once, store, write_once
-from shm.compiler import dual
+from shm.atomics import area_of, cycles, fetch_add, load, read_once, store, store_release, write_once
+from shm.compiler import dual, dual_inline
 from shm.locks import SLAB_MUTEX, mutex_lock, mutex_unlock
 from shm.machine import MACHINE
 
 
-@dual
+@dual_inline
 def kmem_cache_alloc(m, root: int, memcg: int) -> int:
     """An object of the cache `root` (or of the memcg's copy of it); 0 when out of memory."""
     s = memcg_kmem_get_cache(m, root, memcg)
@@ -34,7 +34,7 @@ def kmem_cache_alloc(m, root: int, memcg: int) -> int:
     return obj
 
 
-@dual
+@dual_inline
 def kmem_cache_free(m, obj: int) -> None:
     """Free an object to the cache its slab belongs to, whichever cache the caller knows."""
     page = head_of(m, obj)
@@ -141,6 +141,9 @@ def _retire(m, s: int) -> None:
                 total = world(m, WORLD.retired) + i
                 store(m, total, load(m, total) + load(m, a + i))
                 store(m, a + i, 0)
+    index = load(m, s + CACHE.index)
+    if index >= 0:
+        store_release(m, world(m, WORLD.cache_table) + index, 0)
     for field in (CACHE.dead, CACHE.refcnt, CACHE.prev, CACHE.root, CACHE.memcg, CACHE.memcg_next, CACHE.memcg_prev):
         store(m, s + field, 0)
     for field in (CACHE.work_pending, CACHE.offline, CACHE.closing, CACHE.live, CACHE.last_free, CACHE.offline_at):

@@ -76,6 +76,7 @@ OPS = struct(
     "free",
     "alloc",
     "alloc_failed",
+    "slow",  # allocations and frees that left the fast path
     size=16,
 )
 OPS_AT = PERCPU_WORDS
@@ -139,13 +140,14 @@ class Layout:
         return self.limits.workers + 1
 
 
-def plan(limits: Limits) -> Layout:
-    """Lay a segment out; nothing is allocated yet."""
+def plan(limits: Limits, extra: dict[str, int] | None = None) -> Layout:
+    """Lay a segment out; nothing is allocated yet. extra: regions of the caller, name -> words."""
     from allocators.kmem_cache import CACHE, NODE
     from allocators.memcontrol import MEMCG
     from allocators.page_alloc import MAX_ORDER, PAGE, ZONE
     from shm.histogram import HISTOGRAM
 
+    extra = extra or {}
     nr_cpus = limits.workers + 1
     stride = -(-(CACHES_AT + (KMEM_CACHE_CPU_WORDS + STAT_WORDS) * limits.caches) // 64) * 64
     regions = Plan()
@@ -164,6 +166,8 @@ def plan(limits: Limits) -> Layout:
         + 2 * MAX_OBJECTS
         + limits.cgroup_indices + limits.cache_indices
         + HISTOGRAM.SIZE
+        + sum(extra.values())
+        + 8 * len(extra)
         + 4096
     )
     # The mem_map covers itself and the metadata too; a little more than needed is harmless.
@@ -183,6 +187,8 @@ def plan(limits: Limits) -> Layout:
     regions.reserve("cache_table", max(1, limits.cache_indices))
     regions.reserve("lifetimes", HISTOGRAM.SIZE)
     regions.reserve("retired", STAT_WORDS)
+    for name, size in extra.items():
+        regions.reserve(name, size)
     first = -(-regions.end // (PAGE_WORDS * align)) * align
     last = first + frames
     assert last <= total_frames

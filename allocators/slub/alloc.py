@@ -27,7 +27,7 @@ from allocators.slub.state import (
     page_pair,
     stat,
 )
-from allocators.world import WORLD, world
+from allocators.world import OPS, WORLD, count, world
 from shm.atomics import (
     bug,
     cycles,
@@ -42,7 +42,7 @@ from shm.atomics import (
     this_cpu,
     write_once,
 )
-from shm.compiler import dual
+from shm.compiler import dual, dual_inline
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock
 from shm.machine import MACHINE
 
@@ -60,7 +60,7 @@ def this_node(m) -> int:
     return nodes - 1 if cpu >= workers else cpu * nodes // workers
 
 
-@dual
+@dual_inline
 def slab_alloc(m, s: int, node: int) -> int:
     """kmem_cache_alloc_node: an object of cache `s`, or 0. node: NO_NODE or where it must lie."""
     while True:
@@ -89,6 +89,7 @@ def slab_alloc(m, s: int, node: int) -> int:
 @dual
 def slab_alloc_slow(m, s: int, node: int) -> int:
     """__slab_alloc: interrupts off, refill the CPU's private list; 0 when out of memory."""
+    count(m, OPS.slow)
     flags = local_irq_save(m)
     c = cpu_slab(m, s)
     obj = 0

@@ -22,12 +22,13 @@ from allocators.slub.state import (
     next_tid,
     stat,
 )
+from allocators.world import OPS, count
 from shm.atomics import load, local_irq_restore, local_irq_save, preempt_disable, preempt_enable, read_once, store
-from shm.compiler import dual
+from shm.compiler import dual, dual_inline
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock
 
 
-@dual
+@dual_inline
 def slab_free(m, s: int, page: int, obj: int) -> None:
     """kmem_cache_free: `obj` of the slab `page`, which belongs to cache `s`."""
     if m.has("F_NP") and m.has("PREEMPT"):
@@ -56,6 +57,7 @@ def slab_free(m, s: int, page: int, obj: int) -> None:
 @dual
 def slab_free_slow(m, s: int, page: int, obj: int) -> None:
     """__slab_free: push the object on the page's freelist and see to where the slab belongs now."""
+    count(m, OPS.slow)
     stat(m, s, STAT.free_slowpath)
     offset = load(m, s + CACHE.offset)
     cpu_partials = load(m, s + CACHE.flags) & SLAB_NO_CPU_PARTIAL == 0

@@ -1,0 +1,140 @@
+"""Switches and designs. A design is a named set of switches; a switch is one change to the kernel.
+
+A design may be edited: ``linux-3.16+P2+P3``, ``v1-P7``, ``v3-F_OBO``. A switch with versions (P3, P4,
+P7) is replaced by adding another version of it. `features` are the switches one allocator reads, and
+only those are part of compiled code, so designs that agree in them share one compilation.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Switch:
+    """One change. group: at most one of a group can be on. needs: any one of these must be on too."""
+
+    name: str
+    summary: str
+    allocators: tuple[str, ...]
+    group: str = ""
+    needs: tuple[str, ...] = ()
+
+
+_SLUB, _SLAB, _BOTH = ("slub",), ("slab",), ("slub", "slab")
+
+SWITCHES: dict[str, Switch] = {
+    s.name: s
+    for s in (
+        Switch("P1", "a child counts its slabs, not its pages", _BOTH),
+        Switch("P2", "a child is destroyed when its last slab is freed; +1 while its memcg is online", _BOTH),
+        Switch("P3", "children of an offline memcg are marked dead", _BOTH, group="P3"),
+        Switch("P3v3", "the dead mark with a write and a read barrier", _BOTH, group="P3"),
+        Switch("P4", "kmem_cache_shrink cannot fail: empty slabs go without the sort array", _SLUB, group="P4"),
+        Switch("P4v3", "the same, with one bucket on the stack when the array cannot be had", _SLUB, group="P4"),
+        Switch("P5", "kmem_cache_shrink returns nothing", ()),
+        Switch("P6", "no compare-and-swap when the allocation side refills the CPU partial list", _SLUB),
+        Switch("P7", "dead caches: no empty slab stays, the CPU partial list is disabled by a sentinel", _SLUB, group="P7", needs=("P3", "P3v3")),
+        Switch("P7v3", "dead caches: no empty slab stays, the CPU partial list is drained after each push", _SLUB, group="P7", needs=("P3", "P3v3")),
+        Switch("F_OBO", "a slab is discarded at nr_partial >= min_partial (before 3.16 final: >)", _SLUB),
+        Switch("F_NRP", "shrink takes every node's list_lock, also where nr_partial reads 0", _SLUB),
+        Switch("F_NP", "a free is not preemptible", _SLUB),
+        Switch("F_RCU", "a grace period lies between a child's last slab and its destruction", _BOTH, needs=("P2",)),
+        Switch("F_MB", "every CPU passes a full barrier after the dead mark", _BOTH, needs=("P3", "P3v3")),
+        Switch("F_ALLCPU", "a dead cache's flush goes to every CPU, not only to those that hold something", _SLUB, needs=("P3", "P3v3")),
+    )
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Design:
+    """A set of switches with a name, the year it was proposed or released, and where it comes from."""
+
+    name: str
+    switches: frozenset[str]
+    year: int
+    summary: str
+    source: str
+
+    def features(self, allocator: str) -> frozenset[str]:
+        """The switches that this allocator reads."""
+        return frozenset(s for s in self.switches if allocator in SWITCHES[s].allocators)
+
+    def ordered_switches(self) -> list[str]:
+        """The switches in the order of the table."""
+        return [s for s in SWITCHES if s in self.switches]
+
+
+class DesignError(ValueError):
+    """A design's text is wrong; the message says what is and what is allowed."""
+
+
+DESIGNS: dict[str, Design] = {
+    d.name: d
+    for d in (
+        Design(
+            "linux-3.16",
+            frozenset({"F_OBO"}),
+            2014,
+            "the release: a cache with a live object when its cgroup goes offline is leaked with the cgroup",
+            "v3.16 mm/slub.c, mm/memcontrol.c",
+        ),
+        Design(
+            "v1",
+            frozenset({"F_OBO", "P1", "P2", "P3", "P4", "P5", "P6", "P7"}),
+            2014,
+            "the eight patches as posted on 30 May 2014, on 3.16",
+            "cover.1401457502.git.vdavydov@parallels.com",
+        ),
+        Design(
+            "v3",
+            frozenset({"F_OBO", "P1", "P2", "P3v3", "P4v3", "P7v3", "F_NP", "F_RCU"}),
+            2014,
+            "the series after its review, 13 June 2014, on 3.16",
+            "cover.1402602126.git.vdavydov@parallels.com",
+        ),
+    )
+}
+
+
+def _suggest(word: str, known) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def parse_design(text: str) -> Design:
+    """A design by name, or edited with +SWITCH and -SWITCH.
+
+    Raises DesignError for an unknown name or switch and for a combination that makes no sense.
+    """
+    base_name = max((name for name in DESIGNS if re.match(re.escape(name) + r"(?=[+-]|$)", text)), key=len, default="")
+    if not base_name:
+        name = re.split(r"\+|-(?=[PF])", text)[0]
+        raise DesignError(f"unknown design {name!r}{_suggest(name, DESIGNS)} (designs: {', '.join(DESIGNS)})")
+    base = DESIGNS[base_name]
+    edits = text[len(base_name) :]
+    if not edits:
+        return base
+    if not re.fullmatch(r"([+-][A-Za-z0-9_]+)+", edits):
+        raise DesignError(f"design {text!r}: after {base_name} only +SWITCH and -SWITCH may follow, not {edits!r}")
+    switches = set(base.switches)
+    for sign, name in re.findall(r"([+-])([A-Za-z0-9_]+)", edits):
+        if name not in SWITCHES:
+            raise DesignError(f"design {text!r}: unknown switch {name!r}{_suggest(name, SWITCHES)} (switches: {', '.join(SWITCHES)})")
+        if sign == "-":
+            if name not in switches:
+                raise DesignError(f"design {text!r}: {name} is not on in what precedes it, so it cannot be taken away")
+            switches.remove(name)
+        else:
+            if name in switches:
+                raise DesignError(f"design {text!r}: {name} is already on in what precedes it")
+            group = SWITCHES[name].group
+            switches -= {s for s in switches if group and SWITCHES[s].group == group}
+            switches.add(name)
+    for name in switches:
+        needs = SWITCHES[name].needs
+        if needs and not switches.intersection(needs):
+            raise DesignError(f"design {text!r}: {name} ({SWITCHES[name].summary}) makes no sense without {' or '.join(needs)}")
+    return Design(text, frozenset(switches), base.year, f"{base_name} edited", base.source)

@@ -1,0 +1,146 @@
+"""An arena: one segment with a world, the tapes of a workload and everything a play needs.
+
+One arena serves all designs in turn: `reset` boots it anew, so every block starts from the same
+state at the same addresses.
+"""
+
+from __future__ import annotations
+
+
+import numpy as np
+
+import shm.native  # noqa: F401  the native engine must know the machine before anything compiles
+from allocators.boot import boot, create_root
+from allocators.slub.sizing import sizing
+from allocators.world import Limits, plan
+from scenarios.tape import EV_CREATE_CACHE, CacheSpec, Workload
+from shm.layout import view
+from shm.machine import Machine
+from shm.segment import Segment
+from stress.engine import EVENT, PLAY, RUN, SECTION
+from stress.errors import UsageError
+
+DEFAULT_MEMORY = 512 << 20
+
+
+def limits_for(load: Workload, nodes: int, memory: int) -> Limits:
+    """Room for every cache and cgroup the workload can bring about, were none ever destroyed."""
+    roots = sum(1 for c in load.caches if c.parent < 0)
+    children = sum(1 for c in load.caches if c.parent >= 0)
+    return Limits(
+        workers=load.cpus,
+        nodes=nodes,
+        memory=memory,
+        caches=roots + children + roots * load.cgroups + 1,
+        memcgs=load.cgroups + 1,
+        roots=roots,
+        cgroup_indices=load.cgroups + 1,
+        cache_indices=len(load.caches),
+    )
+
+
+class Arena:
+    """See the module's text.
+
+    load: what will be played. nodes: simulated NUMA nodes. memory: bytes of page frames.
+    outcomes: keep one word per operation of the exact global order (serial replay).
+    Raises UsageError when the sizes cannot be had.
+    """
+
+    def __init__(self, load: Workload, *, nodes: int = 1, memory: int = DEFAULT_MEMORY, serial: bool = False, outcomes: bool = False) -> None:
+        self.load = load
+        self.serial = serial
+        extra = {
+            "run": RUN.SIZE,
+            "plays": PLAY.SIZE * load.cpus,
+            "schedule": EVENT.SIZE * max(1, len(load.events)),
+            "slot_table": max(1, load.slots),
+            "marks": max(1, len(load.marks) * len(load.caches)),
+        }
+        for cpu, tape in enumerate(load.tapes):
+            extra[f"tape{cpu}"] = len(tape)
+        if load.order is not None:
+            extra["order"] = max(1, len(load.order))
+            if outcomes:
+                extra["outcomes"] = max(1, len(load.order))
+        try:
+            self.layout = plan(limits_for(load, nodes, memory), extra)
+            self.segment = Segment(self.layout.words)
+        except (ValueError, MemoryError) as error:
+            raise UsageError(f"the arena cannot be made: {error}; change --memory, --cpus or --nodes") from None
+        self.words = self.segment.array
+        self.plan = self.layout.plan
+        self.run = self.plan["run"]
+        self.sizes = [
+            sizing(c.object_size, c.align, load.cpus, size=c.size, pointer_outside=c.has_ctor or c.destroy_by_rcu) for c in load.caches
+        ]
+
+    def machine(self, features: frozenset[str], cpu: int, kernel: str = "slub") -> Machine:
+        """This arena as one CPU sees it under a design; `cpu` may be the kworker's (`layout.nr_cpus - 1`)."""
+        return Machine(self.segment.words_view, cpu, features, kernel, self.segment.address)
+
+    @property
+    def kworker_cpu(self) -> int:
+        return self.layout.nr_cpus - 1
+
+    def reset(self, features: frozenset[str], *, seed: int = 1) -> None:
+        """Boot the world, create the root caches, lay tapes and schedule out."""
+        words, plan_, load = self.words, self.plan, self.load
+        boot(words, self.layout, serial=self.serial)
+        m = self.machine(features, 0)
+        for index, spec in enumerate(load.caches):
+            if spec.parent < 0:
+                create_root(m, self.layout, self.sizes[index], object_size=spec.object_size, index=index, destroy_by_rcu=spec.destroy_by_rcu)
+        for cpu, tape in enumerate(load.tapes):
+            base = plan_[f"tape{cpu}"]
+            words[base : base + len(tape)] = tape
+            words[plan_["plays"] + cpu * PLAY.SIZE + PLAY.tape] = base
+        events = view(words, EVENT, plan_["schedule"], len(load.events))
+        for field in ("kind", "arg", "round"):
+            events[field] = [getattr(e, field) for e in load.events]
+        events["extra"] = [self._extra(load.caches[e.arg]) if e.kind == EV_CREATE_CACHE else 0 for e in load.events]
+        if load.order is not None:
+            words[plan_["order"] : plan_["order"] + len(load.order)] = load.order
+        for field, value in {
+            "expected": load.cpus + 1,
+            "events": len(load.events),
+            "plays": plan_["plays"],
+            "schedule": plan_["schedule"],
+            "slots": plan_["slot_table"],
+            "marks": plan_["marks"],
+            "cache_indices": len(load.caches),
+            "outcomes": plan_.regions.get("outcomes", (0, 0))[0],
+            "seed": (seed * 0x9E3779B97F4A7C15 & 0x7FFFFFFFFFFFFFFF) | 1,
+        }.items():
+            words[self.run + getattr(RUN, field)] = value
+
+    @staticmethod
+    def _extra(spec: CacheSpec) -> int:
+        return max(spec.parent, 0) << 20 | spec.cgroup
+
+    def plays(self) -> np.ndarray:
+        """The PLAY structs, one per worker CPU."""
+        return view(self.words, PLAY, self.plan["plays"], self.load.cpus)
+
+    def sections(self) -> np.ndarray:
+        """SECTION structs as [cpu, kind]."""
+        n = self.load.cpus
+        kinds = (PLAY.SIZE - PLAY.section) // SECTION.SIZE
+        raw = np.stack([self.words[self.plan["plays"] + c * PLAY.SIZE + PLAY.section :][: kinds * SECTION.SIZE] for c in range(n)])
+        return view(raw.reshape(-1), SECTION, 0, n * kinds).reshape(n, kinds)
+
+    def marks(self) -> np.ndarray:
+        """Slabs per [mark, cache index] as the censuses took them."""
+        marks, caches = len(self.load.marks), len(self.load.caches)
+        base = self.plan["marks"]
+        return self.words[base : base + marks * caches].reshape(marks, caches)
+
+    def outcomes(self) -> np.ndarray:
+        """One word per operation of the global order (see `engine.serial_ordered`)."""
+        base, size = self.plan.regions["outcomes"]
+        return self.words[base : base + size]
+
+    def close(self) -> None:
+        self.segment.close()
+
+
