@@ -84,11 +84,15 @@ class CacheSpec:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Event:
-    """One entry of the schedule; see the module's text for when it runs."""
+    """One entry of the schedule; see the module's text for when it runs.
+
+    cpu: in serial play the event runs as this CPU; -1 (and always in parallel play) the kworker's.
+    """
 
     kind: int
     arg: int
     round: int
+    cpu: int = -1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -96,6 +100,7 @@ class Workload:
     """Everything an engine needs to play a scenario.
 
     tapes: one int64 array per CPU, each ending in OP_END.
+    slots: slots are 0 to slots - 1. cgroups: besides the root there are cgroups 1 to `cgroups`.
     order: None, or a uint8 array naming, for each operation of the exact global order, the CPU whose
         next operation it is (OP_END excluded); serial play follows it instead of a seeded order.
     """
@@ -134,6 +139,17 @@ def op(code: int, a=0, b=0, c=0) -> np.ndarray:
     return np.atleast_1d(code | (a << A_SHIFT) | (b << B_SHIFT) | (c << C_SHIFT))
 
 
+def word(code: int, a: int = 0, b: int = 0, c: int = 0) -> int:
+    """Encode one operation; cheaper than `op` for the many marks of a tape.
+
+    Raises ValueError when a field does not fit its bits.
+    """
+    for name, value, bits in (("a", a, A_BITS), ("b", b, B_BITS), ("c", c, C_BITS)):
+        if value < 0 or value >> bits:
+            raise ValueError(f"tape operation {OP_NAMES[code]}: field {name} does not fit in {bits} bits")
+    return code | (a << A_SHIFT) | (b << B_SHIFT) | (c << C_SHIFT)
+
+
 def concatenate(parts: Sequence[np.ndarray]) -> np.ndarray:
     """Join encoded parts into one tape and close it with OP_END."""
     return np.concatenate([*parts, op(OP_END)])
@@ -154,59 +170,15 @@ def validate(load: Workload) -> None:
     """Check the promises of the module's text; ValueError names the first one broken.
 
     Each slot is allocated before it is freed, alternately; a remote free lies in a later round;
-    caches, cgroups and events that are named exist; rounds never go back; cgroups are used only
-    between their creation and their offline. With an exact global `order` that order takes the
-    place of the rounds in the rules about slots: waits then point to operations that come earlier
-    in it, which leaves no cycle either.
+    caches, cgroups and events that are named exist; rounds never go back, and neither a WAIT nor an
+    event is left without what it waits for; cgroups are used only between their creation and their
+    offline. With an exact global `order` that order takes the place of the rounds in the rules about
+    slots: waits then point to operations that come earlier in it, which leaves no cycle either.
+
+    Timed sections begin and end in turn, count the allocations and frees inside and hold only what
+    their kind says; no operation of theirs may have to wait for another CPU; a "dead" free is surely
+    of an offline cgroup or child cache, a "live" one surely of an online one.
     """
-    created_at = {e.arg: i for i, e in enumerate(load.events) if e.kind == EV_CREATE_CGROUP}
-    offline_round = {e.arg: e.round for e in load.events if e.kind == EV_OFFLINE_CGROUP}
-    rows = []
-    for cpu, tape in enumerate(load.tapes):
-        code, a, b, c = decode(tape)
-        if not len(tape) or code[-1] != OP_END or np.any(code[:-1] == OP_END):
-            raise ValueError(f"tape of cpu {cpu} does not end in exactly one END")
-        rounds = np.maximum.accumulate(np.where(code == OP_ROUND, c, 0))
-        if np.any(np.diff(c[code == OP_ROUND]) < 0):
-            raise ValueError(f"tape of cpu {cpu}: rounds go back")
-        waits = np.maximum.accumulate(np.where(code == OP_WAIT, c, 0))
-        if waits.max(initial=0) > len(load.events):
-            raise ValueError(f"tape of cpu {cpu} waits for event {waits.max()}, the schedule has {len(load.events)}")
-        alloc = code == OP_ALLOC
-        if np.any(a[alloc] >= len(load.caches)):
-            raise ValueError(f"tape of cpu {cpu} names cache {a[alloc].max()}, there are {len(load.caches)}")
-        for g in np.unique(b[alloc]):
-            if g == 0:
-                continue
-            of_g = alloc & (b == g)
-            if g > load.cgroups or int(g) not in created_at:
-                raise ValueError(f"tape of cpu {cpu} allocates for cgroup {g}, which no event creates")
-            if waits[of_g].min() <= created_at[int(g)]:
-                raise ValueError(f"tape of cpu {cpu} allocates for cgroup {g} without waiting for its creation")
-            if int(g) in offline_round and rounds[of_g].max() >= offline_round[int(g)]:
-                raise ValueError(f"tape of cpu {cpu} allocates for cgroup {g} at or after its offline round")
-        touch = alloc | (code == OP_FREE)
-        n = int(touch.sum())
-        when = rounds[:-1]
-        if load.order is not None:
-            when = np.flatnonzero(load.order == cpu)
-            if len(when) != len(tape) - 1:
-                raise ValueError(f"order has {len(when)} operations of cpu {cpu}, its tape has {len(tape) - 1}")
-        rows.append(np.stack([c[touch], when[touch[:-1]], np.full(n, cpu), np.flatnonzero(touch), (code[touch] == OP_FREE)]))
-    table = np.concatenate(rows, axis=1)
-    if table.shape[1] == 0:
-        return
-    if table[0].max() >= load.slots:
-        raise ValueError(f"slot {table[0].max()} is used, the workload has {load.slots}")
-    # By slot, then round (or place in the global order), then (within a CPU) position: allocations and frees must alternate.
-    table = table[:, np.lexsort((table[3], table[2], table[1], table[0]))]
-    slot, rnd, cpu, _, free = table
-    first = np.r_[True, slot[1:] != slot[:-1]]
-    if np.any(free[first]):
-        raise ValueError(f"slot {slot[first & (free == 1)][0]} is freed before it is allocated")
-    if np.any(~first[1:] & (free[1:] == free[:-1])):
-        bad = slot[1:][~first[1:] & (free[1:] == free[:-1])][0]
-        raise ValueError(f"slot {bad}: allocations and frees do not alternate")
-    same_round_remote = ~first[1:] & (rnd[1:] == rnd[:-1]) & (cpu[1:] != cpu[:-1])
-    if np.any(same_round_remote):
-        raise ValueError(f"slot {slot[1:][same_round_remote][0]}: crosses CPUs within one round")
+    from scenarios import checks
+
+    checks.check(load)
