@@ -1,0 +1,1 @@
+"""Command line, coordinator, workers, measurement, statistics and reports."""

@@ -1,0 +1,238 @@
+"""The command line. What a command needs is imported inside it, so that `--help` answers at once.
+
+Exit status of every command: 0 done; 1 an invariant was violated or a comparison failed; 2 bad usage or
+input; 3 the run was damaged or is incomplete.
+"""
+
+from __future__ import annotations
+
+import enum
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from stress import options as opt
+from stress.errors import StressError
+
+# Without Rich markup Typer does not import Rich: half of the time of `--help`.
+app = typer.Typer(
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Do the slab caches of a removed memory cgroup really die, how long does it take, and what does it cost?",
+    epilog="Start with `python -m stress run`. Exit status: 0 done, 1 an invariant was violated, 2 bad usage or input, "
+    "3 the run was damaged or is incomplete.",
+)
+
+
+class Format(str, enum.Enum):
+    text = "text"
+    json = "json"
+    markdown = "markdown"
+
+
+class LogLevel(str, enum.Enum):
+    debug = "debug"
+    info = "info"
+    warning = "warning"
+    error = "error"
+
+
+class What(str, enum.Enum):
+    allocators = "allocators"
+    designs = "designs"
+    scenarios = "scenarios"
+
+
+def guarded(command: Callable[[], Optional[int]]) -> None:
+    """Run a command's body and leave with its exit status; expected errors become one line on stderr."""
+    try:
+        status = command() or 0
+    except StressError as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = error.exit_status
+    except KeyboardInterrupt:
+        print("interrupted before there was anything to report", file=sys.stderr)
+        status = 3
+    raise typer.Exit(status)
+
+
+RUN_EXAMPLES = """\b
+Examples:
+  run --after v3 --seconds 30
+  run --scenario dead-free --set object_size=256 --set free_order=random
+  run --serial --cpus 32 --format json
+  run --trace boot.csv.zst --serial --after v1
+  run --before v3 --after v3-F_OBO      (v3 without one of its switches)
+"""
+
+
+@app.command(short_help="Remove cgroups while CPUs allocate and free; compare designs.", epilog=RUN_EXAMPLES)
+def run(
+    scenario: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="NAME", help=f"Workload to play (see `list scenarios`).  [default: {opt.DEFAULT_SCENARIO}]"
+        ),
+    ] = None,
+    set_: Annotated[
+        Optional[list[str]],
+        typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the scenario, such as cgroups=64. Repeatable."),
+    ] = None,
+    trace: Annotated[
+        Optional[Path],
+        typer.Option(
+            metavar="FILE", help="Replay a kernel's recorded events (.csv or .csv.zst) instead of a scenario."
+        ),
+    ] = None,
+    allocator: Annotated[
+        str, typer.Option(metavar="NAME", help="Allocator under test (see `list allocators`).")
+    ] = "slub",
+    before: Annotated[
+        str,
+        typer.Option(
+            metavar="DESIGN",
+            help="Design that the others are compared with (see `list designs`); edit one with + and -: v1-P7, "
+            "linux-3.16+P2+P3.",
+        ),
+    ] = opt.DEFAULT_BEFORE,
+    after: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            metavar="DESIGN", help=f"Design to compare with it. Repeatable.  [default: {' '.join(opt.DEFAULT_AFTER)}]"
+        ),
+    ] = None,
+    cpus: Annotated[
+        Optional[int],
+        typer.Option(
+            metavar="N",
+            help="CPUs of the model, each a worker process (with --serial: all stepped by one); more than can be pinned to "
+            "share them, which the report says.  [default: as many as can be pinned to]",
+        ),
+    ] = None,
+    nodes: Annotated[int, typer.Option(metavar="N", help="NUMA nodes of the model; CPUs are spread over them.")] = 1,
+    seconds: Annotated[
+        float, typer.Option(metavar="S", help="Time to measure, in seconds, all designs together.")
+    ] = opt.DEFAULT_SECONDS,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Seed of everything random; the same seed plays the same work.")
+    ] = opt.DEFAULT_SEED,
+    time_scale: Annotated[
+        float,
+        typer.Option(
+            metavar="X", help="Kernel seconds per real second: 10 lets a kernel's timers run ten times as fast."
+        ),
+    ] = 1.0,
+    memory: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="SIZE",
+            help="Memory that the model's slabs live in, such as 512M or 2G. Pages are taken as touched.",
+        ),
+    ] = None,
+    serial: Annotated[
+        bool,
+        typer.Option(
+            "--serial",
+            help="Step all CPUs in one process in a seeded order: counts are exactly repeatable, speed is unknown.",
+        ),
+    ] = False,
+    check_blocks: Annotated[
+        bool, typer.Option("--check-blocks", help="Check the invariants between blocks too, not only at the end.")
+    ] = False,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for results; each run gets a folder of its own in it.")
+    ] = Path("results"),
+    format: Annotated[
+        Format, typer.Option(help="How to print the report. json prints the result and nothing else on stdout.")
+    ] = Format.text,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    log_level: Annotated[
+        LogLevel, typer.Option(help="Log of the coordinator and its workers, on stderr.")
+    ] = LogLevel.warning,
+    log_file: Annotated[
+        Optional[Path], typer.Option(metavar="FILE", help="Write that log to a file; warnings still show on stderr.")
+    ] = None,
+) -> None:
+    """Take cgroups offline while CPUs allocate and free, under a design before and others after, and compare.
+
+    Without options: a storm of cgroup removals on SLUB of Linux 3.16 against two versions of the series
+    that lets dead caches destroy themselves. Prints one table and what it says, and writes
+    results/<run id>/result.json.
+    """
+
+    def body() -> int:
+        options = opt.make_options(
+            scenario=scenario,
+            settings=set_ or (),
+            trace=trace,
+            allocator=allocator,
+            before=before,
+            after=after or opt.DEFAULT_AFTER,
+            cpus=cpus,
+            nodes=nodes,
+            seconds=seconds,
+            seed=seed,
+            time_scale=time_scale,
+            memory=memory,
+            serial=serial,
+            check_blocks=check_blocks,
+            command=shlex.join(["python", "-m", "stress", *sys.argv[1:]]),
+        )
+        opt.check_out(out)
+        from stress.job import run_job
+
+        return run_job(options, out=out, format=format.value, quiet=quiet, log_level=log_level.value, log_file=log_file)
+
+    guarded(body)
+
+
+@app.command(name="list", short_help="Allocators, designs and scenarios.")
+def list_(
+    what: Annotated[Optional[What], typer.Argument(help="One kind only; all of them without it.")] = None,
+) -> None:
+    """What there is to run: allocators, designs and scenarios, a line each."""
+
+    def body() -> None:
+        from stress.listing import print_listing
+
+        print_listing(None if what is None else what.value)
+
+    guarded(body)
+
+
+@app.command(
+    short_help="Compare with the recorded steps of a real kernel.",
+    epilog="Example: `conform tests/data/linux-3.16-slub-steps.csv`.",
+)
+def conform(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Recorded steps of a real kernel, as CSV.")],
+) -> None:
+    """Play the recorded deterministic steps of a real kernel and compare every counter after each of them."""
+
+    def body() -> Optional[int]:
+        from stress import conform as command
+
+        return command.main(file)
+
+    guarded(body)
+
+
+@app.command(short_help="How fast the model itself is.")
+def bench(
+    format: Annotated[Format, typer.Option(help="How to print the ratios.")] = Format.text,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """How fast the model itself is, as ratios within one run: against hand-written C, and the engine's own cost."""
+
+    def body() -> Optional[int]:
+        from stress import bench as command
+
+        return command.main(format=format.value, quiet=quiet)
+
+    guarded(body)

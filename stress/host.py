@@ -1,0 +1,104 @@
+"""The machine under the run: which CPUs may be used, what it is, and how much it disturbs.
+
+Everything here asks the operating system through `os` and psutil; nothing here judges.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import os
+import platform
+import sys
+from collections.abc import Iterable, Sequence
+
+PACKAGES = ("numba", "numpy")
+
+
+def available_cpus() -> list[int]:
+    """CPUs this process may be pinned to, ascending; containers and cpusets shrink it."""
+    return sorted(os.sched_getaffinity(0))
+
+
+def placement(cpus: int, available: Sequence[int] | None = None) -> tuple[list[int], bool]:
+    """The CPU to pin each of `cpus` workers to, in turn, and whether workers must share (oversubscribed)."""
+    available = list(available) if available is not None else available_cpus()
+    return [available[i % len(available)] for i in range(cpus)], cpus > len(available)
+
+
+def pin(pid: int, cpu: int) -> None:
+    """Bind a process to one CPU. Raises psutil.Error if it is gone or the CPU may not be used."""
+    import psutil
+
+    psutil.Process(pid).cpu_affinity([cpu])
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Counters:
+    """Disturbances so far: involuntary context switches of some processes, steal ticks of some CPUs.
+
+    A tick is 1 / `os.sysconf("SC_CLK_TCK")` seconds, usually 10 ms.
+    """
+
+    involuntary_switches: int = 0
+    steal_ticks: int = 0
+
+    def since(self, earlier: Counters) -> Counters:
+        """What was added; never below 0, although a process that ended takes its count with it."""
+        return Counters(
+            max(0, self.involuntary_switches - earlier.involuntary_switches),
+            max(0, self.steal_ticks - earlier.steal_ticks),
+        )
+
+
+def read_counters(pids: Iterable[int], cpus: Iterable[int]) -> Counters:
+    """Read the counters of worker processes and of the CPUs they are pinned to; processes that are gone count 0."""
+    import psutil
+
+    switches = 0
+    for pid in pids:
+        try:
+            switches += psutil.Process(pid).num_ctx_switches().involuntary
+        except psutil.Error:
+            pass
+    times = psutil.cpu_times(percpu=True)
+    stolen = sum(getattr(times[cpu], "steal", 0.0) for cpu in set(cpus) if cpu < len(times))
+    return Counters(switches, round(stolen * os.sysconf("SC_CLK_TCK")))
+
+
+def describe_machine() -> dict[str, object]:
+    """What a reader of a result needs to know of the machine; sizes in bytes."""
+    import psutil
+
+    return {
+        "cpu": cpu_model(),
+        "architecture": platform.machine(),
+        "cpus": psutil.cpu_count() or 0,
+        "cores": psutil.cpu_count(logical=False),
+        "cpus_available": len(available_cpus()),
+        "memory": psutil.virtual_memory().total,
+        "load_average": round(os.getloadavg()[0], 2),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        **{name: package_version(name) for name in PACKAGES},
+    }
+
+
+def cpu_model() -> str:
+    """The processor's name as the kernel gives it, else its architecture."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if line.lower().startswith(("model name", "hardware", "cpu model")):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine() or sys.platform
+
+
+def package_version(name: str) -> str | None:
+    """Version of an installed package, without importing it; None if it is not installed."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

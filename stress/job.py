@@ -1,0 +1,87 @@
+"""The main job from options to exit status: run, measure, write the result, report.
+
+Everything a user reads but the report goes to stderr.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stress.options import RunOptions
+
+if TYPE_CHECKING:
+    from stress.result import Result
+
+DONE, VIOLATED, USAGE, DAMAGED = 0, 1, 2, 3
+
+
+def run_job(
+    options: RunOptions,
+    *,
+    out: Path,
+    format: str = "text",
+    quiet: bool = False,
+    log_level: str = "warning",
+    log_file: Path | None = None,
+) -> int:
+    """Do one run and report it; the exit status tells how it ended (see `exit_status`).
+
+    Raises UsageError or DamagedRun when there is nothing to report.
+    """
+    # BLAS threads of NumPy and SciPy would be forked over; nothing here needs them.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from stress import coordinator, statistics
+    from stress.log import close_logging, setup_logging
+    from stress.measure import measure
+    from stress.progress import Progress
+    from stress.result import write_result
+
+    setup_logging(log_level, log_file)
+    try:
+        with Progress(quiet=quiet) as progress:
+            progress.phase("preparing")
+            statistics.warm_up()  # now, so that Ctrl-C later need not wait for it
+            record = coordinator.run(options, progress)
+        result, path = write_result(measure(record), out)
+    finally:
+        close_logging()
+    try:
+        report(result, path, format)
+    except BrokenPipeError:
+        # The reader of a pipe has seen enough. The result is written; keep the interpreter from
+        # complaining about the rest when it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if format != "text" and not quiet:
+        print(f"result: {path}", file=sys.stderr)
+    return exit_status(result)
+
+
+def report(result: Result, path: Path, format: str) -> None:
+    """Print the result to stdout as text, markdown or json; json is the content of the file at `path`."""
+    # A terminal that cannot show an arrow or a dash shows a question mark.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    if format == "json":
+        from stress.result import encode
+
+        sys.stdout.write(encode(result).decode())
+    elif format == "markdown":
+        from stress.report import markdown
+
+        sys.stdout.write(markdown.render(result, path))
+    else:
+        from stress.report import text
+
+        text.print_report(result, sys.stdout, path)
+    sys.stdout.flush()
+
+
+def exit_status(result: Result) -> int:
+    """1 if an invariant was violated, 3 if the run is incomplete, else 0. A violation outweighs the rest."""
+    if result.invariants.violated:
+        return VIOLATED
+    return DAMAGED if result.partial else DONE

@@ -1,0 +1,80 @@
+"""What `list` prints: names and a line about each."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Iterable
+
+from stress.options import ALLOCATORS
+
+KINDS = ("allocators", "designs", "scenarios")
+
+
+def print_listing(kind: str | None) -> None:
+    """Print one kind of thing, or all under titles.
+
+    Asked for by kind, scenarios come with their parameters and designs with the switches they are made of.
+    """
+    if kind == "scenarios":
+        print_scenarios()
+    elif kind == "designs":
+        print_designs()
+    elif kind is not None:
+        print_lines(entries(kind))
+    else:
+        for one in KINDS:
+            print(f"{one}:")
+            print_lines(entries(one), indent="  ")
+
+
+def entries(kind: str) -> list[tuple[str, str]]:
+    """(name, summary) of everything of this kind."""
+    if kind == "allocators":
+        return list(ALLOCATORS.items())
+    if kind == "designs":
+        from allocators.designs import DESIGNS
+
+        return [(name, f"{design.summary} ({design.year})") for name, design in DESIGNS.items()]
+    from scenarios.registry import SCENARIOS
+
+    return [(name, scenario.summary) for name, scenario in SCENARIOS.items()]
+
+
+def print_designs() -> None:
+    """Every design with its switches and source, then what each switch does."""
+    from allocators.designs import DESIGNS, SWITCHES
+
+    for (name, summary), design in zip(entries("designs"), DESIGNS.values(), strict=True):
+        print_lines([(name, summary)])
+        print_lines([("switches", " ".join(design.ordered_switches())), ("source", design.source)], indent="    ")
+    print("switches, to edit a design with (linux-3.16+P2+P3, v1-P7):")
+    print_lines([(name, switch.summary) for name, switch in SWITCHES.items()], indent="    ")
+
+
+def print_scenarios() -> None:
+    """Every scenario with what `--set` may change in it."""
+    from scenarios.registry import SCENARIOS
+    from scenarios.settings import describe
+
+    for name, scenario in SCENARIOS.items():
+        print_lines([(name, scenario.summary)])
+        described = describe(scenario.parameters)
+        lines = [(key, f"{meaning}: {allowed} [default: {default}]") for key, default, allowed, meaning in described]
+        print_lines(lines, indent="    ")
+
+
+def print_lines(lines: Iterable[tuple[str, str]], indent: str = "") -> None:
+    """Names in a column, summaries wrapped beside it."""
+    lines = list(lines)
+    width = max((len(name) for name, _ in lines), default=0)
+    room = max(shutil.get_terminal_size().columns, 60)
+    for name, summary in lines:
+        print(
+            textwrap.fill(
+                summary,
+                room,
+                initial_indent=f"{indent}{name:<{width}}  ",
+                subsequent_indent=" " * (len(indent) + width + 2),
+            )
+        )

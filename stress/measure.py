@@ -1,0 +1,200 @@
+"""From what a run recorded to what it means: `RunRecord` → `Result`.
+
+Times come from the timed passes (blocks), counts from the counted passes (censuses).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from statistics import median
+
+from stress import trust
+from stress.result import (
+    SLUB_STATS,
+    BlockSample,
+    DeadCaches,
+    Design,
+    FreesPerSecond,
+    Invariants,
+    Lifetime,
+    OperationsPerSecond,
+    PerFree,
+    Ratios,
+    Result,
+    Violation,
+)
+from stress.samples import Block, Census, RunRecord, SectionSum
+from stress.statistics import Ratio, concurrent_rate, estimate_ratio, pair_ratios, quantiles
+
+FREES = ("live", "dead")  # kinds of section that hold nothing but frees
+
+
+def measure(record: RunRecord) -> Result:
+    """Figures, ratios and their trustworthiness from the records of a run."""
+    blocks = [sample(block, record.cpus) for block in record.blocks]
+    measured = [block for block in blocks if not block.warmup]
+    ratios = {
+        name: compare(measured, record.baseline, name, seed=record.seed)
+        for name in record.switches
+        if name != record.baseline
+    }
+    return Result(
+        scenario=record.scenario,
+        parameters=dict(record.parameters),
+        allocator=record.allocator,
+        seed=record.seed,
+        cpus=record.cpus,
+        nodes=record.nodes,
+        serial=record.serial,
+        oversubscribed=record.oversubscribed,
+        seconds=round(record.seconds, 3),
+        command=record.command,
+        machine=dict(record.machine),
+        baseline=record.baseline,
+        designs={
+            name: describe(
+                switches,
+                [block for block in measured if block.design == name],
+                [census for census in record.censuses if census.design == name],
+                record.allocator,
+            )
+            for name, switches in record.switches.items()
+        },
+        ratios=ratios,
+        invariants=judge(record.censuses),
+        partial=bool(record.damage) or record.interrupted,
+        partial_reason=record.damage or ("interrupted" if record.interrupted else None),
+        trust=trust.grade_run(record, blocks, ratios),
+        blocks=blocks,
+        trace=record.trace,
+    )
+
+
+def sample(block: Block, cpus: int) -> BlockSample:
+    """One block with its rates in operations per second and its grade."""
+    grade, reasons = trust.grade_block(block, cpus)
+    return BlockSample(
+        design=block.design,
+        pair=block.pair,
+        warmup=block.warmup,
+        wall_seconds=block.wall_ns / 1e9,
+        frees_per_second=FreesPerSecond(
+            live=rate(block, ["live"]),
+            dead=rate(block, ["dead"]),
+            all=rate(block, FREES),
+        ),
+        operations_per_second=OperationsPerSecond(alloc=rate(block, ["alloc"]), mixed=rate(block, ["mixed"])),
+        involuntary_switches=block.involuntary_switches,
+        steal_ticks=block.steal_ticks,
+        failed_allocations=block.failed_allocations,
+        grade=grade,
+        reasons=reasons,
+    )
+
+
+def rate(block: Block, kinds: Iterable[str]) -> float | None:
+    """Operations per second of all CPUs together in sections of these kinds (see `concurrent_rate`)."""
+    by_kind = [block.sections[kind] for kind in kinds if kind in block.sections]
+    if not by_kind:
+        return None
+    cpus = [_joined(sums) for sums in zip(*by_kind, strict=True)]
+    return concurrent_rate([cpu.operations for cpu in cpus], [cpu.nanoseconds for cpu in cpus])
+
+
+def _joined(sums: Sequence[SectionSum]) -> SectionSum:
+    return SectionSum(
+        sum(s.operations for s in sums), math.fsum(s.nanoseconds for s in sums), sum(s.sections for s in sums)
+    )
+
+
+def compare(blocks: Sequence[BlockSample], before: str, after: str, *, seed: int) -> Ratios:
+    """Ratios after / before over the pairs in which both were measured."""
+
+    def ratio(kind: str) -> Ratio:
+        return estimate_ratio(pair_ratios(_by_pair(blocks, before, kind), _by_pair(blocks, after, kind)), seed=seed)
+
+    return Ratios(
+        free_throughput=ratio("all"), live=ratio("live"), dead=ratio("dead"), alloc=ratio("alloc"), mixed=ratio("mixed")
+    )
+
+
+def _by_pair(blocks: Iterable[BlockSample], design: str, kind: str) -> dict[int, float]:
+    """Pair → rate of a design; several blocks of one pair are joined by their geometric mean."""
+    logs: dict[int, list[float]] = {}
+    for block in blocks:
+        value = _rate_of(block, kind)
+        if block.design == design and value:
+            logs.setdefault(block.pair, []).append(math.log(value))
+    return {pair: math.exp(math.fsum(values) / len(values)) for pair, values in logs.items()}
+
+
+def _rate_of(block: BlockSample, kind: str) -> float | None:
+    where = block.operations_per_second if kind in ("alloc", "mixed") else block.frees_per_second
+    return getattr(where, kind)
+
+
+def describe(
+    switches: Sequence[str], blocks: Sequence[BlockSample], censuses: Sequence[Census], allocator: str
+) -> Design:
+    """One design's figures: medians of its blocks, sums of its counted passes."""
+
+    def typical(kind: str) -> float | None:
+        rates = [value for value in (_rate_of(block, kind) for block in blocks) if value is not None]
+        return median(rates) if rates else None
+
+    def total(name: str) -> int | None:
+        return sum(getattr(census, name) for census in censuses) if censuses else None
+
+    operations = add_counts(census.operations for census in censuses)
+    frees = total("frees")
+    lifetimes = quantiles([ns for census in censuses for ns in census.lifetimes_ns], (0.5, 0.99, 1.0))
+    stats: dict[str, int | None] = dict.fromkeys(SLUB_STATS) if allocator == "slub" else {}
+    stats.update(add_counts(census.stats for census in censuses))
+    return Design(
+        switches=list(switches),
+        frees_per_second=FreesPerSecond(live=typical("live"), dead=typical("dead"), all=typical("all")),
+        operations_per_second=OperationsPerSecond(alloc=typical("alloc"), mixed=typical("mixed")),
+        dead_caches=DeadCaches(offlined=total("offlined"), destroyed=total("destroyed"), left=total("left")),
+        lifetime_seconds=Lifetime(
+            **dict(zip(("p50", "p99", "max"), (ns if ns is None else ns / 1e9 for ns in lifetimes)))
+        ),
+        empty_slabs=add_counts(census.empty_slabs for census in censuses),
+        slabs_left=total("slabs_left"),
+        pages_left=total("pages_left"),
+        cgroups_pinned=total("cgroups_pinned"),
+        frees=frees,
+        dead_frees=total("dead_frees"),
+        allocations=total("allocations"),
+        failed_allocations=total("failed_allocations"),
+        stats=stats,
+        per_free=PerFree(**{name: per(operations.get(name), frees) for name in PerFree.__struct_fields__}),
+        operations=operations,
+        counted_passes=len(censuses),
+        measured_blocks=len(blocks),
+    )
+
+
+def add_counts(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    """Sum of dictionaries of counts, names in order of first appearance."""
+    total: dict[str, int] = {}
+    for one in counts:
+        for name, count in one.items():
+            total[name] = total.get(name, 0) + int(count)
+    return total
+
+
+def per(count: int | None, events: int | None) -> float | None:
+    """count / events; None when either is unknown or there were no events."""
+    return count / events if count is not None and events else None
+
+
+def judge(censuses: Sequence[Census]) -> Invariants:
+    """All invariants that were checked anywhere, and every violation with its design."""
+    checked = dict.fromkeys(name for census in censuses for name in census.checked)
+    violated = [
+        Violation(invariant=name, design=census.design, description=text)
+        for census in censuses
+        for name, text in census.violated
+    ]
+    return Invariants(checked=list(checked), violated=violated)

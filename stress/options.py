@@ -1,0 +1,206 @@
+"""What `run` was asked for, checked once: the frozen `RunOptions` that the coordinator works from.
+
+`make_options` takes the raw values of the command line and raises `UsageError`, naming the option,
+what is allowed and what to do. Nothing heavy is imported before a run is really asked for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from stress.errors import UsageError
+
+DEFAULT_SCENARIO = "offline-storm"
+DEFAULT_BEFORE = "linux-3.16"
+DEFAULT_AFTER = ("v1", "v3")
+DEFAULT_SECONDS = 15.0
+DEFAULT_SEED = 1
+MIN_MEMORY = 1 << 20
+
+# What `--allocator` takes; a new allocator adds its line here.
+ALLOCATORS = {"slub": "the unqueued allocator of Linux 3.16, with all 26 of its statistics"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunOptions:
+    """One run, validated.
+
+    settings: KEY=VALUE of `--set`, still text but accepted by the scenario, which gives them their types.
+    before, after: designs by name, as typed (`v1-P7`), known to `allocators.designs.parse_design`.
+    cpus: None lets the coordinator take every CPU it may pin to. seconds: of measurement, all designs
+    together. time_scale: kernel seconds that pass in one real second. memory: arena in bytes, None
+    for the default. check_blocks: check the invariants between blocks too, not only at the end.
+    """
+
+    scenario: str = DEFAULT_SCENARIO
+    settings: dict[str, str] = dataclasses.field(default_factory=dict)
+    trace: Path | None = None
+    allocator: str = "slub"
+    before: str = DEFAULT_BEFORE
+    after: tuple[str, ...] = DEFAULT_AFTER
+    cpus: int | None = None
+    nodes: int = 1
+    seconds: float = DEFAULT_SECONDS
+    seed: int = DEFAULT_SEED
+    time_scale: float = 1.0
+    memory: int | None = None
+    serial: bool = False
+    check_blocks: bool = False
+    command: str = "python -m stress run"
+
+
+def make_options(
+    *,
+    scenario: str | None = None,
+    settings: Sequence[str] = (),
+    trace: Path | None = None,
+    allocator: str = "slub",
+    before: str = DEFAULT_BEFORE,
+    after: Sequence[str] = DEFAULT_AFTER,
+    cpus: int | None = None,
+    nodes: int = 1,
+    seconds: float = DEFAULT_SECONDS,
+    seed: int = DEFAULT_SEED,
+    time_scale: float = 1.0,
+    memory: str | None = None,
+    serial: bool = False,
+    check_blocks: bool = False,
+    command: str = "python -m stress run",
+) -> RunOptions:
+    """Check the values of the command line and return them as `RunOptions`; UsageError otherwise."""
+    if trace is not None:
+        if scenario is not None:
+            raise UsageError("--trace and --scenario exclude each other: a trace is its own workload; give one of them")
+        if settings:
+            raise UsageError(f"--set {settings[0]!r}: a trace has no parameters; --set goes with --scenario")
+        check_trace(trace)
+        scenario = "trace"
+    elif scenario is None:
+        scenario = DEFAULT_SCENARIO
+    else:
+        choose("--scenario", scenario, scenario_names(), "python -m stress list scenarios")
+    choose("--allocator", allocator, ALLOCATORS, "python -m stress list allocators")
+    check_designs(before, after)
+    if cpus is not None:
+        within("--cpus", cpus, 1, max_cpus())
+    within("--nodes", nodes, 1, cpus if cpus is not None else max_cpus(), "a node needs a CPU (--cpus)")
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise UsageError(f"--seconds {seconds:g}: the time of measurement must be a number above 0, such as 15")
+    if not (math.isfinite(time_scale) and time_scale > 0):
+        raise UsageError(
+            f"--time-scale {time_scale:g}: must be a number above 0; 10 lets kernel time pass ten times as fast"
+        )
+    within("--seed", seed, 0, 2**63 - 1)
+    return RunOptions(
+        scenario=scenario,
+        settings=parse_settings(scenario, settings) if trace is None else {},
+        trace=trace,
+        allocator=allocator,
+        before=before,
+        after=tuple(after),
+        cpus=cpus,
+        nodes=nodes,
+        seconds=float(seconds),
+        seed=seed,
+        time_scale=float(time_scale),
+        memory=None if memory is None else parse_size(memory),
+        serial=serial,
+        check_blocks=check_blocks,
+        command=command,
+    )
+
+
+def within(option: str, value: int, low: int, high: int, why: str = "") -> None:
+    """UsageError unless low <= value <= high."""
+    if not low <= value <= high:
+        raise UsageError(f"{option} {value}: allowed is {low} to {high}" + (f"; {why}" if why else ""))
+
+
+def choose(option: str, value: str, names: Iterable[str], where: str) -> None:
+    """UsageError unless value is one of names; it proposes the nearest and the command that lists them."""
+    names = list(names)
+    if value in names:
+        return
+    near = difflib.get_close_matches(value, names, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise UsageError(f"{option} {value!r} is not known: {hint}allowed are {', '.join(names)} (see `{where}`)")
+
+
+def check_designs(before: str, after: Sequence[str]) -> None:
+    """Every design must parse, and each may be named once: a table has one column per design."""
+    from allocators.designs import parse_design
+
+    for option, design in [("--before", before), *(("--after", d) for d in after)]:
+        try:
+            parse_design(design)
+        except ValueError as error:
+            raise UsageError(f"{option}: {error} (see `python -m stress list designs`)") from None
+    seen = {before: "--before"}
+    for design in after:
+        if design in seen:
+            raise UsageError(f"--after {design!r} is already given by {seen[design]}; name each design once")
+        seen[design] = "--after"
+
+
+def check_trace(path: Path) -> None:
+    """The trace must be a file that can be opened; its content is judged when it is read."""
+    if not path.exists():
+        raise UsageError(f"--trace {path}: there is no such file")
+    if not path.is_file():
+        raise UsageError(f"--trace {path}: is not a file; give a recorded event log (.csv or .csv.zst)")
+    if not os.access(path, os.R_OK):
+        raise UsageError(f"--trace {path}: may not be read; check its permissions")
+
+
+def check_out(path: Path) -> None:
+    """The folder of results must be writable before the run starts, not after it."""
+    place = path
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise UsageError(f"--out {path}: {place} is not a folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError(f"--out {path}: {place} is not writable; choose another folder")
+
+
+def parse_settings(scenario: str, items: Sequence[str]) -> dict[str, str]:
+    """{'KEY': 'VALUE'} from KEY=VALUE texts that this scenario accepts."""
+    from scenarios.registry import SCENARIOS
+    from scenarios.settings import ParameterError, parse
+
+    try:
+        parse(SCENARIOS[scenario].parameters, items)
+    except ParameterError as error:
+        raise UsageError(f"--set: {error} (see `python -m stress list scenarios`)") from None
+    return {key.strip(): value.strip() for key, _, value in (item.partition("=") for item in items)}
+
+
+def parse_size(text: str) -> int:
+    """Bytes from a size such as 512M, 2G, 1.5g or 1048576 (units are powers of 1024)."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", text, re.IGNORECASE)
+    if match is None:
+        raise UsageError(f"--memory {text!r}: expected a size such as 512M or 2G (units K, M, G, T)")
+    size = int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
+    if size < MIN_MEMORY:
+        raise UsageError(f"--memory {text!r}: at least 1M is needed")
+    return size
+
+
+def scenario_names() -> list[str]:
+    """Names of the scenarios, in the order of their registry."""
+    from scenarios.registry import SCENARIOS
+
+    return list(SCENARIOS)
+
+
+def max_cpus() -> int:
+    """The most CPUs that a scenario can be made for."""
+    from scenarios.registry import MAX_CPUS
+
+    return MAX_CPUS

@@ -1,0 +1,53 @@
+"""A report as GitHub Markdown: the same table and sentences as the text report."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from stress.report import sentences, table, trace
+from stress.result import Result
+
+
+def render(result: Result, path: Path | None = None) -> str:
+    """The whole report, ending in a newline."""
+    lines = [f"## {escape(table.heading(result))}", ""]
+    if table.machine_line(result):
+        lines += [escape(table.machine_line(result)), ""]
+    if result.command:
+        lines += [f"`{result.command}`", ""]
+    rows = []
+    for group in table.groups(result):
+        rows.append((f"**{escape(group.title)}**", *[""] * len(result.designs)))
+        rows += [(escape(row.label), *map(escape, row.cells)) for row in group.rows]
+    lines += grid(["", *map(escape, table.columns(result))], rows)
+    if result.trace is not None:
+        lines += ["", "### Replay of a recorded trace", ""]
+        lines += [f"- {escape(name)}: {escape(value)}" for name, value in trace.figures(result.trace)]
+        for small in trace.tables(result.trace):
+            lines += [
+                "",
+                f"**{escape(small.title)}**",
+                "",
+                *grid(list(map(escape, small.columns)), [tuple(map(escape, r)) for r in small.rows]),
+            ]
+    lines += ["", "### What the figures say", ""]
+    lines += [f"- {escape(sentence)}" for sentence in sentences.sentences(result)]
+    if result.trust.findings:
+        lines += ["", f"### How far to trust them: {result.trust.grade}", ""]
+        lines += [f"- {finding.level}: {escape(finding.text)}" for finding in result.trust.findings]
+    if path is not None:
+        lines += ["", f"Result: `{path}`"]
+    return "\n".join(lines) + "\n"
+
+
+def grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table whose first column is text and whose others are numbers."""
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return ["| " + " | ".join(cells) + " |" for cells in (header, rule, *rows)]
+
+
+def escape(text: str) -> str:
+    """Keep Markdown from reading the text as anything but text."""
+    return re.sub(r"([\\`*|<>])", r"\\\1", text).replace("\n", " ")

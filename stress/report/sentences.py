@@ -1,0 +1,163 @@
+"""What the figures say, in sentences. Each is derived from numbers of the result and from nothing else.
+
+A sentence claims no more than its numbers carry: a speed is called unchanged only when the whole
+interval lies within `MARGIN` of 1, different only when the interval excludes 1, and otherwise the
+sentence says that one cannot tell. Causes come from the design's switches and are worded as such.
+"""
+
+from __future__ import annotations
+
+from stress.report import units
+from stress.report.table import order, place_name
+from stress.result import Design, Result
+from stress.statistics import MIN_PAIRS, Ratio
+
+MARGIN = 0.02  # a change of throughput that nobody would notice
+
+
+def sentences(result: Result) -> list[str]:
+    """Everything worth saying: violated invariants, fate of dead caches, speed, locks; in this order."""
+    said = [invariant(v.invariant, v.design, v.description) for v in result.invariants.violated]
+    if not said and result.invariants.checked:
+        said.append(f"All {len(result.invariants.checked)} invariants that were checked hold.")
+    if result.partial:
+        said.append(f"This result is partial: {(result.partial_reason or 'the reason is not known').rstrip('.')}.")
+    names = order(result)
+    for name in names:
+        said.append(fate(name, result.designs[name], result.partial))
+    for name in names:
+        if name == result.baseline or name not in result.ratios:
+            continue
+        ratios = result.ratios[name]
+        for what, value in (
+            ("frees into live caches", ratios.live),
+            ("frees into dead caches", ratios.dead),
+            ("mixed allocations and frees", ratios.mixed),
+        ):
+            if value.estimate is not None:
+                said.append(f"{name}: {what}: {speed(value, result.baseline)}.")
+        if not ratios.free_throughput.pairs and not ratios.mixed.pairs and not result.serial:
+            said.append(f"{name}: no pair of timed blocks with {result.baseline}: nothing can be said about its speed.")
+        cost = locks(name, result.designs[name], result.baseline, result.designs.get(result.baseline))
+        if cost:
+            said.append(cost)
+    if result.serial and not result.blocks:
+        said.append("Speed was not measured: the CPUs were stepped by one process.")
+    return said
+
+
+def invariant(name: str, design: str, description: str) -> str:
+    """A violated invariant, with the state that violates it."""
+    return f"INVARIANT VIOLATED under {design}: {name}: {description.rstrip('.')}."
+
+
+def fate(name: str, design: Design, partial: bool = False) -> str:
+    """What became of the caches of removed cgroups under one design."""
+    dead = design.dead_caches
+    if dead.offlined is None or dead.left is None:
+        return f"{name}: no counted pass was completed: what became of its dead caches is not known."
+    if dead.offlined == 0:
+        return f"{name}: no removed cgroup left a cache behind, so this run says nothing about dead caches."
+    caches = "cache" if dead.offlined == 1 else "caches"
+    if dead.left == 0:
+        whole = f"the only {caches}" if dead.offlined == 1 else f"all {dead.offlined:,} {caches}"
+        were = "was" if dead.offlined == 1 else "were"
+        return f"{name}: {whole} of removed cgroups {were} destroyed{_took(design, ', ')}."
+    holding = (design.slabs_left or 0) - sum(design.empty_slabs.values())
+    when = "when the run stopped" if partial else "at the end" if holding > 0 else "after the last free"
+    text = (
+        f"{name}: {dead.left:,} of {dead.offlined:,} {caches} of removed cgroups "
+        f"{'is' if dead.left == 1 else 'are'} still there {when}"
+    )
+    clauses = [text, *_hidden(design, holding), *_pinned(design)]
+    if dead.destroyed:
+        clauses.append(
+            f"the other {dead.destroyed:,} {'was' if dead.destroyed == 1 else 'were'} destroyed{_took(design, ' ')}"
+        )
+    return "; ".join(clauses) + "." + _why(design, holding)
+
+
+def _took(design: Design, joint: str) -> str:
+    lifetime = design.lifetime_seconds
+    if lifetime.p50 is None or lifetime.max is None:
+        return ""
+    return f"{joint}{units.seconds(lifetime.p50)} after the last free (median; longest {units.seconds(lifetime.max)})"
+
+
+def _hidden(design: Design, holding: int) -> list[str]:
+    places = {place_name(place): n for place, n in design.empty_slabs.items() if n}
+    empty = sum(places.values())
+    said = []
+    if empty:
+        where = ", ".join(f"{n:,} in {place}" for place, n in sorted(places.items(), key=lambda item: -item[1]))
+        whose = (
+            f"{empty:,} of their {design.slabs_left:,} slabs"
+            if holding > 0
+            else units.plural(empty, "slab") + " of theirs"
+        )
+        said.append(f"{whose} {'is' if empty == 1 else 'are'} empty, hidden in: {where}")
+    if holding > 0:
+        said.append(f"{units.plural(holding, 'slab')} still {'holds' if holding == 1 else 'hold'} live objects")
+    return said
+
+
+def _pinned(design: Design) -> list[str]:
+    pinned = [
+        units.plural(n, what) for n, what in ((design.pages_left, "page"), (design.cgroups_pinned, "cgroup")) if n
+    ]
+    return [f"they pin {' and '.join(pinned)}"] if pinned else []
+
+
+def _why(design: Design, holding: int) -> str:
+    """What the design's switches let one expect of caches that are left; empty when they explain nothing."""
+    if holding > 0:
+        return ""
+    has = set(design.switches)
+    self_discarding = any(switch.startswith("P7") for switch in has)
+    if "P2" not in has:
+        return " Expected: without P2 nothing destroys a cache that had live objects when its cgroup went."
+    if not self_discarding:
+        return " Expected: without P7 the free path keeps the last empty slabs of a cache, so its last slab never goes."
+    if "P7" in has and "F_ALLCPU" not in has and design.empty_slabs.get("cpu_partial"):
+        return (
+            " In line with R12: the sentinel is not planted on CPUs that held nothing of the cache when its cgroup "
+            "went offline; frees on such a CPU hoard empty slabs again."
+        )
+    if "F_OBO" not in has and design.empty_slabs.get("node_partial"):
+        return " In line with R7: without F_OBO a slab found empty off the list is kept, one per node."
+    return " Its switches do not explain this."
+
+
+def speed(value: Ratio, baseline: str) -> str:
+    """What a ratio of throughputs allows to be said, with its interval."""
+    assert value.estimate is not None
+    about = units.change(value.estimate)
+    if value.low is None or value.high is None:
+        have = units.plural(value.pairs, "pair")
+        return f"cannot tell: only {have} of blocks, {MIN_PAIRS} are needed (on these: {_than(about, baseline)})"
+    span = units.interval(value)
+    if 1 - MARGIN <= value.low and value.high <= 1 + MARGIN:
+        return f"no noticeable change (within ±{MARGIN:.0%}): {_than(about, baseline)} {span}"
+    if value.low > 1 or value.high < 1:
+        return f"{_than(about, baseline)} {span}"
+    return f"cannot tell: {_than(about, baseline)} {span}, and that includes no change"
+
+
+def _than(about: str, baseline: str) -> str:
+    return f"as fast as {baseline}" if about == "as fast" else f"{about} than {baseline}"
+
+
+def locks(name: str, design: Design, baseline: str, before: Design | None) -> str:
+    """The exact cost in locks and compare-and-swaps per free beside the baseline's; "" when unknown."""
+    if before is None:
+        return ""
+    parts = []
+    for key, what in (("list_lock", "list_lock acquisitions"), ("page_cas", "page CAS")):
+        mine, theirs = getattr(design.per_free, key), getattr(before.per_free, key)
+        if mine is None or theirs is None:
+            continue
+        factor = "" if not theirs or not mine else f" (×{mine / theirs:.2f})"
+        parts.append(f"{units.per_unit(mine)} {what}{factor}")
+    if not parts:
+        return ""
+    return f"{name}: {' and '.join(parts)} per free, in brackets against {baseline}."

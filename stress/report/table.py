@@ -1,0 +1,156 @@
+"""The one table of a report: which rows there are and what stands in them, a cell per design.
+
+Setting it as text or Markdown is left to others.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from stress.report import units
+from stress.result import Design, Lifetime, Ratios, Result
+from stress.statistics import CONFIDENCE
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """A label and one text per design, in the order of the columns."""
+
+    label: str
+    cells: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Group:
+    """Rows that belong together, under a title."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+
+def heading(result: Result) -> str:
+    """One line that says what was run."""
+    parts = [
+        f"{result.scenario} on {result.allocator}",
+        units.plural(result.cpus, "CPU") + (" stepped by one process" if result.serial else ""),
+        units.plural(result.nodes, "node"),
+        f"seed {result.seed}",
+        f"{result.seconds:.1f} s",
+    ]
+    if result.oversubscribed:
+        parts.insert(2, "oversubscribed")
+    return ", ".join(parts)
+
+
+def machine_line(result: Result) -> str:
+    """One line that says where: processor, system and versions, as far as known."""
+    known = result.machine
+    parts = [str(known[key]) for key in ("cpu", "kernel", "python") if known.get(key)]
+    parts += [f"{key} {known[key]}" for key in ("numba", "numpy") if known.get(key)]
+    return ", ".join(parts)
+
+
+def columns(result: Result) -> list[str]:
+    """Titles of the columns of figures: the designs, the baseline first."""
+    return [f"{name} (before)" if name == result.baseline else name for name in order(result)]
+
+
+def order(result: Result) -> list[str]:
+    """Names of the designs, the baseline first."""
+    return sorted(result.designs, key=lambda name: name != result.baseline)
+
+
+def groups(result: Result) -> list[Group]:
+    """The table's rows. Rows that could have been measured stay, with a dash where they were not."""
+    names = order(result)
+    designs = [result.designs[name] for name in names]
+
+    def row(label: str, cell: Callable[[Design], str]) -> Row:
+        return Row(label, tuple(cell(design) for design in designs))
+
+    return [group for group in (
+        Group("throughput (timed passes)", tuple(_throughput(result, names, row))),
+        Group("dead caches (counted passes)", tuple(_dead_caches(designs, row))),
+        Group("per million frees", tuple(_stats(designs, row))),
+        Group("per free", (
+            row("list_lock acquisitions", lambda d: units.per_unit(d.per_free.list_lock)),
+            row("… of them contended", lambda d: units.per_unit(d.per_free.list_lock_contended)),
+            row("page CAS", lambda d: units.per_unit(d.per_free.page_cas)),
+            row("… of them failed", lambda d: units.per_unit(d.per_free.page_cas_failed)),
+        )),
+    ) if group.rows]  # fmt: skip
+
+
+def _throughput(result: Result, names: list[str], row: Callable[..., Row]) -> list[Row]:
+    def against(label: str, kind: str) -> Row:
+        return Row(label, tuple("1" if n == result.baseline else _ratio(result.ratios.get(n), kind) for n in names))
+
+    level = f"{CONFIDENCE:.0%}"
+    rows = [
+        row("frees/s, live caches", lambda d: units.rate(d.frees_per_second.live)),
+        row("frees/s, dead caches", lambda d: units.rate(d.frees_per_second.dead)),
+        row("frees/s, all", lambda d: units.rate(d.frees_per_second.all)),
+        against(f"ratio to before [{level}]", "free_throughput"),
+        against("ratio, live caches", "live"),
+        against("ratio, dead caches", "dead"),
+    ]
+    designs = [result.designs[name] for name in names]
+    for kind, label in (("alloc", "allocations/s"), ("mixed", "operations/s, mixed")):
+        if any(getattr(d.operations_per_second, kind) is not None for d in designs):
+            rows.append(row(label, lambda d, kind=kind: units.rate(getattr(d.operations_per_second, kind))))
+            rows.append(against(f"ratio, {label.replace('/s', '')}", kind))
+    return rows
+
+
+def _ratio(ratios: Ratios | None, kind: str) -> str:
+    return units.UNKNOWN if ratios is None else units.ratio(getattr(ratios, kind))
+
+
+def _dead_caches(designs: list[Design], row: Callable[..., Row]) -> list[Row]:
+    places = dict.fromkeys(place for design in designs for place in design.empty_slabs)
+    return [
+        row("created", lambda d: units.count(d.dead_caches.offlined)),
+        row("destroyed", lambda d: units.count(d.dead_caches.destroyed)),
+        row("left", lambda d: units.count(d.dead_caches.left)),
+        row("lifetime after last free p50", lambda d: _lifetime(d, "p50")),
+        row("lifetime after last free p99", lambda d: _lifetime(d, "p99")),
+        row("lifetime after last free max", lambda d: _lifetime(d, "max")),
+        *(
+            row(
+                f"empty slabs in {place_name(place)}",
+                lambda d, place=place: units.count(d.empty_slabs.get(place, 0 if d.counted_passes else None)),
+            )
+            for place in places
+        ),
+        row("slabs, empty or not", lambda d: units.count(d.slabs_left)),
+        row("pages pinned", lambda d: units.count(d.pages_left)),
+        row("cgroups pinned", lambda d: units.count(d.cgroups_pinned)),
+    ]
+
+
+def _lifetime(design: Design, which: str) -> str:
+    """Lifetimes are those of destroyed caches; where none was destroyed the ones left live for ever."""
+    lifetime: Lifetime = design.lifetime_seconds
+    if lifetime.max is None and design.dead_caches.left:
+        return "never"
+    return units.seconds(getattr(lifetime, which))
+
+
+def place_name(place: str) -> str:
+    """ "cpu_partial" as a reader expects it: "cpu partial"."""
+    return place.replace("_", " ")
+
+
+def _stats(designs: list[Design], row: Callable[..., Row]) -> list[Row]:
+    names = dict.fromkeys(name for design in designs for name in design.stats)
+    return [
+        row(name, lambda d, name=name: units.per_unit(_per_million(d, name)))
+        for name in names
+        if any(design.stats.get(name) for design in designs)
+    ]
+
+
+def _per_million(design: Design, name: str) -> float | None:
+    counted = design.stats.get(name)
+    return None if counted is None or not design.frees else 1e6 * counted / design.frees

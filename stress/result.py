@@ -1,0 +1,290 @@
+"""The result of a run as data: what `result.json` holds, how it is written and read back.
+
+A field that could not be measured is null, never NaN and never a made-up 0. `SCHEMA_VERSION` changes
+when a field changes its meaning or goes; a field that is added leaves it as it is, and readers skip
+what they do not know.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from stress.errors import UsageError
+from stress.statistics import Ratio
+
+SCHEMA_VERSION = "1"
+FILE_NAME = "result.json"
+
+# The statistics of CONFIG_SLUB_STATS in the kernel's own order.
+SLUB_STATS = (
+    "alloc_fastpath", "alloc_slowpath", "free_fastpath", "free_slowpath", "free_frozen", "free_add_partial",
+    "free_remove_partial", "alloc_from_partial", "alloc_slab", "alloc_refill", "alloc_node_mismatch", "free_slab",
+    "cpuslab_flush", "deactivate_full", "deactivate_empty", "deactivate_to_head", "deactivate_to_tail",
+    "deactivate_remote_frees", "deactivate_bypass", "order_fallback", "cmpxchg_double_cpu_fail",
+    "cmpxchg_double_fail", "cpu_partial_alloc", "cpu_partial_free", "cpu_partial_node", "cpu_partial_drain",
+)  # fmt: skip
+
+
+class FreesPerSecond(msgspec.Struct, kw_only=True, frozen=True):
+    """Frees per second of all CPUs together, inside the timed sections of the measured blocks.
+
+    A block's rate is the sum over CPUs of (frees of the CPU / time that CPU spent in the sections);
+    the figure is the median over blocks. live: into caches of cgroups that are online; dead: into
+    caches of offline cgroups; all: both kinds of section together.
+    """
+
+    live: float | None = None
+    dead: float | None = None
+    all: float | None = None
+
+
+class OperationsPerSecond(msgspec.Struct, kw_only=True, frozen=True):
+    """As `FreesPerSecond`, for sections of allocations and of mixed allocations and frees."""
+
+    alloc: float | None = None
+    mixed: float | None = None
+
+
+class DeadCaches(msgspec.Struct, kw_only=True, frozen=True):
+    """Caches of cgroups that were taken offline: how many, destroyed so far, left at the end."""
+
+    offlined: int | None = None
+    destroyed: int | None = None
+    left: int | None = None
+
+
+class Lifetime(msgspec.Struct, kw_only=True, frozen=True):
+    """Kernel seconds from a dead cache's last free to its destruction, over the destroyed ones only."""
+
+    p50: float | None = None
+    p99: float | None = None
+    max: float | None = None
+
+
+class PerFree(msgspec.Struct, kw_only=True, frozen=True):
+    """Operations per free over the whole counted pass, those of allocations included."""
+
+    list_lock: float | None = None
+    list_lock_contended: float | None = None
+    page_cas: float | None = None
+    page_cas_failed: float | None = None
+
+
+class Design(msgspec.Struct, kw_only=True, frozen=True):
+    """One column of the table. Rates come from timed passes; all else is exact, from counted passes.
+
+    stats: raw counts by the kernel's names. operations: raw counts of every other thing counted
+    (locks, CAS, IPIs…). counted_passes: counts are sums over so many passes.
+    """
+
+    switches: list[str]
+    frees_per_second: FreesPerSecond
+    operations_per_second: OperationsPerSecond
+    dead_caches: DeadCaches
+    lifetime_seconds: Lifetime
+    empty_slabs: dict[str, int]
+    slabs_left: int | None
+    pages_left: int | None
+    cgroups_pinned: int | None
+    frees: int | None
+    dead_frees: int | None
+    allocations: int | None
+    failed_allocations: int | None
+    stats: dict[str, int | None]
+    per_free: PerFree
+    operations: dict[str, int]
+    counted_passes: int
+    measured_blocks: int
+
+
+class Ratios(msgspec.Struct, kw_only=True, frozen=True):
+    """Throughput of a design / throughput of the baseline in the same pair of blocks.
+
+    free_throughput: all frees. live, dead: frees into live, into dead caches. alloc, mixed: those sections.
+    """
+
+    free_throughput: Ratio
+    live: Ratio
+    dead: Ratio
+    alloc: Ratio
+    mixed: Ratio
+
+
+class Violation(msgspec.Struct, kw_only=True, frozen=True):
+    """An invariant that did not hold, under which design, and the state that breaks it."""
+
+    invariant: str
+    design: str
+    description: str
+
+
+class Invariants(msgspec.Struct, kw_only=True, frozen=True):
+    """Names of the invariants that were checked, and what was violated (empty: all held)."""
+
+    checked: list[str]
+    violated: list[Violation]
+
+
+class BlockSample(msgspec.Struct, kw_only=True, frozen=True):
+    """One timed block as it was measured; rates in operations per second, `wall_seconds` in real time.
+
+    grade: good, fair or poor; reasons say why it is not good. Poor blocks count like all others.
+    """
+
+    design: str
+    pair: int
+    warmup: bool
+    wall_seconds: float
+    frees_per_second: FreesPerSecond
+    operations_per_second: OperationsPerSecond
+    involuntary_switches: int
+    steal_ticks: int
+    failed_allocations: int
+    grade: str
+    reasons: list[str]
+
+
+class Finding(msgspec.Struct, kw_only=True, frozen=True):
+    """One sentence about how far the figures can be trusted; level is note, warning or serious."""
+
+    level: str
+    text: str
+
+
+class Trust(msgspec.Struct, kw_only=True, frozen=True):
+    """grade: good (notes at most), fair (warnings) or poor (something serious); and why."""
+
+    grade: str
+    findings: list[Finding]
+
+
+class Result(msgspec.Struct, kw_only=True, frozen=True):
+    """Everything of one run, as `result.json` holds it.
+
+    created: UTC, ISO 8601. seconds: real time of the whole run. partial: the run did not come to its
+    end, `partial_reason` says how. trace: predicted against recorded, for replays of kernel traces.
+    """
+
+    run_id: str = ""
+    created: str = ""
+    scenario: str
+    parameters: dict[str, Any]
+    allocator: str
+    seed: int
+    cpus: int
+    nodes: int
+    serial: bool
+    oversubscribed: bool
+    seconds: float
+    command: str
+    machine: dict[str, Any]
+    baseline: str
+    designs: dict[str, Design]
+    ratios: dict[str, Ratios]
+    invariants: Invariants
+    partial: bool
+    partial_reason: str | None
+    trust: Trust
+    blocks: list[BlockSample]
+    trace: dict[str, Any] | None = None
+    schema_version: str = SCHEMA_VERSION
+
+
+def _plain(value: object) -> object:
+    """What msgspec does not know: paths, and the scalars and arrays of NumPy."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return str(value)
+
+
+def encode(result: Result) -> bytes:
+    """The result as indented JSON with a newline at its end, schema_version first."""
+    plain = msgspec.to_builtins(result, enc_hook=_plain)
+    ordered = {"schema_version": plain.pop("schema_version"), **plain}
+    return msgspec.json.format(msgspec.json.encode(ordered), indent=2) + b"\n"
+
+
+def write_result(result: Result, out: Path, now: datetime.datetime | None = None) -> tuple[Result, Path]:
+    """Write `out/<run id>/result.json` whole or not at all; return the result with its id, and the path.
+
+    The run id is made here and names a new folder; an existing one is never touched.
+    Raises OSError when the folder cannot be made or written.
+    """
+    now = now or datetime.datetime.now().astimezone()
+    digest = hashlib.sha256(encode(result) + now.isoformat().encode()).hexdigest()
+    folder = _new_folder(out, f"{now:%Y%m%d-%H%M%S}-{_slug(result.scenario)}-{digest[:4]}")
+    created = now.astimezone(datetime.timezone.utc).isoformat(timespec="seconds")
+    result = msgspec.structs.replace(result, run_id=folder.name, created=created)
+    path = folder / FILE_NAME
+    write_atomically(path, encode(result))
+    return result, path
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "run"
+
+
+def _new_folder(out: Path, name: str) -> Path:
+    out.mkdir(parents=True, exist_ok=True)
+    attempt = 1
+    while True:
+        folder = out / (name if attempt == 1 else f"{name}-{attempt}")
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            attempt += 1
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace the file so that a reader sees the old or the new content, even after a power cut."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fchmod(stream.fileno(), 0o644)
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read_result(path: Path) -> Result:
+    """Read a result file, or the one in a run's folder.
+
+    Raises UsageError when there is none, it is no JSON, of another schema, or lacks a field.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / FILE_NAME
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    try:
+        version = msgspec.json.decode(data).get("schema_version")
+    except (msgspec.DecodeError, UnicodeDecodeError, AttributeError) as error:
+        raise UsageError(f"{path}: is not a result of this program ({error})") from None
+    if version != SCHEMA_VERSION:
+        raise UsageError(f"{path}: has schema_version {version!r}, this program reads {SCHEMA_VERSION!r}")
+    try:
+        return msgspec.json.decode(data, type=Result)
+    except (msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: {error}") from None

@@ -1,0 +1,159 @@
+"""How far the figures of a run can be trusted, block by block and as a whole, in plain sentences.
+
+Nothing is dropped for being bad: a disturbed block counts like the others and is said to be disturbed.
+Levels of a finding: `note` (good to know), `warning` (read the figures with care), `serious` (do not
+conclude from them).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from stress.result import BlockSample, Finding, Ratios, Trust
+from stress.samples import Block, RunRecord
+from stress.statistics import CONFIDENCE, MIN_PAIRS, Ratio, spread
+
+# Involuntary switches per second and CPU. An otherwise idle machine shows a few (timers, kworkers);
+# at 100 something else wants the CPU in every hundredth of a second.
+SWITCHES_FAIR, SWITCHES_POOR = 20.0, 100.0
+# Share of the CPUs' time that the hypervisor gave to others. One tick is the resolution of the counter.
+STEAL_FAIR, STEAL_POOR = 0.01, 0.05
+# Width of a ratio's interval, high / low − 1, from which a difference of a few percent cannot be seen.
+WIDE_INTERVAL = 0.10
+# (largest − smallest) / median of the baseline's own blocks.
+UNSTEADY = 0.30
+
+GRADES = ("good", "fair", "poor")
+
+
+def grade_block(block: Block, cpus: int) -> tuple[str, list[str]]:
+    """(good, fair or poor; the reasons for anything but good) of one timed block on `cpus` CPUs."""
+    seconds = block.wall_ns / 1e9
+    if seconds <= 0 or cpus <= 0:
+        return "poor", ["it took no measurable time"]
+    grade = 0
+    reasons = []
+    switches = block.involuntary_switches / (seconds * cpus)
+    if switches > SWITCHES_FAIR:
+        grade = max(grade, 2 if switches > SWITCHES_POOR else 1)
+        reasons.append(f"{switches:.0f} involuntary context switches per second and CPU")
+    stolen = block.steal_ticks / os.sysconf("SC_CLK_TCK") / (seconds * cpus)
+    if block.steal_ticks > 1 and stolen > STEAL_FAIR:
+        grade = max(grade, 2 if stolen > STEAL_POOR else 1)
+        reasons.append(f"the hypervisor took {stolen:.1%} of the CPU time")
+    return GRADES[grade], reasons
+
+
+def grade_run(record: RunRecord, blocks: Sequence[BlockSample], ratios: dict[str, Ratios]) -> Trust:
+    """Every finding about a run, the worst first, and the grade that follows from them."""
+    findings = [
+        *_completeness(record),
+        *_disturbances(record, [b for b in blocks if not b.warmup]),
+        *_precision(record, blocks, ratios),
+    ]
+    order = ("serious", "warning", "note")
+    findings.sort(key=lambda finding: order.index(finding.level))
+    worst = findings[0].level if findings else "note"
+    return Trust(grade={"note": "good", "warning": "fair", "serious": "poor"}[worst], findings=findings)
+
+
+def _serious(text: str) -> Finding:
+    return Finding(level="serious", text=text)
+
+
+def _warning(text: str) -> Finding:
+    return Finding(level="warning", text=text)
+
+
+def _note(text: str) -> Finding:
+    return Finding(level="note", text=text)
+
+
+def _completeness(record: RunRecord) -> list[Finding]:
+    found = []
+    if record.damage:
+        found.append(_serious(f"The run was damaged: {record.damage.rstrip('.')}."))
+    if record.interrupted:
+        found.append(_serious("The run was interrupted; figures rest on what was done until then."))
+    counted = {census.design for census in record.censuses}
+    missing = [design for design in record.switches if design not in counted]
+    found += [_serious(f"{design} has no counted pass: its counts are unknown.") for design in missing]
+    return found
+
+
+def _disturbances(record: RunRecord, measured: list[BlockSample]) -> list[Finding]:
+    found = []
+    if record.oversubscribed:
+        found.append(
+            _serious(
+                f"{record.cpus} model CPUs share fewer real ones (oversubscribed): "
+                "times show the scheduler as much as the allocator."
+            )
+        )
+    poor = [block for block in measured if block.grade == "poor"]
+    fair = [block for block in measured if block.grade == "fair"]
+    if poor:
+        # A few disturbed blocks among many move a median of paired ratios little.
+        few = 4 * len(poor) < len(measured)
+        found.append((_warning if few else _serious)(_disturbed(poor, measured, "badly")))
+    if fair:
+        found.append(_warning(_disturbed(fair, measured, "slightly")))
+    failed = sum(block.failed_allocations for block in measured)
+    if failed:
+        found.append(
+            _warning(
+                f"{failed:,} allocations failed for want of memory in timed blocks: "
+                "not all designs may have done the same work; give more --memory."
+            )
+        )
+    return found
+
+
+def _disturbed(some: Sequence[BlockSample], measured: Sequence[BlockSample], how: str) -> str:
+    example = "; ".join(some[0].reasons)
+    return (
+        f"{len(some)} of {len(measured)} measured blocks were {how} disturbed (such as: {example}); "
+        "they are counted all the same."
+    )
+
+
+def _precision(record: RunRecord, blocks: Sequence[BlockSample], ratios: dict[str, Ratios]) -> list[Finding]:
+    found = []
+    if record.serial:
+        found.append(
+            _note(
+                "One process stepped all CPUs in turn (serial): counts are exact and repeatable, "
+                "contention and speed are not shown."
+            )
+        )
+        if not blocks:
+            return found
+    warmups = sum(block.warmup for block in blocks)
+    if warmups:
+        found.append(_note(f"{warmups} warm-up blocks are listed in the result and not used in any figure."))
+    for name, of in ratios.items():
+        shown = of.free_throughput if of.free_throughput.pairs else of.mixed
+        text = _vague(name, record.baseline, shown)
+        if text:
+            found.append(_warning(f"{text}: measure longer (--seconds)."))
+    measured = [block for block in blocks if block.design == record.baseline and not block.warmup]
+    variation = spread([rate for rate in (block.frees_per_second.all for block in measured) if rate])
+    if variation is not None and variation > UNSTEADY:
+        found.append(
+            _note(
+                f"{record.baseline}'s own blocks differ by {variation:.0%} of their median: the machine was unsteady; "
+                "ratios of pairs bear it better than the rates do."
+            )
+        )
+    return found
+
+
+def _vague(name: str, baseline: str, ratio: Ratio) -> str:
+    """Why a ratio says little, or "" if it is precise enough."""
+    if ratio.pairs < MIN_PAIRS:
+        return f"{name} and {baseline} have {ratio.pairs} pairs of timed blocks; below {MIN_PAIRS} no interval is given"
+    if ratio.low is not None and ratio.high is not None and ratio.high / ratio.low - 1 > WIDE_INTERVAL:
+        span = f"{ratio.high / ratio.low - 1:.0%} at {CONFIDENCE:.0%} confidence"
+        return f"The interval of {name}'s ratio spans {span}: small differences cannot be seen"
+    return ""

@@ -1,0 +1,28 @@
+"""A stand-in for the coordinator, so that these tests compile and fork nothing."""
+
+import sys
+import types
+
+import pytest
+
+
+@pytest.fixture
+def coordinator(monkeypatch):
+    """A `stress.coordinator` whose `run` hands out `record` (or raises `error`) and keeps its options."""
+    import stress
+
+    stub = types.ModuleType("stress.coordinator")
+    stub.record, stub.error, stub.options = None, None, None
+
+    def run(options, progress):
+        stub.options = options
+        progress.phase("playing")
+        progress.update(0.5, 41, 236, 12.3e6, "v1")
+        if stub.error is not None:
+            raise stub.error
+        return stub.record
+
+    stub.run = run
+    monkeypatch.setitem(sys.modules, "stress.coordinator", stub)
+    monkeypatch.setattr(stress, "coordinator", stub, raising=False)
+    return stub

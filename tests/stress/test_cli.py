@@ -1,0 +1,189 @@
+"""The command line: help, usage errors, formats, exit status."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from stress_records import census, record
+from typer.testing import CliRunner
+
+from stress.cli import app
+from stress.errors import DamagedRun, UsageError
+from stress.result import read_result
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("numpy", "numba", "rich", "scipy", "psutil", "msgspec", "llvmlite", "zstandard")
+
+
+@pytest.fixture(autouse=True)
+def plain_logging(monkeypatch):
+    """Logging into a queue is for whole processes; here it would outlive the test."""
+    monkeypatch.setattr("stress.log.setup_logging", lambda *_: None)
+    monkeypatch.setattr("stress.log.close_logging", lambda: None)
+
+
+def invoke(*arguments: str):
+    return CliRunner().invoke(app, list(arguments), prog_name="python -m stress")
+
+
+@pytest.fixture
+def run(coordinator, tmp_path):
+    """Run `run` with the stand-in coordinator; its results go to a folder of this test."""
+    coordinator.record = record()
+
+    def run(*arguments: str):
+        return invoke("run", "--out", str(tmp_path / "results"), *arguments)
+
+    return run
+
+
+def results(tmp_path) -> list[Path]:
+    return list((tmp_path / "results").glob("*/result.json"))
+
+
+def test_help_lists_the_commands_and_options():
+    text = invoke("--help").stdout
+    for command in ("run", "list", "conform", "bench"):
+        assert f"\n  {command} " in text
+    text = invoke("run", "--help").stdout
+    for option in (
+        "--scenario NAME", "--set KEY=VALUE", "--trace FILE", "--allocator", "--before DESIGN", "--after DESIGN", "--cpus N",
+        "--nodes N", "--seconds S", "--seed N", "--time-scale X", "--memory SIZE", "--serial", "--check-blocks", "--out DIR",
+        "--format", "--quiet", "--log-level", "--log-file FILE", "Examples:",
+    ):  # fmt: skip
+        assert option in text, option
+
+
+def test_help_imports_nothing_heavy():
+    program = (
+        "import sys\n"
+        "sys.argv = ['stress', 'run', '--help']\n"
+        "from stress.__main__ import main\n"
+        "try:\n    main()\nexcept SystemExit as e:\n    assert e.code == 0, e.code\n"
+        f"print('loaded:', sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert "loaded: []" in done.stderr and "--scenario" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (["--cpus", "none"], "--cpus"),
+        (["--no-such-option"], "--no-such-option"),
+        (["--format", "xml"], "--format"),
+        (["--scenario", "nonsense"], "--scenario"),
+        (["--seconds", "-3"], "--seconds"),
+        (["--after", "v77"], "--after"),
+        (["--memory", "much"], "--memory"),
+        (["--set", "x"], "--set"),
+        (["--trace", "/no/such/file"], "--trace"),
+        (["--out", "/dev/null"], "--out"),
+        (["surplus"], "surplus"),
+    ],
+)
+def test_usage_errors_end_with_status_2_and_name_the_option(arguments, names):
+    result = invoke("run", *arguments)
+    assert result.exit_code == 2
+    assert names in result.stderr and result.stdout == "" and "Traceback" not in result.stderr
+
+
+def test_usage_error_of_a_real_process():
+    command = [sys.executable, "-m", "stress", "run", "--scenario", "nonsense"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: --scenario 'nonsense'")
+
+
+def test_options_reach_the_coordinator(run, coordinator):
+    assert run("--before", "v1", "--after", "linux-3.16+P2", "--after", "v3-F_OBO", "--cpus", "3", "--nodes", "2", "--seed", "9", "--serial",
+               "--scenario", "pinned", "--set", "hold=1", "--memory", "64M", "--time-scale", "10", "--check-blocks",
+               "--seconds", "2").exit_code == 0  # fmt: skip
+    o = coordinator.options
+    assert (o.before, o.after, o.cpus, o.nodes, o.seed) == ("v1", ("linux-3.16+P2", "v3-F_OBO"), 3, 2, 9)
+    assert (o.scenario, o.settings, o.memory, o.time_scale, o.seconds) == ("pinned", {"hold": "1"}, 64 << 20, 10.0, 2.0)
+    assert o.serial and o.check_blocks and o.command.startswith("python -m stress")
+
+
+def test_text_says_where_the_result_is(run, tmp_path):
+    done = run()
+    assert done.exit_code == 0
+    (path,) = results(tmp_path)
+    assert f"Result: {path}" in done.stdout and "What the figures say" in done.stdout
+    assert read_result(path).scenario == "offline-storm"
+    assert "playing" in done.stderr and "41 dead caches" not in done.stdout
+
+
+def test_json_is_the_file_and_nothing_else(run, tmp_path):
+    done = run("--format", "json")
+    (path,) = results(tmp_path)
+    assert done.stdout == path.read_text() and json.loads(done.stdout)["schema_version"] == "1"
+    assert str(path) in done.stderr
+
+
+def test_markdown(run):
+    assert run("--format", "markdown").stdout.startswith("## offline-storm")
+
+
+def test_quiet_says_nothing_beside_the_report(run):
+    assert run("--quiet", "--format", "json").stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({}, 0),
+        ({"damage": "worker 1 was killed"}, 3),
+        ({"interrupted": True}, 3),
+        ({"censuses": [census("v1", violated=[("I2", "x")])]}, 1),
+        ({"censuses": [census("v1", violated=[("I2", "x")])], "damage": "worker 1 was killed"}, 1),
+    ],
+)
+def test_exit_status_and_result_even_of_bad_runs(run, coordinator, tmp_path, fields, status):
+    coordinator.record = record(**fields)
+    assert run().exit_code == status
+    assert len(results(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "says"),
+    [
+        (UsageError("--trace x: line 7: unknown event"), 2, "error: --trace x: line 7: unknown event\n"),
+        (DamagedRun("no worker could be started"), 3, "error: no worker could be started\n"),
+        (KeyboardInterrupt(), 3, "interrupted"),
+    ],
+)
+def test_runs_that_end_without_a_record(run, coordinator, tmp_path, error, status, says):
+    coordinator.error = error
+    done = run("--quiet")
+    assert (done.exit_code, done.stdout) == (status, "") and done.stderr.startswith(says)
+    assert results(tmp_path) == []
+
+
+def test_list():
+    everything = invoke("list").stdout
+    for word in ("allocators:", "slub", "designs:", "linux-3.16", "eight patches", "scenarios:", "offline-storm"):
+        assert word in everything
+    designs = invoke("list", "designs").stdout
+    assert "v3" in designs and "F_OBO" in designs and "switches" in designs
+    assert "offline-storm" not in invoke("list", "allocators").stdout
+    scenarios = invoke("list", "scenarios").stdout
+    assert "dead-free" in scenarios and "object_size" in scenarios and "default: 256" in scenarios
+    assert invoke("list", "nonsense").exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["conform", "bench"])
+def test_other_commands_hand_over(monkeypatch, name):
+    import types
+
+    import stress
+
+    calls = []
+    stub = types.ModuleType(f"stress.{name}")
+    stub.main = lambda *a, **k: calls.append((a, k)) or 1
+    monkeypatch.setitem(sys.modules, f"stress.{name}", stub)
+    monkeypatch.setattr(stress, name, stub, raising=False)
+    assert invoke(name, *(["steps.csv"] if name == "conform" else [])).exit_code == 1
+    assert calls == [((Path("steps.csv"),), {})] if name == "conform" else [((), {"format": "text", "quiet": False})]

@@ -1,0 +1,105 @@
+"""Options are checked before anything runs; errors name the option, what is allowed and what to do."""
+
+import dataclasses
+import os
+
+import pytest
+
+from stress import options as opt
+from stress.errors import UsageError
+
+
+def test_defaults():
+    options = opt.make_options()
+    assert options == opt.RunOptions()
+    assert (options.scenario, options.before, options.after) == ("offline-storm", "linux-3.16", ("v1", "v3"))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        options.seed = 2
+
+
+def test_the_default_scenario_is_the_registrys():
+    from scenarios.registry import DEFAULT
+
+    assert opt.DEFAULT_SCENARIO == DEFAULT
+
+
+def test_edited_designs_are_taken_as_typed():
+    options = opt.make_options(before="linux-3.16+P2", after=["v1-P7", "v3-F_OBO"])
+    assert (options.before, options.after) == ("linux-3.16+P2", ("v1-P7", "v3-F_OBO"))
+
+
+def test_settings_are_handed_on_as_text():
+    options = opt.make_options(scenario="dead-free", settings=["object_size=1k", " slabs = 64 "])
+    assert options.settings == {"object_size": "1k", "slabs": "64"}
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"scenario": "ofline-storm"}, ["--scenario", "did you mean 'offline-storm'", "list scenarios"]),
+        ({"allocator": "slob"}, ["--allocator", "slub", "list allocators"]),
+        ({"before": "linux-9"}, ["--before", "linux-9", "list designs"]),
+        ({"after": ["v1", "v9"]}, ["--after", "v9", "list designs"]),
+        ({"after": ["v1", "v1"]}, ["--after 'v1'", "each design once"]),
+        ({"after": ["linux-3.16"]}, ["--after", "--before"]),
+        ({"cpus": 0}, ["--cpus 0", "1 to"]),
+        ({"cpus": 10**6}, ["--cpus", "1 to"]),
+        ({"cpus": 2, "nodes": 3}, ["--nodes 3", "1 to 2", "--cpus"]),
+        ({"seconds": 0.0}, ["--seconds", "above 0"]),
+        ({"seconds": float("nan")}, ["--seconds"]),
+        ({"time_scale": -1.0}, ["--time-scale", "above 0"]),
+        ({"seed": -1}, ["--seed"]),
+        ({"memory": "lots"}, ["--memory", "512M"]),
+        ({"memory": "5K"}, ["--memory", "at least 1M"]),
+        ({"settings": ["cgroups"]}, ["--set", "KEY=VALUE"]),
+        ({"settings": ["cgruops=3"]}, ["--set", "cgroups", "list scenarios"]),
+        ({"settings": ["cgroups=many"]}, ["--set", "cgroups=many", "whole number"]),
+        ({"settings": ["cgroups=30", "cgroups=31"]}, ["--set", "twice"]),
+    ],
+)
+def test_errors_name_the_option_and_the_way_out(given, says):
+    with pytest.raises(UsageError) as caught:
+        opt.make_options(**given)
+    for part in says:
+        assert part in str(caught.value)
+
+
+def test_traces(tmp_path):
+    trace = tmp_path / "trace.csv"
+    trace.write_text("x")
+    options = opt.make_options(trace=trace)
+    assert (options.trace, options.scenario) == (trace, "trace")
+    for given, says in (
+        ({"trace": trace, "scenario": "pinned"}, "exclude each other"),
+        ({"trace": trace, "settings": ["a=1"]}, "has no parameters"),
+        ({"trace": tmp_path / "none"}, "no such file"),
+        ({"trace": tmp_path}, "is not a file"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            opt.make_options(**given)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("512M", 512 << 20),
+        ("2G", 2 << 30),
+        ("1.5g", 3 << 29),
+        ("2GiB", 2 << 30),
+        ("1048576", 1 << 20),
+        (" 4096 kb ", 4 << 20),
+    ],
+)
+def test_sizes(text, size):
+    assert opt.parse_size(text) == size
+
+
+def test_the_folder_of_results_is_checked_first(tmp_path):
+    opt.check_out(tmp_path / "to" / "be" / "made")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="--out .* is not a folder"):
+        opt.check_out(tmp_path / "file" / "results")
+    if os.geteuid():
+        tmp_path.chmod(0o500)
+        with pytest.raises(UsageError, match="not writable"):
+            opt.check_out(tmp_path / "results")

@@ -1,0 +1,127 @@
+"""Grades of blocks and of runs, and what the operating system is asked for."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from stress_records import block, census, record
+
+from stress import host
+from stress.measure import measure
+from stress.trust import grade_block
+
+SECOND = 1_000_000_000
+
+
+def finding(result, part):
+    return [f for f in result.trust.findings if part in f.text]
+
+
+@pytest.mark.parametrize(
+    ("fields", "grade"),
+    [
+        ({}, "good"),
+        ({"involuntary_switches": 10}, "good"),
+        ({"involuntary_switches": 100}, "fair"),
+        ({"involuntary_switches": 1000}, "poor"),
+        ({"steal_ticks": 1}, "good"),
+        ({"steal_ticks": 5}, "fair"),
+        ({"steal_ticks": 50}, "poor"),
+        ({"wall_ns": 0}, "poor"),
+    ],
+)
+def test_grades_of_blocks(fields, grade):
+    given, reasons = grade_block(block("v1", 0, **{"wall_ns": SECOND, **fields}), cpus=2)
+    assert given == grade and bool(reasons) == (grade != "good")
+
+
+def test_a_quiet_run_is_good():
+    result = measure(record())
+    assert result.trust.grade == "good"
+    assert {f.level for f in result.trust.findings} == {"note"}
+
+
+def test_disturbed_blocks_count_and_are_named():
+    blocks = [block(d, pair, involuntary_switches=500) for pair in range(6) for d in ("linux-3.16", "v1", "v3")]
+    result = measure(record(blocks=blocks))
+    assert result.trust.grade == "poor"
+    assert finding(result, "18 of 18 measured blocks were badly disturbed")
+    assert result.ratios["v1"].live.pairs == 6
+    assert result.blocks[0].grade == "poor" and "involuntary" in result.blocks[0].reasons[0]
+
+
+def test_a_few_bad_blocks_among_many_are_a_warning():
+    blocks = [
+        block(d, pair, involuntary_switches=500 * (pair == 3)) for pair in range(8) for d in ("linux-3.16", "v1", "v3")
+    ]
+    result = measure(record(blocks=blocks))
+    assert result.trust.grade == "fair" and finding(result, "3 of 24 measured blocks")[0].level == "warning"
+
+
+@pytest.mark.parametrize(
+    ("fields", "says", "level"),
+    [
+        ({"oversubscribed": True}, "oversubscribed", "serious"),
+        (
+            {"damage": "worker 1 was killed by signal 9."},
+            "The run was damaged: worker 1 was killed by signal 9.",
+            "serious",
+        ),
+        ({"interrupted": True}, "interrupted", "serious"),
+        ({"censuses": [census("v1")]}, "v3 has no counted pass", "serious"),
+        ({"pairs": 3}, "have 3 pairs of timed blocks; below 5 no interval", "warning"),
+        ({"serial": True, "blocks": []}, "serial", "note"),
+        ({"noise": (1.0, 1.6)}, "own blocks differ by", "note"),
+    ],
+)
+def test_every_weakness_is_said(fields, says, level):
+    found = finding(measure(record(**fields)), says)
+    assert found and found[0].level == level
+
+
+def test_a_wide_interval_is_a_warning():
+    factors = (0.7, 1.0, 1.4, 0.8, 1.2, 1.1, 0.9, 1.3)
+    blocks = [block("linux-3.16", pair) for pair in range(8)]
+    blocks += [block("v1", pair, 10 * f, 20 * f) for pair, f in enumerate(factors)]
+    assert finding(measure(record(blocks=blocks)), "interval of v1's ratio spans")[0].level == "warning"
+
+
+def test_failed_allocations_are_said():
+    result = measure(record(blocks=[block("v1", 0, failed_allocations=12), block("linux-3.16", 0)]))
+    assert finding(result, "12 allocations failed")
+
+
+def test_the_worst_comes_first():
+    levels = [f.level for f in measure(record(pairs=2, interrupted=True, noise=(1.0, 2.0))).trust.findings]
+    assert levels == sorted(levels, key=["serious", "warning", "note"].index) and len(set(levels)) == 3
+
+
+def test_placement_shares_cpus_when_there_are_too_few():
+    assert host.placement(2, [3, 5, 7]) == ([3, 5], False)
+    assert host.placement(3, [3, 5]) == ([3, 5, 3], True)
+    assert set(host.placement(1)[0]) <= os.sched_getaffinity(0)
+
+
+def test_pinning():
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        host.pin(child.pid, host.available_cpus()[0])
+        assert os.sched_getaffinity(child.pid) == {host.available_cpus()[0]}
+    finally:
+        child.communicate(b"\n")
+
+
+def test_counters_only_grow_and_survive_processes_that_are_gone():
+    before = host.read_counters([os.getpid()], host.available_cpus())
+    after = host.read_counters([os.getpid(), 2**22 + 1], host.available_cpus())
+    added = after.since(before)
+    assert added.involuntary_switches >= 0 and added.steal_ticks >= 0
+    assert before.since(host.Counters(10**9, 10**9)) == host.Counters(0, 0)
+
+
+def test_the_machine_is_described():
+    described = host.describe_machine()
+    assert described["cpus"] >= 1 and described["memory"] > 0
+    assert described["kernel"].startswith("Linux") and described["numpy"] and described["python"]
+    assert host.package_version("no-such-package-at-all") is None
