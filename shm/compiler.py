@@ -103,6 +103,11 @@ def dual(function):
     return register_jitable(pipeline_class=_Inner, _nrt=False, error_model="numpy")(function)
 
 
+def dual_inline(function):
+    """As `dual`, for the few functions on every operation's path: always inlined into their caller."""
+    return register_jitable(pipeline_class=_Inner, _nrt=False, error_model="numpy", forceinline=True)(function)
+
+
 def source_hash() -> str:
     """Hash of every source file compiled code can come from, of Numba's version and of the CPU's name."""
     digest = hashlib.sha256()

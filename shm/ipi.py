@@ -91,7 +91,7 @@ def _wait(m, cpu: int) -> None:
 def smp_call_mask(m, mask: int, func: int, arg: int) -> None:
     """Run call_ipi(func, arg) on every CPU of the bit mask and wait for all (on_each_cpu_mask).
 
-    Must be called with interrupts on; the own CPU's turn runs directly, with interrupts off.
+    Must be called with interrupts on. The own CPU's turn comes last, directly, with interrupts off.
     """
     cpus = load(m, MACHINE.nr_cpus)
     serial = load(m, MACHINE.serial)
@@ -105,14 +105,14 @@ def smp_call_mask(m, mask: int, func: int, arg: int) -> None:
                 local_irq_restore(there, flags)
             else:
                 _send(m, cpu, func, arg)
-    if mask >> me & 1:
-        flags = local_irq_save(m)
-        call_ipi(m, func, arg)
-        local_irq_restore(m, flags)
     if not serial:
         for cpu in range(cpus):
             if mask >> cpu & 1 and cpu != me:
                 _wait(m, cpu)
+    if mask >> me & 1:
+        flags = local_irq_save(m)
+        call_ipi(m, func, arg)
+        local_irq_restore(m, flags)
 
 
 @dual

@@ -96,7 +96,7 @@ class Arena:
             words[base : base + len(tape)] = tape
             words[plan_["plays"] + cpu * PLAY.SIZE + PLAY.tape] = base
         events = view(words, EVENT, plan_["schedule"], len(load.events))
-        for field in ("kind", "arg", "round"):
+        for field in ("kind", "arg", "round", "cpu"):
             events[field] = [getattr(e, field) for e in load.events]
         events["extra"] = [self._extra(load.caches[e.arg]) if e.kind == EV_CREATE_CACHE else 0 for e in load.events]
         if load.order is not None:

@@ -25,6 +25,7 @@ from stress.engine import serial_ordered
 from stress.errors import DamagedRun, UsageError
 
 MEMORY = 256 << 20
+RECORDER_CPU = 0  # the recorder wrote to sysfs from here, so this CPU's own flush came last
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class _Script:
             self._emit(action.cpu, np.tile(np.r_[op(OP_ALLOC, c=slot), op(OP_FREE, c=slot)], action.count))
         elif isinstance(action, Shrink):
             # The schedule's next event runs as soon as every CPU has reached its round.
-            self.events.append(Event(EV_SHRINK_CACHE, 0, len(self.events) + 1))
+            self.events.append(Event(EV_SHRINK_CACHE, 0, len(self.events) + 1, cpu=RECORDER_CPU))
             for cpu in range(self.cpus):
                 self._emit(cpu, op(OP_ROUND, c=len(self.events)))
         else:

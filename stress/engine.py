@@ -111,7 +111,7 @@ PLAY = struct(
     size=128,
 )
 
-EVENT = struct("EVENT", "kind", "arg", "round", "extra")
+EVENT = struct("EVENT", "kind", "arg", "round", "extra", "cpu", size=8)
 
 SLOT_FAILED = -1
 FAST, SLOW = 1, 2
@@ -325,7 +325,11 @@ def kworker_turn(m, run: int) -> bool:
             for _ in range(ring_count(m, world(m, WORLD.workqueue)) + 1):
                 if not run_deferred_work(m):
                     break
-            _run_event(m, run, e)
+            cpu = load(m, e + EVENT.cpu)
+            if cpu >= 0 and load(m, MACHINE.serial):
+                _run_event(on_cpu(m, cpu), run, e)
+            else:
+                _run_event(m, run, e)
             store_release(m, run + RUN.events_done, done + 1)
             return True
     return run_deferred_work(m)

@@ -65,10 +65,11 @@ def attributes(m: Machine, s: int) -> Attributes:
     stacks = []
     for cpu in range(mem[MACHINE.nr_cpus]):
         c = area_of(m, cpu) + mem[s + CACHE.cpu_slab]
-        cpu_slabs += mem[c + KMEM_CACHE_CPU.page] != 0
         top = mem[c + KMEM_CACHE_CPU.partial]
         packed = mem[top + PAGE.prev] if top > PARTIAL_DISABLED else 0
         pages = packed >> PAGES_SHIFT
-        cpu_slabs += pages
+        # The kernel skips a CPU without a CPU slab, whatever its partial stack holds.
+        if mem[c + KMEM_CACHE_CPU.page]:
+            cpu_slabs += 1 + pages
         stacks.append((packed & POBJECTS_MASK, pages))
     return Attributes(slabs, total - free_partial, total, partial, objects_partial, cpu_slabs, tuple(stacks))
