@@ -94,21 +94,23 @@ class TraceBuilder:
         """Whether the object at `address` was allocated in the trace and is not freed yet."""
         return address in self._live
 
-    def event(self, kind: int, arg: int) -> None:
-        """Schedule an event at this point of the global order, in a round of its own."""
+    def event(self, cpu: int, kind: int, arg: int) -> None:
+        """Schedule an event, seen on `cpu`, at this point of the global order, in a round of its own."""
+        self.check_cpu(cpu)
         number = len(self._events) + 1
-        self._events.append(Event(kind, arg, number))
+        self._events.append(Event(kind, arg, number, cpu))
         for code in (tape.OP_ROUND, tape.OP_WAIT):
-            for cpu in range(self.cpus):
-                self._order.append(cpu)
+            for each in range(self.cpus):
+                self._order.append(each)
                 self._words.append(code | number << tape.C_SHIFT)
 
-    def mark(self, name: str) -> int:
+    def mark(self, cpu: int, name: str) -> int:
         """A census at this point; keeps the slabs per cache so far. Returns the mark's index."""
+        self.check_cpu(cpu)
         index = len(self.marks)
         self.marks.append(name)
         self._at_mark.append(np.subtract(self._slabs_created, self._slabs_discarded, dtype=np.int64))
-        self.event(tape.EV_MARK, index)
+        self.event(cpu, tape.EV_MARK, index)
         return index
 
     def slab(self, cpu: int, cache: int, *, created: bool) -> int:

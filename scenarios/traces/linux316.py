@@ -98,11 +98,9 @@ class _Reader:
                             raise RowError(f"discard of a slab of cache {int(cache)}, which has none left")
                 elif op == b"M":
                     counts["M"] += 1
-                    self.build.check_cpu(int(cpu))
-                    self.build.mark(address.decode())
+                    self.build.mark(int(cpu), address.decode())
                 else:
-                    self.build.check_cpu(int(cpu))
-                    self._cache_row(line, op.decode(), int(cache))
+                    self._cache_row(line, int(cpu), op.decode(), int(cache))
         except TraceError:
             raise
         except (ValueError, KeyError) as error:
@@ -114,14 +112,15 @@ class _Reader:
         load = self.build.workload(self.source.path.name, len(self.cgroups) - 1)
         return load, self._recording(line - 1)
 
-    def _cache_row(self, line: int, op: str, cache: int) -> None:
+    def _cache_row(self, line: int, cpu: int, op: str, cache: int) -> None:
         """A row of ops C, K, H, X or B."""
         if op not in _OPS:
             raise RowError(f"unknown event {shown(op.encode())}, known are {', '.join(_OPS)}")
         self.counts[op] += 1
+        self.build.check_cpu(cpu)
         self.build.check_cache(cache)
         if op == "C":
-            self._create(line, cache)
+            self._create(line, cpu, cache)
             return
         spec, row = self.build.caches[cache], line - 2
         clone = spec.parent >= 0
@@ -131,9 +130,9 @@ class _Reader:
             if not clone:
                 raise RowError(f"memcg offline of cache {cache} ({spec.name}), which is no clone")
             self.offline[cache] = row
-            self.build.event(tape.EV_OFFLINE_CACHE, cache)
+            self.build.event(cpu, tape.EV_OFFLINE_CACHE, cache)
         elif op == "B" or (op == "H" and not (clone and self.last_change[cache] == "K")):
-            self.build.event(tape.EV_SHRINK_CACHE, cache)
+            self.build.event(cpu, tape.EV_SHRINK_CACHE, cache)
         elif op == "H":
             self.outcomes.append(Outcome("shrink", cache, row))
         else:
@@ -142,10 +141,10 @@ class _Reader:
             if clone:
                 self.outcomes.append(Outcome("destroy", cache, row))
             else:
-                self.build.event(tape.EV_DESTROY_CACHE, cache)
+                self.build.event(cpu, tape.EV_DESTROY_CACHE, cache)
         self.last_change[cache] = op
 
-    def _create(self, line: int, cache: int) -> None:
+    def _create(self, line: int, cpu: int, cache: int) -> None:
         spec = self.build.caches[cache]
         if self.created[cache] != NEVER:
             raise RowError(f"cache {cache} ({spec.name}) is created twice, first in line {self.created[cache] + 2}")
@@ -157,10 +156,10 @@ class _Reader:
                 raise RowError(f"clone {cache} ({spec.name}) is created, but its root cache does not exist at this point")
             if spec.cgroup not in self.made:
                 self.made.add(spec.cgroup)
-                self.build.event(tape.EV_CREATE_CGROUP, spec.cgroup)
+                self.build.event(cpu, tape.EV_CREATE_CGROUP, spec.cgroup)
         if not self.build.usable[cache]:
             self.build.usable[cache] = True
-            self.build.event(tape.EV_CREATE_CACHE, cache)
+            self.build.event(cpu, tape.EV_CREATE_CACHE, cache)
 
     def _boot_slab(self, line: int, cpu: int, address: int, created: bool, objects: int) -> None:
         """A slab of the nameless cache 0: the first one of the boot, or nothing we can place."""
@@ -169,10 +168,10 @@ class _Reader:
             self.build.unplaced("slab of the boot descriptor (cache 0) other than the first of the boot", line)
             return
         self.build.usable[owner] = True
-        self.build.event(tape.EV_CREATE_CACHE, owner)
+        self.build.event(cpu, tape.EV_CREATE_CACHE, owner)
         self.build.slab(cpu, owner, created=True)
         self.build.alloc(line, cpu, owner, 0, address, UNRECORDED)
-        self.build.event(tape.EV_SHRINK_CACHE, owner)
+        self.build.event(cpu, tape.EV_SHRINK_CACHE, owner)
         self.notes.append(
             f"line {line}: the boot slab counts as one of cache {owner} ({self.build.caches[owner].name}); a stand-in "
             "allocation and a shrink put it where the kernel had it, and add one alloc_slowpath, alloc_slab, "

@@ -98,7 +98,7 @@ class _Reader:
                     if accounted == b"1" and group:
                         cgroup = serves.get(group)
                         if cgroup is None:
-                            cgroup = self._first_use(group)
+                            cgroup = self._first_use(int(cpu), group)
                         elif cgroup == 0:
                             self.late += 1
                     elif accounted not in _FLAGS:
@@ -130,14 +130,14 @@ class _Reader:
         self.build.check_cpu(cpu)
         if event == "M":
             if not text.startswith("SNAP_BEGIN"):
-                self.build.mark(text)
+                self.build.mark(cpu, text)
             return
         verb, _, path = text.partition(" ")
         cgroup = self.named.get(path)
         if verb == "mkdir" and path:
             if cgroup is not None and cgroup not in self.offline:
                 raise RowError(f"mkdir of {path}, which exists")
-            self._make(path)
+            self._make(cpu, path)
         elif verb == "attach":
             self.build.unplaced(_ATTACH, line)
         elif verb not in ("rmdir", "release"):
@@ -150,12 +150,12 @@ class _Reader:
             raise RowError(f"rmdir of {path}, which is removed already")
         else:
             self.offline.add(cgroup)
-            self.build.event(tape.EV_OFFLINE_CGROUP, cgroup)
+            self.build.event(cpu, tape.EV_OFFLINE_CGROUP, cgroup)
             for memcg, served_by in self.serves.items():
                 if served_by == cgroup:
                     self.serves[memcg] = 0
 
-    def _make(self, path: str) -> int:
+    def _make(self, cpu: int, path: str) -> int:
         """Create the next cgroup; allocations for the memcg of that path go to it from now on."""
         cgroup = len(self.cgroups)
         if cgroup == MAX_CGROUPS:
@@ -164,13 +164,13 @@ class _Reader:
         self.named[path] = cgroup
         if path in self.memcgs[1:]:
             self.serves[self.memcgs.index(path, 1)] = cgroup
-        self.build.event(tape.EV_CREATE_CGROUP, cgroup)
+        self.build.event(cpu, tape.EV_CREATE_CGROUP, cgroup)
         return cgroup
 
-    def _first_use(self, memcg: int) -> int:
+    def _first_use(self, cpu: int, memcg: int) -> int:
         if not 0 <= memcg < len(self.memcgs):
             raise RowError(f"memcg {memcg} is out of range, the metadata lists {len(self.memcgs)}")
-        return self._make(str(self.memcgs[memcg]))
+        return self._make(cpu, str(self.memcgs[memcg]))
 
     def _old_object(self, line: int, cpu: int, cache: int, address: int) -> None:
         self.build.check_cpu(cpu)

@@ -48,6 +48,7 @@ def test_life(write316):
         ("create_cache", 1), ("shrink_cache", 1), ("create_cache", 2), ("create_cache", 3), ("shrink_cache", 2), ("mark", 0),
         ("create_cgroup", 1), ("create_cache", 4), ("shrink_cache", 3), ("offline_cache", 4), ("mark", 1),
     ]  # fmt: skip
+    assert [event.cpu for event in load.events] == [0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0]
     ops = [(cpu, name, a, c) for cpu, name, a, b, c in in_order(load) if name in ("alloc", "free")]
     assert ops == [
         (0, "alloc", 1, 0), (0, "alloc", 1, 1), (0, "alloc", 3, 2), (1, "alloc", 4, 3), (1, "free", 0, 2),
