@@ -1,0 +1,89 @@
+"""Invariants of a world at rest: named checkers that say which state breaks which rule.
+
+At rest means that no CPU is inside an allocator function; work may still be queued. Checkers only
+read, trust nothing they read (a wild pointer or a cycle is a finding, not a crash) and are ordinary
+NumPy and Python, so they share no code with what they check but the layouts and bit fields.
+
+| name | rule |
+|---|---|
+| pages_conserved | every frame is free or in a slab; the free blocks are aligned, merged and counted |
+| one_state | every slab is in exactly one place, which its frozen bit and freelist agree with |
+| list_counts | lists are linked both ways; counters equal what is on the lists and in the mem_map |
+| freelists | free objects are well formed, on one freelist only, and as many as the counters say |
+| inuse | objects handed out are exactly those that count as in use and lie on no freelist |
+| references | a child's refcnt (I1, I2), a memcg's charges and css references equal what holds them |
+| registry | lists of caches, slot arrays, lists of children and tables agree with the descriptors |
+| conservation | the statistics and operation counts balance (feature STATS) |
+| locks | no lock is held, interrupts are on and no CPU is in a non-preemptible section |
+| bug | no assertion of the allocators has failed |
+
+What dead caches hoard (I9) is not a rule but what designs differ in: see `dead`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import numpy as np
+
+from allocators.invariants.accounting import conservation, references
+from allocators.invariants.dead import empty_slabs, hoarded_by_dead, left_behind
+from allocators.invariants.objects import freelists, inuse
+from allocators.invariants.pages import pages_conserved
+from allocators.invariants.registry import bug, locks, registry
+from allocators.invariants.slabs import list_counts, one_state
+from allocators.invariants.snapshot import Snapshot
+from allocators.world import Layout
+from shm.machine import Machine
+
+__all__ = ["Report", "check", "empty_slabs", "hoarded_by_dead", "left_behind"]
+
+MOST = 4  # descriptions of one invariant
+
+CHECKERS = {
+    checker.__name__: checker
+    for checker in (
+        pages_conserved,
+        one_state,
+        list_counts,
+        freelists,
+        inuse,
+        references,
+        registry,
+        conservation,
+        locks,
+        bug,
+    )
+}
+
+
+@dataclasses.dataclass(slots=True)
+class Report:
+    """checked: names of the invariants looked at; violated: (name, what is wrong), a few of each name."""
+
+    checked: list[str]
+    violated: list[tuple[str, str]]
+
+    def broken(self) -> set[str]:
+        """Names of the invariants that do not hold."""
+        return {name for name, _ in self.violated}
+
+
+def check(m: Machine, layout: Layout, live_objects: np.ndarray | None = None, *, stats: bool) -> Report:
+    """Check every invariant of a world at rest under the design of `m`.
+
+    live_objects: word indices of the objects now handed out; without them `inuse` is not checked.
+    stats: the world has run with the feature STATS from its boot; else `conservation` is not checked.
+    """
+    snapshot = Snapshot(m, layout, live_objects)
+    report = Report([], [])
+    for name, checker in CHECKERS.items():
+        if name == "inuse" and live_objects is None or name == "conservation" and not stats:
+            continue
+        report.checked.append(name)
+        found = list(itertools.islice(checker(snapshot), MOST + 1))
+        report.violated += [(name, text) for text in found[:MOST]]
+        if len(found) > MOST:
+            report.violated.append((name, "and more of the kind"))
+    return report

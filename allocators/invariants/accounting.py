@@ -1,0 +1,108 @@
+"""Books that must balance: references and charges of children and memcgs, and the statistics."""
+
+from __future__ import annotations
+
+from typing import Iterator
+
+import numpy as np
+
+from allocators.invariants.snapshot import Snapshot
+from allocators.memcontrol import RCU_UNREGISTER, WORK_CREATE_CHILD, WORK_CSS_FREE, WORK_UNREGISTER
+from allocators.slub.state import STAT, STATISTICS
+from allocators.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, OPS, OPS_AT, STAT_WORDS, WORLD, WORLD_AT
+from shm.ring import ITEM, RING
+
+
+def queued(w: Snapshot, ring: str) -> list[tuple[int, int, int]]:
+    """(func, a, b) of the items that wait in a ring; none when its ends make no sense."""
+    base = w.layout.plan[ring]
+    head, tail, capacity = (w.mem[base + f] for f in (RING.head, RING.tail, RING.capacity))
+    if capacity <= 0 or not 0 <= tail - head <= capacity:
+        return []
+    items = [base + RING.SIZE + i % capacity * ITEM.SIZE for i in range(head, tail)]
+    return [(w.mem[a + ITEM.func], w.mem[a + ITEM.a], w.mem[a + ITEM.b]) for a in items]
+
+
+def references(w: Snapshot) -> Iterator[str]:
+    """refcnt = slabs (P1; else pages) + 1 while online (P2); kmem = pages charged;
+    css = online + children + queued creations + 1 while dead with charges; nothing is at 0 unnoticed."""
+    pages = 1 << w.order
+    known = w.cache >= 0
+    weights = np.ones(len(pages)) if w.m.has("P1") else pages
+    held = np.bincount(w.cache[known], weights[known], len(w.caches)).astype(np.int64)
+    children = w.live_caches[w.caches["memcg"][w.live_caches] != 0]
+    on = (w.caches["offline"][children] == 0) & w.m.has("P2")
+    refcnt = w.caches["refcnt"][children]
+    unit = "slabs" if w.m.has("P1") else "pages"
+    for i in np.flatnonzero(refcnt != held[children] + on):
+        yield f"{w.cache_name(children[i])}: refcnt is {refcnt[i]}, it has {held[children[i]]} {unit}{' and is online' if on[i] else ''}"
+    work = queued(w, "workqueue")
+    if w.m.has("P2"):
+        doomed = {a for f, a, _ in work if f == WORK_UNREGISTER} | {a for f, a, _ in queued(w, "rcu_queue") if f == RCU_UNREGISTER}
+        for cache in children[refcnt == 0]:
+            if w.cache_at(cache) not in doomed:
+                yield f"{w.cache_name(cache)}: refcnt is 0, and its destruction is not queued"
+    owner = w.memcg_ids(w.caches["memcg"][children])
+    for i in np.flatnonzero(owner < 0):
+        yield f"{w.cache_name(children[i])} belongs to word {w.caches['memcg'][children[i]]}, which is no memcg"
+    yield from _memcgs(w, children[owner >= 0], owner[owner >= 0], work)
+
+
+def _memcgs(w: Snapshot, children: np.ndarray, owner: np.ndarray, work: list[tuple[int, int, int]]) -> Iterator[str]:
+    memcg_of = np.full(len(w.caches), -1)
+    memcg_of[children] = owner
+    payer = np.where(w.cache >= 0, memcg_of[w.cache], -1)
+    charged = np.bincount(payer[payer >= 0], (1 << w.order)[payer >= 0], len(w.memcgs)).astype(np.int64)
+    count = np.bincount(owner, minlength=len(w.memcgs))
+    creations = w.memcg_ids(np.array([a for f, a, _ in work if f == WORK_CREATE_CHILD], np.int64))
+    waiting = np.bincount(creations[creations >= 0], minlength=len(w.memcgs))
+    freed = {int(i) for i in w.memcg_ids(np.array([a for f, a, _ in work if f == WORK_CSS_FREE], np.int64))}
+    for i in np.flatnonzero(w.memcgs["used"]):
+        g = w.memcgs[i]
+        name = f"memcg {i} (cgroup {g['cgroup']}, {'online' if g['online'] else 'offline'})"
+        if g["kmem"] != charged[i]:
+            yield f"{name}: kmem is {g['kmem']}, its children have {charged[i]} pages"
+        if g["kmem_dead"] != (not g["online"] and g["kmem"] != 0):
+            yield f"{name}: kmem_dead is {g['kmem_dead']} with {g['kmem']} pages charged"
+        expected = g["online"] + count[i] + waiting[i] + g["kmem_dead"]
+        if g["css"] != expected:
+            yield (
+                f"{name}: css is {g['css']}, not {expected} = {g['online']} online + {count[i]} children + "
+                f"{waiting[i]} queued creations + {g['kmem_dead']} for charges of the dead"
+            )
+        elif expected == 0 and int(i) not in freed:
+            yield f"{name}: css is 0, and its descriptor is not queued to be freed"
+
+
+def conservation(w: Snapshot) -> Iterator[str]:
+    """Conservation of objects, slabs and pages over all caches that are or ever were."""
+    # A free that v1 lets outlive its cache (R1) counts in a descriptor that is free already: sum all.
+    at, count = CACHES_AT + w.layout.limits.caches * KMEM_CACHE_CPU_WORDS, w.layout.limits.caches * STAT_WORDS
+    areas = [w.area(cpu) for cpu in range(w.layout.nr_cpus)]
+    retired = w.layout.plan["retired"]
+    total = w.words[retired : retired + STAT_WORDS].copy()
+    for area in areas:
+        total += w.words[area + at : area + at + count].reshape(-1, STAT_WORDS).sum(axis=0)
+    s = {name: int(total[getattr(STAT, name)]) for name in STATISTICS}
+    ops = {name: sum(w.mem[a + OPS_AT + getattr(OPS, name)] for a in areas) for name in OPS._fields if name != "SIZE"}
+    discarded = w.mem[WORLD_AT + WORLD.shrink_discarded]
+    slabs = len(w.frames)
+    for text, left, right in (
+        ("alloc_slab - free_slab - slabs discarded by shrink is {}, there are {} slabs", s["alloc_slab"] - s["free_slab"] - discarded, slabs),
+        ("blocks allocated - blocks freed is {}, there are {} slabs", ops["page_alloc"] - ops["page_free"], slabs),
+        ("free_fastpath + free_slowpath is {}, there were {} frees", s["free_fastpath"] + s["free_slowpath"], ops["free"]),
+        (
+            "alloc_fastpath + alloc_slowpath is {}, there were {} allocations, failed ones included",
+            s["alloc_fastpath"] + s["alloc_slowpath"],
+            ops["alloc"] + ops["alloc_failed"],
+        ),
+        ("objects live by the caches' counts are {}, allocations - frees is {}", int(w.caches["live"][w.live_caches].sum()), ops["alloc"] - ops["free"]),
+    ):
+        if left != right:
+            yield text.format(left, right)
+    if s["free_remove_partial"] > s["free_slab"]:
+        yield f"free_remove_partial is {s['free_remove_partial']}, more than free_slab, {s['free_slab']}"
+    if s["free_slowpath"] < s["free_frozen"] + s["cpu_partial_free"]:
+        yield f"free_slowpath is {s['free_slowpath']}, less than free_frozen {s['free_frozen']} + cpu_partial_free {s['cpu_partial_free']}"
+    if w.live_objects is not None and len(w.live_objects) != ops["alloc"] - ops["free"]:
+        yield f"{len(w.live_objects)} objects are handed out, allocations - frees is {ops['alloc'] - ops['free']}"

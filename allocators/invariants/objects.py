@@ -1,0 +1,149 @@
+"""Objects: every one is handed out, on its slab's freelist, or on one CPU's private freelist.
+
+All freelists are walked at once, one object of each per turn, so the work of a turn is vectorised.
+"""
+
+from __future__ import annotations
+
+from typing import Iterator
+
+import numpy as np
+
+from allocators.invariants.snapshot import Snapshot
+from allocators.page_alloc import PAGE
+from allocators.slub.state import freelist_of
+from allocators.world import MEM_MAP, PAGE_SHIFT
+
+FREE, PRIVATE = 1, 2
+
+
+class Objects:
+    """Where the objects of all sound slabs are.
+
+    sound: indices of the slabs whose descriptor and counters make sense; the rest is one_state's.
+    marks: FREE or PRIVATE bits of every object, at `first[slab] + number`. free, private: lengths of
+    the freelists by slab. broken: by slab, a list of it could not be walked to its end.
+    problems: what was found on the way.
+    """
+
+    def __init__(self, w: Snapshot) -> None:
+        self.w = w
+        self.problems: list[str] = []
+        count = len(w.frames)
+        cache = np.maximum(w.cache, 0)
+        self.size, self.offset = w.caches["size"][cache], w.caches["offset"][cache]
+        room = (1 << w.order) * (1 << PAGE_SHIFT)
+        fits = (self.size > 0) & (self.offset >= 0) & (self.offset < self.size) & (w.objects > 0) & (w.objects * self.size <= room)
+        self.sound = (w.cache >= 0) & fits
+        for i in np.flatnonzero((w.cache >= 0) & ~fits):
+            self.problems.append(f"{w.slab_name(i)} says that {w.objects[i]} objects of {self.size[i]} words fit its {room[i]} words")
+        capacity = np.where(self.sound, w.objects, 0)
+        self.first = np.cumsum(capacity) - capacity
+        self.marks = np.zeros(int(capacity.sum()), np.uint8)
+        self.free, self.private = np.zeros(count, np.int64), np.zeros(count, np.int64)
+        self.broken = np.zeros(count, bool)
+        slabs = np.flatnonzero(self.sound)
+        self._walk(slabs, w.freelist[slabs], FREE, self.free, "its freelist")
+        for cpu in range(w.layout.nr_cpus):
+            self._private_lists(cpu)
+
+    def _private_lists(self, cpu: int) -> None:
+        w = self.w
+        mine = w.cpu_slabs[cpu, w.live_caches]
+        heads = freelist_of(mine["pair"])
+        frames = w.frames_of(mine["page"])
+        slabs = np.where(frames >= 0, w.slab_at[frames], -1)
+        for i in np.flatnonzero((heads != 0) & (slabs < 0)):
+            self.problems.append(
+                f"{w.cache_name(w.live_caches[i])}, CPU {cpu}: the private freelist begins at word {heads[i]}, and there is no CPU slab"
+            )
+        good = (heads != 0) & (slabs >= 0)
+        good[good] = self.sound[slabs[good]]
+        self._walk(slabs[good], heads[good], PRIVATE, self.private, f"the private freelist of CPU {cpu}")
+
+    def _walk(self, slabs: np.ndarray, heads: np.ndarray, bit: int, lengths: np.ndarray, what: str) -> None:
+        """Follow one list in each of `slabs`, marking its objects; two entries of a slab never meet in a turn."""
+        w = self.w
+        going = heads != 0
+        slabs, at = slabs[going], heads[going]
+        while len(slabs):
+            number, good = self.locate(slabs, at)
+            for i in np.flatnonzero(~good):
+                self._report(slabs[i], f"{what} leads to word {at[i]}, which is no object of the slab")
+            slabs, at, number = slabs[good], at[good], number[good]
+            place = self.first[slabs] + number
+            taken = self.marks[place] != 0
+            for i in np.flatnonzero(taken):
+                other = "comes back to" if self.marks[place[i]] & bit else "has an object of the other freelist:"
+                self._report(slabs[i], f"{what} {other} word {at[i]}")
+            slabs, at, place = slabs[~taken], at[~taken], place[~taken]
+            self.marks[place] |= bit
+            lengths[slabs] += 1
+            at = w.words[at + self.offset[slabs]]
+            going = at != 0
+            slabs, at = slabs[going], at[going]
+
+    def _report(self, slab: int, text: str) -> None:
+        self.broken[slab] = True
+        self.problems.append(f"{self.w.slab_name(slab)}: {text}")
+
+    def locate(self, slabs: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the objects at words `at` within these sound slabs, and which of them are objects."""
+        inside = at - self.w.start(slabs)
+        size = self.size[slabs]
+        number = inside // size
+        return number, (inside >= 0) & (inside % size == 0) & (number < self.w.objects[slabs])
+
+
+def object_map(w: Snapshot) -> Objects:
+    """The objects of a snapshot; walked once."""
+    if "objects" not in w.memo:
+        w.memo["objects"] = Objects(w)
+    return w.memo["objects"]
+
+
+def freelists(w: Snapshot) -> Iterator[str]:
+    """Free objects are objects of their slab, each on one freelist once; a page's freelist has
+    objects - inuse of them, and a CPU's private list lies in its CPU slab and counts as in use."""
+    o = object_map(w)
+    yield from o.problems
+    whole = o.sound & ~o.broken
+    for i in np.flatnonzero(whole & (o.free != w.objects - w.used)):
+        yield f"{w.slab_name(i)}: inuse is {w.used[i]} of {w.objects[i]}, its freelist has {o.free[i]} objects"
+    for i in np.flatnonzero(whole & (o.private > w.used)):
+        yield f"{w.slab_name(i)}: inuse is {w.used[i]}, the private freelist alone has {o.private[i]} objects"
+
+
+def inuse(w: Snapshot) -> Iterator[str]:
+    """The objects handed out are the ones in use: inuse minus the private freelist, each once."""
+    assert w.live_objects is not None
+    o = object_map(w)
+    live = np.sort(np.asarray(w.live_objects, np.int64))
+    again = np.diff(live, prepend=-1) == 0
+    for word in dict.fromkeys(live[again].tolist()):
+        yield f"the object at word {word} is handed out {np.count_nonzero(live == word)} times"
+    live = live[~again]
+    frame = np.clip(live >> PAGE_SHIFT, 0, w.layout.last_frame - 1)
+    head = w.pages["head"][frame]
+    slab = np.full(len(live), -1)
+    good = (head - MEM_MAP) % PAGE.SIZE == 0
+    good &= (head >= MEM_MAP) & (head < MEM_MAP + w.layout.last_frame * PAGE.SIZE)
+    slab[good] = w.slab_at[(head[good] - MEM_MAP) // PAGE.SIZE]
+    slab[slab >= 0] = np.where(o.sound[slab[slab >= 0]], slab[slab >= 0], -1)
+    for word in live[slab < 0]:
+        yield f"the object at word {word} is handed out and lies in no slab of a live cache"
+    live, slab = live[slab >= 0], slab[slab >= 0]
+    number, is_object = o.locate(slab, live)
+    for i in np.flatnonzero(~is_object):
+        yield f"{w.slab_name(slab[i])}: word {live[i]} is handed out and no object of the slab"
+    live, slab, number = live[is_object], slab[is_object], number[is_object]
+    mark = o.marks[o.first[slab] + number]
+    for i in np.flatnonzero(mark):
+        what = "the slab's freelist" if mark[i] & FREE else "a CPU's private freelist"
+        yield f"{w.slab_name(slab[i])}: the object at word {live[i]} is handed out and on {what}"
+    handed = np.bincount(slab, minlength=len(w.frames))
+    for i in np.flatnonzero(o.sound & ~o.broken & (handed != w.used - o.private)):
+        yield (
+            f"{w.slab_name(i)}: {handed[i]} objects are handed out, inuse is {w.used[i]}, "
+            f"of them {o.private[i]} on a private freelist"
+        )

@@ -1,0 +1,101 @@
+"""Where slabs are: each in one place, and every counter equal to what the lists and the mem_map show."""
+
+from __future__ import annotations
+
+from typing import Iterator
+
+import numpy as np
+
+from allocators.invariants.snapshot import CPU_PARTIAL, CPU_SLAB, NODE_PARTIAL, SlabList, Snapshot
+from allocators.page_alloc import PAGE
+from allocators.slub.partial import PAGES_SHIFT, POBJECTS_MASK
+from allocators.world import MEM_MAP
+
+
+def one_state(w: Snapshot) -> Iterator[str]:
+    """A slab is the CPU slab or on one CPU partial list (both frozen), on its node's partial list (not
+    frozen, with free objects), or full (not frozen, no free object, on no list)."""
+    for i in np.flatnonzero(w.cache < 0):
+        yield f"slab at frame {w.frames[i]} belongs to word {w.pages['slab_cache'][w.frames[i]]}, which is no live cache"
+    for slabs in w.lists:
+        frames = np.array(slabs.frames, np.int64)
+        at = w.slab_at[frames]
+        where = f"is {'' if slabs.place == CPU_SLAB else 'on '}{slabs}"
+        for frame in frames[at < 0]:
+            yield f"frame {frame} {where} of {w.cache_name(slabs.cache)} and is no slab"
+        at = at[at >= 0]
+        for i in at[w.cache[at] != slabs.cache]:
+            yield f"{w.slab_name(i)} {where} of {w.cache_name(slabs.cache)}"
+        if slabs.place == NODE_PARTIAL:
+            for i in at[w.node[at] != slabs.number]:
+                yield f"{w.slab_name(i)} lies on node {w.node[i]} and {where}"
+            for i in at[w.freelist[at] == 0]:
+                yield f"{w.slab_name(i)} {where} without a free object"
+        frozen = slabs.place != NODE_PARTIAL
+        for i in at[w.frozen[at] != frozen]:
+            yield f"{w.slab_name(i)} {where} and is {'not ' if frozen else ''}frozen"
+    lost = w.claimed[w.frames] == 0
+    for i in np.flatnonzero(lost & (w.frozen != 0)):
+        yield f"{w.slab_name(i)} is frozen and on no list"
+    for i in np.flatnonzero(lost & (w.frozen == 0) & (w.freelist != 0)):
+        yield f"{w.slab_name(i)} has free objects ({w.used[i]} of {w.objects[i]} in use) and is on no list"
+
+
+def list_counts(w: Snapshot) -> Iterator[str]:
+    """Lists are linked both ways; nr_partial, pages, nr_slabs and total_objects are what they count."""
+    lengths = np.zeros(w.nodes.shape, np.int64)
+    for slabs in w.lists:
+        if slabs.problem:
+            yield f"{slabs} of {w.cache_name(slabs.cache)} {slabs.problem}"
+        if slabs.place == NODE_PARTIAL:
+            lengths[slabs.cache, slabs.number] = -1 if slabs.problem else len(slabs.frames)
+            if not slabs.problem:
+                yield from _links(w, slabs)
+        elif slabs.place == CPU_PARTIAL and not slabs.problem:
+            yield from _stacked(w, slabs)
+    live = w.live_caches
+    for i, node in np.argwhere((lengths[live] >= 0) & (w.nodes["nr_partial"][live] != lengths[live])).tolist():
+        cache = live[i]
+        yield (
+            f"{w.cache_name(cache)}, node {node}: nr_partial is {w.nodes['nr_partial'][cache, node]}, "
+            f"its partial list has {lengths[cache, node]} slabs"
+        )
+    known = (w.cache >= 0) & (w.node >= 0) & (w.node < w.layout.limits.nodes)
+    flat = w.cache[known] * w.layout.limits.nodes + w.node[known]
+    for field, weights in (("nr_slabs", None), ("total_objects", w.objects[known])):
+        seen = np.bincount(flat, weights, minlength=w.nodes.size).astype(np.int64).reshape(w.nodes.shape)
+        for i, node in np.argwhere(w.nodes[field][live] != seen[live]).tolist():
+            cache = live[i]
+            yield (
+                f"{w.cache_name(cache)}, node {node}: {field} is {w.nodes[field][cache, node]}, "
+                f"the mem_map shows {seen[cache, node]}"
+            )
+
+
+def _links(w: Snapshot, slabs: SlabList) -> Iterator[str]:
+    """prev pointers and the list's tail."""
+    frames = np.array(slabs.frames)
+    address = MEM_MAP + frames * PAGE.SIZE
+    prev = w.pages["prev"][frames]
+    expected = np.r_[0, address[:-1]]
+    for i in np.flatnonzero(prev != expected):
+        yield f"{slabs} of {w.cache_name(slabs.cache)}: frame {frames[i]} has prev {prev[i]}, its predecessor is {expected[i]}"
+    last = w.nodes["last"][slabs.cache, slabs.number]
+    if last != address[-1]:
+        yield f"{slabs} of {w.cache_name(slabs.cache)}: last is {last}, the list ends with {address[-1]}"
+
+
+def _stacked(w: Snapshot, slabs: SlabList) -> Iterator[str]:
+    """The counts that each slab of a CPU partial stack keeps of itself and those below it."""
+    below_pages = below_objects = 0
+    for frame in reversed(slabs.frames):
+        packed = int(w.pages["prev"][frame])
+        pages, objects = packed >> PAGES_SHIFT, packed & POBJECTS_MASK
+        where = f"{slabs} of {w.cache_name(slabs.cache)}: frame {frame}"
+        if pages != below_pages + 1:
+            yield f"{where} says {pages} pages from here down, there are {below_pages + 1}"
+        capacity = int(w.objects[w.slab_at[frame]]) if w.slab_at[frame] >= 0 else 0
+        if not 0 <= objects - below_objects <= capacity:
+            yield f"{where} says {objects} free objects from here down and {below_objects} below it; the slab has {capacity}"
+        below_pages, below_objects = pages, objects
+

@@ -1,0 +1,115 @@
+"""A small world for tests, driven operation by operation: interpreted, serial, all CPUs in one process."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from allocators.boot import boot, create_root
+from allocators.designs import parse_design
+from allocators.invariants import Report, check
+from allocators.kmem_cache import CACHE
+from allocators.memcg_caches import create_memcg, offline_memcg, run_deferred_work
+from allocators.slab_common import kmem_cache_alloc, kmem_cache_free, kmem_cache_shrink
+from allocators.slub.sizing import sizing
+from allocators.world import WORLD, WORLD_AT, Limits, plan
+from shm.machine import Machine
+from shm.segment import Segment
+
+CGROUPS = 6
+CACHES = 64
+
+
+class SmallWorld:
+    """A booted world with a root cache of each of `sizes` (bytes) and no cgroup yet.
+
+    live: the objects handed out, as object -> times (1, unless an allocator is broken).
+    """
+
+    def __init__(
+        self,
+        design: str = "linux-3.16",
+        *,
+        sizes: tuple[int, ...] = (64, 512, 4096),
+        cpus: int = 2,
+        nodes: int = 1,
+        memory: int = 4 << 20,
+        stats: bool = True,
+        cpu_partial: bool = True,
+    ) -> None:
+        self.features = parse_design(design).features("slub") | ({"STATS"} if stats else set())
+        limits = Limits(cpus, nodes, memory, CACHES, CGROUPS + 2, len(sizes), CGROUPS + 1, len(sizes))
+        self.layout = plan(limits)
+        self.segment = Segment(self.layout.words)
+        self.words = self.segment.array
+        self.mem = self.segment.words_view
+        boot(self.words, self.layout, serial=True)
+        self.roots = [
+            create_root(self.machine(0), self.layout, sizing(size, 8, cpus), object_size=size, index=i, cpu_partial=cpu_partial)
+            for i, size in enumerate(sizes)
+        ]
+        self.kworker = self.machine(cpus)
+        self.live: Counter[int] = Counter()
+
+    def machine(self, cpu: int) -> Machine:
+        """The world as one CPU sees it; the last one is the kworker's."""
+        return Machine(self.mem, cpu, self.features, "slub", self.segment.address)
+
+    def memcg(self, cgroup: int) -> int:
+        """The memcg of a cgroup index, 0 for the root cgroup or one that is gone."""
+        return self.mem[self.layout.plan["cgroup_table"] + cgroup] if cgroup else 0
+
+    def child(self, cache: int, cgroup: int) -> int:
+        """The child cache that serves a cgroup, 0 when there is none."""
+        m, memcg = self.kworker, self.memcg(cgroup)
+        slot = m.mem[self.roots[cache] + CACHE.slots] + (memcg - self.layout.plan["memcgs"]) // 8
+        return m.mem[slot] if m.mem[slot] > 1 else 0
+
+    def alloc(self, cpu: int, cache: int, cgroup: int = 0, count: int = 1) -> list[int]:
+        """Allocate objects; fewer when memory is out."""
+        m = self.machine(cpu)
+        objects = [kmem_cache_alloc(m, self.roots[cache], self.memcg(cgroup)) for _ in range(count)]
+        self.live.update(o for o in objects if o)
+        return [o for o in objects if o]
+
+    def free(self, cpu: int, objects: list[int]) -> None:
+        """Free objects, the first one first."""
+        m = self.machine(cpu)
+        for obj in objects:
+            kmem_cache_free(m, obj)
+            self.live[obj] -= 1
+
+    def create(self, cgroup: int) -> int:
+        return create_memcg(self.kworker, cgroup)
+
+    def offline(self, cgroup: int) -> None:
+        offline_memcg(self.kworker, self.memcg(cgroup))
+
+    def shrink(self, cache: int) -> None:
+        kmem_cache_shrink(self.kworker, self.roots[cache])
+
+    def work(self) -> None:
+        """The kworker's turns until it is idle."""
+        while run_deferred_work(self.kworker):
+            pass
+
+    def child_with_objects(self, cgroup: int = 1, cache: int = 0, count: int = 1, cpu: int = 0) -> list[int]:
+        """Create a cgroup whose child cache exists and has handed out `count` objects."""
+        self.create(cgroup)
+        self.free(cpu, self.alloc(cpu, cache, cgroup))
+        self.work()
+        return self.alloc(cpu, cache, cgroup, count)
+
+    def tally(self, field: str) -> int:
+        return self.mem[WORLD_AT + getattr(WORLD, field)]
+
+    def objects(self) -> np.ndarray:
+        """The objects handed out, once for each time."""
+        return np.array(sorted(self.live.elements()), np.int64)
+
+    def check(self) -> Report:
+        return check(self.kworker, self.layout, self.objects(), stats="STATS" in self.features)
+
+    def close(self) -> None:
+        self.segment.close()
