@@ -10,7 +10,8 @@ the passes that our subset of Python needs, and no optimisation before the entry
 sees the whole program. Measured: half the compile time, same machine code.
 
 `entry` compiles a program's entry point and keeps it on disk. Numba's cache does not notice changes
-in *other* files, so the folder's name is a hash of all sources that compiled code can come from.
+in *other* files, so the folder's name is a hash of all sources that compiled code can come from:
+shm, allocators, the tapes' format and the engine.
 """
 
 from __future__ import annotations
@@ -23,24 +24,23 @@ import sys
 from pathlib import Path
 
 import numba
-from numba.core import codegen
+from numba.core import codegen, ir, ir_utils
 from numba.core.compiler import CompilerBase, _LowerResult
-from numba.core.compiler_machinery import PassManager, register_pass
+from numba.core.compiler_machinery import FunctionPass, PassManager, register_pass
 from numba.core.typed_passes import (
-    AnnotateTypes,
     IRLegalization,
     NativeLowering,
     NoPythonBackend,
     NopythonTypeInference,
     PreLowerStripPhis,
 )
-from numba.core.untyped_passes import FixupArgs, IRProcessing, ReconstructSSA, TranslateByteCode
+from numba.core.untyped_passes import DeadBranchPrune, FixupArgs, IRProcessing, ReconstructSSA, TranslateByteCode
 from numba.extending import register_jitable
 
 # Typing nests as deep as the call tree, with some 25 Python frames a level.
 sys.setrecursionlimit(max(sys.getrecursionlimit(), 20_000))
 
-_SOURCES = ("shm", "allocators", "scenarios", "stress")
+_SOURCES = ("shm/*.py", "allocators/**/*.py", "scenarios/tape.py", "stress/engine.py")
 
 
 class _InnerLibrary(codegen.JITCodeLibrary):
@@ -76,6 +76,47 @@ class _InnerLowering(NativeLowering):
         return True
 
 
+@register_pass(mutates_CFG=False, analysis_only=False)
+class _ResolveFeatures(FunctionPass):
+    """Replace `m.has("X")`, m being an argument, by its constant, so that dead branches are pruned
+    before anything in them is typed or compiled."""
+
+    _name = "resolve_features"
+
+    def __init__(self):
+        FunctionPass.__init__(self)
+
+    def run_pass(self, state):
+        changed = False
+        for block in state.func_ir.blocks.values():
+            for statement in block.find_insts(ir.Assign):
+                answer = self._answer(state, statement.value)
+                if answer is not None:
+                    statement.value = ir.Const(answer, statement.loc)
+                    changed = True
+        if changed:
+            state.func_ir._definitions = ir_utils.build_definitions(state.func_ir.blocks)
+        return changed
+
+    @staticmethod
+    def _answer(state, value) -> bool | None:
+        definition = functools.partial(ir_utils.get_definition, state.func_ir)
+        try:
+            if not (isinstance(value, ir.Expr) and value.op == "call" and len(value.args) == 1):
+                return None
+            method = definition(value.func)
+            if not (isinstance(method, ir.Expr) and method.op == "getattr" and method.attr == "has"):
+                return None
+            machine, feature = definition(method.value), definition(value.args[0])
+        except KeyError:
+            return None
+        if isinstance(machine, ir.Arg) and isinstance(feature, ir.Const):
+            features = getattr(state.args[machine.index], "features", None)
+            if features is not None:
+                return feature.value in features
+        return None
+
+
 class _Inner(CompilerBase):
     """The passes that straight integer code needs."""
 
@@ -85,11 +126,12 @@ class _Inner(CompilerBase):
             TranslateByteCode,
             FixupArgs,
             IRProcessing,
+            _ResolveFeatures,
+            DeadBranchPrune,
             ReconstructSSA,
             NopythonTypeInference,
             PreLowerStripPhis,
             IRLegalization,
-            AnnotateTypes,
             _InnerLowering,
             NoPythonBackend,
         ):
@@ -113,8 +155,8 @@ def source_hash() -> str:
     digest = hashlib.sha256()
     digest.update(f"{numba.__version__} {sys.version_info[:3]}".encode())
     root = Path(__file__).resolve().parent.parent
-    for folder in _SOURCES:
-        for path in sorted((root / folder).rglob("*.py")):
+    for pattern in _SOURCES:
+        for path in sorted(root.glob(pattern)):
             digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -137,7 +179,51 @@ def cache_folder() -> Path:
     return folder
 
 
-def entry(function):
-    """Compile `function` as an entry point, lazily, with its code kept in `cache_folder`."""
-    numba.config.CACHE_DIR = str(cache_folder())
-    return numba.njit(function, cache=True, nogil=True, error_model="numpy")
+class Entry:
+    """An entry point: a function of a Machine and integers, compiled for each kind of machine.
+
+    Every kind (kernel and features) has a dispatcher and a folder of its own, so processes that
+    compile different kinds at the same time cannot mix their files up; those that want the same kind
+    wait for the first one (a file lock) and load what it made.
+    """
+
+    def __init__(self, function) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.name = function.__name__
+        self.arity = function.__code__.co_argcount
+        self._compiled: dict[tuple[str, frozenset[str]], object] = {}
+
+    def folder(self, kernel: str, features: frozenset[str]) -> Path:
+        """Where the code of one kind is kept."""
+        return cache_folder() / f"{self.name}-{kernel or 'none'}-{'+'.join(sorted(features)) or 'plain'}"
+
+    def is_cached(self, kernel: str, features: frozenset[str]) -> bool:
+        """Has some process compiled this kind already?"""
+        return (self.folder(kernel, features) / "ready").exists()
+
+    def compile(self, kernel: str, features: frozenset[str]):
+        """Make one kind callable in this process, from the cache if it is there."""
+        key = (kernel, features)
+        if key not in self._compiled:
+            import filelock
+            from shm.native import MachineType
+
+            folder = self.folder(kernel, features)
+            folder.mkdir(parents=True, exist_ok=True)
+            with filelock.FileLock(folder / "lock"):
+                numba.config.CACHE_DIR = str(folder)
+                dispatcher = numba.njit(self.function, cache=True, nogil=True, error_model="numpy")
+                dispatcher.compile((MachineType(features, kernel), *[numba.int64] * (self.arity - 1)))
+                dispatcher.disable_compile()
+                (folder / "ready").touch()
+            self._compiled[key] = dispatcher
+        return self._compiled[key]
+
+    def __call__(self, m, *integers: int):
+        return self.compile(m.kernel, m.features)(m, *integers)
+
+
+def entry(function) -> Entry:
+    """Mark an entry point of compiled code; see `Entry`."""
+    return Entry(function)

@@ -11,12 +11,12 @@ import platform
 
 from llvmlite import binding, ir
 from numba.core import cgutils, types
+from numba.core.typing.templates import AttributeTemplate, bound_function, infer_getattr, signature
 from numba.extending import (
     NativeValue,
     lower_builtin,
     models,
     overload,
-    overload_method,
     register_model,
     type_callable,
     typeof_impl,
@@ -61,12 +61,21 @@ def _unbox(typ, obj, c):
     return NativeValue(value._getvalue(), is_error=cgutils.is_not_null(c.builder, c.pyapi.err_occurred()))
 
 
-@overload_method(MachineType, "has")
-def _has(m, feature):
-    if isinstance(feature, types.StringLiteral):
-        if feature.literal_value in m.features:
-            return lambda m, feature: True
-        return lambda m, feature: False
+@infer_getattr
+class _Attributes(AttributeTemplate):
+    key = MachineType
+
+    @bound_function("machine.has")
+    def resolve_has(self, machine, args, kws):
+        if len(args) == 1 and isinstance(args[0], types.StringLiteral) and not kws:
+            return signature(types.boolean, args[0])
+        return None
+
+
+@lower_builtin("machine.has", MachineType, types.StringLiteral)
+def _has(context, builder, sig, args):
+    machine, feature = sig.args
+    return context.get_constant(types.boolean, feature.literal_value in machine.features)
 
 
 def _lower(function, words: int, returns, machine: bool = True):

@@ -74,6 +74,7 @@ class Arena:
         self.sizes = [
             sizing(c.object_size, c.align, load.cpus, size=c.size, pointer_outside=c.has_ctor or c.destroy_by_rcu) for c in load.caches
         ]
+        self.reset(frozenset())  # machines find their per-CPU area through the header
 
     def machine(self, features: frozenset[str], cpu: int, kernel: str = "slub") -> Machine:
         """This arena as one CPU sees it under a design; `cpu` may be the kworker's (`layout.nr_cpus - 1`)."""

@@ -142,7 +142,7 @@ def conform(table: StepTable, design: str = "linux-3.16") -> Conformance:
             kworker = arena.machine(features, arena.kworker_cpu)
             at = arena.plan["order"]
             for step, length in zip(steps, script.lengths):
-                stuck = serial_ordered(kworker, arena.run, at, length)
+                stuck = serial_ordered(kworker, arena.run, at, length, 0)
                 if stuck >= 0:
                     raise DamagedRun(f"{step.cache} step {step.number} ({step.text}): operation {stuck} of {length} cannot be played")
                 at += length

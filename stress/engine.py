@@ -115,6 +115,7 @@ EVENT = struct("EVENT", "kind", "arg", "round", "extra", "cpu", size=8)
 
 SLOT_FAILED = -1
 FAST, SLOW = 1, 2
+PLAYING, FINISHED, STUCK = 0, 1, 2
 
 
 @dual_inline
@@ -392,11 +393,11 @@ def _slow_count(m, cpu: int) -> int:
 
 
 @entry
-def serial_ordered(m, run, order, steps):
+def serial_ordered(m, run, order, steps, first):
     """Play exactly `steps` operations in the global order given as CPU numbers from word `order`.
 
     m is the kworker's machine; deferred work runs as soon as it is queued. With RUN.outcomes set, a
-    word per operation is written: FAST or SLOW for an allocation or a free (feature STATS).
+    word per operation is written, from word `first` on: FAST or SLOW (feature STATS).
     Returns -1 when all were played, else the index of the operation that could not be.
     """
     outcomes = load(m, run + RUN.outcomes)
@@ -408,21 +409,22 @@ def serial_ordered(m, run, order, steps):
         if not _step(m, run, cpu):
             return i
         if outcomes:
-            store(m, outcomes + i, FAST if _slow_count(m, cpu) == before else SLOW)
+            store(m, outcomes + first + i, FAST if _slow_count(m, cpu) == before else SLOW)
         while kworker_turn(m, run):
             pass
     return -1
 
 
 @entry
-def serial_seeded(m, run):
-    """Step all CPUs in a seeded random order until every tape has ended and all work is done.
+def serial_seeded(m, run, bursts):
+    """Step all CPUs in a seeded random order; returns PLAYING after `bursts` bursts, or how it ended.
 
     m is the kworker's machine. A CPU plays a burst of 1 to 16 operations, the kworker gets its turn
-    between bursts with a chance of one half. Returns True, or False when nothing can move any more.
+    between bursts with a chance of one half. FINISHED: every tape has ended and all work is done;
+    STUCK: nothing can move any more.
     """
     cpus = load(m, MACHINE.workers)
-    while True:
+    for _ in range(bursts):
         x = _random(m, run)
         cpu = x % cpus
         moved = False
@@ -439,9 +441,14 @@ def serial_seeded(m, run):
             while kworker_turn(m, run):
                 moved = True
             if not moved:
-                break
+                return FINISHED if _all_ended(m, run) else STUCK
+    return PLAYING
+
+
+@dual
+def _all_ended(m, run: int) -> bool:
     plays = load(m, run + RUN.plays)
-    for cpu in range(cpus):
+    for cpu in range(load(m, MACHINE.workers)):
         if load(m, load(m, plays + cpu * PLAY.SIZE + PLAY.tape)) & 15 != OP_END:
             return False
     return load(m, run + RUN.events_done) == load(m, run + RUN.events)

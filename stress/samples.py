@@ -65,6 +65,8 @@ class Census:
     checked: list[str]
     violated: list[tuple[str, str]]
     cgroups_pinned: int = 0
+    # kind of free section -> frees, list_lock, list_lock_contended, page_cas, page_cas_failed inside it
+    free_sections: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(slots=True)

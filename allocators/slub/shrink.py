@@ -75,7 +75,11 @@ def _sort_partial(m, s: int, n: int, sort: bool) -> int:
         after = load(m, page + PAGE.next)
         inuse = inuse_of(read_once(m, page + PAGE.pair))
         if inuse == 0:
-            remove_partial(m, n, page)
+            if sort:
+                # The list is taken apart and rebuilt below: neighbours may already be in a bucket.
+                write_once(m, n + NODE.nr_partial, load(m, n + NODE.nr_partial) - 1)
+            else:
+                remove_partial(m, n, page)
             store(m, page + PAGE.next, discard)
             discard = page
         elif sort:

@@ -22,6 +22,7 @@ KNOWN = {
     "marks",
     "worst",
     "unplaced",
+    "designs",
 }
 
 
@@ -49,6 +50,8 @@ def figures(trace: Mapping[str, Any]) -> list[tuple[str, str]]:
     for reason, number in (trace.get("unplaced") or {}).items():
         found.append((f"not placed: {reason}", units.count(number)))
     found += [(key.replace("_", " "), _text(value)) for key, value in trace.items() if key not in KNOWN]
+    for design, part in (trace.get("designs") or {}).items():
+        found += [(f"{design}: {name}", value) for name, value in figures(part)]
     return found
 
 
@@ -58,6 +61,8 @@ def tables(trace: Mapping[str, Any]) -> list[SmallTable]:
     totals += [(f"slabs at {mark['name']}", mark["predicted"], mark["recorded"]) for mark in trace.get("marks") or ()]
     worst = [(entry["cache"], entry["predicted"], entry["recorded"]) for entry in trace.get("worst") or ()]
     built = [_compared("predicted against recorded", "", totals), _compared("caches that differ most", "cache", worst)]
+    for design, part in (trace.get("designs") or {}).items():
+        built += [dataclasses.replace(table, title=f"{design}: {table.title}") for table in tables(part)]
     return [table for table in built if table.rows]
 
 

@@ -1,0 +1,141 @@
+"""The census of an arena at rest: what is left, where it hides, what everything cost in operations."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from allocators.invariants import check, empty_slabs, left_behind
+from allocators.kmem_cache import CACHE
+from allocators.memcontrol import MEMCG
+from allocators.slub.state import STATISTICS
+from allocators.boot import all_caches
+from allocators.world import OPS, OPS_AT, STAT_WORDS, WORLD, WORLD_AT
+from shm.histogram import BUCKETS, HISTOGRAM, bucket_low
+from shm.layout import view
+from shm.locks import LOCK_CLASSES, LOCK_COUNT, LOCK_COUNTS
+from scenarios.tape import SECTIONS
+from stress.arena import Arena
+from stress.engine import SLOT_FAILED
+from stress.samples import Block, Census, SectionSum
+
+FREE_KINDS = ("live", "dead")
+
+
+def cpu_area_of(arena: Arena, cpu: int) -> int:
+    """Base of a CPU's per-CPU area."""
+    return arena.layout.percpu_base + cpu * arena.layout.percpu_stride
+
+
+def operation_counts(arena: Arena) -> dict[str, int]:
+    """OPS counters and lock counts (LOCK, LOCK_contended, LOCK_spins), summed over the worker CPUs."""
+    totals: dict[str, int] = {}
+    for cpu in range(arena.load.cpus):
+        base = cpu_area_of(arena, cpu)
+        for name in OPS._fields[:-1]:
+            totals[name] = totals.get(name, 0) + int(arena.words[base + OPS_AT + getattr(OPS, name)])
+        for kind, name in enumerate(LOCK_CLASSES):
+            at = base + LOCK_COUNTS + kind * LOCK_COUNT.SIZE
+            for suffix, field in (("", "acquired"), ("_contended", "contended"), ("_spins", "spins")):
+                totals[name + suffix] = totals.get(name + suffix, 0) + int(arena.words[at + getattr(LOCK_COUNT, field)])
+    return totals
+
+
+def slub_statistics(arena: Arena) -> dict[str, int]:
+    """The 26 counters summed over all caches, living and destroyed, and all CPUs."""
+    words, layout = arena.words, arena.layout
+    sums = words[layout.plan["retired"] :][:STAT_WORDS].copy()
+    m = arena.machine(frozenset(), 0)
+    for s in all_caches(m):
+        for cpu in range(layout.nr_cpus):
+            base = cpu_area_of(arena, cpu) + int(words[s + CACHE.stats])
+            sums += words[base : base + STAT_WORDS]
+    return {name: int(sums[i]) for i, name in enumerate(STATISTICS)}
+
+
+def lifetimes_ns(arena: Arena, cycles_per_ns: float) -> list[int]:
+    """Lifetimes of destroyed dead caches after their last free, to the histogram's 6 %."""
+    at = arena.plan["lifetimes"] + HISTOGRAM.bucket
+    counts = arena.words[at : at + BUCKETS]
+    found: list[int] = []
+    for bucket in np.flatnonzero(counts):
+        found += [int(bucket_low(int(bucket)) / cycles_per_ns)] * int(counts[bucket])
+    return found
+
+
+def live_objects(arena: Arena) -> np.ndarray:
+    """Objects that slots still hold."""
+    base, size = arena.plan.regions["slot_table"]
+    slots = arena.words[base : base + size]
+    return slots[(slots != 0) & (slots != SLOT_FAILED)]
+
+
+def section_sums(arena: Arena, cycles_per_ns: float) -> dict[str, list[SectionSum]]:
+    """Timed sections by kind and CPU."""
+    table = arena.sections()
+    return {
+        kind: [
+            SectionSum(int(row["operations"]), float(row["cycles"]) / cycles_per_ns, int(row["sections"])) for row in table[:, i]
+        ]
+        for i, kind in enumerate(SECTIONS)
+    }
+
+
+def section_operations(arena: Arena) -> dict[str, dict[str, int]]:
+    """Per kind of free section: frees in it, list_lock, list_lock_contended, page_cas, page_cas_failed."""
+    table = arena.sections()
+    names = ("list_lock", "list_lock_contended", "page_cas", "page_cas_failed")
+    return {
+        kind: {"frees": int(table[:, SECTIONS.index(kind)]["operations"].sum())}
+        | {name: int(table[:, SECTIONS.index(kind)][name].sum()) for name in names}
+        for kind in FREE_KINDS
+    }
+
+
+def take_census(arena: Arena, design: str, features: frozenset[str], cycles_per_ns: float) -> Census:
+    """Everything a counted pass leaves behind; the world is at rest. Checks the invariants too."""
+    m = arena.machine(features, 0)
+    words = arena.words
+    operations = operation_counts(arena)
+    report = check(m, arena.layout, live_objects(arena), stats=True)
+    caches, slabs, pages = left_behind(m, arena.layout)
+    return Census(
+        design=design,
+        offlined=int(words[WORLD_AT + WORLD.offlined]),
+        destroyed=int(words[WORLD_AT + WORLD.destroyed]),
+        left=caches,
+        lifetimes_ns=lifetimes_ns(arena, cycles_per_ns),
+        empty_slabs=empty_slabs(m, arena.layout),
+        slabs_left=slabs,
+        pages_left=pages,
+        frees=operations["free"],
+        dead_frees=operations["dead_free"],
+        allocations=operations["alloc"],
+        failed_allocations=int(arena.plays()["failed"].sum()),
+        stats=slub_statistics(arena),
+        operations=operations,
+        checked=report.checked,
+        violated=report.violated,
+        cgroups_pinned=int(words[WORLD_AT + WORLD.cgroups_offline]),
+        free_sections=section_operations(arena),
+    )
+
+
+def take_block(arena: Arena, design: str, pair: int, *, warmup: bool, wall_ns: int, cycles_per_ns: float) -> Block:
+    """The figures of a timed pass."""
+    return Block(
+        design=design,
+        pair=pair,
+        warmup=warmup,
+        wall_ns=wall_ns,
+        sections=section_sums(arena, cycles_per_ns),
+        failed_allocations=int(arena.plays()["failed"].sum()),
+    )
+
+
+def pinned_now(arena: Arena) -> tuple[int, int]:
+    """(dead caches, pages they pin) at this moment, read without any lock: for progress only."""
+    words = arena.words
+    dead = int(words[WORLD_AT + WORLD.offlined] - words[WORLD_AT + WORLD.destroyed])
+    memcgs = view(words, MEMCG, arena.plan["memcgs"], arena.layout.limits.memcgs)
+    gone = (memcgs["used"] == 1) & (memcgs["online"] == 0)
+    return dead, int(memcgs["kmem"][gone].sum())

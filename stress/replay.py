@@ -1,0 +1,141 @@
+"""Replay of a recorded kernel trace: what the model predicts beside what the kernel did.
+
+Serial play keeps the recorded global order exactly, so each operation's path (fast or slow) can be
+compared; parallel play keeps each CPU's order and the order of every object.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from allocators.boot import all_caches
+from allocators.kmem_cache import CACHE, NODE
+from allocators.slub.inspect import statistics
+from allocators.slub.state import STAT
+from allocators.world import WORLD, WORLD_AT
+from scenarios.tape import OP_ALLOC, OP_FREE, OP_SECTION_BEGIN, OP_SECTION_END, SECTION_MIXED, Workload, concatenate, decode, op
+from scenarios.traces import ABSENT, FAST, NEVER, UNRECORDED, Recording, TraceError, open_trace
+from stress import engine
+from stress.arena import Arena
+from stress.errors import UsageError
+from stress.options import RunOptions
+from stress.progress import Progress
+
+WORST = 10
+
+
+class Replay:
+    """A recording with its workload, and the comparison of each design that has been played.
+
+    summary: what goes into the result, filled by `compare`.
+    Raises UsageError for a trace that cannot be read.
+    """
+
+    def __init__(self, options: RunOptions, progress: Progress) -> None:
+        progress.phase(f"reading {options.trace}")
+        try:
+            self.load, self.recording = open_trace(
+                options.trace, progress=lambda done, total: progress.phase(f"reading {options.trace}: {done / max(1, total):.0%}")
+            )
+        except TraceError as error:
+            raise UsageError(f"--trace: {error}") from None
+        if options.cpus not in (None, self.load.cpus):
+            raise UsageError(f"--cpus {options.cpus}: the trace was recorded on {self.load.cpus} CPUs; leave the option away")
+        if not options.serial:
+            self.load = timed(self.load)
+        self.summary: dict[str, Any] = {
+            "format": self.recording.layout,
+            "kernel": self.recording.kernel,
+            "order": "exact global order" if options.serial else "order of each CPU and each object",
+            "operations": self.load.operations(),
+            "unplaced": {u.reason: u.count for u in self.recording.unplaced},
+            "designs": {},
+        }
+        if self.recording.notes:
+            self.summary["notes"] = "; ".join(self.recording.notes)
+
+    def compare(self, arena: Arena, design: str) -> None:
+        """Add a design's figures; the arena holds what its pass left."""
+        r = self.recording
+        ours_end, created = slabs_now(arena)
+        theirs_end = np.where(r.kernel_slabs_at_end == ABSENT, r.slabs_at_end, r.kernel_slabs_at_end)
+        # A trace that begins in mid-life tells slabs relative to its beginning, where the model is empty.
+        known = np.ones(len(theirs_end), bool) if not r.slabs_before.any() else r.slabs_before == 0
+        off = np.abs(ours_end - theirs_end)
+        worst = sorted(np.flatnonzero(off), key=lambda i: -off[i])[:WORST]
+        marks = arena.marks()
+        figures: dict[str, Any] = {
+            "caches_total": int(known.sum()),
+            "caches_within_1": int((off[known] <= 1).sum()),
+            "slabs": {
+                "created": [int(created), int(r.slabs_created.sum())],
+                "discarded": [int(created - ours_end.sum()), int(r.slabs_discarded.sum())],
+                "at the end": [int(ours_end.sum()), int(theirs_end.sum())],
+            },
+            "marks": [
+                {"name": name, "predicted": int(marks[i].sum()), "recorded": int(r.slabs_at_mark[i].sum())}
+                for i, name in enumerate(self.load.marks)
+            ],
+            "caches_within_1_at_every_mark": int((np.abs(marks - r.slabs_at_mark)[:, known] <= 1).all(axis=0).sum()) if len(marks) else None,
+            "worst": [
+                {"cache": self.load.caches[i].name, "predicted": int(ours_end[i]), "recorded": int(theirs_end[i])} for i in worst
+            ],
+        }
+        gone = int((r.destroyed_row != NEVER).sum())
+        if gone:
+            figures["caches_destroyed_recorded"] = gone
+            figures["caches_destroyed_predicted"] = int(arena.words[WORLD_AT + WORLD.destroyed])
+        if arena.load.order is not None and "outcomes" in arena.plan.regions:
+            agreement = self.path_agreement(arena)
+            if agreement is not None:
+                figures["fast_slow_agreement"], figures["paths_that_differ"] = agreement
+        self.summary["designs"][design] = {k: v for k, v in figures.items() if v is not None}
+
+    def path_agreement(self, arena: Arena) -> tuple[float, int] | None:
+        """(share of operations that took the recorded path, how many did not); None if unrecorded."""
+        codes = operations_in_order(self.load)
+        outcomes = arena.outcomes()[np.isin(codes, (OP_ALLOC, OP_FREE))]
+        recorded = self.recording.fast != UNRECORDED
+        if not recorded.any():
+            return None
+        same = (outcomes == engine.FAST) == (self.recording.fast == FAST)
+        return float(same[recorded].mean()), int((~same[recorded]).sum())
+
+
+def operations_in_order(load: Workload) -> np.ndarray:
+    """Opcode of every operation of the global order."""
+    codes = np.empty(len(load.order), np.int64)
+    for cpu, tape in enumerate(load.tapes):
+        codes[load.order == cpu] = decode(tape)[0][:-1]
+    return codes
+
+
+def timed(load: Workload) -> Workload:
+    """The same workload with each tape as one timed section, for parallel play."""
+    tapes = []
+    for tape in load.tapes:
+        code = decode(tape)[0]
+        count = int(np.isin(code, (OP_ALLOC, OP_FREE)).sum())
+        tapes.append(concatenate([op(OP_SECTION_BEGIN, a=SECTION_MIXED), tape[:-1], op(OP_SECTION_END, a=SECTION_MIXED, c=count)]))
+    return dataclasses.replace(load, tapes=tuple(tapes), order=None)
+
+
+def slabs_now(arena: Arena) -> tuple[np.ndarray, int]:
+    """(slabs per cache index, slabs ever created in all caches), the world at rest.
+
+    Children that the model made itself count for their root.
+    """
+    m = arena.machine(frozenset(), 0)
+    slabs = np.zeros(len(arena.load.caches), np.int64)
+    created = int(arena.words[arena.plan["retired"] + STAT.alloc_slab])
+    for s in all_caches(m):
+        index = m.mem[s + CACHE.index]
+        if index < 0:
+            index = m.mem[m.mem[s + CACHE.root] + CACHE.index]
+        for node in range(arena.layout.limits.nodes):
+            slabs[index] += m.mem[m.mem[s + CACHE.node] + node * NODE.SIZE + NODE.nr_slabs]
+        created += sum(statistics(m, s, arena.layout.nr_cpus)["alloc_slab"])
+    return slabs, created
