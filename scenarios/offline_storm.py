@@ -31,6 +31,8 @@ from scenarios.parameters import OfflineStorm
 
 REMOTE_ROUNDS = 2  # a remote free lies this many rounds after the allocation, or more
 WITHIN_BITS = 20
+RATE_BITS = 14
+ODD = 0x9E3779B1  # spreads groups over the table of rates
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -101,9 +103,13 @@ def _draw(params: OfflineStorm, shape: _Shape, churn: Churn, cpu: int, rng: np.r
     round_ = 1 + step // steps
     cgroup = churn.draw(cpu, round_, rng)
 
-    # A Pareto (Lomax) life, its median scaled to what the cache and the parameters say.
+    # A Pareto (Lomax) life is an exponential one whose rate is Gamma-distributed. What a cgroup
+    # allocates from one cache in one round shares its rate: files are created together and stay, or
+    # buffers come and go, and so whole slabs live long or not at all.
     scale = params.lifetime * np.array([kind.life for kind in kinds]) / (2.0 ** (1.0 / params.tail) - 1.0)
-    life = scale[cache] * ((1.0 - rng.random(n)) ** (-1.0 / params.tail) - 1.0)
+    rates = np.maximum(rng.standard_gamma(params.tail, 1 << RATE_BITS), 1e-9)
+    group = (round_ * (params.cgroups + 1) + cgroup) * len(kinds) + cache
+    life = scale[cache] * rng.standard_exponential(n) / rates[(group * ODD) >> 20 & (1 << RATE_BITS) - 1]
     born = 1.0 + np.arange(n) * (shape.allocating / n)
     remote = rng.random(n) < params.remote_share if cpus > 1 else np.zeros(n, dtype=bool)
     freer = np.full(n, cpu)

@@ -78,11 +78,11 @@ class OfflineStorm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     rounds: Annotated[int, count(8, 65536, "rounds the tape is cut into; cgroups come and go at their bounds")] = 120
     burst: Annotated[int, count(1, 65536, "allocations in a timed burst")] = 512
     zipf: Annotated[float, number(0.0, 4.0, "exponent of the cgroups' popularity; 0 makes them equal")] = 1.0
-    lifetime: Annotated[float, number(0.01, 1000.0, "median life of an object, in rounds (each cache scales it)")] = 1.0
+    lifetime: Annotated[float, number(0.01, 1000.0, "median life of an object, in rounds (each cache scales it)")] = 2.0
     tail: Annotated[float, number(0.3, 10.0, "Pareto exponent of the lives: the smaller, the more objects outlive")] = 1.0
     remote_share: Annotated[float, share("objects freed on another CPU than allocated them; those of dead cgroups are freed anywhere")] = 0.1
     root_share: Annotated[float, share("objects charged to no cgroup")] = 0.1
-    cpuset_share: Annotated[float, share("cgroups confined to one CPU")] = 0.25
+    cpuset_share: Annotated[float, share("cgroups confined to one CPU")] = 0.5
     caches: Annotated[tuple[CacheName, ...], msgspec.Meta(min_length=1, description="root caches in use")] = ALL_CACHES
 
     @property
