@@ -5,9 +5,9 @@ allocated for them has been freed, what is left of their caches?
 
 Every CPU allocates in bursts, for cgroups of Zipf popularity (some confined to one CPU, as cpusets
 do), from ten caches a kernel has. Lives are heavy-tailed, so a part of the objects outlives its
-cgroup and is then freed on any CPU; of the others a part is freed on another CPU. At the bounds of rounds cgroups are created and taken offline.
-The last rounds allocate nothing and free all that is alive, so that what a census finds in caches of
-offlined cgroups afterwards is hoarded: empty slabs.
+cgroup and is then freed on any CPU; of the others a part is freed on another CPU. At the bounds of
+rounds cgroups are created and taken offline. The last rounds allocate nothing and free all that is
+alive, so that what a census finds in caches of offlined cgroups afterwards is hoarded: empty slabs.
 
 Expect linux-3.16 to keep nearly every dead cache that had an object at its offline, each with a few
 slabs on the node's partial list and on CPU partial lists; v1 to leave a few, those into which a CPU

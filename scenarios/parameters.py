@@ -80,7 +80,9 @@ class OfflineStorm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     zipf: Annotated[float, number(0.0, 4.0, "exponent of the cgroups' popularity; 0 makes them equal")] = 1.0
     lifetime: Annotated[float, number(0.01, 1000.0, "median life of an object, in rounds (each cache scales it)")] = 2.0
     tail: Annotated[float, number(0.3, 10.0, "Pareto exponent of the lives: the smaller, the more objects outlive")] = 1.0
-    remote_share: Annotated[float, share("objects freed on another CPU than allocated them; those of dead cgroups are freed anywhere")] = 0.1
+    remote_share: Annotated[
+        float, share("objects freed on another CPU than allocated them; those of dead cgroups are freed anywhere")
+    ] = 0.1
     root_share: Annotated[float, share("objects charged to no cgroup")] = 0.1
     cpuset_share: Annotated[float, share("cgroups confined to one CPU")] = 0.5
     caches: Annotated[tuple[CacheName, ...], msgspec.Meta(min_length=1, description="root caches in use")] = ALL_CACHES

@@ -34,7 +34,9 @@ SETTINGS = {
         slabs=st.integers(1, 4), object_size=SIZES.filter(lambda s: s > 8), free_order=ORDERS, cgroups=st.integers(1, 4)
     ),
     "remote-free": dict(rounds=st.integers(1, 9), batch=st.integers(1, 100), object_size=SIZES, charged=st.booleans()),
-    "pinned": dict(cgroups=st.integers(1, 4), slabs=st.integers(1, 5), object_size=SIZES.filter(lambda s: s > 8), hold=st.integers(0, 3)),
+    "pinned": dict(
+        cgroups=st.integers(1, 4), slabs=st.integers(1, 5), object_size=SIZES.filter(lambda s: s > 8), hold=st.integers(0, 3)
+    ),
     "pairs": dict(
         operations=st.integers(2, 1000), batch=st.integers(1, 50), object_size=SIZES, charged=st.booleans(), shared=st.booleans()
     ),

@@ -133,8 +133,14 @@ FAULTS = {
     "section changes": (dict(first={5: [begin(3), end(2, 0)]}), "ends as another kind than it began"),
     "section unknown": (dict(first={5: section(7)}), "unknown kind of section 7"),
     "section count": (dict(first={5: [begin(3), alloc(0), free(0), end(3, 3)]}), "says it holds 3 operations and holds 2"),
-    "section of frees": (dict(first={5: section(tape.SECTION_LIVE_FREE, alloc(0), free(0))}), "kind live holds the operation alloc"),
-    "section of allocs": (dict(first={5: section(tape.SECTION_ALLOC, alloc(0), free(0))}), "kind alloc holds the operation free"),
+    "section of frees": (
+        dict(first={5: section(tape.SECTION_LIVE_FREE, alloc(0), free(0))}),
+        "kind live holds the operation alloc",
+    ),
+    "section of allocs": (
+        dict(first={5: section(tape.SECTION_ALLOC, alloc(0), free(0))}),
+        "kind alloc holds the operation free",
+    ),
     "section with round": (
         dict(first={5: [begin(tape.SECTION_ALLOC), round_(5), end(tape.SECTION_ALLOC, 0)]}),
         "kind alloc holds the operation round",
