@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
+from typing import Iterator
 
 import numpy as np
 
 from allocators.boot import boot, create_root
 from allocators.designs import parse_design
 from allocators.invariants import Report, check
+from allocators import memcg_caches, slab_common
 from allocators.kmem_cache import CACHE
-from allocators.memcg_caches import create_memcg, offline_memcg, run_deferred_work
-from allocators.slab_common import kmem_cache_alloc, kmem_cache_free, kmem_cache_shrink
+from allocators.memcontrol import MEMCG, SLOT_PENDING
 from allocators.slub.sizing import sizing
 from allocators.world import WORLD, WORLD_AT, Limits, plan
 from shm.machine import Machine
@@ -42,6 +44,7 @@ class SmallWorld:
         limits = Limits(cpus, nodes, memory, CACHES, CGROUPS + 2, len(sizes), CGROUPS + 1, len(sizes))
         self.layout = plan(limits)
         self.segment = Segment(self.layout.words)
+        self.cpus = cpus
         self.words = self.segment.array
         self.mem = self.segment.words_view
         boot(self.words, self.layout, serial=True)
@@ -62,14 +65,22 @@ class SmallWorld:
 
     def child(self, cache: int, cgroup: int) -> int:
         """The child cache that serves a cgroup, 0 when there is none."""
-        m, memcg = self.kworker, self.memcg(cgroup)
-        slot = m.mem[self.roots[cache] + CACHE.slots] + (memcg - self.layout.plan["memcgs"]) // 8
-        return m.mem[slot] if m.mem[slot] > 1 else 0
+        child = self.mem[self.slot(cache, cgroup)]
+        return child if child > SLOT_PENDING else 0
+
+    def slot(self, cache: int, cgroup: int) -> int:
+        """Where the root cache keeps the child of a cgroup."""
+        number = (self.memcg(cgroup) - self.layout.plan["memcgs"]) // MEMCG.SIZE
+        return self.mem[self.roots[cache] + CACHE.slots] + number
+
+    def online(self) -> list[int]:
+        """Cgroup indices that are online."""
+        return [c for c in range(1, CGROUPS + 1) if self.memcg(c) and self.mem[self.memcg(c) + MEMCG.online]]
 
     def alloc(self, cpu: int, cache: int, cgroup: int = 0, count: int = 1) -> list[int]:
         """Allocate objects; fewer when memory is out."""
         m = self.machine(cpu)
-        objects = [kmem_cache_alloc(m, self.roots[cache], self.memcg(cgroup)) for _ in range(count)]
+        objects = [slab_common.kmem_cache_alloc(m, self.roots[cache], self.memcg(cgroup)) for _ in range(count)]
         self.live.update(o for o in objects if o)
         return [o for o in objects if o]
 
@@ -77,21 +88,21 @@ class SmallWorld:
         """Free objects, the first one first."""
         m = self.machine(cpu)
         for obj in objects:
-            kmem_cache_free(m, obj)
+            slab_common.kmem_cache_free(m, obj)
             self.live[obj] -= 1
 
     def create(self, cgroup: int) -> int:
-        return create_memcg(self.kworker, cgroup)
+        return memcg_caches.create_memcg(self.kworker, cgroup)
 
     def offline(self, cgroup: int) -> None:
-        offline_memcg(self.kworker, self.memcg(cgroup))
+        memcg_caches.offline_memcg(self.kworker, self.memcg(cgroup))
 
     def shrink(self, cache: int) -> None:
-        kmem_cache_shrink(self.kworker, self.roots[cache])
+        slab_common.kmem_cache_shrink(self.kworker, self.roots[cache])
 
     def work(self) -> None:
         """The kworker's turns until it is idle."""
-        while run_deferred_work(self.kworker):
+        while memcg_caches.run_deferred_work(self.kworker):
             pass
 
     def child_with_objects(self, cgroup: int = 1, cache: int = 0, count: int = 1, cpu: int = 0) -> list[int]:
@@ -100,6 +111,38 @@ class SmallWorld:
         self.free(cpu, self.alloc(cpu, cache, cgroup))
         self.work()
         return self.alloc(cpu, cache, cgroup, count)
+
+    def churn(self, seed: int, operations: int) -> Iterator[str]:
+        """Random operations of all CPUs, with a bias to allocate first and to free later; yields each one's name."""
+        rng = random.Random(seed)
+        held: list[int] = []
+        for i in range(operations):
+            cpu, what = rng.randrange(self.cpus), rng.random()
+            online = self.online()
+            if what < 0.75 - 0.35 * i / operations:
+                cache, cgroup = rng.randrange(len(self.roots)), rng.choice([0, *online, *online])
+                held += self.alloc(cpu, cache, cgroup, rng.randrange(1, 5))
+                name = "alloc"
+            elif what < 0.93 and held:
+                some = [held.pop(rng.randrange(len(held))) for _ in range(min(len(held), rng.randrange(1, 5)))]
+                self.free(cpu, some)
+                name = "free"
+            elif what < 0.96:
+                self.work()
+                name = "work"
+            elif what < 0.97:
+                self.shrink(rng.randrange(len(self.roots)))
+                name = "shrink"
+            elif rng.random() < 0.3 and len(online) > 1:
+                self.work()
+                self.offline(rng.choice(online))
+                name = "offline"
+            else:
+                gone = [c for c in range(1, CGROUPS + 1) if not self.memcg(c)]
+                if gone:
+                    self.create(gone[0])
+                name = "create"
+            yield name
 
     def tally(self, field: str) -> int:
         return self.mem[WORLD_AT + getattr(WORLD, field)]

@@ -1,0 +1,99 @@
+"""Where dead caches hide empty slabs, design by design: the findings, as opposed to the invariants."""
+
+from __future__ import annotations
+
+import pytest
+
+from allocators.invariants import empty_slabs, hoarded_by_dead, left_behind
+from allocators.world import WORLD
+from small_world import SmallWorld
+
+NOTHING = {"cpu_slab": 0, "cpu_partial": 0, "node_partial": 0}
+
+
+def hidden(world: SmallWorld) -> dict[str, int]:
+    assert world.check().violated == []
+    return empty_slabs(world.kworker, world.layout)
+
+
+def kill_with_objects(design: str, *, slabs: int, freeing_cpu: int, cache: int = 0, per_slab: int = 64, cpu_partial: bool = True) -> SmallWorld:
+    """A child's slabs are filled on CPU 0, its cgroup goes offline, and one CPU frees everything."""
+    world = SmallWorld(design, cpu_partial=cpu_partial)
+    objects = world.child_with_objects(count=slabs * per_slab, cache=cache)
+    world.offline(1)
+    world.work()
+    world.free(freeing_cpu, objects)
+    world.work()
+    return world
+
+
+def test_before_the_series_every_dead_cache_stays():
+    """40 slabs: the 32nd push drains 31 from the CPU's stack; five of them stay on the node's list."""
+    world = kill_with_objects("linux-3.16", slabs=40, freeing_cpu=0)
+    assert hidden(world) == {"cpu_slab": 0, "cpu_partial": 9, "node_partial": 5}
+    assert left_behind(world.kworker, world.layout) == (1, 14, 14)
+    assert (world.tally("offlined"), world.tally("destroyed"), world.tally("cgroups_offline")) == (1, 0, 1)
+
+
+@pytest.mark.parametrize("design", ("v1", "v3", "v1+F_ALLCPU"))
+def test_the_series_leaves_nothing_on_the_cpu_that_was_flushed(design):
+    world = kill_with_objects(design, slabs=20, freeing_cpu=0)
+    assert hidden(world) == NOTHING
+    assert left_behind(world.kworker, world.layout) == (0, 0, 0)
+    assert (world.tally("offlined"), world.tally("destroyed"), world.tally("cgroups_offline")) == (1, 1, 0)
+
+
+def test_v1_hoards_on_a_cpu_that_its_flush_did_not_tell():
+    """R12: CPU 1 held nothing at the flush, so it was never told that its partial list is disabled."""
+    world = kill_with_objects("v1", slabs=4, freeing_cpu=1)
+    places = [(slab.place, slab.number) for slab in hoarded_by_dead(world.kworker, world.layout)]
+    assert places == [("cpu_partial", 1)] * 4
+    assert left_behind(world.kworker, world.layout) == (1, 4, 4)
+    assert hidden(world) == NOTHING | {"cpu_partial": 4}
+
+
+@pytest.mark.parametrize("design", ("v1+F_ALLCPU", "v3"))
+def test_the_remedies_of_that_race(design):
+    world = kill_with_objects(design, slabs=4, freeing_cpu=1)
+    assert hidden(world) == NOTHING
+    assert left_behind(world.kworker, world.layout) == (0, 0, 0)
+
+
+def test_off_by_one_keeps_an_empty_slab_on_the_node():
+    """R7: without F_OBO a slab found empty off the list is added, since 0 > 0 is false.
+
+    Slabs that a free both makes non-full and empties are found so: slabs of one object. The next
+    empty slab then goes, as the one that stays makes the list longer than min_partial.
+    """
+    world = SmallWorld("v3-F_OBO", sizes=(32768,))
+    objects = world.child_with_objects(count=8)
+    world.offline(1)
+    world.free(0, objects)
+    world.work()
+    assert hidden(world) == NOTHING | {"node_partial": 1}
+    assert left_behind(world.kworker, world.layout) == (1, 1, 8)
+
+
+def test_destruction_alone_does_not_help_slub():
+    """P2 without P7: the last slab of a dead cache is never discarded by a free."""
+    world = kill_with_objects("linux-3.16+P2", slabs=20, freeing_cpu=0)
+    assert world.tally("destroyed") == 0
+    assert sum(hidden(world).values()) > 0
+
+
+def test_a_shrink_that_cannot_sort_does_nothing_before_p4():
+    for design, left in (("linux-3.16", 1), ("linux-3.16+P4", 0), ("linux-3.16+P4v3", 0)):
+        world = SmallWorld(design)
+        world.free(0, world.child_with_objects(count=100))
+        world.mem[world.layout.plan["world"] + WORLD.fail_shrink_alloc] = 1
+        world.offline(1)
+        world.work()
+        assert left_behind(world.kworker, world.layout)[0] == left, design
+        assert world.check().violated == []
+
+
+def test_live_caches_hoard_without_being_found():
+    world = SmallWorld("linux-3.16")
+    world.free(1, world.child_with_objects(count=640))
+    assert hidden(world) == NOTHING
+    assert left_behind(world.kworker, world.layout) == (0, 0, 0)
