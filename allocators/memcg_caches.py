@@ -24,6 +24,7 @@ from allocators.memcontrol import (
 )
 from allocators.slab_common import create_child, kmem_cache_destroy, kmem_cache_shrink
 from allocators.slub.deactivate import IPI_BARRIER, slub_ipi
+from allocators.slub.discard import free_rcu_slabs
 from allocators.world import SCRATCH_AT, WORLD, WORLD_AT, world
 from shm.atomics import (
     bug,
@@ -229,10 +230,12 @@ def memcg_rcu(m, func: int, arg: int) -> None:
 
 @dual
 def run_deferred_work(m) -> bool:
-    """One turn of the kworker: a work item, or the RCU callbacks that wait; False when idle."""
+    """One turn of the kworker: a work item, or what waits for a grace period; False when idle."""
     scratch = cpu_area(m) + SCRATCH_AT
     if ring_pop_into(m, world(m, WORLD.workqueue), scratch):
         call_work(m, load(m, scratch + ITEM.func), load(m, scratch + ITEM.a), load(m, scratch + ITEM.b))
+        return True
+    if free_rcu_slabs(m):
         return True
     return rcu_process(m, world(m, WORLD.rcu_queue), scratch) > 0
 

@@ -6,10 +6,11 @@ name, and `m.has` of the allocator's feature picks the branch at compile time.
 
 from __future__ import annotations
 
-from allocators.kmem_cache import CACHE, CACHE_FREE, CACHE_LIVE, NODE
+from allocators.kmem_cache import CACHE, CACHE_FREE, CACHE_LIVE, NODE, SLAB_DESTROY_BY_RCU
 from allocators.memcontrol import memcg_kmem_get_cache
 from allocators.page_alloc import PAGE, head_of
 from allocators.slub.alloc import NO_NODE, slab_alloc
+from allocators.slub.discard import free_rcu_slabs
 from allocators.slub.free import slab_free
 from allocators.slub.shrink import slub_shrink, slub_shutdown
 from allocators.slub.state import KMEM_CACHE_CPU
@@ -115,6 +116,9 @@ def kmem_cache_destroy(m, s: int) -> bool:
     mutex_lock(m, WORLD_AT + WORLD.slab_mutex, SLAB_MUTEX)
     done = slub_shutdown(m, s)
     if done:
+        # rcu_barrier: slabs of this cache that wait for a grace period still name it.
+        if load(m, s + CACHE.flags) & SLAB_DESTROY_BY_RCU:
+            free_rcu_slabs(m)
         before = load(m, s + CACHE.prev)
         after = load(m, s + CACHE.next)
         if before:

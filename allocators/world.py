@@ -56,7 +56,7 @@ WORLD = struct(
     "nr_caches",
     "node_shift",  # CPU -> node is cpu * nr_nodes / workers; kept for observers
     "retired",  # STAT sums of destroyed caches, SLUB order
-    "live_slabs",  # slabs with pages now, all caches. STATS only.
+    "rcu_slabs",  # slabs whose pages wait for a grace period, a stack
     size=64,
 )
 WORLD_AT = MACHINE.SIZE

@@ -5,7 +5,8 @@ from __future__ import annotations
 from allocators.kmem_cache import CACHE, NODE, node_of
 from allocators.memcontrol import memcg_cache_dead
 from allocators.page_alloc import PAGE
-from allocators.slub.partial import add_partial, discard_slab, enough_partial, remove_partial, unfreeze_partials
+from allocators.slub.discard import discard_slab
+from allocators.slub.partial import add_partial, enough_partial, remove_partial, unfreeze_partials
 from allocators.slub.state import (
     FROZEN,
     KMEM_CACHE_CPU,

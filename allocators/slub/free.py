@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from allocators.kmem_cache import CACHE, NODE, SLAB_NO_CPU_PARTIAL, node_of
 from allocators.page_alloc import PAGE
-from allocators.slub.partial import add_partial, discard_slab, enough_partial, put_cpu_partial, remove_partial
+from allocators.slub.discard import discard_slab
+from allocators.slub.partial import add_partial, enough_partial, put_cpu_partial, remove_partial
 from allocators.slub.state import (
     FROZEN,
     KMEM_CACHE_CPU,

@@ -9,8 +9,9 @@ stack from that slab down, a snapshot of the push: later frees into these slabs 
 from __future__ import annotations
 
 from allocators.kmem_cache import CACHE, NODE, list_add_head, list_add_tail, list_del, node_of
-from allocators.memcontrol import memcg_cache_dead, memcg_uncharge_slab
-from allocators.page_alloc import PAGE, free_pages
+from allocators.memcontrol import memcg_cache_dead
+from allocators.page_alloc import PAGE
+from allocators.slub.discard import discard_slab
 from allocators.slub.state import (
     FROZEN,
     KMEM_CACHE_CPU,
@@ -23,7 +24,7 @@ from allocators.slub.state import (
     objects_of,
     stat,
 )
-from shm.atomics import fetch_add, load, local_irq_restore, local_irq_save, read_once, store, write_once
+from shm.atomics import load, local_irq_restore, local_irq_save, read_once, store, write_once
 from shm.compiler import dual
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock
 
@@ -54,17 +55,6 @@ def enough_partial(m, s: int, n: int) -> bool:
     if m.has("F_OBO"):
         return load(m, n + NODE.nr_partial) >= read_once(m, s + CACHE.min_partial)
     return load(m, n + NODE.nr_partial) > read_once(m, s + CACHE.min_partial)
-
-
-@dual
-def discard_slab(m, s: int, page: int) -> None:
-    """Give an empty slab's pages back. The uncharge comes last: after it `s` may be gone (R1)."""
-    n = node_of(m, s, load(m, page + PAGE.node))
-    fetch_add(m, n + NODE.nr_slabs, -1)
-    fetch_add(m, n + NODE.total_objects, -objects_of(load(m, page + PAGE.pair)))
-    order = load(m, page + PAGE.order)
-    free_pages(m, page, order)
-    memcg_uncharge_slab(m, s, order)
 
 
 @dual

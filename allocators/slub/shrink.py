@@ -10,7 +10,8 @@ from allocators.kmem_cache import CACHE, NODE, node_of
 from allocators.memcontrol import memcg_cache_dead
 from allocators.page_alloc import PAGE
 from allocators.slub.deactivate import flush_all
-from allocators.slub.partial import discard_slab, remove_partial
+from allocators.slub.discard import discard_slab
+from allocators.slub.partial import remove_partial
 from allocators.slub.state import inuse_of
 from allocators.world import MAX_OBJECTS, WORLD, WORLD_AT, world
 from shm.atomics import load, local_irq_restore, local_irq_save, read_once, store, write_once

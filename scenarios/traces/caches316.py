@@ -18,6 +18,9 @@ from scenarios.traces.recording import ABSENT, counter_columns
 from scenarios.traces.source import Metadata
 
 _CLONE = re.compile(r"(.+)\((\d+:.*)\)")
+# The metadata has no flags. These are v3.16's SLAB_DESTROY_BY_RCU caches: mm/rmap.c, kernel/fork.c, and
+# the protocols of net/ that set slab_flags so.
+_DESTROY_BY_RCU = {"anon_vma", "sighand_cache", "TCP", "TCPv6", "UDP", "UDPv6", "UDP-Lite", "UDPLITEv6"}
 _NAMELESS_SIZE = 8  # bytes; of a cache that never holds an object
 
 
@@ -114,9 +117,18 @@ class Caches:
                 pairs.add((parent, cgroup))
             size = entry["size"] if _is_named(entry) else _NAMELESS_SIZE
             object_size = entry["object_size"] if _is_named(entry) else size
+            root = listed[parent]["name"] if parent >= 0 else entry["name"]
             # The nameless descriptor exists without a C row.
             specs.append(
-                CacheSpec(entry["name"], object_size, size, parent=parent, cgroup=cgroup, created=not _is_named(entry))
+                CacheSpec(
+                    entry["name"],
+                    object_size,
+                    size,
+                    destroy_by_rcu=root in _DESTROY_BY_RCU,
+                    parent=parent,
+                    cgroup=cgroup,
+                    created=not _is_named(entry),
+                )
             )
         return specs
 
