@@ -168,11 +168,20 @@ def describe(
         allocations=total("allocations"),
         failed_allocations=total("failed_allocations"),
         stats=stats,
-        per_free=PerFree(**{name: per(operations.get(name), frees) for name in PerFree.__struct_fields__}),
+        per_free=per_free(censuses, ("live", "dead")) or PerFree(**{name: per(operations.get(name), frees) for name in PerFree.__struct_fields__}),
+        per_live_free=per_free(censuses, ("live",)),
+        per_dead_free=per_free(censuses, ("dead",)),
         operations=operations,
         counted_passes=len(censuses),
         measured_blocks=len(blocks),
     )
+
+
+def per_free(censuses: Sequence[Census], kinds: Sequence[str]) -> PerFree | None:
+    """Operations per free inside the sections that hold nothing but frees; None without such sections."""
+    sums = add_counts(census.free_sections[kind] for census in censuses for kind in kinds if kind in census.free_sections)
+    frees = sums.get("frees")
+    return PerFree(**{name: per(sums.get(name), frees) for name in PerFree.__struct_fields__}) if frees else None
 
 
 def add_counts(counts: Iterable[dict[str, int]]) -> dict[str, int]:

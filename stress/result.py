@@ -83,6 +83,8 @@ class Design(msgspec.Struct, kw_only=True, frozen=True):
 
     stats: raw counts by the kernel's names. operations: raw counts of every other thing counted
     (locks, CAS, IPIs…). counted_passes: counts are sums over so many passes.
+    per_free: inside the sections that hold nothing but frees, where a scenario has such; otherwise
+    all operations by all frees. per_live_free, per_dead_free: the same for one kind of section.
     """
 
     switches: list[str]
@@ -100,6 +102,8 @@ class Design(msgspec.Struct, kw_only=True, frozen=True):
     failed_allocations: int | None
     stats: dict[str, int | None]
     per_free: PerFree
+    per_live_free: PerFree | None = None
+    per_dead_free: PerFree | None = None
     operations: dict[str, int]
     counted_passes: int
     measured_blocks: int

@@ -76,8 +76,10 @@ def groups(result: Result) -> list[Group]:
         Group("per free", (
             row("list_lock acquisitions", lambda d: units.per_unit(d.per_free.list_lock)),
             row("… of them contended", lambda d: units.per_unit(d.per_free.list_lock_contended)),
+            row("… into dead caches only", lambda d: units.per_unit(d.per_dead_free.list_lock if d.per_dead_free else None)),
             row("page CAS", lambda d: units.per_unit(d.per_free.page_cas)),
             row("… of them failed", lambda d: units.per_unit(d.per_free.page_cas_failed)),
+            row("… into dead caches only", lambda d: units.per_unit(d.per_dead_free.page_cas if d.per_dead_free else None)),
         )),
     ) if group.rows]  # fmt: skip
 
