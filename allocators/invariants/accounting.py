@@ -86,10 +86,10 @@ def conservation(w: Snapshot) -> Iterator[str]:
     s = {name: int(total[getattr(STAT, name)]) for name in STATISTICS}
     ops = {name: sum(w.mem[a + OPS_AT + getattr(OPS, name)] for a in areas) for name in OPS._fields if name != "SIZE"}
     discarded = w.mem[WORLD_AT + WORLD.shrink_discarded]
-    slabs = len(w.frames)
+    blocks, slabs = len(w.frames), np.count_nonzero(~w.discarded)
     for text, left, right in (
         ("alloc_slab - free_slab - slabs discarded by shrink is {}, there are {} slabs", s["alloc_slab"] - s["free_slab"] - discarded, slabs),
-        ("blocks allocated - blocks freed is {}, there are {} slabs", ops["page_alloc"] - ops["page_free"], slabs),
+        ("blocks allocated - blocks freed is {}, slabs have {}", ops["page_alloc"] - ops["page_free"], blocks),
         ("free_fastpath + free_slowpath is {}, there were {} frees", s["free_fastpath"] + s["free_slowpath"], ops["free"]),
         (
             "alloc_fastpath + alloc_slowpath is {}, there were {} allocations, failed ones included",

@@ -33,7 +33,7 @@ def hoarded_by_dead(m: Machine, layout: Layout) -> Iterator[Hoarded]:
     w = Snapshot(m, layout)
     private = object_map(w).private
     for slabs in w.lists:
-        if w.caches["offline"][slabs.cache]:
+        if slabs.place in PLACES and w.caches["offline"][slabs.cache]:
             for frame in slabs.frames:
                 i = w.slab_at[frame]
                 if i >= 0 and w.used[i] == private[i]:

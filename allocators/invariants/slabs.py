@@ -6,7 +6,7 @@ from typing import Iterator
 
 import numpy as np
 
-from allocators.invariants.snapshot import CPU_PARTIAL, CPU_SLAB, NODE_PARTIAL, SlabList, Snapshot
+from allocators.invariants.snapshot import CPU_PARTIAL, CPU_SLAB, NODE_PARTIAL, RCU_WAIT, SlabList, Snapshot
 from allocators.page_alloc import PAGE
 from allocators.slub.partial import PAGES_SHIFT, POBJECTS_MASK
 from allocators.world import MEM_MAP
@@ -14,7 +14,8 @@ from allocators.world import MEM_MAP
 
 def one_state(w: Snapshot) -> Iterator[str]:
     """A slab is the CPU slab or on one CPU partial list (both frozen), on its node's partial list (not
-    frozen, with free objects), or full (not frozen, no free object, on no list)."""
+    frozen, with free objects), or full (not frozen, no free object, on no list), or discarded, empty
+    and waiting for a grace period."""
     for i in np.flatnonzero(w.cache < 0):
         yield f"slab at frame {w.frames[i]} belongs to word {w.pages['slab_cache'][w.frames[i]]}, which is no live cache"
     for slabs in w.lists:
@@ -24,14 +25,18 @@ def one_state(w: Snapshot) -> Iterator[str]:
         for frame in frames[at < 0]:
             yield f"frame {frame} {where} of {w.cache_name(slabs.cache)} and is no slab"
         at = at[at >= 0]
-        for i in at[w.cache[at] != slabs.cache]:
-            yield f"{w.slab_name(i)} {where} of {w.cache_name(slabs.cache)}"
+        if slabs.place == RCU_WAIT:
+            for i in at[w.used[at] != 0]:
+                yield f"{w.slab_name(i)} {where} with {w.used[i]} objects in use"
+        else:
+            for i in at[w.cache[at] != slabs.cache]:
+                yield f"{w.slab_name(i)} {where} of {w.cache_name(slabs.cache)}"
         if slabs.place == NODE_PARTIAL:
             for i in at[w.node[at] != slabs.number]:
                 yield f"{w.slab_name(i)} lies on node {w.node[i]} and {where}"
             for i in at[w.freelist[at] == 0]:
                 yield f"{w.slab_name(i)} {where} without a free object"
-        frozen = slabs.place != NODE_PARTIAL
+        frozen = slabs.place in (CPU_SLAB, CPU_PARTIAL)
         for i in at[w.frozen[at] != frozen]:
             yield f"{w.slab_name(i)} {where} and is {'not ' if frozen else ''}frozen"
     lost = w.claimed[w.frames] == 0
@@ -60,7 +65,7 @@ def list_counts(w: Snapshot) -> Iterator[str]:
             f"{w.cache_name(cache)}, node {node}: nr_partial is {w.nodes['nr_partial'][cache, node]}, "
             f"its partial list has {lengths[cache, node]} slabs"
         )
-    known = (w.cache >= 0) & (w.node >= 0) & (w.node < w.layout.limits.nodes)
+    known = ~w.discarded & (w.cache >= 0) & (w.node >= 0) & (w.node < w.layout.limits.nodes)
     flat = w.cache[known] * w.layout.limits.nodes + w.node[known]
     for field, weights in (("nr_slabs", None), ("total_objects", w.objects[known])):
         seen = np.bincount(flat, weights, minlength=w.nodes.size).astype(np.int64).reshape(w.nodes.shape)

@@ -16,18 +16,19 @@ from allocators.kmem_cache import CACHE, CACHE_LIVE, NODE
 from allocators.memcontrol import MEMCG
 from allocators.page_alloc import KIND_SLAB, PAGE
 from allocators.slub.state import KMEM_CACHE_CPU, PARTIAL_DISABLED, freelist_of, inuse_of, objects_of
-from allocators.world import CACHES_AT, MEM_MAP, PAGE_SHIFT, Layout
+from allocators.world import CACHES_AT, MEM_MAP, PAGE_SHIFT, WORLD, WORLD_AT, Layout
 from shm.layout import view
 from shm.machine import Machine
 
 CPU_SLAB, CPU_PARTIAL, NODE_PARTIAL = "cpu_slab", "cpu_partial", "node_partial"
+RCU_WAIT = "rcu_wait"  # discarded, the pages wait for a grace period; slabs of all caches on one stack
 
 
 @dataclasses.dataclass(slots=True)
 class SlabList:
-    """One c.page, c.partial or n.partial. number: the CPU's or the node's; frames: in list order.
+    """One c.page, c.partial or n.partial, or the slabs that wait for a grace period (cache -1).
 
-    problem: why the walk ended early, or "".
+    number: the CPU's or the node's; frames: in list order; problem: why the walk ended early, or "".
     """
 
     place: str
@@ -37,6 +38,8 @@ class SlabList:
     problem: str = ""
 
     def __str__(self) -> str:
+        if self.place == RCU_WAIT:
+            return "the stack of slabs that wait for a grace period"
         of = "node" if self.place == NODE_PARTIAL else "CPU"
         return f"the {self.place.replace('_', ' ')} of {of} {self.number}"
 
@@ -46,7 +49,7 @@ class Snapshot:
 
     pages: PAGE structs by frame. caches, nodes[cache, node], cpu_slabs[cpu, cache], memcgs: structs.
     frames: the heads of all slabs, ascending; cache (-1: none that lives), order, objects, used,
-    freelist, frozen and node are arrays parallel to it. slab_at: frame -> index into them, or -1.
+    freelist, frozen, node and discarded (waits for a grace period) are arrays parallel to it. slab_at: frame -> index into them, or -1.
     lists: every list that is not empty; claimed[frame]: index + 1 into `lists`, 0 none.
     memo: what checkers keep for each other.
     """
@@ -69,6 +72,7 @@ class Snapshot:
         self.claimed = np.zeros(layout.last_frame, np.int64)
         for found in self._heads():
             self._walk(*found)
+        self.discarded = np.isin(self.claimed[self.frames], [i + 1 for i, s in enumerate(self.lists) if s.place == RCU_WAIT])
 
     def _read_slabs(self) -> None:
         layout, pages = self.layout, self.pages
@@ -131,6 +135,9 @@ class Snapshot:
             yield CPU_PARTIAL, int(live[i]), cpu, int(partial[cpu, i])
         for i, node in np.argwhere(first != 0).tolist():
             yield NODE_PARTIAL, int(live[i]), node, int(first[i, node])
+        waiting = self.mem[WORLD_AT + WORLD.rcu_slabs]
+        if waiting:
+            yield RCU_WAIT, -1, 0, waiting
 
     def _walk(self, place: str, cache: int, number: int, page: int) -> None:
         """Follow one list, claiming its frames."""

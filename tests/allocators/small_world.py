@@ -26,6 +26,7 @@ CACHES = 64
 class SmallWorld:
     """A booted world with a root cache of each of `sizes` (bytes) and no cgroup yet.
 
+    by_rcu: indices of caches whose slabs are freed after a grace period; extra: regions of the caller.
     live: the objects handed out, as object -> times (1, unless an allocator is broken).
     """
 
@@ -39,17 +40,27 @@ class SmallWorld:
         memory: int = 4 << 20,
         stats: bool = True,
         cpu_partial: bool = True,
+        by_rcu: tuple[int, ...] = (),
+        extra: dict[str, int] | None = None,
     ) -> None:
         self.features = parse_design(design).features("slub") | ({"STATS"} if stats else set())
         limits = Limits(cpus, nodes, memory, CACHES, CGROUPS + 2, len(sizes), CGROUPS + 1, len(sizes))
-        self.layout = plan(limits)
+        self.layout = plan(limits, extra)
         self.segment = Segment(self.layout.words)
         self.cpus = cpus
         self.words = self.segment.array
         self.mem = self.segment.words_view
         boot(self.words, self.layout, serial=True)
         self.roots = [
-            create_root(self.machine(0), self.layout, sizing(size, 8, cpus), object_size=size, index=i, cpu_partial=cpu_partial)
+            create_root(
+                self.machine(0),
+                self.layout,
+                sizing(size, 8, cpus, pointer_outside=i in by_rcu),
+                object_size=size,
+                index=i,
+                destroy_by_rcu=i in by_rcu,
+                cpu_partial=cpu_partial,
+            )
             for i, size in enumerate(sizes)
         ]
         self.kworker = self.machine(cpus)

@@ -17,7 +17,7 @@ DESIGNS = ("linux-3.16", "v1", "v3", "linux-3.16-F_OBO", "linux-3.16+P1+P2", "v1
 @pytest.mark.parametrize("nodes", (1, 2))
 @pytest.mark.parametrize("design", DESIGNS)
 def test_random_play_satisfies_all(design, nodes):
-    world = SmallWorld(design, nodes=nodes, memory=8 << 20)
+    world = SmallWorld(design, nodes=nodes, memory=8 << 20, by_rcu=(1,))
     for i, _ in enumerate(world.churn(seed=nodes, operations=1200)):
         if i % 60 == 0:
             assert world.check().violated == []

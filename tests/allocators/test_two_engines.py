@@ -1,0 +1,161 @@
+"""One source, two engines: random plays leave the same memory, word for word, natively and interpreted.
+
+A play is a list of operations encoded in the segment's own memory, executed by one function: called
+as Python it interprets the allocators, compiled it runs them natively. All CPUs are stepped by one
+process, so both engines do the same work in the same order. Only what is a time may differ.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import shm.native  # noqa: F401  before anything compiles
+from allocators.invariants import check
+from allocators.kmem_cache import CACHE
+from allocators.memcg_caches import create_memcg, offline_memcg, run_deferred_work
+from allocators.memcontrol import MEMCG
+from allocators.slab_common import kmem_cache_alloc, kmem_cache_destroy, kmem_cache_free, kmem_cache_shrink
+from allocators.world import WORLD, WORLD_AT, world
+from shm.atomics import load, on_cpu, store
+from shm.compiler import entry
+from shm.layout import field_name, view
+from small_world import SmallWorld
+
+SLOTS = 2048
+SCRIPT = 1 << 15  # words
+ALLOC, FREE, CREATE, OFFLINE, SHRINK, DESTROY, TURN, WORK = range(8)
+CPUS, CACHES, CGROUPS = 2, 4, 3
+
+
+def play(m, script, slots, operations):
+    """Execute `operations` of four words each: kind, CPU, and two arguments. m: the kworker's machine."""
+    for i in range(operations):
+        at = script + 4 * i
+        kind = load(m, at)
+        a = load(m, at + 2)
+        b = load(m, at + 3)
+        here = on_cpu(m, load(m, at + 1))
+        root = 0
+        memcg = 0
+        if kind == ALLOC or kind == SHRINK or kind == DESTROY:
+            root = load(m, world(m, WORLD.cache_table) + a % 16)
+            if a // 16:
+                memcg = load(m, world(m, WORLD.cgroup_table) + a // 16)
+        elif kind == CREATE or kind == OFFLINE:
+            memcg = load(m, world(m, WORLD.cgroup_table) + a)
+        if kind == ALLOC:
+            if memcg and load(m, memcg + MEMCG.online) == 0:
+                memcg = 0
+            if root and load(m, slots + b) == 0:
+                store(m, slots + b, kmem_cache_alloc(here, root, memcg))
+        elif kind == FREE:
+            obj = load(m, slots + b)
+            if obj:
+                store(m, slots + b, 0)
+                kmem_cache_free(here, obj)
+        elif kind == CREATE:
+            if memcg == 0:
+                create_memcg(m, a)
+        elif kind == OFFLINE:
+            if memcg and load(m, memcg + MEMCG.online):
+                offline_memcg(m, memcg)
+        elif kind == SHRINK:
+            s = root
+            if memcg and root:
+                child = load(m, load(m, root + CACHE.slots) + (memcg - world(m, WORLD.memcgs)) // MEMCG.SIZE)
+                if child > 1:
+                    s = child
+            if s:
+                kmem_cache_shrink(m, s)
+        elif kind == TURN:
+            run_deferred_work(m)
+        else:
+            while run_deferred_work(m):
+                pass
+            if kind == DESTROY and root:
+                s = load(m, WORLD_AT + WORLD.slab_caches)
+                while s and load(m, s + CACHE.root) != root:
+                    s = load(m, s + CACHE.next)
+                if s == 0:  # a root cache without children
+                    kmem_cache_destroy(m, root)
+    return operations
+
+
+native_play = entry(play)
+
+cpus = st.integers(0, CPUS - 1)
+caches = st.integers(0, CACHES - 1)
+cgroups = st.integers(0, CGROUPS)
+starts = st.integers(0, SLOTS - 1)
+# (kind, CPU, cache + 16 * cgroup or cgroup, first slot, stride, times)
+steps = st.one_of(
+    st.tuples(st.just(ALLOC), cpus, st.builds(lambda c, g: c + 16 * g, caches, cgroups), starts, st.just(1), st.integers(1, 150)),
+    st.tuples(st.just(FREE), cpus, st.just(0), starts, st.sampled_from((1, 3, 64, 65)), st.integers(1, 150)),
+    st.tuples(st.sampled_from((CREATE, OFFLINE)), st.just(0), st.integers(1, CGROUPS), st.just(0), st.just(0), st.just(1)),
+    st.tuples(st.just(SHRINK), st.just(0), st.builds(lambda c, g: c + 16 * g, caches, cgroups), st.just(0), st.just(0), st.just(1)),
+    st.tuples(st.sampled_from((TURN, WORK)), st.just(0), st.just(0), st.just(0), st.just(0), st.integers(1, 3)),
+)
+plays = st.tuples(st.lists(steps, min_size=5, max_size=40), st.booleans())
+
+
+def encode(play_steps: list[tuple], destroys: bool) -> np.ndarray:
+    """The script of a play that begins with online cgroups; it may end with an attempt to free and destroy all."""
+    rows = [(CREATE, 0, cgroup, 0) for cgroup in range(1, CGROUPS)]
+    for kind, cpu, a, start, stride, times in play_steps:
+        rows += [(kind, cpu, a, (start + i * stride) % SLOTS) for i in range(times)]
+    if destroys:
+        rows += [(FREE, slot % CPUS, 0, slot) for slot in range(SLOTS)]
+        rows += [(OFFLINE, 0, cgroup, 0) for cgroup in range(1, CGROUPS + 1)]
+        rows += [(DESTROY, 0, cache, 0) for cache in range(CACHES)]
+    return np.array(rows, np.int64).reshape(-1)
+
+
+def make_world(design: str, script: np.ndarray) -> SmallWorld:
+    extra = {"slot_table": SLOTS, "script": SCRIPT}
+    small = SmallWorld(design, sizes=(64, 192, 1000, 4096), cpus=CPUS, by_rcu=(1,), extra=extra)
+    base = small.layout.plan["script"]
+    assert len(script) <= SCRIPT
+    small.words[base : base + len(script)] = script
+    return small
+
+
+def without_times(small: SmallWorld) -> np.ndarray:
+    """All words, with those that hold times set to zero."""
+    words, layout = small.words[: small.layout.words].copy(), small.layout
+    descriptors = view(words, CACHE, layout.plan["caches"], layout.limits.caches)
+    for field in ("last_free", "offline_at"):
+        descriptors[field] = 0
+    base, size = layout.plan.regions["lifetimes"]
+    words[base : base + size] = 0
+    return words
+
+
+def region_of(small: SmallWorld, word: int) -> str:
+    """Where a word lies, for a message."""
+    for name, (base, size) in small.layout.plan.regions.items():
+        if base <= word < base + size:
+            inside = field_name(CACHE, (word - base) % CACHE.SIZE) if name == "caches" else ""
+            return f"{name}+{word - base} {inside}"
+    return "page frames"
+
+
+@pytest.mark.parametrize("design", ("linux-3.16", "v1", "v3"))
+@settings(max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@given(plays)
+def test_both_engines_leave_the_same_memory(design, steps_and_end):
+    script = encode(*steps_and_end)
+    interpreted, native = make_world(design, script), make_world(design, script)
+    arguments = (interpreted.layout.plan["script"], interpreted.layout.plan["slot_table"], len(script) // 4)
+    play(interpreted.kworker, *arguments)
+    native_play(native.kworker, *arguments)
+    ours, theirs = without_times(interpreted), without_times(native)
+    for word in np.flatnonzero(ours != theirs)[:1].tolist():
+        pytest.fail(f"{region_of(native, word)}: {ours[word]} interpreted, {theirs[word]} native")
+    slots = interpreted.layout.plan["slot_table"]
+    held = interpreted.words[slots : slots + SLOTS]
+    assert check(native.kworker, native.layout, held[held != 0], stats=True).violated == []
+    interpreted.close()
+    native.close()
