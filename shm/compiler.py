@@ -44,17 +44,42 @@ _SOURCES = ("shm/*.py", "allocators/**/*.py", "scenarios/tape.py", "stress/engin
 
 
 class _InnerLibrary(codegen.JITCodeLibrary):
-    """A library that is only ever linked into others: neither optimised nor emitted by itself."""
+    """A library that is only ever linked into others: neither optimised, emitted nor linked by itself.
+
+    It remembers what it calls; only the entry point that asks for it links everything, once.
+    """
 
     def _optimize_functions(self, ll_module):
         ll_module.data_layout = self._codegen._data_layout
 
-    def _optimize_final_module(self):
-        pass
-
-    def _finalize_final_module(self):
+    def finalize(self):
+        self._raise_if_finalized()
         self._finalize_dynamic_globals()
         self._finalized = True
+
+    def _closure(self) -> list:
+        """This library and everything it calls, callers before callees (reverse postorder).
+
+        The order matters: LLVM's linker drops a linkonce function that nothing refers to yet.
+        """
+        order, seen = [], set()
+
+        def visit(library) -> None:
+            seen.add(id(library))
+            for callee in library._linking_libraries:
+                if id(callee) not in seen:
+                    visit(callee)
+            order.append(library)
+
+        visit(self)
+        return order[::-1]
+
+    def _get_module_for_linking(self):
+        whole = super()._get_module_for_linking().clone()
+        for library in self._closure()[1:]:
+            # Its own functions only (an already compiled one brings what it calls along).
+            whole.link_in(codegen.JITCodeLibrary._get_module_for_linking(library), preserve=True)
+        return whole
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
