@@ -123,7 +123,9 @@ def unregister_child(m, s: int) -> bool:
     if offline:
         _tally(m, WORLD.destroyed, 1)
         if m.has("STATS"):
-            record(m, world(m, WORLD.lifetimes), cycles(m) - since if since else 0)
+            # The cycle counters of two CPUs may differ a little.
+            lifetime = cycles(m) - since if since else 0
+            record(m, world(m, WORLD.lifetimes), lifetime if lifetime > 0 else 0)
     return True
 
 

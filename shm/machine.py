@@ -34,7 +34,7 @@ MACHINE = struct(
     "percpu_stride",
     "serial",  # 1: one process steps all CPUs; calls to other CPUs run inline
     "stop",  # 1: every loop ends at its next turn
-    "pad0",
+    "ticks",  # the interpreted engine's clock
     ("pad1", 6),
     "gp_seq",  # number of the newest grace period asked for
     ("pad2", 7),
@@ -82,14 +82,13 @@ class Bug(AssertionError):
 class Machine:
     """See the module's text. `mem` is any mutable sequence of int: a list, or a memoryview ('q')."""
 
-    __slots__ = ("mem", "cpu", "pcpu", "features", "kernel", "address", "ticks")
+    __slots__ = ("mem", "cpu", "pcpu", "features", "kernel", "address")
 
     def __init__(self, mem, cpu: int = 0, features=(), kernel: str = "", address: int = 0) -> None:
         self.mem = mem
         self.features = frozenset(features)
         self.kernel = kernel
         self.address = address
-        self.ticks = 0
         self.move_to(cpu)
 
     def move_to(self, cpu: int) -> None:
@@ -145,5 +144,6 @@ class Machine:
         pass
 
     def cycles(self) -> int:
-        self.ticks += 1
-        return self.ticks
+        """The same clock for all CPUs: an interval between two of them is never negative."""
+        self.mem[MACHINE.ticks] += 1
+        return self.mem[MACHINE.ticks]

@@ -6,6 +6,7 @@ import pytest
 
 from allocators.invariants import empty_slabs, hoarded_by_dead, left_behind
 from allocators.world import WORLD
+from shm.histogram import HISTOGRAM
 from small_world import SmallWorld
 
 NOTHING = {"cpu_slab": 0, "cpu_partial": 0, "node_partial": 0}
@@ -97,3 +98,18 @@ def test_live_caches_hoard_without_being_found():
     world.free(1, world.child_with_objects(count=640))
     assert hidden(world) == NOTHING
     assert left_behind(world.kworker, world.layout) == (0, 0, 0)
+
+
+def test_lifetimes_are_intervals_of_one_clock():
+    """A free on one CPU and the destruction on another: the interval stays within the histogram."""
+    world = SmallWorld("v3")
+    objects = world.child_with_objects(count=100)
+    world.offline(1)
+    world.free(0, objects)
+    base, size = world.layout.plan.regions["lifetimes"]
+    before = world.words.copy()
+    world.work()
+    assert world.words[base + HISTOGRAM.count] == 1
+    assert 0 <= world.words[base + HISTOGRAM.sum] == world.words[base + HISTOGRAM.max]
+    table, words = world.layout.plan.regions["cache_table"]
+    assert (world.words[table : table + words] == before[table : table + words]).all()

@@ -22,6 +22,7 @@ from allocators.world import WORLD, WORLD_AT, world
 from shm.atomics import load, on_cpu, store
 from shm.compiler import entry
 from shm.layout import field_name, view
+from shm.machine import MACHINE
 from small_world import SmallWorld
 
 SLOTS = 2048
@@ -125,6 +126,7 @@ def make_world(design: str, script: np.ndarray) -> SmallWorld:
 def without_times(small: SmallWorld) -> np.ndarray:
     """All words, with those that hold times set to zero."""
     words, layout = small.words[: small.layout.words].copy(), small.layout
+    words[MACHINE.ticks] = 0
     descriptors = view(words, CACHE, layout.plan["caches"], layout.limits.caches)
     for field in ("last_free", "offline_at"):
         descriptors[field] = 0
