@@ -113,3 +113,30 @@ def test_lifetimes_are_intervals_of_one_clock():
     assert 0 <= world.words[base + HISTOGRAM.sum] == world.words[base + HISTOGRAM.max]
     table, words = world.layout.plan.regions["cache_table"]
     assert (world.words[table : table + words] == before[table : table + words]).all()
+
+
+@pytest.mark.parametrize(
+    "design, freeing_cpu, primed, left",
+    (
+        ("v1", 0, False, (0, 0, 0)),
+        ("v1", 1, False, (1, 4, 4)),
+        ("v1", 1, True, (0, 0, 0)),
+        ("v1+F_ALLCPU", 1, False, (0, 0, 0)),
+    ),
+)
+def test_as_recorded_from_a_kernel_with_the_series(design, freeing_cpu, primed, left):
+    """4,096 objects of 256 bytes, allocated on CPU 0 and freed after the removal, in four settings.
+
+    The kernel left 1 cache with 4 slabs when a CPU freed that never used the cache, and else nothing.
+    primed: every CPU had a CPU slab before.
+    """
+    world = SmallWorld(design, sizes=(256,), memory=8 << 20)
+    objects = world.child_with_objects()
+    if primed:
+        objects += world.alloc(1, 0, 1)
+    objects += world.alloc(0, 0, 1, 4095)
+    world.offline(1)
+    world.free(freeing_cpu, objects)
+    world.work()
+    assert left_behind(world.kworker, world.layout) == left
+    assert world.check().violated == []

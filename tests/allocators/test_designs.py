@@ -1,0 +1,72 @@
+"""Designs: names, edits, and the messages about what cannot be."""
+
+from __future__ import annotations
+
+import pytest
+
+from allocators.designs import DESIGNS, SWITCHES, DesignError, parse_design
+
+
+def test_every_design_is_consistent():
+    for name, design in DESIGNS.items():
+        assert parse_design(name) is design
+        assert design.switches <= set(SWITCHES)
+        groups = [SWITCHES[s].group for s in design.switches if SWITCHES[s].group]
+        assert len(groups) == len(set(groups))
+        for switch in design.switches:
+            needs = SWITCHES[switch].needs
+            assert not needs or design.switches & set(needs), (name, switch)
+
+
+@pytest.mark.parametrize(
+    "text, same_as",
+    (
+        ("linux-3.16+P2+P3", {"F_OBO", "P2", "P3"}),
+        ("linux-3.16-F_OBO", set()),
+        ("v1-P7", DESIGNS["v1"].switches - {"P7"}),
+        ("v3-F_OBO", DESIGNS["v3"].switches - {"F_OBO"}),
+        ("v1-P5-P6", DESIGNS["v1"].switches - {"P5", "P6"}),
+        ("v1+P7v3", DESIGNS["v1"].switches - {"P7"} | {"P7v3"}),
+        ("v3+P3", DESIGNS["v3"].switches - {"P3v3"} | {"P3"}),
+        ("v1-P7+P7", DESIGNS["v1"].switches),
+    ),
+)
+def test_edits(text, same_as):
+    design = parse_design(text)
+    assert design.switches == same_as
+    assert design.name == text
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    (
+        ("linux-3.61", "did you mean linux-3.16"),
+        ("v7", "unknown design 'v7'"),
+        ("", "unknown design"),
+        ("v1+P77", "did you mean P7"),
+        ("v1+", "only +SWITCH and -SWITCH may follow"),
+        ("v1+P2 ", "only +SWITCH and -SWITCH may follow"),
+        ("v1+P2", "P2 is already on"),
+        ("v1-F_RCU", "F_RCU is not on"),
+        ("v1-P2-P2", "P2 is not on in what precedes it"),
+        ("v1-P3", "makes no sense without P3 or P3v3"),
+        ("linux-3.16+F_RCU", "makes no sense without P2"),
+    ),
+)
+def test_errors_say_what_is_wrong(text, message):
+    with pytest.raises(DesignError) as error:
+        parse_design(text)
+    assert message in str(error.value)
+
+
+def test_switches_come_in_the_order_of_the_table():
+    ordered = parse_design("linux-3.16+P3+P2+P1").ordered_switches()
+    assert ordered == ["P1", "P2", "P3", "F_OBO"]
+
+
+def test_an_allocator_sees_only_the_switches_it_reads():
+    v1 = DESIGNS["v1"]
+    assert "P5" not in v1.features("slub"), "no allocator behaves differently for it"
+    assert v1.features("slub") == v1.switches - {"P5"}
+    assert v1.features("slab") == {"P1", "P2", "P3"}
+    assert parse_design("v1-P6").features("slab") == v1.features("slab"), "so both share one compilation"
