@@ -127,7 +127,7 @@ class FreeBurst(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 class DeadFree(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     slabs: Annotated[int, count(1, _MEGA, "slabs of each child cache, all CPUs together")] = 1024
-    object_size: Annotated[int, size(8, 8192, "size of an object")] = 256
+    object_size: Annotated[int, size(8, 32768, "size of an object")] = 256
     free_order: Annotated[FreeOrder, msgspec.Meta(description="order of the frees against that of the allocations")] = "random"
     cgroups: Annotated[int, count(1, 65536, "cgroups filled, removed and emptied, one after another")] = 16
     fill_cpus: Annotated[int, count(0, 1024, "CPUs that allocate; all of them free; 0 is every CPU")] = 0
