@@ -15,7 +15,7 @@ from allocators import kmem_cache, memcg_caches, memcontrol, page_alloc, slab_co
 from allocators.kmem_cache import CACHE, NODE
 from allocators.memcontrol import MEMCG
 from allocators.page_alloc import PAGE
-from allocators.slub import alloc, deactivate, discard, free, partial, shrink
+from allocators.slub import alloc, deactivate, free, partial, shrink
 from allocators.slub.state import FROZEN, KMEM_CACHE_CPU, cpu_pair, cpu_slab, page_pair
 from allocators.world import OPS
 from shm.locks import spin_lock
@@ -150,7 +150,7 @@ def allocation_hands_the_same_object_out_twice(original):
     return slab_alloc
 
 
-@broken(discard.discard_slab, "list_counts")
+@broken(partial.discard_slab, "list_counts")
 def discard_slab_forgets_nr_slabs(original):
     def discard_slab(m, s, page):
         m.fetch_add(m.load(s + CACHE.node) + NODE.nr_slabs, 1)
