@@ -1,8 +1,9 @@
 """Which compiled code a run needs, and having it ready: from the cache, or compiled with progress.
 
 Compiling is the longest part of a first run, so it is shared by as many processes as there are CPUs;
-they only fill the cache on disk, from which this process then loads. Workers are forked afterwards
-and never compile.
+they only fill the cache on disk, from which this process then loads. Even a single program is
+compiled in a helper: LLVM cannot be interrupted, a helper can be killed. Workers are forked
+afterwards and never compile.
 """
 
 from __future__ import annotations
@@ -15,42 +16,82 @@ import time
 from typing import Callable, Iterable
 
 from shm.compiler import Entry, cache_folder
+from stress import ending
+from stress.errors import UsageError
 
 log = logging.getLogger(__name__)
 
 Target = tuple[Entry, str, frozenset[str]]  # entry point, kernel, features
 
 
-def _fill_cache(targets: list[Target]) -> None:
-    for entry, kernel, features in targets:
-        entry.compile(kernel, features)
+def _fill_cache(targets: list[Target], queue: int, parent: int) -> None:
+    """A helper: compile targets whose indices it takes, a byte each, from the pipe `queue` until that is empty."""
+    ending.live_with_parent(parent)
+    while index := os.read(queue, 1):
+        entry, *kind = targets[index[0]]
+        began = time.monotonic()
+        try:
+            entry.compile(*kind)
+        except Exception:
+            log.debug("a helper could not compile %s", entry.name, exc_info=True)
+        log.debug("compiled %s for %s in %.1f s", entry.name, "+".join(sorted(kind[1])), time.monotonic() - began)
 
 
 def ready(targets: Iterable[Target], progress: Callable[[str], None] = lambda text: None) -> float:
     """Have every target callable in this process; returns the seconds it took.
 
     progress: called with a line of text while compiling. Compilation in a helper that fails is
-    repeated here, so its error shows.
+    repeated here, so its error shows; what a killed helper left is compiled by others.
+    Raises UsageError when the cache's folder cannot be written.
     """
     targets = list(dict.fromkeys(targets))
     began = time.monotonic()
+    try:
+        cache_folder()
+    except OSError as error:
+        raise UsageError(f"compiled code cannot be kept: {error}; set SLAB_STRESS_CACHE to a folder that can be written") from None
     missing = [t for t in targets if not t[0].is_cached(*t[1:])]
-    if len(missing) > 1:
-        shares = min(len(os.sched_getaffinity(0)), len(missing))
-        context = multiprocessing.get_context("fork")
-        helpers = [context.Process(target=_fill_cache, args=(missing[i::shares],), daemon=True) for i in range(shares)]
-        for helper in helpers:
-            helper.start()
-        try:
-            while any(h.is_alive() for h in helpers):
-                done = sum(entry.is_cached(*kind) for entry, *kind in missing)
-                progress(f"compiling: {done} of {len(missing)} programs, {time.monotonic() - began:.0f} s (once; kept in {cache_folder().parent})")
-                multiprocessing.connection.wait([h.sentinel for h in helpers if h.is_alive()], timeout=1.0)
-        finally:
-            for helper in helpers:
-                helper.kill() if helper.is_alive() else helper.join()
+    left = missing
+    while left and _in_helpers(left, len(missing), began, progress):
+        left = [t for t in missing if not t[0].is_cached(*t[1:])]
     for entry, kernel, features in targets:
         entry.compile(kernel, features)
     seconds = time.monotonic() - began
     log.info("%d programs ready after %.1f s, %d of them compiled now", len(targets), seconds, len(missing))
     return seconds
+
+
+def _in_helpers(missing: list[Target], total: int, began: float, progress: Callable[[str], None]) -> bool:
+    """Compile in as many processes as there are CPUs; none is left, however this ends.
+
+    Returns whether one of them was killed, so that trying again makes sense.
+    """
+    context = multiprocessing.get_context("fork")
+    take, put = os.pipe()
+    os.write(put, bytes(range(len(missing))))
+    os.close(put)
+    helpers: list[multiprocessing.process.BaseProcess] = []
+    told = -1
+    try:
+        for i in range(min(len(os.sched_getaffinity(0)), len(missing))):
+            with ending.held():
+                helper = context.Process(
+                    target=_fill_cache, args=(missing, take, os.getpid()), name=f"compiler-{i}", daemon=True
+                )
+                helper.start()
+                helpers.append(helper)
+        while alive := [h.sentinel for h in helpers if h.is_alive()]:
+            ending.check()
+            done = total - sum(not entry.is_cached(*kind) for entry, *kind in missing)
+            seconds = int(time.monotonic() - began)
+            if seconds != told:
+                told = seconds
+                progress(f"compiling: {done} of {total} programs, {seconds} s (once; kept in {cache_folder().parent})")
+            multiprocessing.connection.wait(alive, timeout=0.2)
+            time.sleep(0.02)  # a sentinel is ready a moment before its process is gone
+        return any((h.exitcode or 0) < 0 for h in helpers)
+    finally:
+        os.close(take)
+        for helper in helpers:
+            helper.kill()
+            helper.join()

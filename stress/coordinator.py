@@ -9,12 +9,16 @@
 All designs are played by the same workers, from the same tapes, in the same memory, each block from
 a fresh boot. Whatever ends a run early (Ctrl-C, a killed worker, a hang) is said in the record, which
 then holds everything gathered until that moment.
+
+SLAB_STRESS_HANG_SECONDS: after so many seconds in which nothing moves a block has hung, and the run
+ends (default 60).
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import time
 from typing import Callable, Iterator
 
@@ -24,13 +28,13 @@ from allocators.designs import Design, parse_design
 from scenarios.settings import ParameterError
 from scenarios.tape import Workload
 from shm.machine import MACHINE
-from stress import host
+from stress import ending, host
 from stress.arena import DEFAULT_MEMORY, Arena
-from stress.census import pinned_now, take_block, take_census
+from stress.census import live_objects, pinned_now, take_block, take_census
 from stress.compiled import Target, ready
-from stress.engine import cpu_main, kworker_main
+from stress.engine import RUN, cpu_main, kworker_main
 from stress.errors import UsageError
-from stress.options import RunOptions
+from stress.options import RunOptions, within
 from stress.progress import Progress
 from stress.samples import RunRecord
 from stress.worker import Crew, Lost
@@ -38,19 +42,21 @@ from stress.worker import Crew, Lost
 log = logging.getLogger(__name__)
 
 STATS = frozenset({"STATS"})
-HANG_SECONDS = 60.0  # a block that takes longer, and 20 times longer than the one before, has hung
+HANG_SECONDS = 60.0
+SLOWEST = 1e-6  # seconds an operation may take, before a block without other signs of life is called hung
 MIN_PAIRS = 5
+SERIAL_CPUS = 4  # serial play depends on no machine, so it has a number of its own
 
 
 def run(options: RunOptions, progress: Progress) -> RunRecord:
     """Do one run. Raises UsageError for input that cannot be run; see the module's text otherwise."""
     began = time.monotonic()
     designs = [parse_design(name) for name in (options.before, *options.after)]
-    available = host.available_cpus()
-    cpus = options.cpus or len(available)
+    available = len(host.available_cpus())
+    cpus = options.cpus or (SERIAL_CPUS if options.serial else available)
     record = RunRecord(
         scenario=options.scenario,
-        parameters={},
+        parameters={"time_scale": options.time_scale},
         allocator=options.allocator,
         seed=options.seed,
         cpus=cpus,
@@ -62,45 +68,57 @@ def run(options: RunOptions, progress: Progress) -> RunRecord:
         censuses=[],
         command=options.command,
         machine=host.describe_machine(),
-        oversubscribed=not options.serial and cpus > len(available),
     )
-    if options.trace is not None:
-        from stress.replay import Replay
+    with _breakdowns(record):
+        if options.trace is not None:
+            from stress.replay import Replay
 
-        replay = Replay(options, progress)
-        load = replay.load
-        record.cpus = load.cpus
-        record.oversubscribed = not options.serial and load.cpus > len(available)
-        record.trace = replay.summary
-    else:
-        load, record.parameters = _build(options, cpus)
-        replay = None
-    record.parameters |= {"time_scale": options.time_scale}
-    arena = Arena(
-        load,
-        nodes=options.nodes,
-        memory=options.memory or DEFAULT_MEMORY,
-        serial=options.serial,
-        outcomes=replay is not None and options.serial,
-    )
-
-    def counted(design: str) -> None:
-        if replay is not None:
-            replay.compare(arena, design)
-
-    try:
-        if options.serial:
-            from stress.serial import play_serially
-
-            play_serially(arena, designs, options, record, progress, counted)
+            replay = Replay(options, progress)
+            load, record.trace = replay.load, replay.summary
         else:
-            _play_in_parallel(arena, designs, options, record, progress, counted)
-    except KeyboardInterrupt:
-        record.interrupted = True
-    finally:
-        arena.close()
+            replay = None
+            load, parameters = _build(options, cpus)
+            record.parameters = parameters | record.parameters
+        record.cpus = load.cpus
+        record.oversubscribed = not options.serial and load.cpus > available
+        within("--nodes", options.nodes, 1, load.cpus, "a node needs a CPU (--cpus)")
+        arena = Arena(
+            load,
+            nodes=options.nodes,
+            memory=options.memory or DEFAULT_MEMORY,
+            serial=options.serial,
+            outcomes=replay is not None and options.serial,
+        )
+        log.info(
+            "%s: %d operations on %d CPUs, seed %d; an arena of %d MiB",
+            options.scenario, load.operations(), load.cpus, options.seed, arena.segment.bytes >> 20,
+        )  # fmt: skip
+
+        def counted(design: str) -> None:
+            if replay is not None:
+                replay.compare(arena, design)
+
+        play: Callable[..., None] = _play_in_parallel
+        if options.serial:
+            from stress.serial import play_serially as play
+        with contextlib.closing(arena):
+            play(arena, designs, options, record, progress, counted)
     record.seconds = time.monotonic() - began
+    log.info("%d blocks and %d censuses in %.1f s", len(record.blocks), len(record.censuses), record.seconds)
     return record
+
+
+@contextlib.contextmanager
+def _breakdowns(record: RunRecord) -> Iterator[None]:
+    """Turn what breaks the run into a sentence of the record."""
+    try:
+        yield
+    except KeyboardInterrupt as signal:
+        record.interrupted = True
+        log.info("ended by %s", signal.args[0] if signal.args else "SIGINT")
+    except (Lost, TimeoutError) as error:
+        record.damage = f"{error}; the run ended there"
+        log.error("%s", record.damage)
 
 
 def _build(options: RunOptions, cpus: int) -> tuple[Workload, dict[str, object]]:
@@ -147,26 +165,26 @@ def _play_in_parallel(
                 for stats in (False, True)
             ]
         )
-    placement, _ = host.placement(record.cpus)
+    placement, _ = host.placement(arena.load.cpus)
     rate = cycles_per_ns(arena.machine(frozenset(), 0, kernel))
     with Crew(machines, arena.run, placement) as crew:
         stage = _Stage(arena, crew, designs, plain, options, record, progress, rate, counted)
-        with _breakdowns(record, arena):
+        try:
             stage.play_all()
+        finally:
+            arena.words[MACHINE.stop] = 1  # all loops of the workers end
 
 
-@contextlib.contextmanager
-def _breakdowns(record: RunRecord, arena: Arena) -> Iterator[None]:
-    """Turn what breaks the run into a sentence of the record; tell all loops to stop."""
+def hang_seconds() -> float:
+    """Seconds without any sign of life after which a block has hung. Raises UsageError for a bad setting."""
+    text = os.environ.get("SLAB_STRESS_HANG_SECONDS", "")
     try:
-        yield
-    except KeyboardInterrupt:
-        record.interrupted = True
-    except (Lost, TimeoutError) as error:
-        record.damage = f"{error}; the run ended there"
-        log.error("%s", record.damage)
-    finally:
-        arena.words[MACHINE.stop] = 1
+        seconds = float(text or HANG_SECONDS)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise UsageError(f"SLAB_STRESS_HANG_SECONDS={text}: must be a number of seconds above 0, such as {HANG_SECONDS:g}")
+    return seconds
 
 
 class _Stage:
@@ -182,7 +200,7 @@ class _Stage:
         self.record: RunRecord = record
         self.progress: Progress = progress
         self.rate = rate
-        self.longest = 0.0
+        self.patience = max(hang_seconds(), SLOWEST * sum(map(len, arena.load.tapes)))
         self.began = time.monotonic()
         self.frees_per_second = dict.fromkeys(plain, 0.0)
 
@@ -212,15 +230,18 @@ class _Stage:
         start = time.monotonic()
         self.crew.command(2 * i + counted)
         try:
-            self.crew.collect(max(HANG_SECONDS, 20 * self.longest), lambda: self._tick(design.name))
+            self.crew.collect(self.patience, lambda: self._tick(design.name), self._signs_of_life)
         except TimeoutError as error:
-            done = int(self.arena.words[self.arena.run])
-            raise TimeoutError(f"a block of {design.name} hung ({error}; {done} CPUs had started)") from None
+            raise TimeoutError(f"a block of {design.name} hung: {error}") from None
         seconds = time.monotonic() - start
-        self.longest = max(self.longest, seconds)
-        if self.options.check_blocks and not counted:
-            self._check(design)
+        log.debug("%s block of %s: %.3f s", "counted" if counted else "timed", design.name, seconds)
         return int(seconds * 1e9)
+
+    def _signs_of_life(self) -> object:
+        """Something that changes as long as the block gets on: rounds, events, CPUs that are done, caches."""
+        words, run = self.arena.words, self.arena.run
+        counts = [int(words[run + at]) for at in (RUN.ready, RUN.events_done, RUN.done)]
+        return *counts, *pinned_now(self.arena), self.arena.plays()["round"].tobytes()
 
     def _tick(self, design: str) -> None:
         dead, pages = pinned_now(self.arena)
@@ -240,6 +261,8 @@ class _Stage:
         busy = sum(s.nanoseconds for s in frees) / max(1, self.record.cpus)
         self.frees_per_second[name] = sum(s.operations for s in frees) / busy * 1e9 if busy else 0.0
         self.record.blocks.append(block)
+        if self.options.check_blocks:
+            self._check(i, "warm-up" if warmup else f"pair {pair}")
         self._tick(name)
 
     def _counted(self, i: int) -> None:
@@ -248,12 +271,15 @@ class _Stage:
         self.record.censuses.append(take_census(self.arena, name, self.plain[name] | STATS, self.rate))
         self.counted(name)
 
-    def _check(self, design: Design) -> None:
+    def _check(self, i: int, block: str) -> None:
+        """Check the invariants after a timed block; each violation is kept once per design."""
         from allocators.invariants import check
-        from stress.census import live_objects
 
-        report = check(self.arena.machine(self.plain[design.name], 0), self.arena.layout, live_objects(self.arena), stats=False)
-        if report.violated:
-            for census in self.record.censuses:
-                if census.design == design.name:
-                    census.violated += report.violated
+        name = self.designs[i].name
+        m = self.arena.machine(self.plain[name], 0)
+        report = check(m, self.arena.layout, live_objects(self.arena), stats=False)
+        known = {(design, invariant) for design, invariant, _ in self.record.violated}
+        for invariant, text in report.violated:
+            if (name, invariant) not in known:
+                known.add((name, invariant))
+                self.record.violated.append((name, invariant, f"after a timed block ({block}): {text}"))

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stress.errors import DamagedRun
 from stress.options import RunOptions
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def run_job(
     """
     # BLAS threads of NumPy and SciPy would be forked over; nothing here needs them.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from stress import coordinator, statistics
+    from stress import coordinator, ending, statistics
     from stress.log import close_logging, setup_logging
     from stress.measure import measure
     from stress.progress import Progress
@@ -42,11 +43,15 @@ def run_job(
 
     setup_logging(log_level, log_file)
     try:
-        with Progress(quiet=quiet) as progress:
-            progress.phase("preparing")
-            statistics.warm_up()  # now, so that Ctrl-C later need not wait for it
-            record = coordinator.run(options, progress)
-        result, path = write_result(measure(record), out)
+        with ending.interruptible():
+            with Progress(quiet=quiet) as progress:
+                progress.phase("preparing")
+                statistics.warm_up()  # now, so that Ctrl-C later need not wait for it
+                record = coordinator.run(options, progress)
+            ending.ignore_further()
+            result, path = write_result(measure(record), out)
+    except OSError as error:
+        raise DamagedRun(f"the result could not be written to --out {out}: {error}") from None
     finally:
         close_logging()
     try:

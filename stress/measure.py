@@ -62,7 +62,7 @@ def measure(record: RunRecord) -> Result:
             for name, switches in record.switches.items()
         },
         ratios=ratios,
-        invariants=judge(record.censuses),
+        invariants=judge(record),
         partial=bool(record.damage) or record.interrupted,
         partial_reason=record.damage or ("interrupted" if record.interrupted else None),
         trust=trust.grade_run(record, blocks, ratios),
@@ -198,12 +198,11 @@ def per(count: int | None, events: int | None) -> float | None:
     return count / events if count is not None and events else None
 
 
-def judge(censuses: Sequence[Census]) -> Invariants:
+def judge(record: RunRecord) -> Invariants:
     """All invariants that were checked anywhere, and every violation with its design."""
-    checked = dict.fromkeys(name for census in censuses for name in census.checked)
-    violated = [
-        Violation(invariant=name, design=census.design, description=text)
-        for census in censuses
-        for name, text in census.violated
-    ]
+    checked = dict.fromkeys(name for census in record.censuses for name in census.checked)
+    found = [(census.design, *violation) for census in record.censuses for violation in census.violated]
+    found += record.violated
+    checked |= dict.fromkeys(name for _, name, _ in found)
+    violated = [Violation(invariant=name, design=design, description=text) for design, name, text in found]
     return Invariants(checked=list(checked), violated=violated)

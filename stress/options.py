@@ -21,7 +21,9 @@ DEFAULT_BEFORE = "linux-3.16"
 DEFAULT_AFTER = ("v1", "v3")
 DEFAULT_SECONDS = 15.0
 DEFAULT_SEED = 1
+MAX_CPUS = 62  # as many as a world has bits for: allocators.world.Limits
 MIN_MEMORY = 1 << 20
+MAX_MEMORY = 15 << 30  # pointers inside slabs are 31-bit word indices: 16 GiB with all that describes them
 
 # What `--allocator` takes; a new allocator adds its line here.
 ALLOCATORS = {"slub": "the unqueued allocator of Linux 3.16, with all 26 of its statistics"}
@@ -88,8 +90,8 @@ def make_options(
     choose("--allocator", allocator, ALLOCATORS, "python -m stress list allocators")
     check_designs(before, after)
     if cpus is not None:
-        within("--cpus", cpus, 1, max_cpus())
-    within("--nodes", nodes, 1, cpus if cpus is not None else max_cpus(), "a node needs a CPU (--cpus)")
+        within("--cpus", cpus, 1, MAX_CPUS)
+    within("--nodes", nodes, 1, cpus if cpus is not None else MAX_CPUS, "a node needs a CPU (--cpus)")
     if not (math.isfinite(seconds) and seconds > 0):
         raise UsageError(f"--seconds {seconds:g}: the time of measurement must be a number above 0, such as 15")
     if not (math.isfinite(time_scale) and time_scale > 0):
@@ -187,8 +189,8 @@ def parse_size(text: str) -> int:
     if match is None:
         raise UsageError(f"--memory {text!r}: expected a size such as 512M or 2G (units K, M, G, T)")
     size = int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
-    if size < MIN_MEMORY:
-        raise UsageError(f"--memory {text!r}: at least 1M is needed")
+    if not MIN_MEMORY <= size <= MAX_MEMORY:
+        raise UsageError(f"--memory {text!r}: allowed is {MIN_MEMORY >> 20}M to {MAX_MEMORY >> 30}G")
     return size
 
 
@@ -197,10 +199,3 @@ def scenario_names() -> list[str]:
     from scenarios.registry import SCENARIOS
 
     return list(SCENARIOS)
-
-
-def max_cpus() -> int:
-    """The most CPUs that a scenario can be made for."""
-    from scenarios.registry import MAX_CPUS
-
-    return MAX_CPUS

@@ -85,6 +85,8 @@ class RunRecord:
     blocks: list[Block]
     censuses: list[Census]
     damage: str = ""
+    # (design, invariant, description) found in blocks other than the counted passes
+    violated: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
     interrupted: bool = False
     oversubscribed: bool = False
     seconds: float = 0.0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Callable
 
 from allocators.designs import Design
 from shm.clock import cycles_per_ns
+from stress import ending
 from stress.arena import Arena
 from stress.census import pinned_now, take_census
 from stress.compiled import ready
@@ -13,6 +15,8 @@ from stress.engine import FINISHED, PLAYING, serial_ordered, serial_seeded
 from stress.options import RunOptions
 from stress.progress import Progress
 from stress.samples import RunRecord
+
+log = logging.getLogger(__name__)
 
 STATS = frozenset({"STATS"})
 BURSTS = 20_000  # between two looks at the world (and at Ctrl-C)
@@ -44,14 +48,17 @@ def play_serially(
         m = arena.machine(features, arena.kworker_cpu, kernel)
 
         def tick(share: float) -> None:
+            ending.check()
             dead, pages = pinned_now(arena)
             progress.update(share, dead, pages, 0.0, design.name)
 
         problem = _ordered(arena, m, tick) if ordered else _seeded(arena, m, tick)
         record.censuses.append(take_census(arena, design.name, features, rate))
         if problem:
-            record.damage = f"{design.name}: {problem}"
+            record.damage = f"{design.name}: {problem}; the run ended there"
+            log.error("%s", record.damage)
             return
+        log.info("played %s: %d operations", design.name, int(arena.plays()["operations"].sum()))
         counted(design.name)
 
 

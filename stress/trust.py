@@ -107,6 +107,14 @@ def _disturbances(record: RunRecord, measured: list[BlockSample]) -> list[Findin
                 "not all designs may have done the same work; give more --memory."
             )
         )
+    counted = {c.design: f"{c.failed_allocations:,} ({c.design})" for c in record.censuses if c.failed_allocations}
+    if counted:
+        found.append(
+            _warning(
+                f"Allocations that failed for want of memory in the counted passes: {', '.join(counted.values())}; "
+                "their frees were left out, so counts of different designs come from different work."
+            )
+        )
     return found
 
 

@@ -7,7 +7,6 @@ Commands and answers are one byte strings of text over a pipe; nothing is unpick
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import multiprocessing
 import multiprocessing.connection
@@ -15,37 +14,54 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from typing import Callable
 
 from shm.machine import Machine
+from stress import ending
 from stress.engine import cpu_main, kworker_main
 
 log = logging.getLogger(__name__)
 
-_PR_SET_PDEATHSIG = 1
+READY_SECONDS = 30.0  # in which every worker must have started
+_GRACE = 0.5  # seconds an idle worker gets to end by itself
 
 
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent dies; exit at once if that has happened."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
+@dataclass(slots=True)
+class _Job:
+    """What a worker process is: a CPU or the kworker, and the machines that a command can name."""
+
+    machines: list[Machine]
+    run: int
+    kworker: bool
+    pinned: int | None
+    parent: int
 
 
-def _serve(connection: multiprocessing.connection.Connection, machines: list[Machine], run: int, kworker: bool, cpu: int | None, parent: int) -> None:
-    """Play blocks until the pipe is closed. A command is the index of a machine in `machines`."""
-    die_with_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if cpu is not None:
-        os.sched_setaffinity(0, {cpu})
-    main = kworker_main if kworker else cpu_main
-    connection.send_bytes(b"ready")
-    while True:
-        try:
-            command = connection.recv_bytes()
-        except (EOFError, OSError):
-            return
-        played = main(machines[int(command)], run)
-        connection.send_bytes(str(played).encode())
+def _serve(
+    job: _Job,
+    connection: multiprocessing.connection.Connection,
+    inherited: list[multiprocessing.connection.Connection],
+) -> None:
+    """Play blocks until the pipe is closed. A command is the index of a machine of the job.
+
+    inherited: the coordinator's ends of pipes, copies of which would keep the pipes open without it.
+    """
+    ending.live_with_parent(job.parent)
+    for end in inherited:
+        end.close()
+    if job.pinned is not None:
+        os.sched_setaffinity(0, {job.pinned})
+        log.debug("pinned to real CPU %d", job.pinned)
+    main = kworker_main if job.kworker else cpu_main
+    try:
+        connection.send_bytes(b"ready")
+        while True:
+            command = int(connection.recv_bytes())
+            played = main(job.machines[command], job.run)
+            log.debug("program %d: %d %s", command, played, "events" if job.kworker else "operations")
+            connection.send_bytes(str(played).encode())
+    except (EOFError, OSError):
+        log.debug("the coordinator closed the pipe")
 
 
 @dataclass(slots=True)
@@ -70,6 +86,17 @@ class Worker:
             return f"{self.name} (pid {self.pid}) was killed by {signal.Signals(-code).name}"
         return f"{self.name} (pid {self.pid}) ended with status {code}"
 
+    def describe(self) -> str:
+        """Its name, and what the system says of the process if that is not running or sleeping."""
+        import psutil
+
+        try:
+            status = psutil.Process(self.pid).status()
+        except psutil.Error:
+            status = "gone"
+        usual = status in (psutil.STATUS_RUNNING, psutil.STATUS_SLEEPING)
+        return f"{self.name} (pid {self.pid}{'' if usual else ', ' + status})"
+
 
 class Lost(Exception):
     """A worker died; the text says which and how."""
@@ -83,28 +110,37 @@ class Crew:
     """
 
     def __init__(self, machines: list[list[Machine]], run: int, placement: list[int]) -> None:
-        context = multiprocessing.get_context("fork")
         self.members: list[Worker] = []
         self.ready_seconds = 0.0
         began = time.monotonic()
         try:
             for cpu, views in enumerate(machines):
                 kworker = cpu == len(machines) - 1
-                ours, theirs = context.Pipe()
-                name = "kworker" if kworker else f"worker of CPU {cpu}"
-                pinned = None if kworker else placement[cpu]
-                process = context.Process(
-                    target=_serve, args=(theirs, views, run, kworker, pinned, os.getpid()), name=name.replace(" ", "-"), daemon=True
-                )
-                process.start()
-                theirs.close()
-                self.members.append(Worker(name, cpu, pinned, process, ours))
-            self.collect(10.0)
+                with ending.held():
+                    self._start(cpu, _Job(views, run, kworker, None if kworker else placement[cpu], os.getpid()))
+            self.collect(READY_SECONDS)
         except BaseException:
             self.close()
             raise
         self.ready_seconds = time.monotonic() - began
         log.info("%d workers ready after %.0f ms", len(self.members), 1000 * self.ready_seconds)
+
+    def _start(self, cpu: int, job: _Job) -> None:
+        name = "kworker" if job.kworker else f"worker of CPU {cpu}"
+        context = multiprocessing.get_context("fork")
+        try:
+            ours, theirs = context.Pipe()
+            process = context.Process(
+                target=_serve,
+                args=(job, theirs, [*(w.connection for w in self.members), ours]),
+                name=name.replace(" ", "-"),
+                daemon=True,
+            )
+            process.start()
+        except OSError as error:
+            raise Lost(f"{name} could not be started: {error.strerror}") from None
+        theirs.close()
+        self.members.append(Worker(name, cpu, job.pinned, process, ours))
 
     def __enter__(self) -> "Crew":
         return self
@@ -125,15 +161,22 @@ class Crew:
             except OSError:
                 raise Lost(worker.epitaph()) from None
 
-    def collect(self, timeout: float, tick=None) -> list[bytes]:
+    def collect(
+        self,
+        patience: float,
+        tick: Callable[[], None] | None = None,
+        progress: Callable[[], object] = lambda: None,
+    ) -> list[bytes]:
         """Wait for one answer of each; calls `tick` about ten times a second.
 
-        Raises Lost when a worker dies, TimeoutError after `timeout` seconds.
+        Raises Lost when a worker dies, TimeoutError when `patience` seconds have passed in which
+        nobody answered and what `progress` returns stayed the same.
         """
         answers: dict[int, bytes] = {}
         by_connection = {w.connection: i for i, w in enumerate(self.members)}
         by_sentinel = {w.process.sentinel: i for i, w in enumerate(self.members)}
-        deadline = time.monotonic() + timeout
+        seen: object = None
+        since = time.monotonic()
         while len(answers) < len(self.members):
             waiting = [c for c, i in by_connection.items() if i not in answers]
             for source in multiprocessing.connection.wait([*waiting, *by_sentinel], timeout=0.1):
@@ -147,21 +190,26 @@ class Crew:
                     answers[index] = source.recv_bytes()
                 except (EOFError, OSError):
                     raise Lost(worker.epitaph()) from None
+            ending.check()
             if tick is not None:
                 tick()
-            if time.monotonic() > deadline:
-                silent = ", ".join(w.name for i, w in enumerate(self.members) if i not in answers)
-                raise TimeoutError(f"no answer after {timeout:.0f} s from {silent}")
+            now = (len(answers), progress())
+            if now != seen:
+                seen, since = now, time.monotonic()
+            elif time.monotonic() - since > patience:
+                silent = ", ".join(w.describe() for i, w in enumerate(self.members) if i not in answers)
+                raise TimeoutError(f"nothing moved for {patience:g} s; no answer from {silent}")
         return [answers[i] for i in range(len(self.members))]
 
     def close(self) -> None:
         """End every process: by closing its pipe if it is idle, by SIGKILL after a moment otherwise."""
         for worker in self.members:
             worker.connection.close()
-        deadline = time.monotonic() + 1.0
+        deadline = time.monotonic() + _GRACE
         for worker in self.members:
             worker.process.join(max(0.0, deadline - time.monotonic()))
             if worker.process.is_alive():
+                log.debug("killing %s: it did not end by itself", worker.name)
                 worker.process.kill()
                 worker.process.join()
         self.members = []

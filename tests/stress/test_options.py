@@ -50,7 +50,7 @@ def test_settings_are_handed_on_as_text():
         ({"time_scale": -1.0}, ["--time-scale", "above 0"]),
         ({"seed": -1}, ["--seed"]),
         ({"memory": "lots"}, ["--memory", "512M"]),
-        ({"memory": "5K"}, ["--memory", "at least 1M"]),
+        ({"memory": "5K"}, ["--memory", "allowed is 1M to 15G"]),
         ({"settings": ["cgroups"]}, ["--set", "KEY=VALUE"]),
         ({"settings": ["cgruops=3"]}, ["--set", "cgroups", "list scenarios"]),
         ({"settings": ["cgroups=many"]}, ["--set", "cgroups=many", "whole number"]),
