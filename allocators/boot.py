@@ -13,6 +13,9 @@ import numpy as np
 from allocators.kmem_cache import CACHE, NODE, SLAB_DESTROY_BY_RCU, SLAB_NO_CPU_PARTIAL
 from allocators.memcontrol import MEMCG
 from allocators.page_alloc import KIND_BUDDY, KIND_FREE_TAIL, KIND_RESERVED, MAX_ORDER, PAGE, ZONE
+from allocators.slab.reap import start_reapers
+from allocators.slab.setup import slab_setup
+from allocators.slab.sizing import SlabSizing
 from allocators.slab_common import take_descriptor
 from allocators.slub.sizing import Sizing
 from allocators.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, PAGE_WORDS, STAT_WORDS, WORLD, WORLD_AT, Layout
@@ -30,7 +33,8 @@ def boot(words: np.ndarray, layout: Layout, *, serial: bool) -> None:
     limits, plan = layout.limits, layout.plan
     words[: MEM_MAP] = 0
     for name, (base, count) in plan.regions.items():
-        if name not in ("machine", "world", "mem_map"):
+        # SLAB's arrays and index arrays are large; whoever gets one initialises it.
+        if name not in ("machine", "world", "mem_map", "arrays", "freelists"):
             words[base : base + count] = 0
     for field, value in {
         "magic": MAGIC,
@@ -49,14 +53,25 @@ def boot(words: np.ndarray, layout: Layout, *, serial: bool) -> None:
         "max_caches": limits.caches,
         "max_memcgs": limits.memcgs,
         "first_frame": layout.first_frame,
+        "clock_rate": 1_000_000,
         **{name: plan[name] for name in ("zones", "caches", "memcgs", "workqueue", "rcu_queue", "shrink_scratch", "cgroup_table", "cache_table", "lifetimes", "retired")},
     }.items():
         words[WORLD_AT + getattr(WORLD, field)] = value
+    if layout.arrays is not None:
+        for field, value in {
+            **{name: plan[name] for name in ("slab_nodes", "arrays", "freelists")},
+            "array_words": layout.arrays.cpu,
+            "shared_words": layout.arrays.shared,
+            "alien_words": layout.arrays.alien,
+        }.items():
+            words[WORLD_AT + getattr(WORLD, field)] = value
     for ring in ("workqueue", "rcu_queue"):
         base, size = plan.regions[ring]
         words[base + RING.capacity] = (size - RING.SIZE) // 4
     _boot_pages(words, layout)
     _boot_descriptors(words, layout)
+    if layout.arrays is not None:
+        start_reapers(Machine(words))
 
 
 def _boot_pages(words: np.ndarray, layout: Layout) -> None:
@@ -102,7 +117,7 @@ def _boot_descriptors(words: np.ndarray, layout: Layout) -> None:
     words[WORLD_AT + WORLD.memcg_free] = address[0]
 
 
-def create_root(m: Machine, layout: Layout, sizes: Sizing, *, object_size: int, index: int, destroy_by_rcu: bool = False, cpu_partial: bool = True) -> int:
+def create_root(m: Machine, layout: Layout, sizes: Sizing | SlabSizing, *, object_size: int, index: int, destroy_by_rcu: bool = False, cpu_partial: bool = True) -> int:
     """kmem_cache_create of a root cache, before any CPU runs; returns the descriptor.
 
     index: cache index of the workload, under which CPUs will find it.
@@ -113,21 +128,15 @@ def create_root(m: Machine, layout: Layout, sizes: Sizing, *, object_size: int, 
     if not s or roots > layout.limits.roots:
         raise RuntimeError(f"the segment has room for {layout.limits.caches} caches and {layout.limits.roots} root caches")
     for field, value in {
-        "offset": sizes.offset // 8,
-        "size": sizes.size // 8,
-        "cpu_partial": sizes.cpu_partial,
-        "min_partial": sizes.min_partial,
-        "oo_order": sizes.order,
-        "oo_objects": sizes.objects,
-        "min_order": sizes.min_order,
-        "min_objects": sizes.min_objects,
-        "max_objects": max(sizes.objects, sizes.min_objects),
+        **sizes.descriptor(),
         "object_size": object_size,
         "flags": (SLAB_DESTROY_BY_RCU if destroy_by_rcu else 0) | (0 if cpu_partial else SLAB_NO_CPU_PARTIAL),
         "slots": layout.plan["slots"] + (roots - 1) * layout.limits.memcgs,
         "index": index,
     }.items():
         store(m, s + getattr(CACHE, field), value)
+    if m.has("SLAB"):
+        slab_setup(m, s)
     store(m, layout.plan["cache_table"] + index, s)
     return s
 

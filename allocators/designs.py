@@ -38,6 +38,10 @@ SWITCHES: dict[str, Switch] = {
         Switch("P6", "no compare-and-swap when the allocation side refills the CPU partial list", _SLUB),
         Switch("P7", "dead caches: no empty slab stays, the CPU partial list is disabled by a sentinel", _SLUB, group="P7", needs=("P3", "P3v3")),
         Switch("P7v3", "dead caches: no empty slab stays, the CPU partial list is drained after each push", _SLUB, group="P7", needs=("P3", "P3v3")),
+        Switch("P8", "dead caches: the periodic reaper drains them fully, not by a fifth", _SLAB, group="P8", needs=("P3", "P3v3")),
+        Switch("P8v2", "dead caches: all array caches have the limit 0, so each free goes to its slab", _SLAB, group="P8", needs=("P3", "P3v3")),
+        Switch("P8v3", "dead caches: no per-CPU array, each free goes to its slab; the reaper skips them", _SLAB, group="P8", needs=("P3", "P3v3")),
+        Switch("F_FLIM", "P8v3 with free_limit 0 instead of a test for dead caches at each slab freed", _SLAB, needs=("P8v3",)),
         Switch("F_OBO", "a slab is discarded at nr_partial >= min_partial (before 3.16 final: >)", _SLUB),
         Switch("F_NRP", "shrink takes every node's list_lock, also where nr_partial reads 0", _SLUB),
         Switch("F_NP", "a free is not preemptible", _SLUB),
@@ -59,8 +63,9 @@ class Design:
     source: str
 
     def features(self, allocator: str) -> frozenset[str]:
-        """The switches that this allocator reads."""
-        return frozenset(s for s in self.switches if allocator in SWITCHES[s].allocators)
+        """What code compiled for this allocator depends on: its feature, and the switches it reads."""
+        own = frozenset({"SLAB"} if allocator == "slab" else ())
+        return own | frozenset(s for s in self.switches if allocator in SWITCHES[s].allocators)
 
     def ordered_switches(self) -> list[str]:
         """The switches in the order of the table."""
@@ -83,14 +88,14 @@ DESIGNS: dict[str, Design] = {
         ),
         Design(
             "v1",
-            frozenset({"F_OBO", "P1", "P2", "P3", "P4", "P5", "P6", "P7"}),
+            frozenset({"F_OBO", "P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8"}),
             2014,
             "the eight patches as posted on 30 May 2014, on 3.16",
             "cover.1401457502.git.vdavydov@parallels.com",
         ),
         Design(
             "v3",
-            frozenset({"F_OBO", "P1", "P2", "P3v3", "P4v3", "P7v3", "F_NP", "F_RCU"}),
+            frozenset({"F_OBO", "P1", "P2", "P3v3", "P4v3", "P7v3", "P8v3", "F_NP", "F_RCU"}),
             2014,
             "the series after its review, 13 June 2014, on 3.16",
             "cover.1402602126.git.vdavydov@parallels.com",

@@ -58,15 +58,20 @@ CACHE = struct(
     "index",  # cache index of the workload, -1 none
     "offline",  # 1 from its memcg's offline on
     "closing",  # 1 while being destroyed
-    "pad1",
-    "pad2",
-    "pad3",
-    "pad4",
+    # SLAB: the tunables, and its part per node
+    "limit",
+    "batchcount",
+    "shared",
+    "slab_node",  # SLAB_NODE[nr_nodes]
     # bookkeeping, STATS only
     "live",  # objects handed out
-    "last_free",  # cycles at the free that took live to 0, 0 never
-    "offline_at",  # cycles when offline was done with it
-    ("pad5", 5),
+    "last_free",  # kernel time of the free that took live to 0, 0 never
+    "offline_at",  # kernel time when offline was done with it
+    "management",  # SLAB: words of the index array inside a slab, 0: it lies outside (a constant)
+    "num_active",  # SLAB: objects outside of slabs, and its maximum
+    "high_mark",
+    "max_freeable",  # SLAB: most slabs ever seen on a slabs_free list
+    "pad5",
 )
 
 SLAB_DESTROY_BY_RCU = 1

@@ -23,15 +23,15 @@ from allocators.memcontrol import (
     queue_work,
 )
 from allocators.slab_common import create_child, kmem_cache_destroy, kmem_cache_shrink
-from allocators.slub.deactivate import IPI_BARRIER, slub_ipi
-from allocators.slub.discard import free_rcu_slabs
-from allocators.world import SCRATCH_AT, WORLD, WORLD_AT, world
+from allocators.slab.drain import slab_ipi
+from allocators.slab_pages import free_rcu_slabs
+from allocators.slub.deactivate import slub_ipi
+from allocators.world import SCRATCH_AT, WORLD, WORLD_AT, kernel_ns, world
 from shm.atomics import (
     bug,
     call_work,
     cmpxchg,
     cpu_area,
-    cycles,
     fetch_add,
     load,
     read_once,
@@ -43,7 +43,7 @@ from shm.atomics import (
 )
 from shm.compiler import dual
 from shm.histogram import record
-from shm.ipi import online_mask, smp_call_mask
+from shm.ipi import IPI_BARRIER, online_mask, smp_call_mask
 from shm.locks import MEMCG_SLAB_MUTEX, mutex_lock, mutex_unlock
 from shm.machine import register_vectors
 from shm.rcu import rcu_process, synchronize_sched
@@ -124,7 +124,7 @@ def unregister_child(m, s: int) -> bool:
         _tally(m, WORLD.destroyed, 1)
         if m.has("STATS"):
             # The cycle counters of two CPUs may differ a little.
-            lifetime = cycles(m) - since if since else 0
+            lifetime = kernel_ns(m) - since if since else 0
             record(m, world(m, WORLD.lifetimes), lifetime if lifetime > 0 else 0)
     return True
 
@@ -148,7 +148,7 @@ def offline_child(m, s: int) -> bool:
     write_once(m, s + CACHE.offline, 1)
     mark_dead(m, s)
     kmem_cache_shrink(m, s)
-    write_once(m, s + CACHE.offline_at, cycles(m))
+    write_once(m, s + CACHE.offline_at, kernel_ns(m))
     if m.has("P2"):
         return fetch_add(m, s + CACHE.refcnt, -1) == 1
     return read_once(m, s + CACHE.refcnt) == 0
@@ -243,3 +243,4 @@ def run_deferred_work(m) -> bool:
 
 
 register_vectors("slub", ipi=slub_ipi, work=memcg_work, rcu=memcg_rcu)
+register_vectors("slab", ipi=slab_ipi, work=memcg_work, rcu=memcg_rcu)

@@ -4,8 +4,8 @@ PAGE is the struct of a page frame, one cache line, as in a kernel; its words ar
 
 | word | slab page (head) | free block (buddy) |
 |---|---|---|
-| pair | freelist:32, frozen:1, objects:15, inuse:16 (see allocators.slub.page) | – |
-| next, prev | node's partial list, or (next) the CPU partial stack with prev = pages:32, pobjects:32 | the free list |
+| pair | SLUB: freelist, frozen, objects, inuse (see allocators.slub.state); SLAB: active | – |
+| next, prev | list of its node; SLUB also: (next) the CPU partial stack with prev = pages:32, pobjects:32 | the free list |
 | slab_cache | owning kmem_cache | 0 |
 | head | itself; tails point to their head | itself |
 
@@ -104,16 +104,22 @@ def alloc_pages(m, node: int, order: int) -> int:
     The block's pages are KIND_SLAB/KIND_TAIL and point to their head.
     """
     nodes = world(m, WORLD.nr_nodes)
-    page = 0
     for i in range(nodes):
-        zone = world(m, WORLD.zones) + (node + i) % nodes * ZONE.SIZE
-        flags = local_irq_save(m)
-        spin_lock(m, zone + ZONE.lock, ZONE_LOCK)
-        page = _take(m, zone, order)
-        spin_unlock(m, zone + ZONE.lock)
-        local_irq_restore(m, flags)
+        page = alloc_pages_exact_node(m, (node + i) % nodes, order)
         if page:
-            break
+            return page
+    return 0
+
+
+@dual
+def alloc_pages_exact_node(m, node: int, order: int) -> int:
+    """As alloc_pages, from `node` or not at all (GFP_THISNODE)."""
+    zone = world(m, WORLD.zones) + node * ZONE.SIZE
+    flags = local_irq_save(m)
+    spin_lock(m, zone + ZONE.lock, ZONE_LOCK)
+    page = _take(m, zone, order)
+    spin_unlock(m, zone + ZONE.lock)
+    local_irq_restore(m, flags)
     if page:
         count(m, OPS.page_alloc)
         store(m, page + PAGE.kind, KIND_SLAB)

@@ -9,13 +9,18 @@ from __future__ import annotations
 from allocators.kmem_cache import CACHE, CACHE_FREE, CACHE_LIVE, NODE, SLAB_DESTROY_BY_RCU
 from allocators.memcontrol import memcg_kmem_get_cache
 from allocators.page_alloc import PAGE, head_of
+from allocators.slab.alloc import cache_alloc
+from allocators.slab.drain import slab_shrink, slab_shutdown
+from allocators.slab.free import cache_free
+from allocators.slab.setup import slab_setup
+from allocators.slab.state import SLAB_STAT
+from allocators.slab_pages import free_rcu_slabs
 from allocators.slub.alloc import NO_NODE, slab_alloc
-from allocators.slub.discard import free_rcu_slabs
 from allocators.slub.free import slab_free
 from allocators.slub.shrink import slub_shrink, slub_shutdown
 from allocators.slub.state import KMEM_CACHE_CPU
-from allocators.world import OPS, STAT_WORDS, WORLD, WORLD_AT, count, world
-from shm.atomics import area_of, cycles, fetch_add, load, read_once, store, store_release, write_once
+from allocators.world import OPS, STAT_WORDS, WORLD, WORLD_AT, count, kernel_ns, world
+from shm.atomics import area_of, fetch_add, load, read_once, store, store_release, write_once
 from shm.compiler import dual, dual_inline
 from shm.locks import SLAB_MUTEX, mutex_lock, mutex_unlock
 from shm.machine import MACHINE
@@ -25,7 +30,10 @@ from shm.machine import MACHINE
 def kmem_cache_alloc(m, root: int, memcg: int) -> int:
     """An object of the cache `root` (or of the memcg's copy of it); 0 when out of memory."""
     s = memcg_kmem_get_cache(m, root, memcg)
-    obj = slab_alloc(m, s, NO_NODE)
+    if m.has("SLAB"):
+        obj = cache_alloc(m, s)
+    else:
+        obj = slab_alloc(m, s, NO_NODE)
     if m.has("STATS"):
         if obj:
             count(m, OPS.alloc)
@@ -47,8 +55,11 @@ def kmem_cache_free(m, obj: int) -> None:
             count(m, OPS.dead_free)
         # Before the free: after it the cache may be gone.
         if fetch_add(m, s + CACHE.live, -1) == 1 and offline:
-            write_once(m, s + CACHE.last_free, cycles(m))
-    slab_free(m, s, page, obj)
+            write_once(m, s + CACHE.last_free, kernel_ns(m))
+    if m.has("SLAB"):
+        cache_free(m, s, page, obj)
+    else:
+        slab_free(m, s, page, obj)
 
 
 @dual
@@ -64,7 +75,8 @@ def take_descriptor(m) -> int:
             store(m, node + i, 0)
         for cpu in range(load(m, MACHINE.nr_cpus)):
             c = area_of(m, cpu) + load(m, s + CACHE.cpu_slab)
-            store(m, c + KMEM_CACHE_CPU.pair, cpu)
+            # SLAB's word in this place is a pointer, which slab_setup sets where there is an array.
+            store(m, c + KMEM_CACHE_CPU.pair, 0 if m.has("SLAB") else cpu)
             store(m, c + KMEM_CACHE_CPU.page, 0)
             store(m, c + KMEM_CACHE_CPU.partial, 0)
         head = load(m, WORLD_AT + WORLD.slab_caches)
@@ -100,6 +112,8 @@ def create_child(m, root: int, memcg: int) -> int:
         store(m, s + CACHE.memcg, memcg)
         store(m, s + CACHE.index, -1)
         store(m, s + CACHE.refcnt, 1 if m.has("P2") else 0)
+        if m.has("SLAB"):
+            slab_setup(m, s)
     mutex_unlock(m, WORLD_AT + WORLD.slab_mutex)
     return s
 
@@ -107,14 +121,20 @@ def create_child(m, root: int, memcg: int) -> int:
 @dual
 def kmem_cache_shrink(m, s: int) -> int:
     """Discard what is empty; 0, or an error (see the allocator's shrink)."""
-    return slub_shrink(m, s)
+    if m.has("SLAB"):
+        return slab_shrink(m, s)
+    else:
+        return slub_shrink(m, s)
 
 
 @dual
 def kmem_cache_destroy(m, s: int) -> bool:
     """Destroy a cache that nobody uses; False (and the cache stays) when it still has objects."""
     mutex_lock(m, WORLD_AT + WORLD.slab_mutex, SLAB_MUTEX)
-    done = slub_shutdown(m, s)
+    if m.has("SLAB"):
+        done = slab_shutdown(m, s)
+    else:
+        done = slub_shutdown(m, s)
     if done:
         # rcu_barrier: slabs of this cache that wait for a grace period still name it.
         if load(m, s + CACHE.flags) & SLAB_DESTROY_BY_RCU:
@@ -145,6 +165,12 @@ def _retire(m, s: int) -> None:
                 total = world(m, WORLD.retired) + i
                 store(m, total, load(m, total) + load(m, a + i))
                 store(m, a + i, 0)
+        if m.has("SLAB"):
+            for item, field in ((SLAB_STAT.high_mark, CACHE.high_mark), (SLAB_STAT.max_freeable, CACHE.max_freeable)):
+                total = world(m, WORLD.retired) + item
+                store(m, total, load(m, total) + load(m, s + field))
+                store(m, s + field, 0)
+            store(m, s + CACHE.num_active, 0)
     index = load(m, s + CACHE.index)
     if index >= 0:
         store_release(m, world(m, WORLD.cache_table) + index, 0)

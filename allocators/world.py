@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from shm.atomics import cpu_area, load, store
+from shm.atomics import cpu_area, cycles, load, store
 from shm.compiler import dual
 from shm.layout import Plan, struct
 from shm.locks import PERCPU_WORDS
@@ -57,6 +57,17 @@ WORLD = struct(
     "node_shift",  # CPU -> node is cpu * nr_nodes / workers; kept for observers
     "retired",  # STAT sums of destroyed caches, SLUB order
     "rcu_slabs",  # slabs whose pages wait for a grace period, a stack
+    # The kernel's clock, see `kernel_ns`.
+    "now",  # serial play: the time itself, ns. The engine writes.
+    "clock_origin",  # else: the cycle counter when the block began
+    "clock_rate",  # and its cycles per millisecond of kernel time
+    # SLAB's regions, 0 for other allocators.
+    "slab_nodes",  # SLAB_NODE[max_caches][nr_nodes]
+    "arrays",  # per cache: an array_cache per CPU, then per node a shared one and its alien ones
+    "array_words",  # of a per-CPU array_cache
+    "shared_words",
+    "alien_words",
+    "freelists",  # index arrays of slabs that keep them outside, FREELIST_WORDS per page frame
     size=64,
 )
 WORLD_AT = MACHINE.SIZE
@@ -81,9 +92,22 @@ OPS = struct(
 )
 OPS_AT = PERCPU_WORDS
 SCRATCH_AT = OPS_AT + OPS.SIZE
-CACHES_AT = SCRATCH_AT + 2 * ITEM.SIZE
+# SLAB's periodic work on this CPU. Only the CPU writes; the kworker reads `due`.
+REAPER = struct(
+    "REAPER",
+    "due",  # kernel time of the next pass, ns
+    "node",  # slab_reap_node: whose alien array is drained next
+    "passes",
+    "skipped",  # passes given up because slab_mutex was taken
+    "cycles",  # spent in passes
+    "longest",  # cycles of the longest pass
+    size=8,
+)
+REAPER_AT = SCRATCH_AT + 2 * ITEM.SIZE
+CACHES_AT = REAPER_AT + REAPER.SIZE
 KMEM_CACHE_CPU_WORDS = 4
 STAT_WORDS = 32
+FREELIST_WORDS = 8  # of a SLAB index array outside of its slab
 
 
 @dual
@@ -98,6 +122,24 @@ def count(m, counter: int) -> None:
 def world(m, field: int) -> int:
     """A word of WORLD that is written only at boot."""
     return load(m, WORLD_AT + field)
+
+
+@dual
+def kernel_ns(m) -> int:
+    """Kernel time in nanoseconds since the block began; a timer of the kernel reads jiffies instead."""
+    if load(m, MACHINE.serial):
+        return load(m, WORLD_AT + WORLD.now)
+    return (cycles(m) - load(m, WORLD_AT + WORLD.clock_origin)) * 1_000_000 // load(m, WORLD_AT + WORLD.clock_rate)
+
+
+@dual
+def node_of_cpu(m, cpu: int) -> int:
+    """Node of a CPU; the kworker sits on the last one."""
+    nodes = world(m, WORLD.nr_nodes)
+    if nodes == 1:
+        return 0
+    workers = load(m, MACHINE.workers)
+    return nodes - 1 if cpu >= workers else cpu * nodes // workers
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -124,8 +166,18 @@ class Limits:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class ArrayRoom:
+    """SLAB: words of each kind of array_cache, for the largest of the root caches, and of a cache's all."""
+
+    cpu: int
+    shared: int
+    alien: int
+    cache: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Layout:
-    """Word offsets of a planned segment."""
+    """Word offsets of a planned segment. arrays: only for SLAB."""
 
     limits: Limits
     plan: Plan
@@ -134,14 +186,18 @@ class Layout:
     percpu_stride: int
     first_frame: int
     last_frame: int  # exclusive
+    arrays: ArrayRoom | None = None
 
     @property
     def nr_cpus(self) -> int:
         return self.limits.workers + 1
 
 
-def plan(limits: Limits, extra: dict[str, int] | None = None) -> Layout:
-    """Lay a segment out; nothing is allocated yet. extra: regions of the caller, name -> words."""
+def plan(limits: Limits, extra: dict[str, int] | None = None, arrays: ArrayRoom | None = None) -> Layout:
+    """Lay a segment out; nothing is allocated yet.
+
+    extra: regions of the caller, name -> words. arrays: SLAB's array caches; None for other allocators.
+    """
     from allocators.kmem_cache import CACHE, NODE
     from allocators.memcontrol import MEMCG
     from allocators.page_alloc import MAX_ORDER, PAGE, ZONE
@@ -170,9 +226,18 @@ def plan(limits: Limits, extra: dict[str, int] | None = None) -> Layout:
         + 8 * len(extra)
         + 4096
     )
+    slab: dict[str, int] = {}
+    if arrays is not None:
+        from allocators.slab.state import SLAB_NODE
+
+        slab = {"slab_nodes": SLAB_NODE.SIZE * limits.nodes * limits.caches, "arrays": arrays.cache * limits.caches}
+        metadata += sum(slab.values())
     # The mem_map covers itself and the metadata too; a little more than needed is harmless.
     total_frames = frames + 2 * align + (metadata + MEM_MAP) // PAGE_WORDS
-    total_frames += total_frames * PAGE.SIZE // PAGE_WORDS + 1
+    per_frame = PAGE.SIZE + (FREELIST_WORDS if slab else 0)
+    total_frames += total_frames * per_frame // (PAGE_WORDS - per_frame) + 1
+    if slab:
+        slab["freelists"] = FREELIST_WORDS * total_frames
     regions.reserve("mem_map", total_frames * PAGE.SIZE)
     percpu = regions.reserve("percpu", stride * nr_cpus, 64)
     regions.reserve("zones", ZONE.SIZE * limits.nodes)
@@ -187,11 +252,11 @@ def plan(limits: Limits, extra: dict[str, int] | None = None) -> Layout:
     regions.reserve("cache_table", max(1, limits.cache_indices))
     regions.reserve("lifetimes", HISTOGRAM.SIZE)
     regions.reserve("retired", STAT_WORDS)
-    for name, size in extra.items():
+    for name, size in (slab | extra).items():
         regions.reserve(name, size)
     first = -(-regions.end // (PAGE_WORDS * align)) * align
     last = first + frames
     assert last <= total_frames
     if last * PAGE_WORDS >= 1 << 31:
         raise ValueError("a segment can hold 16 GiB at most: pointers inside slabs are 31-bit word indices")
-    return Layout(limits, regions, last * PAGE_WORDS, percpu, stride, first, last)
+    return Layout(limits, regions, last * PAGE_WORDS, percpu, stride, first, last, arrays)

@@ -49,8 +49,14 @@ class _InnerLibrary(codegen.JITCodeLibrary):
     It remembers what it calls; only the entry point that asks for it links everything, once.
     """
 
+    out_of_line = False
+
     def _optimize_functions(self, ll_module):
         ll_module.data_layout = self._codegen._data_layout
+        if self.out_of_line:
+            for function in ll_module.functions:
+                if not function.is_declaration:
+                    function.add_function_attribute("noinline")
 
     def finalize(self):
         self._raise_if_finalized()
@@ -89,6 +95,7 @@ class _InnerLowering(NativeLowering):
     def run_pass(self, state):
         state.library = _InnerLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
         state.library.enable_object_caching()
+        state.library.out_of_line = isinstance(state.pipeline, _Outer)
         state.flags = state.flags.copy()
         state.flags.no_compile = state.flags.no_cfunc_wrapper = state.flags.no_cpython_wrapper = True
         super().run_pass(state)
@@ -165,14 +172,23 @@ class _Inner(CompilerBase):
         return [manager]
 
 
+class _Outer(_Inner):
+    """As _Inner; the function stays out of line."""
+
+
 def dual(function):
     """Mark a function for both engines; returns it unchanged, callable as plain Python."""
-    return register_jitable(pipeline_class=_Inner, _nrt=False, error_model="numpy")(function)
+    return register_jitable(pipeline_class=_Inner, _nrt=False, error_model="numpy", forceinline=False)(function)
 
 
 def dual_inline(function):
     """As `dual`, for the few functions on every operation's path: always inlined into their caller."""
     return register_jitable(pipeline_class=_Inner, _nrt=False, error_model="numpy", forceinline=True)(function)
+
+
+def dual_slow(function):
+    """As `dual`, for what a fast path calls rarely: never inlined, so it costs that path no registers."""
+    return register_jitable(pipeline_class=_Outer, _nrt=False, error_model="numpy", forceinline=False)(function)
 
 
 def source_hash() -> str:

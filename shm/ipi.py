@@ -37,6 +37,9 @@ from shm.machine import CPU, MACHINE
 
 SERVICE_IPI = 1
 SERVICE_QS = 2
+SERVICE_WORK = 4  # periodic work bound to this CPU is due; its owner looks between operations
+
+IPI_BARRIER = 0  # a call_ipi function that no kernel may use for anything: being interrupted is the barrier
 
 PATIENCE = 256  # turns of a wait before the real CPU is given away
 

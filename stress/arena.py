@@ -11,8 +11,9 @@ import numpy as np
 
 import shm.native  # noqa: F401  the native engine must know the machine before anything compiles
 from allocators.boot import boot, create_root
-from allocators.slub.sizing import sizing
-from allocators.world import Limits, plan
+from allocators.slab.sizing import SlabSizing, array_room, slab_sizing
+from allocators.slub.sizing import Sizing, sizing
+from allocators.world import WORLD, WORLD_AT, Limits, plan
 from scenarios.tape import EV_CREATE_CACHE, CacheSpec, Workload
 from shm.layout import view
 from shm.machine import Machine
@@ -21,6 +22,7 @@ from stress.engine import EVENT, PLAY, RUN, SECTION
 from stress.errors import UsageError
 
 DEFAULT_MEMORY = 512 << 20
+STEP_NS = 100  # kernel time of one operation in serial play, at a time scale of 1
 
 
 def limits_for(load: Workload, nodes: int, memory: int) -> Limits:
@@ -39,17 +41,43 @@ def limits_for(load: Workload, nodes: int, memory: int) -> Limits:
     )
 
 
+def size_of(spec: CacheSpec, allocator: str, cpus: int) -> Sizing | SlabSizing:
+    """What the allocator makes of a cache's specification."""
+    if allocator == "slab":
+        return slab_sizing(spec.object_size, spec.align, cpus, size=spec.size)
+    return sizing(spec.object_size, spec.align, cpus, size=spec.size, pointer_outside=spec.has_ctor or spec.destroy_by_rcu)
+
+
 class Arena:
     """See the module's text.
 
     load: what will be played. nodes: simulated NUMA nodes. memory: bytes of page frames.
     outcomes: keep one word per operation of the exact global order (serial replay).
+    step_ns: kernel time that one operation takes in serial play. settle_ns: kernel time that SLAB's
+    reaper has after the tapes' end to let dead caches die, unless `reset` says otherwise.
+    cycles_per_kernel_ns: the pace of kernel time in parallel play; set it before `reset`.
     Raises UsageError when the sizes cannot be had.
     """
 
-    def __init__(self, load: Workload, *, nodes: int = 1, memory: int = DEFAULT_MEMORY, serial: bool = False, outcomes: bool = False) -> None:
+    def __init__(
+        self,
+        load: Workload,
+        allocator: str = "slub",
+        *,
+        nodes: int = 1,
+        memory: int = DEFAULT_MEMORY,
+        serial: bool = False,
+        outcomes: bool = False,
+        step_ns: int = STEP_NS,
+        settle_ns: int = 0,
+    ) -> None:
         self.load = load
+        self.allocator = allocator
         self.serial = serial
+        self.step_ns = step_ns
+        self.settle_ns = settle_ns
+        self.cycles_per_kernel_ns = 1.0
+        self.sizes = [size_of(c, allocator, load.cpus) for c in load.caches]
         extra = {
             "run": RUN.SIZE,
             "plays": PLAY.SIZE * load.cpus,
@@ -64,30 +92,31 @@ class Arena:
             if outcomes:
                 extra["outcomes"] = max(1, len(load.order))
         try:
-            self.layout = plan(limits_for(load, nodes, memory), extra)
+            slab = [s for s in self.sizes if isinstance(s, SlabSizing)]
+            arrays = array_room(slab, load.cpus, nodes) if allocator == "slab" else None
+            self.layout = plan(limits_for(load, nodes, memory), extra, arrays)
             self.segment = Segment(self.layout.words)
         except (ValueError, MemoryError) as error:
             raise UsageError(f"the arena cannot be made: {error}; change --memory, --cpus or --nodes") from None
         self.words = self.segment.array
         self.plan = self.layout.plan
         self.run = self.plan["run"]
-        self.sizes = [
-            sizing(c.object_size, c.align, load.cpus, size=c.size, pointer_outside=c.has_ctor or c.destroy_by_rcu) for c in load.caches
-        ]
         self.reset(frozenset())  # machines find their per-CPU area through the header
 
-    def machine(self, features: frozenset[str], cpu: int, kernel: str = "slub") -> Machine:
+    def machine(self, features: frozenset[str], cpu: int) -> Machine:
         """This arena as one CPU sees it under a design; `cpu` may be the kworker's (`layout.nr_cpus - 1`)."""
-        return Machine(self.segment.words_view, cpu, features, kernel, self.segment.address)
+        own = {"SLAB"} if self.allocator == "slab" else set()
+        return Machine(self.segment.words_view, cpu, features | own, self.allocator, self.segment.address)
 
     @property
     def kworker_cpu(self) -> int:
         return self.layout.nr_cpus - 1
 
-    def reset(self, features: frozenset[str], *, seed: int = 1) -> None:
+    def reset(self, features: frozenset[str], *, seed: int = 1, settle_ns: int | None = None) -> None:
         """Boot the world, create the root caches, lay tapes and schedule out."""
         words, plan_, load = self.words, self.plan, self.load
         boot(words, self.layout, serial=self.serial)
+        words[WORLD_AT + WORLD.clock_rate] = max(1, round(self.cycles_per_kernel_ns * 1_000_000))
         m = self.machine(features, 0)
         for index, spec in enumerate(load.caches):
             if spec.parent < 0:
@@ -111,6 +140,8 @@ class Arena:
             "marks": plan_["marks"],
             "cache_indices": len(load.caches),
             "outcomes": plan_.regions.get("outcomes", (0, 0))[0],
+            "step_ns": self.step_ns,
+            "settle_ns": self.settle_ns if settle_ns is None else settle_ns,
             "seed": (seed * 0x9E3779B97F4A7C15 & 0x7FFFFFFFFFFFFFFF) | 1,
         }.items():
             words[self.run + getattr(RUN, field)] = value

@@ -15,6 +15,7 @@ import numpy as np
 
 from allocators.designs import DESIGNS
 from allocators.kmem_cache import CACHE
+from allocators.slab.inspect import slabinfo
 from allocators.slub.inspect import attributes, statistics
 from allocators.world import WORLD_AT, WORLD
 from scenarios.tape import EV_SHRINK_CACHE, OP_ALLOC, OP_FREE, OP_ROUND, CacheSpec, Event, Workload, concatenate, op
@@ -25,6 +26,7 @@ from stress.engine import serial_ordered
 from stress.errors import DamagedRun, UsageError
 
 MEMORY = 256 << 20
+STRIDE = {"slub": "slab_size", "slab": "objsize"}  # column of the distance of two objects
 RECORDER_CPU = 0  # the recorder wrote to sysfs from here, so this CPU's own flush came last
 
 
@@ -52,7 +54,8 @@ class Conformance:
 class _Script:
     """The steps of one cache as a workload in exact order, with the number of operations of each step."""
 
-    def __init__(self, steps: tuple[Step, ...], cpus: int) -> None:
+    def __init__(self, steps: tuple[Step, ...], cpus: int, allocator: str) -> None:
+        self.allocator = allocator
         self.parts: list[list[np.ndarray]] = [[] for _ in range(cpus)]
         self.order: list[np.ndarray] = []
         self.lengths: list[int] = []
@@ -67,7 +70,7 @@ class _Script:
         first = steps[0]
         self.load = Workload(
             name=first.cache,
-            caches=(CacheSpec(first.cache, first.object_size, size=first.expected["slab_size"]),),
+            caches=(CacheSpec(first.cache, first.object_size, size=first.expected[STRIDE[allocator]]),),
             tapes=tuple(concatenate(p) for p in self.parts),
             events=tuple(self.events),
             slots=self.slots,
@@ -96,6 +99,8 @@ class _Script:
             slot = self._fresh(1)[0]
             self._emit(action.cpu, np.tile(np.r_[op(OP_ALLOC, c=slot), op(OP_FREE, c=slot)], action.count))
         elif isinstance(action, Shrink):
+            if self.allocator == "slab":
+                return  # the recorder shrinks through sysfs, which has no folder for SLAB's caches
             # The schedule's next event runs as soon as every CPU has reached its round.
             self.events.append(Event(EV_SHRINK_CACHE, 0, len(self.events) + 1, cpu=RECORDER_CPU))
             for cpu in range(self.cpus):
@@ -105,9 +110,11 @@ class _Script:
 
 
 def observe(arena: Arena, features: frozenset[str], cpus: int) -> dict[str, int]:
-    """Everything sysfs shows of the only cache, by the names of the recorded columns."""
+    """Everything sysfs or slabinfo shows of the only cache, by the names of the recorded columns."""
     m = arena.machine(features, 0)
     s = m.mem[WORLD_AT + WORLD.slab_caches]
+    if arena.allocator == "slab":
+        return dataclasses.asdict(slabinfo(m, s))
     seen: dict[str, int] = {}
     for name, values in statistics(m, s, arena.layout.nr_cpus).items():
         seen[name] = sum(values)
@@ -135,8 +142,8 @@ def conform(table: StepTable, design: str = "linux-3.16") -> Conformance:
     compared, counters = 0, 0
     differences: list[Difference] = []
     for steps in table.steps.values():
-        script = _Script(steps, table.cpus)
-        arena = Arena(script.load, memory=MEMORY, serial=True)
+        script = _Script(steps, table.cpus, table.allocator)
+        arena = Arena(script.load, table.allocator, memory=MEMORY, serial=True, step_ns=0)
         try:
             arena.reset(features)
             kworker = arena.machine(features, arena.kworker_cpu)
@@ -163,8 +170,6 @@ def main(path: Path) -> int:
         table = read_steps(path)
     except TraceError as error:
         raise UsageError(str(error)) from None
-    if table.allocator != "slub":
-        raise UsageError(f"{path}: records {table.allocator.upper()}, and only SLUB can be compared; give a SLUB recording")
     print(f"playing {len(table)} steps of {table.kernel} ({len(table.steps)} caches, {table.cpus} CPUs)", file=sys.stderr)
     result = conform(table)
     for d in result.differences:

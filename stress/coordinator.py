@@ -160,13 +160,13 @@ def _play_in_parallel(
         kworker = cpu == arena.kworker_cpu
         machines.append(
             [
-                arena.machine(f | STATS if stats or kworker else f, cpu, kernel)
+                arena.machine(f | STATS if stats or kworker else f, cpu)
                 for f in plain.values()
                 for stats in (False, True)
             ]
         )
     placement, _ = host.placement(arena.load.cpus)
-    rate = cycles_per_ns(arena.machine(frozenset(), 0, kernel))
+    rate = cycles_per_ns(arena.machine(frozenset(), 0))
     with Crew(machines, arena.run, placement) as crew:
         stage = _Stage(arena, crew, designs, plain, options, record, progress, rate, counted)
         try:

@@ -52,7 +52,7 @@ from shm.atomics import (
     this_cpu,
     write_once,
 )
-from shm.compiler import dual, dual_inline, entry
+from shm.compiler import dual, dual_inline, dual_slow, entry
 from shm.ipi import PATIENCE
 from shm.layout import struct
 from shm.locks import LIST_LOCK, LOCK_COUNT, LOCK_COUNTS, MEMCG_SLAB_MUTEX, mutex_lock, mutex_unlock
@@ -77,6 +77,8 @@ RUN = struct(
     "cache_indices",
     "outcomes",  # one word per tape operation in global order, 0 = not wanted: 1 fast, 2 slow
     "seed",
+    "step_ns",  # serial play: kernel time that passes with each operation
+    "settle_ns",  # SLAB: kernel time after the last tape's end for dead caches to die in
     size=64,
 )
 
@@ -152,7 +154,7 @@ def execute(m, p: int, run: int, op: int) -> bool:
     return True
 
 
-@dual
+@dual_slow
 def _execute_rare(m, p: int, run: int, op: int, code: int) -> bool:
     if code == OP_SECTION_BEGIN:
         _section_begin(m, p + PLAY.section + (op >> 4 & 4095) * SECTION.SIZE)

@@ -40,12 +40,12 @@ def play_serially(
     entry = serial_ordered if ordered else serial_seeded
     plain = {d.name: d.features(kernel) | STATS for d in designs}
     ready([(entry, kernel, features) for features in plain.values()], progress.phase)
-    rate = cycles_per_ns(arena.machine(frozenset(), 0, kernel))
+    rate = cycles_per_ns(arena.machine(frozenset(), 0))
     for design in designs:
         features = plain[design.name]
         progress.phase(f"playing {design.name}")
         arena.reset(features, seed=options.seed)
-        m = arena.machine(features, arena.kworker_cpu, kernel)
+        m = arena.machine(features, arena.kworker_cpu)
 
         def tick(share: float) -> None:
             ending.check()

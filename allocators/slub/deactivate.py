@@ -30,7 +30,6 @@ from shm.locks import LIST_LOCK, spin_lock, spin_unlock
 from shm.machine import CPU, MACHINE
 
 IPI_FLUSH = 1
-IPI_BARRIER = 2
 
 _NONE, _PARTIAL, _FULL, _FREE = 0, 1, 2, 3
 
@@ -144,6 +143,6 @@ def flush_all(m, s: int) -> None:
 
 @dual
 def slub_ipi(m, func: int, arg: int) -> None:
-    """SLUB's interrupts. IPI_BARRIER does nothing: being interrupted is the barrier."""
+    """SLUB's interrupts."""
     if func == IPI_FLUSH:
         flush_cpu_slab(m, arg)

@@ -24,6 +24,20 @@ class Sizing:
     min_partial: int
     cpu_partial: int
 
+    def descriptor(self) -> dict[str, int]:
+        """CACHE fields and their values."""
+        return {
+            "offset": self.offset // 8,
+            "size": self.size // 8,
+            "cpu_partial": self.cpu_partial,
+            "min_partial": self.min_partial,
+            "oo_order": self.order,
+            "oo_objects": self.objects,
+            "min_order": self.min_order,
+            "min_objects": self.min_objects,
+            "max_objects": max(self.objects, self.min_objects),
+        }
+
 
 def _order_for(size: int, min_objects: int, max_order: int, fraction: int) -> int:
     needed = max(0, (min_objects * size - 1).bit_length() - 12)
