@@ -71,10 +71,8 @@ def play(m, script, slots, operations):
                     s = child
             if s:
                 kmem_cache_shrink(m, s)
-        elif kind == TURN:
-            run_deferred_work(m)
         else:
-            while run_deferred_work(m):
+            while run_deferred_work(m) and kind != TURN:
                 pass
             if kind == DESTROY and root:
                 s = load(m, WORLD_AT + WORLD.slab_caches)
