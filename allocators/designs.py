@@ -37,6 +37,7 @@ SWITCHES: dict[str, Switch] = {
         Switch("P5", "kmem_cache_shrink returns nothing", ()),
         Switch("P6", "no compare-and-swap when the allocation side refills the CPU partial list", _SLUB),
         Switch("P7", "dead caches: no empty slab stays, the CPU partial list is disabled by a sentinel", _SLUB, group="P7", needs=("P3", "P3v3")),
+        Switch("P7v2", "dead caches: no empty slab stays, the CPU partial list is flushed after each push, by IPI if the slab is elsewhere", _SLUB, group="P7", needs=("P3", "P3v3")),
         Switch("P7v3", "dead caches: no empty slab stays, the CPU partial list is drained after each push", _SLUB, group="P7", needs=("P3", "P3v3")),
         Switch("P8", "dead caches: the periodic reaper drains them fully, not by a fifth", _SLAB, group="P8", needs=("P3", "P3v3")),
         Switch("P8v2", "dead caches: all array caches have the limit 0, so each free goes to its slab", _SLAB, group="P8", needs=("P3", "P3v3")),
@@ -92,6 +93,13 @@ DESIGNS: dict[str, Design] = {
             2014,
             "the eight patches as posted on 30 May 2014, on 3.16",
             "cover.1401457502.git.vdavydov@parallels.com",
+        ),
+        Design(
+            "v2",
+            frozenset({"F_OBO", "P1", "P2", "P3", "P4v3", "P7v2", "P8v2", "F_NP", "F_RCU"}),
+            2014,
+            "the series as posted again on 6 June 2014, on 3.16",
+            "cover.1402060096.git.vdavydov@parallels.com",
         ),
         Design(
             "v3",

@@ -1,15 +1,17 @@
 """SLUB's free: fast path, and the slow path's cases A to D of the specification (v3.16 __slab_free).
 
-P7's hook is in put_cpu_partial; F_NP keeps preemption off over the whole free, so that a sched-RCU
+The hook of P7, P7v3 and P7v4 is in put_cpu_partial, that of P7v2 here; F_NP keeps preemption off over the whole free, so that a sched-RCU
 grace period is a barrier against every free that runs.
 """
 
 from __future__ import annotations
 
 from allocators.kmem_cache import CACHE, NODE, SLAB_NO_CPU_PARTIAL, node_of
+from allocators.memcontrol import memcg_cache_dead
 from allocators.page_alloc import PAGE
+from allocators.slub.deactivate import flush_all
 from allocators.slub.discard import discard_slab
-from allocators.slub.partial import add_partial, enough_partial, put_cpu_partial, remove_partial
+from allocators.slub.partial import add_partial, enough_partial, put_cpu_partial, remove_partial, unfreeze_partials
 from allocators.slub.state import (
     FROZEN,
     KMEM_CACHE_CPU,
@@ -56,6 +58,19 @@ def slab_free(m, s: int, page: int, obj: int) -> None:
 
 
 @dual
+def _flush_pushed(m, s: int, page: int) -> None:
+    """P7v2: a dead cache's slab was pushed on the partial stack of this CPU, or of one before a migration (R5)."""
+    if memcg_cache_dead(m, s):
+        flags = local_irq_save(m)
+        here = read_once(m, cpu_slab(m, s) + KMEM_CACHE_CPU.partial) == page
+        if here:
+            unfreeze_partials(m, s)
+        local_irq_restore(m, flags)
+        if not here:
+            flush_all(m, s)
+
+
+@dual
 def slab_free_slow(m, s: int, page: int, obj: int) -> None:
     """__slab_free: push the object on the page's freelist and see to where the slab belongs now."""
     count(m, OPS.slow)
@@ -90,6 +105,8 @@ def slab_free_slow(m, s: int, page: int, obj: int) -> None:
     if n == 0:
         if freeze:
             put_cpu_partial(m, s, page, True)
+            if m.has("P7v2"):
+                _flush_pushed(m, s, page)
             stat(m, s, STAT.cpu_partial_free)
         elif frozen:
             stat(m, s, STAT.free_frozen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from allocators.invariants import empty_slabs, hoarded_by_dead, left_behind
+from allocators.slub import free
 from allocators.world import WORLD
 from shm.histogram import HISTOGRAM
 from small_world import SmallWorld
@@ -36,7 +37,7 @@ def test_before_the_series_every_dead_cache_stays():
     assert (world.tally("offlined"), world.tally("destroyed"), world.tally("cgroups_offline")) == (1, 0, 1)
 
 
-@pytest.mark.parametrize("design", ("v1", "v3", "v1+F_ALLCPU"))
+@pytest.mark.parametrize("design", ("v1", "v2", "v3", "v1+F_ALLCPU"))
 def test_the_series_leaves_nothing_on_the_cpu_that_was_flushed(design):
     world = kill_with_objects(design, slabs=20, freeing_cpu=0)
     assert hidden(world) == NOTHING
@@ -53,7 +54,7 @@ def test_v1_hoards_on_a_cpu_that_its_flush_did_not_tell():
     assert hidden(world) == NOTHING | {"cpu_partial": 4}
 
 
-@pytest.mark.parametrize("design", ("v1+F_ALLCPU", "v3"))
+@pytest.mark.parametrize("design", ("v1+F_ALLCPU", "v2", "v3"))
 def test_the_remedies_of_that_race(design):
     world = kill_with_objects(design, slabs=4, freeing_cpu=1)
     assert hidden(world) == NOTHING
@@ -140,3 +141,21 @@ def test_as_recorded_from_a_kernel_with_the_series(design, freeing_cpu, primed, 
     world.work()
     assert left_behind(world.kworker, world.layout) == left
     assert world.check().violated == []
+
+
+def test_v2_flushes_all_cpus_when_the_pushed_slab_is_not_here(monkeypatch):
+    """R5: the freeing task moved to another CPU between the push and the check."""
+    push = free.put_cpu_partial
+
+    def push_and_move(m, s, page, drain):
+        push(m, s, page, drain)
+        m.move_to(1 - m.cpu)
+
+    world = SmallWorld("v2")
+    objects = world.child_with_objects(count=640)
+    world.offline(1)
+    monkeypatch.setattr(free, "put_cpu_partial", push_and_move)
+    world.free(0, objects)
+    world.work()
+    assert hidden(world) == NOTHING
+    assert left_behind(world.kworker, world.layout) == (0, 0, 0)
