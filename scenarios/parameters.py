@@ -13,19 +13,23 @@ from scenarios.settings import ParameterError, count, number, share, size
 from scenarios.sizing import objects_per_slab
 
 __all__ = [
+    "CgroupChurn",
     "DeadFree",
     "FreeBurst",
+    "Leak",
     "OfflineStorm",
     "Pairs",
     "ParameterError",
     "Parameters",
     "Pinned",
+    "RemoteDead",
     "RemoteFree",
     "check_size",
     "operation_limit",
 ]
 
 FreeOrder = Literal["random", "sequential"]
+RecordedOrder = Literal["fifo", "lifo", "permuted"]
 CacheName = Literal[
     "kmalloc-64",
     "kmalloc-128",
@@ -172,3 +176,34 @@ class Pairs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     def planned_operations(self, cpus: int) -> int:
         return 2 * cpus * (self.batch * self.batches + 1)
+
+
+class RemoteDead(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    objects: Annotated[int, count(1, 4 * _MEGA, "objects CPU 0 allocates before the removal")] = 4096
+    object_size: Annotated[int, size(8, 8192, "size of an object")] = 256
+    free_cpu: Annotated[int, count(0, 1024, "the CPU that frees them; the last one if there are fewer")] = 1
+    free_order: Annotated[RecordedOrder, msgspec.Meta(description="order of the frees against that of the allocations")] = "fifo"
+    marked: Annotated[bool, msgspec.Meta(description="every CPU holds a CPU slab of the cache at the removal")] = False
+
+    def planned_operations(self, cpus: int) -> int:
+        return 2 * (self.objects + 3 * cpus + 1)
+
+
+class Leak(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    cgroups: Annotated[int, count(1, 65536, "cgroups, which work on CPU 0 and CPU 1 in turn")] = 10
+    files: Annotated[int, count(1, _MEGA, "files of each, unlinked after the removal")] = 300
+    pipes: Annotated[int, count(0, 65536, "pipes of each, closed before the removal")] = 20
+    socket_pairs: Annotated[int, count(0, 65536, "pairs of sockets of each, closed before the removal")] = 20
+    free_cpu: Annotated[int, count(0, 1024, "the CPU that unlinks; the last one if there are fewer")] = 1
+
+    def planned_operations(self, cpus: int) -> int:
+        return 2 * self.cgroups * (2 * self.files + 6 * self.pipes + 8 * self.socket_pairs + 16)
+
+
+class CgroupChurn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    cgroups: Annotated[int, count(1, 65536, "cgroups one after another, on CPU 0 and CPU 1 in turn")] = 40
+    files: Annotated[int, count(1, _MEGA, "files of each")] = 120
+    delay: Annotated[int, count(1, 65536, "cgroups that come before its files are unlinked")] = 5
+
+    def planned_operations(self, cpus: int) -> int:
+        return 2 * self.cgroups * (2 * self.files + 16)

@@ -96,6 +96,24 @@ SCENARIOS: dict[str, Scenario] = {
             parameters.Pairs,
             "scenarios.pairs",
         ),
+        Scenario(
+            "remote-dead",
+            "Fill a child cache on CPU 0, remove its cgroup, free all on one CPU: what was recorded of Linux 3.16, r001 to r112.",
+            parameters.RemoteDead,
+            "scenarios.remote_dead",
+        ),
+        Scenario(
+            "leak",
+            "Ten cgroups with files, pipes and sockets are removed, then all is unlinked on CPU 1: recorded of Linux 3.16.",
+            parameters.Leak,
+            "scenarios.leak",
+        ),
+        Scenario(
+            "churn",
+            "Forty cgroups come and go, files are unlinked five cgroups later: recorded of Linux 3.16.",
+            parameters.CgroupChurn,
+            "scenarios.churn",
+        ),
     )
 }
 

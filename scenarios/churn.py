@@ -1,0 +1,79 @@
+"""churn: one cgroup after another fills a directory and is removed; its files are unlinked some cgroups later.
+
+What the program behind the churn census of Linux 3.16 did: 40 cgroups with 120 files each, on CPU 0 and CPU
+1 in turn, unlinked five cgroups later by the CPU that had made them; those of the last five all on CPU
+0, at the end. So in the steady state the CPU that frees is one that the removal has told (see
+`scenarios.kernel_files` for what is recorded and what approximated).
+
+Expect linux-3.16 to keep both caches of every cgroup with nearly all their slabs: the memory of 40 jobs
+that are long over. v1 keeps up in the steady state and leaves only caches of the last five cgroups, those
+whose files another CPU unlinked (R12); all others leave none.
+"""
+
+from __future__ import annotations
+
+from scenarios import kernel_files, tape, writer
+from scenarios.parameters import CgroupChurn
+
+ROUNDS_PER_CGROUP = 3  # first use, populate and unlink what is due, removal
+
+
+def build(params: CgroupChurn, cpus: int, seed: int) -> tape.Workload:
+    """Nothing is left to chance, whatever the seed."""
+    population = kernel_files.Population(params.files)
+    schedule = writer.Schedule()
+    for g in range(1, params.cgroups + 1):
+        first = _first_round(g)
+        schedule.create(g, first)
+        schedule.mark(f"cgroup {g} has its caches", first + 1)
+        schedule.offline(g, first + 2)
+    end = _first_round(params.cgroups + 1)
+    schedule.mark("all cgroups are gone", end)
+
+    bases = [g * population.size for g in range(params.cgroups)]
+    tapes = []
+    for cpu in range(cpus):
+        out = writer.Tape()
+        for g in range(1, params.cgroups + 1):
+            first, slot = _first_round(g), bases[g - 1]
+            mine = _home(g, cpus) == cpu
+            out.round(first, schedule.done_by(first))
+            if mine:
+                out.plain(kernel_files.first_use(g, slot))
+            out.round(first + 1, schedule.done_by(first + 1))
+            if mine:
+                out.section(tape.SECTION_ALLOC, population.allocations(g, slot))
+                out.plain(population.close(slot))
+            due = g - params.delay
+            if due >= 1 and _home(due, cpus) == cpu:
+                _remove(out, population, bases[due - 1])
+            out.round(first + 2, schedule.done_by(first + 2))
+        out.round(end, schedule.done_by(end))
+        if cpu == 0:
+            for g in range(max(1, params.cgroups - params.delay + 1), params.cgroups + 1):
+                _remove(out, population, bases[g - 1])
+        tapes.append(out.finish())
+    return tape.Workload(
+        name="churn",
+        caches=kernel_files.CACHES,
+        tapes=tuple(tapes),
+        events=schedule.events,
+        slots=params.cgroups * population.size,
+        cgroups=params.cgroups,
+        marks=schedule.marks,
+    )
+
+
+def _remove(out: writer.Tape, population: kernel_files.Population, slot: int) -> None:
+    """Unlink a directory with all its files; its cgroup is gone."""
+    out.section(tape.SECTION_DEAD_FREE, population.unlink(slot))
+    out.plain(population.rmdir(slot))
+
+
+def _home(cgroup: int, cpus: int) -> int:
+    """The CPU a cgroup works on."""
+    return (cgroup - 1) % min(2, cpus)
+
+
+def _first_round(cgroup: int) -> int:
+    return 1 + (cgroup - 1) * ROUNDS_PER_CGROUP

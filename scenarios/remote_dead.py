@@ -1,0 +1,85 @@
+"""remote-dead: fill a child cache on CPU 0, remove its cgroup, free everything on one CPU of choice.
+
+What the program behind the remote census of Linux 3.16 did: 4,096 objects of 256 bytes. v1 closes a
+dead cache's CPU partial list by a sentinel that its flush plants, and the flush reaches only CPUs that
+hold something of the cache. So who frees, and whether that CPU ever used the cache, decides (R12).
+
+Expect of linux-3.16 a handful of empty slabs whoever frees. Of v1 nothing when CPU 0 frees, 4 slabs
+when a CPU frees that never used the cache, and again nothing with marked=true, when every CPU held a
+CPU slab at the removal. Of v3, v1+F_ALLCPU and linux-4.0 nothing at all.
+
+The census names its phases rXYZ: X = 1 every CPU held a CPU slab (marked), Y the CPU that frees, Z the
+order: 0 as allocated, 1 the other way round, 2 permuted. Recorded with X = 1 are two slabs more with
+six live objects in them: three more on each CPU. They are freed last, each by its own CPU.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scenarios import tape, writer
+from scenarios.parameters import RemoteDead
+
+CPU_SLAB_OBJECTS = 3  # of each CPU, if marked
+WARM, MARK = 1, 2  # rounds; CPU c marks in round MARK + c
+
+
+def build(params: RemoteDead, cpus: int, seed: int) -> tape.Workload:
+    """Nothing is left to chance, whatever the seed."""
+    schedule = writer.Schedule()
+    fill = MARK + cpus
+    removed, last = fill + 1, fill + 2
+    schedule.create(1, WARM)
+    for r in range(MARK, fill + 1):
+        schedule.mark("the child cache is there" if r == MARK else f"round {r}", r)
+    schedule.offline(1, removed)
+    schedule.mark("freed", last)
+
+    freer = min(params.free_cpu, cpus - 1)
+    slot = np.arange(params.objects)
+    own_objects = CPU_SLAB_OBJECTS if params.marked else 0
+    tapes = []
+    for cpu in range(cpus):
+        out = writer.Tape()
+        own = params.objects + cpu * own_objects + np.arange(own_objects)
+        out.round(WARM, schedule.done_by(WARM))
+        if cpu == 0:
+            out.plain(writer.touch(1, 0))
+        for r in range(MARK, fill):
+            out.round(r, schedule.done_by(r))
+            if r == MARK + cpu:
+                out.plain(tape.op(tape.OP_ALLOC, b=1, c=own))
+        out.round(fill, schedule.done_by(fill))
+        if cpu == 0:
+            out.section(tape.SECTION_ALLOC, tape.op(tape.OP_ALLOC, b=1, c=slot))
+        out.round(removed, schedule.done_by(removed))
+        if cpu == freer:
+            out.section(tape.SECTION_DEAD_FREE, tape.op(tape.OP_FREE, c=slot[order(params.free_order, params.objects)]))
+        out.round(last, schedule.done_by(last))
+        out.plain(tape.op(tape.OP_FREE, c=own))
+        tapes.append(out.finish())
+    return tape.Workload(
+        name="remote-dead",
+        caches=(tape.CacheSpec(f"test-{params.object_size}", params.object_size),),
+        tapes=tuple(tapes),
+        events=schedule.events,
+        slots=params.objects + cpus * own_objects,
+        cgroups=1,
+        marks=schedule.marks,
+    )
+
+
+def order(name: str, n: int) -> np.ndarray:
+    """Indices 0..n-1 in the order in which the recorded programs freed.
+
+    "permuted" shuffles (Fisher and Yates) with x = x * 1664525 + 1013904223 mod 2**32 from 12345 on,
+    taking (x >> 8) mod (k + 1) for k from n - 1 down to 1.
+    """
+    if name != "permuted":
+        return np.arange(n) if name == "fifo" else np.arange(n)[::-1]
+    shuffled, x = list(range(n)), 12345
+    for k in range(n - 1, 0, -1):
+        x = (x * 1664525 + 1013904223) & 0xFFFFFFFF
+        j = (x >> 8) % (k + 1)
+        shuffled[k], shuffled[j] = shuffled[j], shuffled[k]
+    return np.array(shuffled)
