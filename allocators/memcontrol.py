@@ -25,7 +25,7 @@ from shm.atomics import (
     smp_rmb,
     store_release,
 )
-from shm.compiler import dual, dual_inline
+from shm.compiler import dual, dual_inline, dual_slow
 from shm.layout import struct
 from shm.rcu import call_rcu_sched
 from shm.ring import ring_push
@@ -150,7 +150,7 @@ def memcg_kmem_get_cache(m, root: int, memcg: int) -> int:
     return root
 
 
-@dual
+@dual_slow
 def _schedule_create(m, root: int, memcg: int, slot: int) -> None:
     if css_tryget_online(m, memcg):
         if cmpxchg(m, slot, 0, SLOT_PENDING) != 0:

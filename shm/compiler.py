@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numba
 from numba.core import codegen, ir, ir_utils
-from numba.core.compiler import CompilerBase, _LowerResult
+from numba.core.compiler import Compiler, CompilerBase, _LowerResult
 from numba.core.compiler_machinery import FunctionPass, PassManager, register_pass
 from numba.core.typed_passes import (
     IRLegalization,
@@ -49,7 +49,7 @@ class _InnerLibrary(codegen.JITCodeLibrary):
     It remembers what it calls; only the entry point that asks for it links everything, once.
     """
 
-    out_of_line = False
+    out_of_line = False  # True: never inlined into a caller
 
     def _optimize_functions(self, ll_module):
         ll_module.data_layout = self._codegen._data_layout
@@ -176,8 +176,34 @@ class _Outer(_Inner):
     """As _Inner; the function stays out of line."""
 
 
+class _EntryLibrary(codegen.JITCodeLibrary):
+    """An entry point's library. What is linked into it is called by nobody else, and LLVM may know:
+    it then passes arguments as it likes, drops those that nobody reads, and inlines what has one caller.
+    """
+
+    def finalize(self):
+        self._exported = {f.name for f in self._final_module.functions if not f.is_declaration}
+        super().finalize()
+
+    def _optimize_final_module(self):
+        for function in self._final_module.functions:
+            if not function.is_declaration and function.name not in self._exported:
+                function.linkage = "internal"
+        super()._optimize_final_module()
+
+
+class _Entry(Compiler):
+    """Numba's own pipeline, into an `_EntryLibrary`."""
+
+    def __init__(self, typingctx, targetctx, library, *rest):
+        library = _EntryLibrary(targetctx.codegen(), "entry")
+        library.enable_object_caching()
+        super().__init__(typingctx, targetctx, library, *rest)
+
+
 def dual(function):
     """Mark a function for both engines; returns it unchanged, callable as plain Python."""
+    # Said explicitly, because a callee inherits forceinline from whichever caller is compiled first.
     return register_jitable(pipeline_class=_Inner, _nrt=False, error_model="numpy", forceinline=False)(function)
 
 
@@ -187,7 +213,7 @@ def dual_inline(function):
 
 
 def dual_slow(function):
-    """As `dual`, for what a fast path calls rarely: never inlined, so it costs that path no registers."""
+    """As `dual`, for what a fast path calls rarely: never inlined, so it takes no registers from that path."""
     return register_jitable(pipeline_class=_Outer, _nrt=False, error_model="numpy", forceinline=False)(function)
 
 
@@ -254,7 +280,7 @@ class Entry:
             folder.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(folder / "lock"):
                 numba.config.CACHE_DIR = str(folder)
-                dispatcher = numba.njit(self.function, cache=True, nogil=True, error_model="numpy")
+                dispatcher = numba.njit(self.function, cache=True, nogil=True, error_model="numpy", pipeline_class=_Entry)
                 dispatcher.compile((MachineType(features, kernel), *[numba.int64] * (self.arity - 1)))
                 dispatcher.disable_compile()
                 (folder / "ready").touch()

@@ -32,7 +32,7 @@ from shm.atomics import (
     this_cpu,
     write_once,
 )
-from shm.compiler import dual
+from shm.compiler import dual, dual_slow
 from shm.machine import CPU, MACHINE
 
 SERVICE_IPI = 1
@@ -44,7 +44,7 @@ IPI_BARRIER = 0  # a call_ipi function that no kernel may use for anything: bein
 PATIENCE = 256  # turns of a wait before the real CPU is given away
 
 
-@dual
+@dual_slow
 def serve_ipis(m) -> None:
     """Answer a pending interrupt, if there is one and interrupts are on."""
     a = cpu_area(m)

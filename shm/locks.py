@@ -15,7 +15,7 @@ handler can never find its own CPU holding one.
 from __future__ import annotations
 
 from shm.atomics import cmpxchg, cpu_area, cpu_relax, load, os_sleep, os_yield, read_once, store, store_release, this_cpu
-from shm.compiler import dual
+from shm.compiler import dual, dual_slow
 from shm.ipi import serve_ipis
 from shm.layout import struct
 from shm.machine import CPU
@@ -43,7 +43,7 @@ def spin_trylock(m, lock: int, kind: int) -> bool:
     return True
 
 
-@dual
+@dual_slow
 def spin_wait(m, lock: int, kind: int) -> None:
     """The slow half of spin_lock: somebody holds it."""
     spins = 0

@@ -42,7 +42,7 @@ from shm.atomics import (
     this_cpu,
     write_once,
 )
-from shm.compiler import dual, dual_inline
+from shm.compiler import dual, dual_inline, dual_slow
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock
 from shm.machine import MACHINE
 
@@ -86,7 +86,7 @@ def slab_alloc(m, s: int, node: int) -> int:
     return obj
 
 
-@dual
+@dual_slow
 def slab_alloc_slow(m, s: int, node: int) -> int:
     """__slab_alloc: interrupts off, refill the CPU's private list; 0 when out of memory."""
     count(m, OPS.slow)

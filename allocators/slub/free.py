@@ -27,7 +27,7 @@ from allocators.slub.state import (
 )
 from allocators.world import OPS, count
 from shm.atomics import load, local_irq_restore, local_irq_save, preempt_disable, preempt_enable, read_once, store
-from shm.compiler import dual, dual_inline
+from shm.compiler import dual, dual_inline, dual_slow
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock
 
 
@@ -70,7 +70,7 @@ def _flush_pushed(m, s: int, page: int) -> None:
             flush_all(m, s)
 
 
-@dual
+@dual_slow
 def slab_free_slow(m, s: int, page: int, obj: int) -> None:
     """__slab_free: push the object on the page's freelist and see to where the slab belongs now."""
     count(m, OPS.slow)
