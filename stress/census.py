@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from allocators.invariants import check, empty_slabs, left_behind
+from allocators.invariants import check, empty_slabs, hidden_objects, left_behind
 from allocators.kmem_cache import CACHE
 from allocators.memcontrol import MEMCG
-from allocators.slub.state import STATISTICS
 from allocators.boot import all_caches
-from allocators.world import OPS, OPS_AT, STAT_WORDS, WORLD, WORLD_AT
+from allocators.slab import inspect as slab_inspect
+from allocators.slab import state as slab_state
+from allocators.slub import state as slub_state
+from allocators.world import OPS, OPS_AT, REAPER, REAPER_AT, STAT_WORDS, WORLD, WORLD_AT
 from shm.histogram import BUCKETS, HISTOGRAM, bucket_low
 from shm.layout import view
 from shm.locks import LOCK_CLASSES, LOCK_COUNT, LOCK_COUNTS
@@ -19,6 +21,7 @@ from stress.engine import SLOT_FAILED
 from stress.samples import Block, Census, SectionSum
 
 FREE_KINDS = ("live", "dead")
+STATISTICS = {"slub": slub_state.STATISTICS, "slab": slab_state.STATISTICS}
 
 
 def cpu_area_of(arena: Arena, cpu: int) -> int:
@@ -40,8 +43,8 @@ def operation_counts(arena: Arena) -> dict[str, int]:
     return totals
 
 
-def slub_statistics(arena: Arena) -> dict[str, int]:
-    """The 26 counters summed over all caches, living and destroyed, and all CPUs."""
+def statistics(arena: Arena) -> dict[str, int]:
+    """The allocator's own counters summed over all caches, living and destroyed, and all CPUs."""
     words, layout = arena.words, arena.layout
     sums = words[layout.plan["retired"] :][:STAT_WORDS].copy()
     m = arena.machine(frozenset(), 0)
@@ -49,16 +52,34 @@ def slub_statistics(arena: Arena) -> dict[str, int]:
         for cpu in range(layout.nr_cpus):
             base = cpu_area_of(arena, cpu) + int(words[s + CACHE.stats])
             sums += words[base : base + STAT_WORDS]
-    return {name: int(sums[i]) for i, name in enumerate(STATISTICS)}
+        if arena.allocator == "slab":
+            for name in slab_inspect.MAXIMA:
+                sums[getattr(slab_state.SLAB_STAT, name)] += int(words[s + getattr(CACHE, name)])
+    return {name: int(sums[i]) for i, name in enumerate(STATISTICS[arena.allocator])}
 
 
-def lifetimes_ns(arena: Arena, cycles_per_ns: float) -> list[int]:
-    """Lifetimes of destroyed dead caches after their last free, to the histogram's 6 %."""
+def reaper_passes(arena: Arena) -> int:
+    """Passes of SLAB's reaper on all CPUs; 0 for other allocators."""
+    return sum(int(arena.words[cpu_area_of(arena, cpu) + REAPER_AT + REAPER.passes]) for cpu in range(arena.load.cpus))
+
+
+def reaper_counts(arena: Arena) -> dict[str, int]:
+    """SLAB: passes of the reaper, those given up, and where free objects of dead caches hide; else nothing."""
+    if arena.allocator != "slab":
+        return {}
+    skipped = sum(int(arena.words[cpu_area_of(arena, cpu) + REAPER_AT + REAPER.skipped]) for cpu in range(arena.load.cpus))
+    totals = {"reaper_passes": reaper_passes(arena), "reaper_skipped": skipped}
+    hidden = hidden_objects(arena.machine(frozenset(), 0), arena.layout)
+    return totals | {f"dead_objects_in_{place}": n for place, n in hidden.items()}
+
+
+def lifetimes_ns(arena: Arena) -> list[int]:
+    """Lifetimes of destroyed dead caches after their last free in kernel time, to the histogram's 6 %."""
     at = arena.plan["lifetimes"] + HISTOGRAM.bucket
     counts = arena.words[at : at + BUCKETS]
     found: list[int] = []
     for bucket in np.flatnonzero(counts):
-        found += [int(bucket_low(int(bucket)) / cycles_per_ns)] * int(counts[bucket])
+        found += [int(bucket_low(int(bucket)))] * int(counts[bucket])
     return found
 
 
@@ -91,7 +112,7 @@ def section_operations(arena: Arena) -> dict[str, dict[str, int]]:
     }
 
 
-def take_census(arena: Arena, design: str, features: frozenset[str], cycles_per_ns: float) -> Census:
+def take_census(arena: Arena, design: str, features: frozenset[str]) -> Census:
     """Everything a counted pass leaves behind; the world is at rest. Checks the invariants too."""
     m = arena.machine(features, 0)
     words = arena.words
@@ -103,7 +124,7 @@ def take_census(arena: Arena, design: str, features: frozenset[str], cycles_per_
         offlined=int(words[WORLD_AT + WORLD.offlined]),
         destroyed=int(words[WORLD_AT + WORLD.destroyed]),
         left=caches,
-        lifetimes_ns=lifetimes_ns(arena, cycles_per_ns),
+        lifetimes_ns=lifetimes_ns(arena),
         empty_slabs=empty_slabs(m, arena.layout),
         slabs_left=slabs,
         pages_left=pages,
@@ -111,8 +132,8 @@ def take_census(arena: Arena, design: str, features: frozenset[str], cycles_per_
         dead_frees=operations["dead_free"],
         allocations=operations["alloc"],
         failed_allocations=int(arena.plays()["failed"].sum()),
-        stats=slub_statistics(arena),
-        operations=operations,
+        stats=statistics(arena),
+        operations=operations | reaper_counts(arena),
         checked=report.checked,
         violated=report.violated,
         cgroups_pinned=int(words[WORLD_AT + WORLD.cgroups_offline]),

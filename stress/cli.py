@@ -123,11 +123,17 @@ def run(
         int, typer.Option(metavar="N", help="Seed of everything random; the same seed plays the same work.")
     ] = opt.DEFAULT_SEED,
     time_scale: Annotated[
-        float,
+        Optional[float],
         typer.Option(
-            metavar="X", help="Kernel seconds per real second: 10 lets a kernel's timers run ten times as fast."
+            metavar="X",
+            help="Kernel seconds per real second: 10 lets a kernel's timers run ten times as fast.  "
+            "[default: 20 for SLAB, whose reaper works in seconds, else 1]",
         ),
-    ] = 1.0,
+    ] = None,
+    settle: Annotated[
+        float,
+        typer.Option(metavar="S", help="Kernel seconds that SLAB's reaper has after the last free to let dead caches die."),
+    ] = opt.DEFAULT_SETTLE,
     memory: Annotated[
         Optional[str],
         typer.Option(
@@ -179,6 +185,7 @@ def run(
             seconds=seconds,
             seed=seed,
             time_scale=time_scale,
+            settle=settle,
             memory=memory,
             serial=serial,
             check_blocks=check_blocks,

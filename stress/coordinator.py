@@ -29,8 +29,8 @@ from scenarios.settings import ParameterError
 from scenarios.tape import Workload
 from shm.machine import MACHINE
 from stress import ending, host
-from stress.arena import DEFAULT_MEMORY, Arena
-from stress.census import live_objects, pinned_now, take_block, take_census
+from stress.arena import DEFAULT_MEMORY, STEP_NS, Arena
+from stress.census import live_objects, pinned_now, reaper_passes, take_block, take_census
 from stress.compiled import Target, ready
 from stress.engine import RUN, cpu_main, kworker_main
 from stress.errors import UsageError
@@ -84,10 +84,12 @@ def run(options: RunOptions, progress: Progress) -> RunRecord:
         within("--nodes", options.nodes, 1, load.cpus, "a node needs a CPU (--cpus)")
         arena = Arena(
             load,
+            options.allocator,
             nodes=options.nodes,
             memory=options.memory or DEFAULT_MEMORY,
             serial=options.serial,
             outcomes=replay is not None and options.serial,
+            step_ns=max(1, round(STEP_NS * options.time_scale)),
         )
         log.info(
             "%s: %d operations on %d CPUs, seed %d; an arena of %d MiB",
@@ -167,6 +169,7 @@ def _play_in_parallel(
         )
     placement, _ = host.placement(arena.load.cpus)
     rate = cycles_per_ns(arena.machine(frozenset(), 0))
+    arena.cycles_per_kernel_ns = rate / options.time_scale
     with Crew(machines, arena.run, placement) as crew:
         stage = _Stage(arena, crew, designs, plain, options, record, progress, rate, counted)
         try:
@@ -226,7 +229,8 @@ class _Stage:
 
     def _play(self, i: int, counted: bool) -> int:
         design = self.designs[i]
-        self.arena.reset(self.plain[design.name], seed=self.options.seed)
+        settle = int(self.options.settle * 1e9) if counted else 0  # timed blocks end with their tapes
+        self.arena.reset(self.plain[design.name], seed=self.options.seed, settle_ns=settle)
         start = time.monotonic()
         self.crew.command(2 * i + counted)
         try:
@@ -241,7 +245,7 @@ class _Stage:
         """Something that changes as long as the block gets on: rounds, events, CPUs that are done, caches."""
         words, run = self.arena.words, self.arena.run
         counts = [int(words[run + at]) for at in (RUN.ready, RUN.events_done, RUN.done)]
-        return *counts, *pinned_now(self.arena), self.arena.plays()["round"].tobytes()
+        return *counts, reaper_passes(self.arena), *pinned_now(self.arena), self.arena.plays()["round"].tobytes()
 
     def _tick(self, design: str) -> None:
         dead, pages = pinned_now(self.arena)
@@ -268,7 +272,7 @@ class _Stage:
     def _counted(self, i: int) -> None:
         name = self.designs[i].name
         self._play(i, counted=True)
-        self.record.censuses.append(take_census(self.arena, name, self.plain[name] | STATS, self.rate))
+        self.record.censuses.append(take_census(self.arena, name, self.plain[name] | STATS))
         self.counted(name)
 
     def _check(self, i: int, block: str) -> None:

@@ -18,8 +18,9 @@ from __future__ import annotations
 
 from allocators.kmem_cache import CACHE, NODE
 from allocators.memcg_caches import create_memcg, offline_child, offline_memcg, register_child, run_deferred_work, unregister_child
+from allocators.slab.reap import reaper_due, run_reapers, serve_reaper, wake_reapers
 from allocators.slab_common import kmem_cache_alloc, kmem_cache_destroy, kmem_cache_free, kmem_cache_shrink
-from allocators.world import OPS, OPS_AT, WORLD, WORLD_AT, world
+from allocators.world import OPS, OPS_AT, WORLD, WORLD_AT, kernel_ns, world
 from scenarios.tape import (
     EV_CREATE_CACHE,
     EV_CREATE_CGROUP,
@@ -79,6 +80,7 @@ RUN = struct(
     "seed",
     "step_ns",  # serial play: kernel time that passes with each operation
     "settle_ns",  # SLAB: kernel time after the last tape's end for dead caches to die in
+    "settled_at",  # when that time is over, 0 as long as tapes are played. Kworker only.
     size=64,
 )
 
@@ -231,6 +233,8 @@ def cpu_main(m, run):
     turns = 0
     while True:
         quiescent_point(m)
+        if m.has("SLAB"):
+            serve_reaper(m)
         op = load(m, at)
         if execute(m, p, run, op):
             at += 1
@@ -247,6 +251,8 @@ def cpu_main(m, run):
     turns = 0
     while load_acquire(m, run + RUN.over) == 0 and read_once(m, MACHINE.stop) == 0:
         quiescent_point(m)
+        if m.has("SLAB"):
+            serve_reaper(m)
         turns += 1
         _pause(m, turns)
     return at - first
@@ -338,20 +344,35 @@ def kworker_turn(m, run: int) -> bool:
     return run_deferred_work(m)
 
 
+@dual
+def _settling(m, run: int) -> bool:
+    """SLAB, when all tapes have ended: may the reaper still find dead caches, and is there time left?"""
+    if m.has("SLAB"):
+        if load(m, WORLD_AT + WORLD.offlined) == load(m, WORLD_AT + WORLD.destroyed):
+            return False
+        if load(m, run + RUN.settled_at) == 0:
+            store(m, run + RUN.settled_at, kernel_ns(m) + load(m, run + RUN.settle_ns))
+        return kernel_ns(m) < load(m, run + RUN.settled_at)
+    return False
+
+
 @entry
 def kworker_main(m, run):
     """The kworker's block: events and deferred work until all is done; then ends the block for all.
 
     Returns the number of events that were run.
     """
+    write_once(m, WORLD_AT + WORLD.clock_origin, cycles(m))
     _start_line(m, run)
     turns = 0
     while read_once(m, MACHINE.stop) == 0:
         quiescent_point(m)
+        if m.has("SLAB"):
+            wake_reapers(m)
         ended = load_acquire(m, run + RUN.done) == load(m, MACHINE.workers)
         if kworker_turn(m, run):
             turns = 0
-        elif ended and load(m, run + RUN.events_done) == load(m, run + RUN.events):
+        elif ended and load(m, run + RUN.events_done) == load(m, run + RUN.events) and not _settling(m, run):
             break
         else:
             turns += 1
@@ -383,7 +404,29 @@ def _step(m, run: int, cpu: int) -> bool:
         return False
     store(m, p + PLAY.tape, at + 1)
     store(m, p + PLAY.operations, load(m, p + PLAY.operations) + 1)
+    _pass_time(m, load(m, WORLD_AT + WORLD.now) + load(m, run + RUN.step_ns))
     return True
+
+
+@dual
+def _pass_time(m, now: int) -> None:
+    """Serial play: it is `now` in the kernel; what is due by then runs."""
+    store(m, WORLD_AT + WORLD.now, now)
+    if m.has("SLAB"):
+        if now >= load(m, WORLD_AT + WORLD.reaper_due):
+            run_reapers(m)
+
+
+@dual
+def _settle(m, run: int) -> bool:
+    """Serial play, when all tapes have ended: jump to the reaper's next pass; False when it is time to end."""
+    if m.has("SLAB"):
+        if _settling(m, run):
+            due = reaper_due(m)
+            end = load(m, run + RUN.settled_at)
+            _pass_time(m, due if due < end else end)
+            return True
+    return False
 
 
 @dual
@@ -396,7 +439,8 @@ def serial_ordered(m, run, order, steps, first):
     """Play exactly `steps` operations in the global order given as CPU numbers from word `order`.
 
     m is the kworker's machine; deferred work runs as soon as it is queued. With RUN.outcomes set, a
-    word per operation is written, from word `first` on: FAST or SLOW (feature STATS).
+    word per operation is written, from word `first` on: FAST or SLOW (feature STATS). When the tapes
+    have ended, SLAB's reaper settles the world.
     Returns -1 when all were played, else the index of the operation that could not be.
     """
     outcomes = load(m, run + RUN.outcomes)
@@ -411,6 +455,10 @@ def serial_ordered(m, run, order, steps, first):
             store(m, outcomes + first + i, FAST if _slow_count(m, cpu) == before else SLOW)
         while kworker_turn(m, run):
             pass
+    if _all_ended(m, run):
+        while _settle(m, run):
+            while kworker_turn(m, run):
+                pass
     return -1
 
 
@@ -440,7 +488,10 @@ def serial_seeded(m, run, bursts):
             while kworker_turn(m, run):
                 moved = True
             if not moved:
-                return FINISHED if _all_ended(m, run) else STUCK
+                if not _all_ended(m, run):
+                    return STUCK
+                if not _settle(m, run):
+                    return FINISHED
     return PLAYING
 
 

@@ -21,12 +21,17 @@ DEFAULT_BEFORE = "linux-3.16"
 DEFAULT_AFTER = ("v1", "v3")
 DEFAULT_SECONDS = 15.0
 DEFAULT_SEED = 1
+DEFAULT_TIME_SCALE = {"slub": 1.0, "slab": 20.0}  # SLAB has timers of seconds
+DEFAULT_SETTLE = 60.0
 MAX_CPUS = 62  # as many as a world has bits for: allocators.world.Limits
 MIN_MEMORY = 1 << 20
 MAX_MEMORY = 15 << 30  # pointers inside slabs are 31-bit word indices: 16 GiB with all that describes them
 
 # What `--allocator` takes; a new allocator adds its line here.
-ALLOCATORS = {"slub": "the unqueued allocator of Linux 3.16, with all 26 of its statistics"}
+ALLOCATORS = {
+    "slub": "the unqueued allocator of Linux 3.16, with all 26 of its statistics",
+    "slab": "the allocator of Linux 3.16 with per-CPU, shared and alien arrays and a periodic reaper",
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,7 +41,8 @@ class RunOptions:
     settings: KEY=VALUE of `--set`, still text but accepted by the scenario, which gives them their types.
     before, after: designs by name, as typed (`v1-P7`), known to `allocators.designs.parse_design`.
     cpus: None lets the coordinator take every CPU it may pin to. seconds: of measurement, all designs
-    together. time_scale: kernel seconds that pass in one real second. memory: arena in bytes, None
+    together. time_scale: kernel seconds that pass in one real second. settle: kernel seconds that SLAB's
+    reaper has after a counted pass to let dead caches die. memory: arena in bytes, None
     for the default. check_blocks: check the invariants between blocks too, not only at the end.
     """
 
@@ -51,6 +57,7 @@ class RunOptions:
     seconds: float = DEFAULT_SECONDS
     seed: int = DEFAULT_SEED
     time_scale: float = 1.0
+    settle: float = DEFAULT_SETTLE
     memory: int | None = None
     serial: bool = False
     check_blocks: bool = False
@@ -69,7 +76,8 @@ def make_options(
     nodes: int = 1,
     seconds: float = DEFAULT_SECONDS,
     seed: int = DEFAULT_SEED,
-    time_scale: float = 1.0,
+    time_scale: float | None = None,
+    settle: float = DEFAULT_SETTLE,
     memory: str | None = None,
     serial: bool = False,
     check_blocks: bool = False,
@@ -94,6 +102,10 @@ def make_options(
     within("--nodes", nodes, 1, cpus if cpus is not None else MAX_CPUS, "a node needs a CPU (--cpus)")
     if not (math.isfinite(seconds) and seconds > 0):
         raise UsageError(f"--seconds {seconds:g}: the time of measurement must be a number above 0, such as 15")
+    if time_scale is None:
+        time_scale = DEFAULT_TIME_SCALE[allocator]
+    if not (math.isfinite(settle) and settle >= 0):
+        raise UsageError(f"--settle {settle:g}: must be a number of kernel seconds, 0 or more")
     if not (math.isfinite(time_scale) and time_scale > 0):
         raise UsageError(
             f"--time-scale {time_scale:g}: must be a number above 0; 10 lets kernel time pass ten times as fast"
@@ -111,6 +123,7 @@ def make_options(
         seconds=float(seconds),
         seed=seed,
         time_scale=float(time_scale),
+        settle=float(settle),
         memory=None if memory is None else parse_size(memory),
         serial=serial,
         check_blocks=check_blocks,

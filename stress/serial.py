@@ -6,7 +6,6 @@ import logging
 from typing import Callable
 
 from allocators.designs import Design
-from shm.clock import cycles_per_ns
 from stress import ending
 from stress.arena import Arena
 from stress.census import pinned_now, take_census
@@ -40,11 +39,10 @@ def play_serially(
     entry = serial_ordered if ordered else serial_seeded
     plain = {d.name: d.features(kernel) | STATS for d in designs}
     ready([(entry, kernel, features) for features in plain.values()], progress.phase)
-    rate = cycles_per_ns(arena.machine(frozenset(), 0))
     for design in designs:
         features = plain[design.name]
         progress.phase(f"playing {design.name}")
-        arena.reset(features, seed=options.seed)
+        arena.reset(features, seed=options.seed, settle_ns=int(options.settle * 1e9))
         m = arena.machine(features, arena.kworker_cpu)
 
         def tick(share: float) -> None:
@@ -53,7 +51,7 @@ def play_serially(
             progress.update(share, dead, pages, 0.0, design.name)
 
         problem = _ordered(arena, m, tick) if ordered else _seeded(arena, m, tick)
-        record.censuses.append(take_census(arena, design.name, features, rate))
+        record.censuses.append(take_census(arena, design.name, features))
         if problem:
             record.damage = f"{design.name}: {problem}; the run ended there"
             log.error("%s", record.damage)

@@ -9,7 +9,8 @@ NumPy and Python, so they share no code with what they check but the layouts and
 | pages_conserved | every frame is free or in a slab; the free blocks are aligned, merged and counted |
 | one_state | every slab is in exactly one place, which its frozen bit and freelist agree with |
 | list_counts | lists are linked both ways; counters equal what is on the lists and in the mem_map |
-| freelists | free objects are well formed, on one freelist only, and as many as the counters say |
+| freelists | free objects are well formed, on one freelist (or in one array) only, and as many as the counters say |
+| arrays | SLAB: array caches are within their limits and hold objects of their cache and node |
 | inuse | objects handed out are exactly those that count as in use and lie on no freelist |
 | references | a child's refcnt (I1, I2), a memcg's charges and css references equal what holds them |
 | registry | lists of caches, slot arrays, lists of children and tables agree with the descriptors |
@@ -28,16 +29,18 @@ import itertools
 import numpy as np
 
 from allocators.invariants.accounting import conservation, references
-from allocators.invariants.dead import empty_slabs, hoarded_by_dead, left_behind
+from allocators.invariants.dead import empty_slabs, hidden_objects, hoarded_by_dead, left_behind
 from allocators.invariants.objects import freelists, inuse
 from allocators.invariants.pages import pages_conserved
 from allocators.invariants.registry import bug, locks, registry
+from allocators.invariants.slab_checks import SLAB_CHECKERS
+from allocators.invariants.slab_snapshot import SlabSnapshot
 from allocators.invariants.slabs import list_counts, one_state
 from allocators.invariants.snapshot import Snapshot
 from allocators.world import Layout
 from shm.machine import Machine
 
-__all__ = ["Report", "check", "empty_slabs", "hoarded_by_dead", "left_behind"]
+__all__ = ["Report", "check", "empty_slabs", "hidden_objects", "hoarded_by_dead", "left_behind"]
 
 MOST = 4  # descriptions of one invariant
 
@@ -76,9 +79,11 @@ def check(m: Machine, layout: Layout, live_objects: np.ndarray | None = None, *,
     live_objects: word indices of the objects now handed out; without them `inuse` is not checked.
     stats: the world has run with the feature STATS from its boot; else `conservation` is not checked.
     """
-    snapshot = Snapshot(m, layout, live_objects)
+    slab = layout.arrays is not None
+    snapshot = SlabSnapshot(m, layout, live_objects) if slab else Snapshot(m, layout, live_objects)
+    checkers = CHECKERS | SLAB_CHECKERS if slab else CHECKERS
     report = Report([], [])
-    for name, checker in CHECKERS.items():
+    for name, checker in checkers.items():
         if name == "inuse" and live_objects is None or name == "conservation" and not stats:
             continue
         report.checked.append(name)

@@ -8,11 +8,14 @@ from typing import Iterator, NamedTuple
 import numpy as np
 
 from allocators.invariants.objects import object_map
+from allocators.invariants.slab_snapshot import ALIEN_ARRAY, CPU_ARRAY, FREE, SHARED_ARRAY, SlabSnapshot
 from allocators.invariants.snapshot import CPU_PARTIAL, CPU_SLAB, NODE_PARTIAL, Snapshot
 from allocators.world import Layout
 from shm.machine import Machine
 
 PLACES = (CPU_SLAB, CPU_PARTIAL, NODE_PARTIAL)
+SLAB_ARRAYS = (CPU_ARRAY, SHARED_ARRAY, ALIEN_ARRAY)
+SLAB_PLACES = (*SLAB_ARRAYS, FREE)
 
 
 class Hoarded(NamedTuple):
@@ -30,6 +33,9 @@ def hoarded_by_dead(m: Machine, layout: Layout) -> Iterator[Hoarded]:
     A design that reaches I9 leaves none; before the series all of them stay, and v1 leaves those on
     CPUs that its flush did not tell (races R6 and R12).
     """
+    if layout.arrays is not None:
+        yield from _hoarded_by_arrays(SlabSnapshot(m, layout))
+        return
     w = Snapshot(m, layout)
     private = object_map(w).private
     for slabs in w.lists:
@@ -40,10 +46,46 @@ def hoarded_by_dead(m: Machine, layout: Layout) -> Iterator[Hoarded]:
                     yield Hoarded(slabs.place, slabs.cache, slabs.number, frame)
 
 
+def _hoarded_by_arrays(w: SlabSnapshot) -> Iterator[Hoarded]:
+    """SLAB: slabs on slabs_free, and those whose active objects all wait in arrays.
+
+    A slab of which several kinds of array hold objects is the CPUs' before the shared ones'.
+    """
+    alive = w.used - w.waiting
+    for slabs in w.lists:
+        if slabs.place == FREE and w.caches["offline"][slabs.cache]:
+            for frame in slabs.frames:
+                yield Hoarded(FREE, slabs.cache, slabs.number, frame)
+    seen: set[int] = set()
+    for place in SLAB_ARRAYS:
+        for array in w.arrays:
+            if array.place == place and len(array.entries) and w.caches["offline"][array.cache]:
+                slab, _ = w.locate(array.entries)
+                for i in np.unique(slab[slab >= 0]).tolist():
+                    if alive[i] == 0 and i not in seen:
+                        seen.add(i)
+                        yield Hoarded(place, array.cache, array.number, int(w.frames[i]))
+
+
 def empty_slabs(m: Machine, layout: Layout) -> dict[str, int]:
-    """Empty slabs of dead caches by hiding place: cpu_slab, cpu_partial, node_partial."""
+    """Empty slabs of dead caches by hiding place."""
     found = Counter(slab.place for slab in hoarded_by_dead(m, layout))
-    return {place: found[place] for place in PLACES}
+    return {place: found[place] for place in (PLACES if layout.arrays is None else SLAB_PLACES)}
+
+
+def hidden_objects(m: Machine, layout: Layout) -> dict[str, int]:
+    """SLAB: free objects of dead caches by hiding place; nothing for other allocators."""
+    if layout.arrays is None:
+        return {}
+    w = SlabSnapshot(m, layout)
+    found = Counter({place: 0 for place in SLAB_PLACES})
+    for array in w.arrays:
+        if w.caches["offline"][array.cache]:
+            found[array.place] += len(array.entries)
+    for slabs in w.lists:
+        if slabs.place == FREE and w.caches["offline"][slabs.cache]:
+            found[FREE] += len(slabs.frames) * int(w.caches["oo_objects"][slabs.cache])
+    return dict(found)
 
 
 def left_behind(m: Machine, layout: Layout) -> tuple[int, int, int]:

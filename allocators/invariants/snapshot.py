@@ -26,7 +26,7 @@ RCU_WAIT = "rcu_wait"  # discarded, the pages wait for a grace period; slabs of 
 
 @dataclasses.dataclass(slots=True)
 class SlabList:
-    """One c.page, c.partial or n.partial, or the slabs that wait for a grace period (cache -1).
+    """One c.page, c.partial or n.partial, a list of SLAB's, or the slabs that wait for a grace period (cache -1).
 
     number: the CPU's or the node's; frames: in list order; problem: why the walk ended early, or "".
     """
@@ -40,7 +40,7 @@ class SlabList:
     def __str__(self) -> str:
         if self.place == RCU_WAIT:
             return "the stack of slabs that wait for a grace period"
-        of = "node" if self.place == NODE_PARTIAL else "CPU"
+        of = "CPU" if self.place in (CPU_SLAB, CPU_PARTIAL) else "node"
         return f"the {self.place.replace('_', ' ')} of {of} {self.number}"
 
 

@@ -181,3 +181,4 @@ def run_reapers(m) -> None:
     """Serial play: every pass that is due by now, in the order of time."""
     while reaper_due(m) <= kernel_ns(m):
         cache_reap(on_cpu(m, next_reaper(m)))
+    store(m, WORLD_AT + WORLD.reaper_due, reaper_due(m))
