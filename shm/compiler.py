@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numba
 from numba.core import codegen, ir, ir_utils
-from numba.core.compiler import Compiler, CompilerBase, _LowerResult
+from numba.core.compiler import CompilerBase, DefaultPassBuilder, _LowerResult
 from numba.core.compiler_machinery import FunctionPass, PassManager, register_pass
 from numba.core.typed_passes import (
     IRLegalization,
@@ -192,13 +192,19 @@ class _EntryLibrary(codegen.JITCodeLibrary):
         super()._optimize_final_module()
 
 
-class _Entry(Compiler):
-    """Numba's own pipeline, into an `_EntryLibrary`."""
+class _Entry(CompilerBase):
+    """Numba's own pipeline with `_ResolveFeatures`, into an `_EntryLibrary`."""
 
     def __init__(self, typingctx, targetctx, library, *rest):
         library = _EntryLibrary(targetctx.codegen(), "entry")
         library.enable_object_caching()
         super().__init__(typingctx, targetctx, library, *rest)
+
+    def define_pipelines(self):
+        manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        manager.add_pass_after(_ResolveFeatures, IRProcessing)
+        manager.finalize()
+        return [manager]
 
 
 def dual(function):
