@@ -220,6 +220,20 @@ def _start_line(m, run: int) -> None:
         _pause(m, turns)
 
 
+@dual
+def _bound_work(m) -> None:
+    """Between two operations: the periodic work of this CPU, when it is due."""
+    if m.has("SLAB"):
+        serve_reaper(m)
+
+
+@dual
+def _timers(m) -> None:
+    """The kworker's look at the clock: whose periodic work is due?"""
+    if m.has("SLAB"):
+        wake_reapers(m)
+
+
 @entry
 def cpu_main(m, run):
     """A worker's block: start together, play the tape, then idle as a CPU until the block is over.
@@ -233,8 +247,7 @@ def cpu_main(m, run):
     turns = 0
     while True:
         quiescent_point(m)
-        if m.has("SLAB"):
-            serve_reaper(m)
+        _bound_work(m)
         op = load(m, at)
         if execute(m, p, run, op):
             at += 1
@@ -251,8 +264,7 @@ def cpu_main(m, run):
     turns = 0
     while load_acquire(m, run + RUN.over) == 0 and read_once(m, MACHINE.stop) == 0:
         quiescent_point(m)
-        if m.has("SLAB"):
-            serve_reaper(m)
+        _bound_work(m)
         turns += 1
         _pause(m, turns)
     return at - first
@@ -367,8 +379,7 @@ def kworker_main(m, run):
     turns = 0
     while read_once(m, MACHINE.stop) == 0:
         quiescent_point(m)
-        if m.has("SLAB"):
-            wake_reapers(m)
+        _timers(m)
         ended = load_acquire(m, run + RUN.done) == load(m, MACHINE.workers)
         if kworker_turn(m, run):
             turns = 0
