@@ -13,7 +13,9 @@ import numpy as np
 
 from allocators.boot import all_caches
 from allocators.kmem_cache import CACHE, NODE
-from allocators.slub.inspect import statistics
+from allocators.slab import inspect as slab_inspect
+from allocators.slab.state import SLAB_STAT
+from allocators.slub import inspect as slub_inspect
 from allocators.slub.state import STAT
 from allocators.world import WORLD, WORLD_AT
 from scenarios.tape import OP_ALLOC, OP_FREE, OP_SECTION_BEGIN, OP_SECTION_END, SECTION_MIXED, Workload, concatenate, decode, op
@@ -25,6 +27,11 @@ from stress.options import RunOptions
 from stress.progress import Progress
 
 WORST = 10
+# How each allocator counts the slabs it creates.
+CREATED = {
+    "slub": (slub_inspect.statistics, "alloc_slab", STAT.alloc_slab),
+    "slab": (slab_inspect.statistics, "grown", SLAB_STAT.grown),
+}
 
 
 class Replay:
@@ -130,12 +137,13 @@ def slabs_now(arena: Arena) -> tuple[np.ndarray, int]:
     """
     m = arena.machine(frozenset(), 0)
     slabs = np.zeros(len(arena.load.caches), np.int64)
-    created = int(arena.words[arena.plan["retired"] + STAT.alloc_slab])
+    statistics, name, item = CREATED[arena.allocator]
+    created = int(arena.words[arena.plan["retired"] + item])
     for s in all_caches(m):
         index = m.mem[s + CACHE.index]
         if index < 0:
             index = m.mem[m.mem[s + CACHE.root] + CACHE.index]
         for node in range(arena.layout.limits.nodes):
             slabs[index] += m.mem[m.mem[s + CACHE.node] + node * NODE.SIZE + NODE.nr_slabs]
-        created += sum(statistics(m, s, arena.layout.nr_cpus)["alloc_slab"])
+        created += sum(statistics(m, s, arena.layout.nr_cpus)[name])
     return slabs, created

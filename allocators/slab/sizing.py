@@ -92,16 +92,17 @@ def tunables(size: int, cpus: int) -> tuple[int, int, int]:
 def slab_sizing(object_size: int, align: int, cpus: int, *, size: int = 0) -> SlabSizing:
     """Everything that creating a cache computes.
 
-    size: take this stride instead of computing it (a recorded cache).
+    size: take this stride, or the least there is, instead of computing it (a recorded cache).
     Raises ValueError for sizes that no SLAB cache has.
     """
     if object_size < 1 or align < 1 or align & (align - 1):
         raise ValueError(f"object size {object_size} must be positive and alignment {align} a power of two")
     align = max(align, 8)
     if not size:
-        size = max(_aligned(object_size, align), _aligned(MIN_SIZE, align))
+        size = _aligned(object_size, align)
     elif size % 8 or size < _aligned(object_size, 8):
         raise ValueError(f"a stride of {size} bytes does not hold objects of {object_size} bytes on 8-byte words")
+    size = max(size, _aligned(MIN_SIZE, align))
     off_slab = size >= OFF_SLAB_SIZE
     order, objects, management, left = slab_order(size, align, off_slab)
     if off_slab and left >= _aligned(objects, align):

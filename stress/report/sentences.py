@@ -24,7 +24,7 @@ def sentences(result: Result) -> list[str]:
         said.append(f"This result is partial: {(result.partial_reason or 'the reason is not known').rstrip('.')}.")
     names = order(result)
     for name in names:
-        said.append(fate(name, result.designs[name], result.partial))
+        said.append(fate(name, result.designs[name], result.partial, result.allocator))
     for name in names:
         if name == result.baseline or name not in result.ratios:
             continue
@@ -51,7 +51,7 @@ def invariant(name: str, design: str, description: str) -> str:
     return f"INVARIANT VIOLATED under {design}: {name}: {description.rstrip('.')}."
 
 
-def fate(name: str, design: Design, partial: bool = False) -> str:
+def fate(name: str, design: Design, partial: bool = False, allocator: str = "slub") -> str:
     """What became of the caches of removed cgroups under one design."""
     dead = design.dead_caches
     if dead.offlined is None or dead.left is None:
@@ -74,7 +74,7 @@ def fate(name: str, design: Design, partial: bool = False) -> str:
         clauses.append(
             f"the other {dead.destroyed:,} {'was' if dead.destroyed == 1 else 'were'} destroyed{_took(design, ' ')}"
         )
-    return "; ".join(clauses) + "." + _why(design, holding)
+    return "; ".join(clauses) + "." + _why(design, holding, allocator)
 
 
 def _took(design: Design, joint: str) -> str:
@@ -108,7 +108,7 @@ def _pinned(design: Design) -> list[str]:
     return [f"they pin {' and '.join(pinned)}"] if pinned else []
 
 
-def _why(design: Design, holding: int) -> str:
+def _why(design: Design, holding: int, allocator: str) -> str:
     """What the design's switches let one expect of caches that are left; empty when they explain nothing."""
     if holding > 0:
         return ""
@@ -116,6 +116,8 @@ def _why(design: Design, holding: int) -> str:
     self_discarding = any(switch.startswith("P7") for switch in has)
     if "P2" not in has:
         return " Expected: without P2 nothing destroys a cache that had live objects when its cgroup went."
+    if allocator == "slab":
+        return " In time the periodic reaper empties every cache: allow it more of it (--settle)."
     if not self_discarding:
         return " Expected: without P7 the free path keeps the last empty slabs of a cache, so its last slab never goes."
     if "P7" in has and "F_ALLCPU" not in has and design.empty_slabs.get("cpu_partial"):
