@@ -50,7 +50,8 @@ def test_swapping_before_and_after_inverts_the_estimate(values):
 
 @pytest.mark.parametrize("shift", [0.8, 0.98, 1.0, 1.05, 3.0])
 def test_a_known_shift_is_found_through_shared_drift(shift):
-    np = pytest.importorskip("numpy")
+    import numpy as np
+
     rng = np.random.default_rng(7)
     drift = np.exp(np.cumsum(rng.normal(0, 0.2, 30)))  # the machine's speed wanders by far more than the shift
     before = dict(enumerate(drift * np.exp(rng.normal(0, 0.004, 30))))
@@ -61,6 +62,8 @@ def test_a_known_shift_is_found_through_shared_drift(shift):
 
 
 def test_the_interval_holds_the_truth_about_as_often_as_it_promises():
+    import numpy as np
+
     import numpy as np
 
     rng = np.random.default_rng(3)
@@ -118,3 +121,11 @@ def test_quantiles_of_known_values_and_of_none():
 def test_spread():
     assert stats.spread([9.0, 10.0, 12.0]) == pytest.approx(0.3)
     assert stats.spread([1.0]) is None
+
+
+def test_thousands_of_pairs_are_estimated_as_well_and_as_fast():
+    import numpy as np
+
+    rng = np.random.default_rng(3)
+    ratio = stats.estimate_ratio(np.exp(0.1 * rng.standard_normal(5000) + np.log(0.9)))
+    assert ratio.pairs == 5000 and ratio.low < 0.9 < ratio.high and ratio.high / ratio.low < 1.01
