@@ -51,7 +51,7 @@ def _serve(
         end.close()
     if job.pinned is not None:
         os.sched_setaffinity(0, {job.pinned})
-        log.debug("pinned to real CPU %d", job.pinned)
+    log.debug("ready, %s", "not pinned" if job.pinned is None else f"pinned to real CPU {job.pinned}")
     main = kworker_main if job.kworker else cpu_main
     try:
         connection.send_bytes(b"ready")

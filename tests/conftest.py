@@ -1,0 +1,29 @@
+"""What all tests share: one folder of compiled code, apart from the user's own."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """All workers of a session, and copies of the suite, compile each program once: file locks keep them apart.
+
+    Set before anything is imported that asks for the folder, and inherited by the processes that tests start.
+    """
+    if getattr(config, "cache", None) is not None:
+        os.environ.setdefault("SLAB_STRESS_CACHE", str(config.cache.mkdir("compiled")))
+
+
+@pytest.fixture(scope="session")
+def recorded():
+    """Path of a file that was recorded on a real kernel, by name; skips the test where it is not there."""
+
+    def path(name: str) -> Path:
+        if not (DATA / name).exists():
+            pytest.skip(f"the recorded file {name} is not beside this checkout")
+        return DATA / name
+
+    return path
