@@ -130,6 +130,26 @@ def unregister_child(m, s: int) -> bool:
 
 
 @dual
+def destroy_root(m, root: int) -> bool:
+    """kmem_cache_destroy of a root cache: its children go first (v3.16 __memcg_cleanup_cache_params).
+
+    False when a child or the root itself still has objects: what is left then stays.
+    """
+    mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
+    done = True
+    s = load(m, WORLD_AT + WORLD.slab_caches)
+    while s and done:
+        after = load(m, s + CACHE.next)
+        if load(m, s + CACHE.root) == root:
+            done = unregister_child(m, s)
+        s = after
+    if done:
+        done = kmem_cache_destroy(m, root)
+    mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
+    return done
+
+
+@dual
 def mark_dead(m, s: int) -> None:
     """P3: the dead mark. v3 orders it before the shrink; F_MB makes every CPU pass a barrier."""
     if m.has("P3") or m.has("P3v3"):
