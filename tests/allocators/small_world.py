@@ -14,6 +14,7 @@ from allocators.invariants import Report, check
 from allocators import memcg_caches, slab_common
 from allocators.kmem_cache import CACHE
 from allocators.memcontrol import MEMCG, SLOT_PENDING
+from allocators.slab.sizing import array_room, slab_sizing
 from allocators.slub.sizing import sizing
 from allocators.world import WORLD, WORLD_AT, Limits, plan
 from shm.machine import Machine
@@ -34,6 +35,7 @@ class SmallWorld:
         self,
         design: str = "linux-3.16",
         *,
+        allocator: str = "slub",
         sizes: tuple[int, ...] = (64, 512, 4096),
         cpus: int = 2,
         nodes: int = 1,
@@ -43,9 +45,15 @@ class SmallWorld:
         by_rcu: tuple[int, ...] = (),
         extra: dict[str, int] | None = None,
     ) -> None:
-        self.features = parse_design(design).features("slub") | ({"STATS"} if stats else set())
+        self.allocator = allocator
+        self.features = parse_design(design).features(allocator) | ({"STATS"} if stats else set())
         limits = Limits(cpus, nodes, memory, CACHES, CGROUPS + 2, len(sizes), CGROUPS + 1, len(sizes))
-        self.layout = plan(limits, extra)
+        if allocator == "slab":
+            all_sizes = [slab_sizing(size, 8, cpus) for size in sizes]
+            self.layout = plan(limits, extra, array_room(all_sizes, cpus, nodes))
+        else:
+            all_sizes = [sizing(size, 8, cpus, pointer_outside=i in by_rcu) for i, size in enumerate(sizes)]
+            self.layout = plan(limits, extra)
         self.segment = Segment(self.layout.words)
         self.cpus = cpus
         self.words = self.segment.array
@@ -55,7 +63,7 @@ class SmallWorld:
             create_root(
                 self.machine(0),
                 self.layout,
-                sizing(size, 8, cpus, pointer_outside=i in by_rcu),
+                all_sizes[i],
                 object_size=size,
                 index=i,
                 destroy_by_rcu=i in by_rcu,
@@ -68,7 +76,7 @@ class SmallWorld:
 
     def machine(self, cpu: int) -> Machine:
         """The world as one CPU sees it; the last one is the kworker's."""
-        return Machine(self.mem, cpu, self.features, "slub", self.segment.address)
+        return Machine(self.mem, cpu, self.features, self.allocator, self.segment.address)
 
     def memcg(self, cgroup: int) -> int:
         """The memcg of a cgroup index, 0 for the root cgroup or one that is gone."""
