@@ -29,7 +29,8 @@ SWITCHES: dict[str, Switch] = {
     s.name: s
     for s in (
         Switch("P1", "a child counts its slabs, not its pages", _BOTH),
-        Switch("P2", "a child is destroyed when its last slab is freed; +1 while its memcg is online", _BOTH),
+        Switch("P2", "a child is destroyed when its last slab is freed; +1 while its memcg is online", _BOTH, group="destruction"),
+        Switch("F_WORK", "the offline and each release of a dead child's last page schedule work that shrinks or destroys it", _BOTH, group="destruction"),
         Switch("P3", "children of an offline memcg are marked dead", _BOTH, group="P3"),
         Switch("P3v3", "the dead mark with a write and a read barrier", _BOTH, group="P3"),
         Switch("P4", "kmem_cache_shrink cannot fail: empty slabs go without the sort array", _SLUB, group="P4"),
@@ -80,6 +81,13 @@ class DesignError(ValueError):
 DESIGNS: dict[str, Design] = {
     d.name: d
     for d in (
+        Design(
+            "linux-3.15",
+            frozenset({"F_WORK"}),
+            2014,
+            "the old self-destruction: work shrinks a dead cache once and destroys it when its pages go, which they do not",
+            "v3.15 mm/memcontrol.c, as 1e32e77f95d6 and bd67314586a3 removed it",
+        ),
         Design(
             "linux-3.16",
             frozenset({"F_OBO"}),

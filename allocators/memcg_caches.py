@@ -2,7 +2,9 @@
 
 v3.16 memcg_register_cache, memcg_unregister_cache, memcg_unregister_all_caches, with P2 (a reference
 while online, destruction by the last uncharge), P3 (dead mark), F_MB (full barrier after the mark)
-and F_RCU (one grace period before the offline destroys what is already empty).
+and F_RCU (one grace period before the offline destroys what is already empty). F_WORK is what was
+there until 3.15: the offline and each release of a dead child's last page schedule its work, which
+shrinks the child or destroys it.
 
 Everything here runs on the kworker, under memcg_slab_mutex.
 """
@@ -17,10 +19,12 @@ from allocators.memcontrol import (
     SLOT_PENDING,
     WORK_CREATE_CHILD,
     WORK_CSS_FREE,
+    WORK_SHRINK_OR_DESTROY,
     WORK_UNREGISTER,
     css_put,
     kmemcg_id,
     queue_work,
+    schedule_shrink_or_destroy,
 )
 from allocators.slab_common import create_child, kmem_cache_destroy, kmem_cache_shrink
 from allocators.slab.drain import slab_ipi
@@ -166,6 +170,11 @@ def offline_child(m, s: int) -> bool:
     """What the offline does to one child; True when it must now be unregistered (it is empty)."""
     _tally(m, WORLD.offlined, 1)
     write_once(m, s + CACHE.offline, 1)
+    if m.has("F_WORK"):
+        write_once(m, s + CACHE.dead, 1)
+        write_once(m, s + CACHE.offline_at, kernel_ns(m))
+        schedule_shrink_or_destroy(m, s)
+        return False
     mark_dead(m, s)
     kmem_cache_shrink(m, s)
     write_once(m, s + CACHE.offline_at, kernel_ns(m))
@@ -224,6 +233,20 @@ def _css_free(m, memcg: int) -> None:
 
 
 @dual
+def _shrink_or_destroy(m, s: int) -> None:
+    """v3.15 kmem_cache_destroy_work_func. A shrink that releases the last page schedules it again."""
+    if load(m, s + CACHE.state) != CACHE_LIVE or load(m, s + CACHE.root) == 0:
+        bug(m, BUG_SECOND_DESTROY, s)
+        return
+    # The mark goes first, with a full barrier: a release from now on schedules anew.
+    cmpxchg(m, s + CACHE.work_pending, 1, 0)
+    if read_once(m, s + CACHE.refcnt) != 0:
+        kmem_cache_shrink(m, s)
+    else:
+        unregister_child(m, s)
+
+
+@dual
 def memcg_work(m, func: int, a: int, b: int) -> None:
     """The kworker's items."""
     if func == WORK_CREATE_CHILD:
@@ -241,6 +264,10 @@ def memcg_work(m, func: int, a: int, b: int) -> None:
         mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
     elif func == WORK_CSS_FREE:
         _css_free(m, a)
+    elif func == WORK_SHRINK_OR_DESTROY and m.has("F_WORK"):
+        mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
+        _shrink_or_destroy(m, a)
+        mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
 
 
 @dual

@@ -1,6 +1,6 @@
 """Memory cgroups: descriptors, css references, charging slabs, finding a child cache.
 
-v3.16 mm/memcontrol.c before the series, and P1, P2, P3, F_RCU of it. A child cache pins its memcg by
+v3.16 mm/memcontrol.c before the series, P1, P2, P3, F_RCU of it, and F_WORK of 3.15. A child cache pins its memcg by
 a css reference; the memcg's descriptor (and kmemcg_id, which is its index) is free again when the
 last reference is gone.
 
@@ -47,6 +47,7 @@ SLOT_PENDING = 1
 WORK_CREATE_CHILD = 1  # a=memcg, b=root
 WORK_UNREGISTER = 2  # a=cache
 WORK_CSS_FREE = 3  # a=memcg
+WORK_SHRINK_OR_DESTROY = 4  # a=cache, F_WORK
 
 RCU_UNREGISTER = 1  # arg=cache
 
@@ -119,8 +120,11 @@ def memcg_uncharge_slab(m, s: int, order: int) -> None:
         if cmpxchg(m, memcg + MEMCG.kmem_dead, 1, 0) == 1:
             css_put(m, memcg)
     weight = slab_weight(m, order)
-    if fetch_add(m, s + CACHE.refcnt, -weight) == weight and m.has("P2"):
-        schedule_unregister(m, s)
+    if fetch_add(m, s + CACHE.refcnt, -weight) == weight:
+        if m.has("P2"):
+            schedule_unregister(m, s)
+        if m.has("F_WORK") and read_once(m, s + CACHE.dead):
+            schedule_shrink_or_destroy(m, s)
 
 
 @dual
@@ -131,6 +135,16 @@ def schedule_unregister(m, s: int) -> None:
             bug(m, BUG_QUEUE_FULL, s)
     elif cmpxchg(m, s + CACHE.work_pending, 0, 1) == 0:
         queue_work(m, WORK_UNREGISTER, s, 0)
+
+
+@dual
+def schedule_shrink_or_destroy(m, s: int) -> None:
+    """v3.15 mem_cgroup_destroy_cache: a dead child's work item, unless it is pending.
+
+    After the release of the last page `s` may be destroyed already, by work that was pending (R9).
+    """
+    if cmpxchg(m, s + CACHE.work_pending, 0, 1) == 0:
+        queue_work(m, WORK_SHRINK_OR_DESTROY, s, 0)
 
 
 @dual_inline

@@ -7,7 +7,8 @@ from typing import Iterator
 import numpy as np
 
 from allocators.invariants.snapshot import Snapshot
-from allocators.memcontrol import RCU_UNREGISTER, WORK_CREATE_CHILD, WORK_CSS_FREE, WORK_UNREGISTER
+from allocators.kmem_cache import CACHE
+from allocators.memcontrol import RCU_UNREGISTER, WORK_CREATE_CHILD, WORK_CSS_FREE, WORK_SHRINK_OR_DESTROY, WORK_UNREGISTER
 from allocators.slub.state import STAT, STATISTICS
 from allocators.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, OPS, OPS_AT, STAT_WORDS, WORLD, WORLD_AT
 from shm.ring import ITEM, RING
@@ -41,6 +42,13 @@ def references(w: Snapshot) -> Iterator[str]:
         doomed = {a for f, a, _ in work if f == WORK_UNREGISTER} | {a for f, a, _ in queued(w, "rcu_queue") if f == RCU_UNREGISTER}
         for cache in children[refcnt == 0]:
             if w.cache_at(cache) not in doomed:
+                yield f"{w.cache_name(cache)}: refcnt is 0, and its destruction is not queued"
+    if w.m.has("F_WORK"):
+        scheduled = {a for f, a, _ in work if f == WORK_SHRINK_OR_DESTROY}
+        for cache in children[(w.caches["work_pending"][children] != 0) != np.isin(w.layout.plan["caches"] + children * CACHE.SIZE, list(scheduled))]:
+            yield f"{w.cache_name(cache)}: work_pending is {w.caches['work_pending'][cache]}, and its work is {'not ' if w.caches['work_pending'][cache] else ''}queued"
+        for cache in children[(refcnt == 0) & (w.caches["dead"][children] != 0)]:
+            if w.cache_at(cache) not in scheduled:
                 yield f"{w.cache_name(cache)}: refcnt is 0, and its destruction is not queued"
     owner = w.memcg_ids(w.caches["memcg"][children])
     for i in np.flatnonzero(owner < 0):

@@ -114,7 +114,12 @@ def _why(design: Design, holding: int, allocator: str) -> str:
         return ""
     has = set(design.switches)
     self_discarding = any(switch.startswith("P7") for switch in has)
-    if "P2" not in has:
+    if "F_WORK" in has and not self_discarding:
+        return (
+            " Expected: the work that the offline schedules shrinks a cache once, and from then on the free path keeps "
+            "the last empty slabs, so the last page never goes."
+        )
+    if not has & {"P2", "F_WORK"}:
         return " Expected: without P2 nothing destroys a cache that had live objects when its cgroup went."
     if allocator == "slab":
         return " In time the periodic reaper empties every cache: allow it more of it (--settle)."

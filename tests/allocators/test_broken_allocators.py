@@ -169,6 +169,11 @@ def last_uncharge_forgets_the_destruction(original):
     return lambda m, s: None
 
 
+@broken(memcontrol.queue_work, "references", design="linux-3.15")
+def work_of_a_dead_child_is_lost(original):
+    return lambda m, func, a, b: None if func == memcontrol.WORK_SHRINK_OR_DESTROY else original(m, func, a, b)
+
+
 @broken(memcg_caches.register_child, "references")
 def child_takes_no_css_reference(original):
     def register_child(m, root, memcg):

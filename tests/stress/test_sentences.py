@@ -47,6 +47,7 @@ def test_a_single_cache():
         (["F_OBO", "P2", "P3"], {"node_partial": 1}, "without P7"),
         (["F_OBO", "P2", "P7"], {"cpu_partial": 1}, "R12"),
         (["F_ALLCPU", "F_OBO", "P2", "P7"], {"cpu_partial": 1}, "do not explain"),
+        (["F_WORK"], {"node_partial": 1}, "shrinks a cache once"),
         (["P2", "P7v3"], {"node_partial": 1}, "R7"),
         (["F_OBO", "P2", "P7v3"], {"cpu_slab": 1}, "do not explain"),
     ],
@@ -54,7 +55,7 @@ def test_a_single_cache():
 def test_the_cause_follows_from_the_switches(switches, places, why):
     text = said("v3", switches={**SWITCHES, "v3": switches}, censuses=[leak("v3", 2, empty_slabs=places, slabs_left=1)])
     assert why in text
-    assert sum(w in text for w in ("without P2", "without P7", "R12", "R7:", "do not explain")) == 1
+    assert sum(w in text for w in ("without P2", "without P7", "R12", "R7:", "do not explain", "shrinks a cache once")) == 1
 
 
 def test_caches_with_live_objects_are_not_called_leaked():
