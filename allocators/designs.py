@@ -30,16 +30,19 @@ SWITCHES: dict[str, Switch] = {
     for s in (
         Switch("P1", "a child counts its slabs, not its pages", _BOTH),
         Switch("P2", "a child is destroyed when its last slab is freed; +1 while its memcg is online", _BOTH, group="destruction"),
+        Switch("F_CSS", "charged pages pin the memcg, children do not: they are destroyed with it, all together", _BOTH, group="destruction"),
         Switch("F_WORK", "the offline and each release of a dead child's last page schedule work that shrinks or destroys it", _BOTH, group="destruction"),
         Switch("P3", "children of an offline memcg are marked dead", _BOTH, group="P3"),
         Switch("P3v3", "the dead mark with a write and a read barrier", _BOTH, group="P3"),
         Switch("P4", "kmem_cache_shrink cannot fail: empty slabs go without the sort array", _SLUB, group="P4"),
         Switch("P4v3", "the same, with one bucket on the stack when the array cannot be had", _SLUB, group="P4"),
+        Switch("P4v4", "shrink sorts into a fixed number of buckets: nothing is allocated, nothing can fail (4.0)", _SLUB, group="P4"),
         Switch("P5", "kmem_cache_shrink returns nothing", ()),
         Switch("P6", "no compare-and-swap when the allocation side refills the CPU partial list", _SLUB),
         Switch("P7", "dead caches: no empty slab stays, the CPU partial list is disabled by a sentinel", _SLUB, group="P7", needs=("P3", "P3v3")),
         Switch("P7v2", "dead caches: no empty slab stays, the CPU partial list is flushed after each push, by IPI if the slab is elsewhere", _SLUB, group="P7", needs=("P3", "P3v3")),
         Switch("P7v3", "dead caches: no empty slab stays, the CPU partial list is drained after each push", _SLUB, group="P7", needs=("P3", "P3v3")),
+        Switch("P7v4", "deactivation sets cpu_partial and min_partial to 0; a push that finds cpu_partial 0 is flushed (4.0)", _SLUB, group="P7"),
         Switch("P8", "dead caches: the periodic reaper drains them fully, not by a fifth", _SLAB, group="P8", needs=("P3", "P3v3")),
         Switch("P8v2", "dead caches: all array caches have the limit 0, so each free goes to its slab", _SLAB, group="P8", needs=("P3", "P3v3")),
         Switch("P8v3", "dead caches: no per-CPU array, each free goes to its slab; the reaper skips them", _SLAB, group="P8", needs=("P3", "P3v3")),
@@ -115,6 +118,13 @@ DESIGNS: dict[str, Design] = {
             2014,
             "the series after its review, 13 June 2014, on 3.16",
             "cover.1402602126.git.vdavydov@parallels.com",
+        ),
+        Design(
+            "linux-4.0",
+            frozenset({"F_OBO", "F_NRP", "P4v4", "P7v4", "F_CSS"}),
+            2015,
+            "deactivated at offline: no empty slab stays, and what is left is destroyed when the memcg is released",
+            "v4.0 mm/slub.c, d6e0b7fa1186; cover.1422461573.git.vdavydov@parallels.com",
         ),
     )
 }

@@ -4,14 +4,15 @@ v3.16 memcg_register_cache, memcg_unregister_cache, memcg_unregister_all_caches,
 while online, destruction by the last uncharge), P3 (dead mark), F_MB (full barrier after the mark)
 and F_RCU (one grace period before the offline destroys what is already empty). F_WORK is what was
 there until 3.15: the offline and each release of a dead child's last page schedule its work, which
-shrinks the child or destroys it.
+shrinks the child or destroys it. P7v4 and F_CSS are the form of 4.0: the offline deactivates each child
+and unpublishes it, and the children are destroyed with their memcg.
 
 Everything here runs on the kworker, under memcg_slab_mutex.
 """
 
 from __future__ import annotations
 
-from allocators.bugs import BUG_SECOND_DESTROY
+from allocators.bugs import BUG_CLOSE_BUSY, BUG_SECOND_DESTROY
 from allocators.kmem_cache import CACHE, CACHE_LIVE
 from allocators.memcontrol import (
     MEMCG,
@@ -26,7 +27,7 @@ from allocators.memcontrol import (
     queue_work,
     schedule_shrink_or_destroy,
 )
-from allocators.slab_common import create_child, kmem_cache_destroy, kmem_cache_shrink
+from allocators.slab_common import create_child, kmem_cache_deactivate, kmem_cache_destroy, kmem_cache_shrink
 from allocators.slab.drain import slab_ipi
 from allocators.slab_pages import free_rcu_slabs
 from allocators.slub.deactivate import slub_ipi
@@ -88,7 +89,8 @@ def register_child(m, root: int, memcg: int) -> int:
     if child == 0:
         store_release(m, slot, 0)
         return 0
-    fetch_add(m, memcg + MEMCG.css, 1)
+    if not m.has("F_CSS"):
+        fetch_add(m, memcg + MEMCG.css, 1)
     first = load(m, memcg + MEMCG.children)
     store(m, child + CACHE.memcg_next, first)
     if first:
@@ -101,15 +103,22 @@ def register_child(m, root: int, memcg: int) -> int:
 
 
 @dual
+def unpublish(m, s: int) -> None:
+    """Take a child out of its root's slot: allocations are served by the root cache from now on."""
+    slot = load(m, load(m, s + CACHE.root) + CACHE.slots) + kmemcg_id(m, load(m, s + CACHE.memcg))
+    if load(m, slot) == s:
+        store_release(m, slot, 0)
+
+
+@dual
 def unregister_child(m, s: int) -> bool:
     """memcg_unregister_cache: unpublish, unlink, destroy, drop the css reference."""
-    root = load(m, s + CACHE.root)
     memcg = load(m, s + CACHE.memcg)
     offline = load(m, s + CACHE.offline)
     since = load(m, s + CACHE.offline_at)
     if read_once(m, s + CACHE.last_free) > since:
         since = read_once(m, s + CACHE.last_free)
-    store_release(m, load(m, root + CACHE.slots) + kmemcg_id(m, memcg), 0)
+    unpublish(m, s)
     before = load(m, s + CACHE.memcg_prev)
     after = load(m, s + CACHE.memcg_next)
     if before:
@@ -123,7 +132,8 @@ def unregister_child(m, s: int) -> bool:
     write_once(m, s + CACHE.closing, 1)
     if not kmem_cache_destroy(m, s):
         return False
-    css_put(m, memcg)
+    if not m.has("F_CSS"):
+        css_put(m, memcg)
     if offline:
         _tally(m, WORLD.destroyed, 1)
         if m.has("STATS"):
@@ -176,8 +186,13 @@ def offline_child(m, s: int) -> bool:
         schedule_shrink_or_destroy(m, s)
         return False
     mark_dead(m, s)
+    if m.has("P7v4"):
+        kmem_cache_deactivate(m, s)
     kmem_cache_shrink(m, s)
     write_once(m, s + CACHE.offline_at, kernel_ns(m))
+    if m.has("F_CSS"):
+        unpublish(m, s)
+        return False
     if m.has("P2"):
         return fetch_add(m, s + CACHE.refcnt, -1) == 1
     return read_once(m, s + CACHE.refcnt) == 0
@@ -210,7 +225,7 @@ def offline_memcg(m, memcg: int) -> None:
                 unregister_child(m, s)
             s = after
     mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
-    if read_once(m, memcg + MEMCG.kmem):
+    if not m.has("F_CSS") and read_once(m, memcg + MEMCG.kmem):
         # Charges remain: a reference more, dropped by the last uncharge.
         fetch_add(m, memcg + MEMCG.css, 1)
         write_once(m, memcg + MEMCG.kmem_dead, 1)
@@ -220,8 +235,24 @@ def offline_memcg(m, memcg: int) -> None:
 
 
 @dual
+def _destroy_children(m, memcg: int) -> None:
+    """v4.0 memcg_destroy_kmem_caches: nothing is charged any more, so no child has a slab."""
+    s = load(m, memcg + MEMCG.children)
+    while s:
+        after = load(m, s + CACHE.memcg_next)
+        if not unregister_child(m, s):
+            bug(m, BUG_CLOSE_BUSY, s)
+        s = after
+
+
+@dual
 def _css_free(m, memcg: int) -> None:
+    if m.has("F_CSS"):
+        # A css is freed a grace period after its last reference: the free that dropped it has ended (R1).
+        synchronize_sched(m)
     mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
+    if m.has("F_CSS"):
+        _destroy_children(m, memcg)
     table = world(m, WORLD.cgroup_table) + load(m, memcg + MEMCG.cgroup)
     if load(m, table) == memcg:
         store_release(m, table, 0)
@@ -251,8 +282,12 @@ def memcg_work(m, func: int, a: int, b: int) -> None:
     """The kworker's items."""
     if func == WORK_CREATE_CHILD:
         mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
-        if load(m, load(m, b + CACHE.slots) + kmemcg_id(m, a)) == SLOT_PENDING:
-            register_child(m, b, a)
+        slot = load(m, b + CACHE.slots) + kmemcg_id(m, a)
+        if load(m, slot) == SLOT_PENDING:
+            if m.has("F_CSS") and read_once(m, a + MEMCG.online) == 0:
+                store_release(m, slot, 0)
+            else:
+                register_child(m, b, a)
         mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
         css_put(m, a)
     elif func == WORK_UNREGISTER:

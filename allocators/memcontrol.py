@@ -2,7 +2,8 @@
 
 v3.16 mm/memcontrol.c before the series, P1, P2, P3, F_RCU of it, and F_WORK of 3.15. A child cache pins its memcg by
 a css reference; the memcg's descriptor (and kmemcg_id, which is its index) is free again when the
-last reference is gone.
+last reference is gone. F_CSS turns that round, as of 4.0: each page charged holds a css reference, the
+child none, and the children are destroyed when the memcg is released.
 
 Who may write what: `css`, `kmem` and a child's `refcnt` atomically by anybody; `online`, the list of
 children and the slot arrays under memcg_slab_mutex, except that a slot goes 0 -> SLOT_PENDING by the
@@ -32,7 +33,8 @@ from shm.ring import ring_push
 
 MEMCG = struct(
     "MEMCG",
-    "css",  # references: 1 while online, 1 per child, 1 per queued creation, 1 while dead with charges
+    "css",  # references: 1 while online, 1 per child, 1 per queued creation, 1 while dead with charges;
+    # F_CSS: 1 while online, 1 per page charged, 1 per queued creation
     "kmem",  # pages charged
     "online",
     "kmem_dead",  # offline with charges: the last uncharge drops a reference
@@ -68,7 +70,12 @@ def queue_work(m, func: int, a: int, b: int) -> None:
 @dual
 def css_put(m, memcg: int) -> None:
     """Drop a reference; the last one frees the descriptor, by a work item as in a kernel."""
-    if fetch_add(m, memcg + MEMCG.css, -1) == 1:
+    css_put_many(m, memcg, 1)
+
+
+@dual
+def css_put_many(m, memcg: int, references: int) -> None:
+    if fetch_add(m, memcg + MEMCG.css, -references) == references:
         queue_work(m, WORK_CSS_FREE, memcg, 0)
 
 
@@ -105,6 +112,8 @@ def memcg_charge_slab(m, s: int, order: int) -> bool:
     """Charge a new slab of `s` to its memcg; root caches are not charged. No limit is modelled."""
     memcg = load(m, s + CACHE.memcg)
     if memcg:
+        if m.has("F_CSS"):
+            fetch_add(m, memcg + MEMCG.css, 1 << order)
         fetch_add(m, memcg + MEMCG.kmem, 1 << order)
         fetch_add(m, s + CACHE.refcnt, slab_weight(m, order))
     return True
@@ -115,6 +124,11 @@ def memcg_uncharge_slab(m, s: int, order: int) -> None:
     """Uncharge a discarded slab: the last event of its life. P2: the last one destroys the cache."""
     memcg = load(m, s + CACHE.memcg)
     if memcg == 0:
+        return
+    if m.has("F_CSS"):
+        fetch_add(m, s + CACHE.refcnt, -slab_weight(m, order))
+        fetch_add(m, memcg + MEMCG.kmem, -(1 << order))
+        css_put_many(m, memcg, 1 << order)
         return
     if fetch_add(m, memcg + MEMCG.kmem, -(1 << order)) == 1 << order:
         if cmpxchg(m, memcg + MEMCG.kmem_dead, 1, 0) == 1:

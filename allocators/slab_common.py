@@ -17,11 +17,12 @@ from allocators.slab.state import SLAB_STAT
 from allocators.slab_pages import free_rcu_slabs
 from allocators.slub.alloc import NO_NODE, slab_alloc
 from allocators.slub.free import slab_free
-from allocators.slub.shrink import slub_shrink, slub_shutdown
+from allocators.slub.shrink import slub_deactivate, slub_shrink, slub_shutdown
 from allocators.slub.state import KMEM_CACHE_CPU
 from allocators.world import OPS, STAT_WORDS, WORLD, WORLD_AT, count, kernel_ns, world
 from shm.atomics import area_of, fetch_add, load, read_once, store, store_release, write_once
 from shm.compiler import dual, dual_inline
+from shm.ipi import IPI_BARRIER, online_mask, smp_call_mask
 from shm.locks import SLAB_MUTEX, mutex_lock, mutex_unlock
 from shm.machine import MACHINE
 
@@ -125,6 +126,14 @@ def kmem_cache_shrink(m, s: int) -> int:
         return slab_shrink(m, s)
     else:
         return slub_shrink(m, s)
+
+
+@dual
+def kmem_cache_deactivate(m, s: int) -> None:
+    """What v4.0 does to a cache before the shrink when its memcg goes offline (P7v4)."""
+    if m.has("P7v4"):
+        slub_deactivate(m, s)
+        smp_call_mask(m, online_mask(m), IPI_BARRIER, 0)
 
 
 @dual

@@ -26,7 +26,8 @@ def queued(w: Snapshot, ring: str) -> list[tuple[int, int, int]]:
 
 def references(w: Snapshot) -> Iterator[str]:
     """refcnt = slabs (P1; else pages) + 1 while online (P2); kmem = pages charged;
-    css = online + children + queued creations + 1 while dead with charges; nothing is at 0 unnoticed."""
+    css = online + children + queued creations + 1 while dead with charges (F_CSS: online + pages charged
+    + queued creations); nothing is at 0 unnoticed."""
     pages = 1 << w.order
     known = w.cache >= 0
     weights = np.ones(len(pages)) if w.m.has("P1") else pages
@@ -65,17 +66,19 @@ def _memcgs(w: Snapshot, children: np.ndarray, owner: np.ndarray, work: list[tup
     creations = w.memcg_ids(np.array([a for f, a, _ in work if f == WORK_CREATE_CHILD], np.int64))
     waiting = np.bincount(creations[creations >= 0], minlength=len(w.memcgs))
     freed = {int(i) for i in w.memcg_ids(np.array([a for f, a, _ in work if f == WORK_CSS_FREE], np.int64))}
+    by_page = w.m.has("F_CSS")
     for i in np.flatnonzero(w.memcgs["used"]):
         g = w.memcgs[i]
         name = f"memcg {i} (cgroup {g['cgroup']}, {'online' if g['online'] else 'offline'})"
         if g["kmem"] != charged[i]:
             yield f"{name}: kmem is {g['kmem']}, its children have {charged[i]} pages"
-        if g["kmem_dead"] != (not g["online"] and g["kmem"] != 0):
+        if g["kmem_dead"] != (not g["online"] and g["kmem"] != 0 and not by_page):
             yield f"{name}: kmem_dead is {g['kmem_dead']} with {g['kmem']} pages charged"
-        expected = g["online"] + count[i] + waiting[i] + g["kmem_dead"]
+        holders = charged[i] if by_page else count[i]
+        expected = g["online"] + holders + waiting[i] + g["kmem_dead"]
         if g["css"] != expected:
             yield (
-                f"{name}: css is {g['css']}, not {expected} = {g['online']} online + {count[i]} children + "
+                f"{name}: css is {g['css']}, not {expected} = {g['online']} online + {holders} {'pages charged' if by_page else 'children'} + "
                 f"{waiting[i]} queued creations + {g['kmem_dead']} for charges of the dead"
             )
         elif expected == 0 and int(i) not in freed:

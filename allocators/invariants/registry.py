@@ -68,6 +68,8 @@ def _slots(w: Snapshot) -> Iterator[str]:
     base, size = w.layout.plan.regions["slots"]
     memcgs = w.layout.limits.memcgs
     is_child = w.caches["root"][w.live_caches] != 0
+    # F_CSS: the offline takes a child out of its slot.
+    unpublished = (w.caches["offline"] != 0) & w.m.has("F_CSS")
     for root in w.live_caches[~is_child]:
         at = int(w.caches["slots"][root]) - base
         if at < 0 or at % memcgs or at + memcgs > size:
@@ -76,7 +78,7 @@ def _slots(w: Snapshot) -> Iterator[str]:
         slots = w.words[base + at : base + at + memcgs]
         taken = np.flatnonzero((slots != 0) & (slots != SLOT_PENDING))
         child = w.cache_ids(slots[taken])
-        right = (w.caches["root"][child] == w.cache_at(root)) & (w.memcg_ids(w.caches["memcg"][child]) == taken)
+        right = ~(unpublished[child] & (child >= 0)) & (w.caches["root"][child] == w.cache_at(root)) & (w.memcg_ids(w.caches["memcg"][child]) == taken)
         for i, c in zip(taken[(child < 0) | ~right], child[(child < 0) | ~right]):
             yield f"{w.cache_name(root)}: slot {i} is word {slots[i]}, {w.cache_name(c)}"
     children = w.live_caches[is_child]
@@ -86,7 +88,7 @@ def _slots(w: Snapshot) -> Iterator[str]:
     slot = w.caches["slots"][root] + memcg
     good = (root >= 0) & (memcg >= 0) & (slot >= base) & (slot < base + size)
     held = w.words[np.where(good, slot, 0)]
-    for i in np.flatnonzero(good & (held != w.layout.plan["caches"] + children * CACHE.SIZE)):
+    for i in np.flatnonzero(good & ~unpublished[children] & (held != w.layout.plan["caches"] + children * CACHE.SIZE)):
         yield f"{w.cache_name(children[i])} is not in its slot, which is word {held[i]}"
 
 

@@ -1,6 +1,7 @@
 """The partial lists: each node's, and each CPU's stack of frozen slabs.
 
-v3.16: put_cpu_partial, unfreeze_partials, add_partial, remove_partial; P6 and P7 of the series.
+v3.16: put_cpu_partial, unfreeze_partials, add_partial, remove_partial; P6 and P7 of the series, P7v4
+of 4.0.
 
 A slab on the CPU partial stack is linked through `next`; `prev` packs pages:32 | pobjects:32 of the
 stack from that slab down, a snapshot of the push: later frees into these slabs do not update it.
@@ -24,7 +25,7 @@ from allocators.slub.state import (
     objects_of,
     stat,
 )
-from shm.atomics import load, local_irq_restore, local_irq_save, read_once, store, write_once
+from shm.atomics import load, local_irq_restore, local_irq_save, preempt_disable, preempt_enable, read_once, store, write_once
 from shm.compiler import dual
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock
 
@@ -101,6 +102,8 @@ def put_cpu_partial(m, s: int, page: int, drain: bool) -> None:
 
     The CPU may change between two turns of the loop (Y2): the slab then lands on another CPU's stack.
     """
+    if m.has("P7v4") and m.has("PREEMPT"):
+        preempt_disable(m)
     while True:
         a = cpu_slab(m, s) + KMEM_CACHE_CPU.partial
         old = read_once(m, a)
@@ -124,6 +127,13 @@ def put_cpu_partial(m, s: int, page: int, drain: bool) -> None:
         flags = local_irq_save(m)
         unfreeze_partials(m, s)
         local_irq_restore(m, flags)
+    # Deactivation is followed by a barrier on every CPU: a push that this read came too early for is seen by its flush.
+    if m.has("P7v4") and drain and read_once(m, s + CACHE.cpu_partial) == 0:
+        flags = local_irq_save(m)
+        unfreeze_partials(m, s)
+        local_irq_restore(m, flags)
+    if m.has("P7v4") and m.has("PREEMPT"):
+        preempt_enable(m)
 
 
 @dual

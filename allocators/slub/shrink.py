@@ -1,4 +1,4 @@
-"""Shrink and close: kmem_cache_shrink, kmem_cache_close (v3.16; P4, P7, F_NRP).
+"""Shrink and close: kmem_cache_shrink, kmem_cache_close (v3.16; P4, P7, F_NRP; P4v4 and P7v4 of 4.0).
 
 Both run on the kworker with interrupts on. The sort array of shrink is scratch memory of the world
 that only the kworker uses; `fail_shrink_alloc` makes its allocation fail.
@@ -6,19 +6,20 @@ that only the kworker uses; `fail_shrink_alloc` makes its allocation fail.
 
 from __future__ import annotations
 
-from allocators.kmem_cache import CACHE, NODE, node_of
+from allocators.kmem_cache import CACHE, NODE, list_add_head, list_del, node_of
 from allocators.memcontrol import memcg_cache_dead
 from allocators.page_alloc import PAGE
 from allocators.slub.deactivate import flush_all
 from allocators.slub.discard import discard_slab
 from allocators.slub.partial import remove_partial
-from allocators.slub.state import inuse_of
+from allocators.slub.state import inuse_of, objects_of
 from allocators.world import MAX_OBJECTS, WORLD, WORLD_AT, world
 from shm.atomics import load, local_irq_restore, local_irq_save, read_once, store, write_once
 from shm.compiler import dual
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock
 
 ENOMEM = -12
+PROMOTED = 32  # 4.0: slabs with so few free objects are sorted, the others stay where they are
 
 
 @dual
@@ -31,7 +32,7 @@ def slub_shrink(m, s: int) -> int:
         # Readers hold a list_lock, and every list_lock is taken below before anybody relies on it.
         write_once(m, s + CACHE.min_partial, 0)
     sort = world(m, WORLD.fail_shrink_alloc) == 0
-    if not sort and not (m.has("P4") or m.has("P4v3")):
+    if not sort and not (m.has("P4") or m.has("P4v3") or m.has("P4v4")):
         return ENOMEM
     flush_all(m, s)
     for node in range(world(m, WORLD.nr_nodes)):
@@ -39,7 +40,10 @@ def slub_shrink(m, s: int) -> int:
         # Unlocked: an empty slab that is being added right now is missed and stays (R8).
         if not m.has("F_NRP") and read_once(m, n + NODE.nr_partial) == 0:
             continue
-        discard = _sort_partial(m, s, n, sort)
+        if m.has("P4v4"):
+            discard = _promote_partial(m, n)
+        else:
+            discard = _sort_partial(m, s, n, sort)
         while discard:
             page = discard
             discard = load(m, page + PAGE.next)
@@ -112,6 +116,54 @@ def _sort_partial(m, s: int, n: int, sort: bool) -> int:
     spin_unlock(m, n + NODE.list_lock)
     local_irq_restore(m, flags)
     return discard
+
+
+@dual
+def _promote_partial(m, n: int) -> int:
+    """P4v4: as _sort_partial, with a fixed number of buckets by free objects, so without any allocation.
+
+    Buckets are filled at their head, then spliced to the list's front, those with most free objects first.
+    """
+    heads = world(m, WORLD.shrink_scratch)
+    tails = heads + PROMOTED
+    for i in range(2 * PROMOTED):
+        store(m, heads + i, 0)
+    flags = local_irq_save(m)
+    spin_lock(m, n + NODE.list_lock, LIST_LOCK)
+    discard = 0
+    page = load(m, n + NODE.first)
+    while page:
+        after = load(m, page + PAGE.next)
+        pair = read_once(m, page + PAGE.pair)
+        free = objects_of(pair) - inuse_of(pair)
+        if inuse_of(pair) == 0:
+            remove_partial(m, n, page)
+            store(m, page + PAGE.next, discard)
+            discard = page
+        elif free <= PROMOTED:
+            # Kept in the order of the walk here; moving them one by one to the front turns it round.
+            list_del(m, n, page)
+            store(m, page + PAGE.next, 0)
+            last = load(m, tails + free - 1)
+            store(m, (last + PAGE.next) if last else (heads + free - 1), page)
+            store(m, tails + free - 1, page)
+        page = after
+    for i in range(PROMOTED - 1, -1, -1):
+        page = load(m, heads + i)
+        while page:
+            after = load(m, page + PAGE.next)
+            list_add_head(m, n, page)
+            page = after
+    spin_unlock(m, n + NODE.list_lock)
+    local_irq_restore(m, flags)
+    return discard
+
+
+@dual
+def slub_deactivate(m, s: int) -> None:
+    """P7v4: no slab is kept empty, and every push on a CPU partial stack is followed by its flush."""
+    write_once(m, s + CACHE.cpu_partial, 0)
+    write_once(m, s + CACHE.min_partial, 0)
 
 
 @dual

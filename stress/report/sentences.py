@@ -119,7 +119,9 @@ def _why(design: Design, holding: int, allocator: str) -> str:
             " Expected: the work that the offline schedules shrinks a cache once, and from then on the free path keeps "
             "the last empty slabs, so the last page never goes."
         )
-    if not has & {"P2", "F_WORK"}:
+    if "F_CSS" in has and self_discarding and "P2" not in has:
+        return " Its caches go when their cgroup is released, and each page that is charged pins the cgroup."
+    if not has & {"P2", "F_WORK", "F_CSS"}:
         return " Expected: without P2 nothing destroys a cache that had live objects when its cgroup went."
     if allocator == "slab":
         return " In time the periodic reaper empties every cache: allow it more of it (--settle)."

@@ -6,7 +6,11 @@ import pytest
 
 from allocators.invariants import empty_slabs, hoarded_by_dead, left_behind
 from allocators import memcg_caches
+from allocators.kmem_cache import CACHE
+from allocators.page_alloc import PAGE
 from allocators.slub import free
+from allocators.slub.inspect import walk_partial
+from allocators.slub.state import inuse_of
 from allocators.world import WORLD
 from shm.histogram import HISTOGRAM
 from small_world import SmallWorld
@@ -38,7 +42,7 @@ def test_before_the_series_every_dead_cache_stays():
     assert (world.tally("offlined"), world.tally("destroyed"), world.tally("cgroups_offline")) == (1, 0, 1)
 
 
-@pytest.mark.parametrize("design", ("v1", "v2", "v3", "v1+F_ALLCPU"))
+@pytest.mark.parametrize("design", ("v1", "v2", "v3", "linux-4.0", "v1+F_ALLCPU"))
 def test_the_series_leaves_nothing_on_the_cpu_that_was_flushed(design):
     world = kill_with_objects(design, slabs=20, freeing_cpu=0)
     assert hidden(world) == NOTHING
@@ -55,7 +59,7 @@ def test_v1_hoards_on_a_cpu_that_its_flush_did_not_tell():
     assert hidden(world) == NOTHING | {"cpu_partial": 4}
 
 
-@pytest.mark.parametrize("design", ("v1+F_ALLCPU", "v2", "v3"))
+@pytest.mark.parametrize("design", ("v1+F_ALLCPU", "v2", "v3", "linux-4.0"))
 def test_the_remedies_of_that_race(design):
     world = kill_with_objects(design, slabs=4, freeing_cpu=1)
     assert hidden(world) == NOTHING
@@ -101,7 +105,7 @@ def test_work_that_shrinks_once_leaves_what_was_alive_then():
 
 
 def test_a_shrink_that_cannot_sort_does_nothing_before_p4():
-    for design, left in (("linux-3.16", 1), ("linux-3.16+P4", 0), ("linux-3.16+P4v3", 0)):
+    for design, left in (("linux-3.16", 1), ("linux-3.16+P4", 0), ("linux-3.16+P4v3", 0), ("linux-3.16+P4v4", 0)):
         world = SmallWorld(design)
         world.free(0, world.child_with_objects(count=100))
         world.mem[world.layout.plan["world"] + WORLD.fail_shrink_alloc] = 1
@@ -176,3 +180,35 @@ def test_v2_flushes_all_cpus_when_the_pushed_slab_is_not_here(monkeypatch):
     world.work()
     assert hidden(world) == NOTHING
     assert left_behind(world.kworker, world.layout) == (0, 0, 0)
+
+
+def test_children_of_4_0_go_with_their_memcg_all_together():
+    """One live object keeps its slab's page charged, hence the memcg, hence the empty child beside it."""
+    world = SmallWorld("linux-4.0")
+    objects = world.child_with_objects(count=640)
+    world.free(0, world.alloc(0, 1, 1, 10))
+    world.work()
+    world.free(0, world.alloc(0, 1, 1, 10))
+    world.offline(1)
+    world.free(1, objects[1:])
+    world.work()
+    assert left_behind(world.kworker, world.layout) == (2, 1, 1)
+    assert (world.tally("destroyed"), world.tally("cgroups_offline")) == (0, 1)
+    assert world.check().violated == []
+    world.free(1, objects[:1])
+    world.work()
+    assert (world.tally("destroyed"), world.tally("cgroups_offline")) == (2, 0)
+    assert world.check().violated == []
+
+
+def test_4_0_sorts_what_is_nearly_full_and_lets_the_rest_stay():
+    """Slabs of 64 objects by free ones, from the list's head; more than 32 free are not moved."""
+    world = SmallWorld("linux-4.0", cpu_partial=False)
+    objects = world.alloc(0, 0, count=64 * 6)
+    for slab, free_objects in enumerate((40, 3, 32, 60, 1, 3)):
+        world.free(1, objects[64 * slab : 64 * slab + free_objects])
+    world.shrink(0)
+    assert world.check().violated == []
+    node = world.mem[world.roots[0] + CACHE.node]
+    free_objects = [64 - inuse_of(world.mem[page + PAGE.pair]) for page in walk_partial(world.kworker, node)]
+    assert free_objects == [1, 3, 3, 32, 40, 60]
