@@ -266,6 +266,8 @@ def _css_free(m, memcg: int) -> None:
 @dual
 def _shrink_or_destroy(m, s: int) -> None:
     """v3.15 kmem_cache_destroy_work_func. A shrink that releases the last page schedules it again."""
+    if load(m, s + CACHE.work_pending) == 0:
+        return  # cancelled: the root cache was destroyed, and its children with it
     if load(m, s + CACHE.state) != CACHE_LIVE or load(m, s + CACHE.root) == 0:
         bug(m, BUG_SECOND_DESTROY, s)
         return

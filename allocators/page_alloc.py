@@ -16,6 +16,7 @@ v3.16: mm/page_alloc.c without per-CPU page lists (they would hide the zone lock
 
 from __future__ import annotations
 
+from allocators.injection import page_alloc_fails
 from allocators.world import MEM_MAP, OPS, PAGE_SHIFT, PAGE_WORDS, WORLD, count, world
 from shm.atomics import load, local_irq_restore, local_irq_save, store
 from shm.compiler import dual
@@ -103,9 +104,11 @@ def alloc_pages(m, node: int, order: int) -> int:
 
     The block's pages are KIND_SLAB/KIND_TAIL and point to their head.
     """
+    if page_alloc_fails(m):
+        return 0
     nodes = world(m, WORLD.nr_nodes)
     for i in range(nodes):
-        page = alloc_pages_exact_node(m, (node + i) % nodes, order)
+        page = _alloc_on_node(m, (node + i) % nodes, order)
         if page:
             return page
     return 0
@@ -114,6 +117,13 @@ def alloc_pages(m, node: int, order: int) -> int:
 @dual
 def alloc_pages_exact_node(m, node: int, order: int) -> int:
     """As alloc_pages, from `node` or not at all (GFP_THISNODE)."""
+    if page_alloc_fails(m):
+        return 0
+    return _alloc_on_node(m, node, order)
+
+
+@dual
+def _alloc_on_node(m, node: int, order: int) -> int:
     zone = world(m, WORLD.zones) + node * ZONE.SIZE
     flags = local_irq_save(m)
     spin_lock(m, zone + ZONE.lock, ZONE_LOCK)

@@ -43,6 +43,7 @@ WORLD = struct(
     "rcu_queue",  # RING
     "shrink_scratch",  # kmem_cache_shrink's sort array: 2 * MAX_OBJECTS words. Kworker only.
     "fail_shrink_alloc",  # 1: the sort array's allocation fails
+    "fail_page_alloc",  # probability that a page allocation fails, of injection.CERTAIN
     "first_frame",
     "cgroup_table",  # cgroup index of the workload -> memcg
     "cache_table",  # cache index of the workload -> kmem_cache
@@ -50,6 +51,7 @@ WORLD = struct(
     # The kworker's tallies; only it writes them.
     "offlined",  # child caches whose memcg went offline
     "destroyed",  # of those, destroyed
+    "shrink_allocs_failed",  # sort arrays that failed on purpose
     "shrink_discarded",  # slabs discarded by shrink, which SLUB_STATS does not count
     "cgroups_online",
     "cgroups_offline",  # offline and not yet freed: pinned by something
@@ -105,7 +107,15 @@ REAPER = struct(
     size=8,
 )
 REAPER_AT = SCRATCH_AT + 2 * ITEM.SIZE
-CACHES_AT = REAPER_AT + REAPER.SIZE
+# Failures on purpose, see allocators.injection. Only the CPU writes.
+INJECTION = struct(
+    "INJECTION",
+    "random",  # state of the generator, not 0
+    "page_allocs",  # page allocations that failed on purpose
+    size=8,
+)
+INJECTION_AT = REAPER_AT + REAPER.SIZE
+CACHES_AT = INJECTION_AT + INJECTION.SIZE
 KMEM_CACHE_CPU_WORDS = 4
 STAT_WORDS = 32
 FREELIST_WORDS = 8  # of a SLAB index array outside of its slab

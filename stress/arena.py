@@ -11,9 +11,10 @@ import numpy as np
 
 import shm.native  # noqa: F401  the native engine must know the machine before anything compiles
 from allocators.boot import boot, create_root
+from allocators.injection import CERTAIN
 from allocators.slab.sizing import SlabSizing, array_room, slab_sizing
 from allocators.slub.sizing import Sizing, sizing
-from allocators.world import WORLD, WORLD_AT, Limits, plan
+from allocators.world import INJECTION, INJECTION_AT, WORLD, WORLD_AT, Limits, plan
 from scenarios.tape import EV_CREATE_CACHE, CacheSpec, Workload
 from shm.layout import view
 from shm.machine import Machine
@@ -48,6 +49,11 @@ def size_of(spec: CacheSpec, allocator: str, cpus: int) -> Sizing | SlabSizing:
     return sizing(spec.object_size, spec.align, cpus, size=spec.size, pointer_outside=spec.has_ctor or spec.destroy_by_rcu)
 
 
+def seed_of(number: int) -> int:
+    """A state of the generators of compiled code, which must not be 0."""
+    return (number * 0x9E3779B97F4A7C15 & 0x7FFFFFFFFFFFFFFF) | 1
+
+
 class Arena:
     """See the module's text.
 
@@ -55,6 +61,8 @@ class Arena:
     outcomes: keep one word per operation of the exact global order (serial replay).
     step_ns: kernel time that one operation takes in serial play. settle_ns: kernel time that SLAB's
     reaper has after the tapes' end to let dead caches die, unless `reset` says otherwise.
+    fail_shrink_alloc, fail_page_alloc: failures on purpose (allocators.injection), the latter a
+    probability; set them before `reset`.
     cycles_per_kernel_ns: the pace of kernel time in parallel play; set it before `reset`.
     Raises UsageError when the sizes cannot be had.
     """
@@ -77,6 +85,8 @@ class Arena:
         self.step_ns = step_ns
         self.settle_ns = settle_ns
         self.cycles_per_kernel_ns = 1.0
+        self.fail_shrink_alloc = False
+        self.fail_page_alloc = 0.0
         self.sizes = [size_of(c, allocator, load.cpus) for c in load.caches]
         extra = {
             "run": RUN.SIZE,
@@ -117,6 +127,11 @@ class Arena:
         words, plan_, load = self.words, self.plan, self.load
         boot(words, self.layout, serial=self.serial)
         words[WORLD_AT + WORLD.clock_rate] = max(1, round(self.cycles_per_kernel_ns * 1_000_000))
+        words[WORLD_AT + WORLD.fail_shrink_alloc] = self.fail_shrink_alloc
+        words[WORLD_AT + WORLD.fail_page_alloc] = round(self.fail_page_alloc * CERTAIN)
+        for cpu in range(self.layout.nr_cpus):
+            area = self.layout.percpu_base + cpu * self.layout.percpu_stride
+            words[area + INJECTION_AT + INJECTION.random] = seed_of(64 * seed + cpu + 1)
         m = self.machine(features, 0)
         for index, spec in enumerate(load.caches):
             if spec.parent < 0:
@@ -142,7 +157,7 @@ class Arena:
             "outcomes": plan_.regions.get("outcomes", (0, 0))[0],
             "step_ns": self.step_ns,
             "settle_ns": self.settle_ns if settle_ns is None else settle_ns,
-            "seed": (seed * 0x9E3779B97F4A7C15 & 0x7FFFFFFFFFFFFFFF) | 1,
+            "seed": seed_of(seed),
         }.items():
             words[self.run + getattr(RUN, field)] = value
 

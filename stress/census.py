@@ -11,7 +11,7 @@ from allocators.boot import all_caches
 from allocators.slab import inspect as slab_inspect
 from allocators.slab import state as slab_state
 from allocators.slub import state as slub_state
-from allocators.world import OPS, OPS_AT, REAPER, REAPER_AT, STAT_WORDS, WORLD, WORLD_AT
+from allocators.world import INJECTION, INJECTION_AT, OPS, OPS_AT, REAPER, REAPER_AT, STAT_WORDS, WORLD, WORLD_AT
 from shm.histogram import BUCKETS, HISTOGRAM, bucket_low
 from shm.layout import view
 from shm.locks import LOCK_CLASSES, LOCK_COUNT, LOCK_COUNTS
@@ -30,8 +30,14 @@ def cpu_area_of(arena: Arena, cpu: int) -> int:
 
 
 def operation_counts(arena: Arena) -> dict[str, int]:
-    """OPS counters and lock counts (LOCK, LOCK_contended, LOCK_spins), summed over the worker CPUs."""
-    totals: dict[str, int] = {}
+    """OPS counters and lock counts (LOCK, LOCK_contended, LOCK_spins), summed over the worker CPUs, and
+    what failed on purpose."""
+    totals: dict[str, int] = {
+        "page_allocs_failed_on_purpose": sum(
+            int(arena.words[cpu_area_of(arena, cpu) + INJECTION_AT + INJECTION.page_allocs]) for cpu in range(arena.layout.nr_cpus)
+        ),
+        "shrink_allocs_failed_on_purpose": int(arena.words[WORLD_AT + WORLD.shrink_allocs_failed]),
+    }
     for cpu in range(arena.load.cpus):
         base = cpu_area_of(arena, cpu)
         for name in OPS._fields[:-1]:

@@ -151,6 +151,14 @@ def run(
     check_blocks: Annotated[
         bool, typer.Option("--check-blocks", help="Check the invariants between blocks too, not only at the end.")
     ] = False,
+    fail: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            metavar="WHAT",
+            help="Let allocations fail on purpose: shrink-alloc (kmem_cache_shrink's sort array) or page-alloc:P (each page "
+            "allocation with probability P). Repeatable.",
+        ),
+    ] = None,
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder for results; each run gets a folder of its own in it.")
     ] = Path("results"),
@@ -189,6 +197,7 @@ def run(
             memory=memory,
             serial=serial,
             check_blocks=check_blocks,
+            fail=fail or (),
             command=shlex.join(["python", "-m", "stress", *sys.argv[1:]]),
         )
         opt.check_out(out)

@@ -91,6 +91,8 @@ def run(options: RunOptions, progress: Progress) -> RunRecord:
             outcomes=replay is not None and options.serial,
             step_ns=max(1, round(STEP_NS * options.time_scale)),
         )
+        arena.fail_shrink_alloc, arena.fail_page_alloc = options.fail_shrink_alloc, options.fail_page_alloc
+        record.parameters |= options.failures()
         log.info(
             "%s: %d operations on %d CPUs, seed %d; an arena of %d MiB",
             options.scenario, load.operations(), load.cpus, options.seed, arena.segment.bytes >> 20,

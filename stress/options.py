@@ -44,6 +44,7 @@ class RunOptions:
     together. time_scale: kernel seconds that pass in one real second. settle: kernel seconds that SLAB's
     reaper has after a counted pass to let dead caches die. memory: arena in bytes, None
     for the default. check_blocks: check the invariants between blocks too, not only at the end.
+    fail_shrink_alloc, fail_page_alloc: what fails on purpose; the latter is a probability.
     """
 
     scenario: str = DEFAULT_SCENARIO
@@ -61,7 +62,14 @@ class RunOptions:
     memory: int | None = None
     serial: bool = False
     check_blocks: bool = False
+    fail_shrink_alloc: bool = False
+    fail_page_alloc: float = 0.0
     command: str = "python -m stress run"
+
+    def failures(self) -> dict[str, object]:
+        """What fails on purpose, for the result's parameters; empty when nothing does."""
+        asked = {"fail_shrink_alloc": self.fail_shrink_alloc, "fail_page_alloc": self.fail_page_alloc}
+        return {name: value for name, value in asked.items() if value}
 
 
 def make_options(
@@ -81,6 +89,7 @@ def make_options(
     memory: str | None = None,
     serial: bool = False,
     check_blocks: bool = False,
+    fail: Sequence[str] = (),
     command: str = "python -m stress run",
 ) -> RunOptions:
     """Check the values of the command line and return them as `RunOptions`; UsageError otherwise."""
@@ -111,6 +120,7 @@ def make_options(
             f"--time-scale {time_scale:g}: must be a number above 0; 10 lets kernel time pass ten times as fast"
         )
     within("--seed", seed, 0, 2**63 - 1)
+    fail_shrink_alloc, fail_page_alloc = parse_failures(fail)
     return RunOptions(
         scenario=scenario,
         settings=parse_settings(scenario, settings) if trace is None else {},
@@ -127,6 +137,8 @@ def make_options(
         memory=None if memory is None else parse_size(memory),
         serial=serial,
         check_blocks=check_blocks,
+        fail_shrink_alloc=fail_shrink_alloc,
+        fail_page_alloc=fail_page_alloc,
         command=command,
     )
 
@@ -194,6 +206,26 @@ def parse_settings(scenario: str, items: Sequence[str]) -> dict[str, str]:
     except ParameterError as error:
         raise UsageError(f"--set: {error} (see `python -m stress list scenarios`)") from None
     return {key.strip(): value.strip() for key, _, value in (item.partition("=") for item in items)}
+
+
+def parse_failures(items: Sequence[str]) -> tuple[bool, float]:
+    """(shrink-alloc asked for, probability of page-alloc) from the values of `--fail`."""
+    shrink, page = False, 0.0
+    for item in items:
+        what, _, probability = item.partition(":")
+        if what == "shrink-alloc" and not probability:
+            shrink = True
+            continue
+        try:
+            page = float(probability) if what == "page-alloc" else math.nan
+        except ValueError:
+            page = math.nan
+        if not 0 < page <= 1:
+            raise UsageError(
+                f"--fail {item!r}: allowed are shrink-alloc (the sort array of kmem_cache_shrink) and page-alloc:P "
+                "(each page allocation with probability P, above 0 and up to 1, such as page-alloc:0.01)"
+            )
+    return shrink, page
 
 
 def parse_size(text: str) -> int:

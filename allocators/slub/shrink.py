@@ -1,11 +1,12 @@
 """Shrink and close: kmem_cache_shrink, kmem_cache_close (v3.16; P4, P7, F_NRP; P4v4 and P7v4 of 4.0).
 
 Both run on the kworker with interrupts on. The sort array of shrink is scratch memory of the world
-that only the kworker uses; `fail_shrink_alloc` makes its allocation fail.
+that only the kworker uses; its allocation may fail on purpose (allocators.injection).
 """
 
 from __future__ import annotations
 
+from allocators.injection import shrink_alloc_fails
 from allocators.kmem_cache import CACHE, NODE, list_add_head, list_del, node_of
 from allocators.memcontrol import memcg_cache_dead
 from allocators.page_alloc import PAGE
@@ -31,9 +32,11 @@ def slub_shrink(m, s: int) -> int:
     if (m.has("P7") or m.has("P7v2") or m.has("P7v3")) and memcg_cache_dead(m, s):
         # Readers hold a list_lock, and every list_lock is taken below before anybody relies on it.
         write_once(m, s + CACHE.min_partial, 0)
-    sort = world(m, WORLD.fail_shrink_alloc) == 0
-    if not sort and not (m.has("P4") or m.has("P4v3") or m.has("P4v4")):
-        return ENOMEM
+    sort = False
+    if not m.has("P4v4"):
+        sort = not shrink_alloc_fails(m)
+        if not sort and not (m.has("P4") or m.has("P4v3")):
+            return ENOMEM
     flush_all(m, s)
     for node in range(world(m, WORLD.nr_nodes)):
         n = node_of(m, s, node)

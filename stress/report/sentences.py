@@ -23,6 +23,7 @@ def sentences(result: Result) -> list[str]:
     if result.partial:
         said.append(f"This result is partial: {(result.partial_reason or 'the reason is not known').rstrip('.')}.")
     names = order(result)
+    said += [failed for name in names if (failed := failures(name, result.designs[name]))]
     for name in names:
         said.append(fate(name, result.designs[name], result.partial, result.allocator))
     for name in names:
@@ -49,6 +50,16 @@ def sentences(result: Result) -> list[str]:
 def invariant(name: str, design: str, description: str) -> str:
     """A violated invariant, with the state that violates it."""
     return f"INVARIANT VIOLATED under {design}: {name}: {description.rstrip('.')}."
+
+
+def failures(name: str, design: Design) -> str:
+    """What failed because `--fail` asked for it; "" when nothing did."""
+    counts = [
+        units.plural(n, what)
+        for key, what in (("page_allocs_failed_on_purpose", "page allocation"), ("shrink_allocs_failed_on_purpose", "sort array"))
+        if (n := design.operations.get(key))
+    ]
+    return f"{name}: {' and '.join(counts)} failed on purpose." if counts else ""
 
 
 def fate(name: str, design: Design, partial: bool = False, allocator: str = "slub") -> str:

@@ -51,6 +51,12 @@ def test_settings_are_handed_on_as_text():
         ({"seed": -1}, ["--seed"]),
         ({"memory": "lots"}, ["--memory", "512M"]),
         ({"memory": "5K"}, ["--memory", "allowed is 1M to 15G"]),
+        ({"fail": ["shrink"]}, ["--fail 'shrink'", "shrink-alloc", "page-alloc:P"]),
+        ({"fail": ["shrink-alloc:1"]}, ["--fail", "shrink-alloc"]),
+        ({"fail": ["page-alloc"]}, ["--fail", "page-alloc:0.01"]),
+        ({"fail": ["page-alloc:0"]}, ["--fail", "above 0"]),
+        ({"fail": ["page-alloc:1.5"]}, ["--fail", "up to 1"]),
+        ({"fail": ["page-alloc:nan"]}, ["--fail", "up to 1"]),
         ({"settings": ["cgroups"]}, ["--set", "KEY=VALUE"]),
         ({"settings": ["cgruops=3"]}, ["--set", "cgroups", "list scenarios"]),
         ({"settings": ["cgroups=many"]}, ["--set", "cgroups=many", "whole number"]),
@@ -103,3 +109,10 @@ def test_the_folder_of_results_is_checked_first(tmp_path):
         tmp_path.chmod(0o500)
         with pytest.raises(UsageError, match="not writable"):
             opt.check_out(tmp_path / "results")
+
+
+def test_failures_on_purpose():
+    options = opt.make_options(fail=["shrink-alloc", "page-alloc:0.25"])
+    assert (options.fail_shrink_alloc, options.fail_page_alloc) == (True, 0.25)
+    assert options.failures() == {"fail_shrink_alloc": True, "fail_page_alloc": 0.25}
+    assert opt.make_options().failures() == {}
