@@ -49,7 +49,7 @@ def build(params: CgroupChurn, cpus: int, seed: int) -> tape.Workload:
                 _remove(out, population, bases[due - 1])
             out.round(first + 2, schedule.done_by(first + 2))
         out.round(end, schedule.done_by(end))
-        if cpu == 0:
+        if cpu == 0 and params.release:
             for g in range(max(1, params.cgroups - params.delay + 1), params.cgroups + 1):
                 _remove(out, population, bases[g - 1])
         tapes.append(out.finish())

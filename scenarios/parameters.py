@@ -204,6 +204,7 @@ class CgroupChurn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     cgroups: Annotated[int, count(1, 65536, "cgroups one after another, on CPU 0 and CPU 1 in turn")] = 40
     files: Annotated[int, count(1, _MEGA, "files of each")] = 120
     delay: Annotated[int, count(1, 65536, "cgroups that come before its files are unlinked")] = 5
+    release: Annotated[bool, msgspec.Meta(description="unlink those of the last ones too, at the end")] = True
 
     def planned_operations(self, cpus: int) -> int:
         return 2 * self.cgroups * (2 * self.files + 16)

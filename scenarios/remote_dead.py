@@ -19,8 +19,10 @@ import numpy as np
 
 from scenarios import tape, writer
 from scenarios.parameters import RemoteDead
+from scenarios.traces.steps import FIFO, LIFO, PERMUTED, free_order
 
 CPU_SLAB_OBJECTS = 3  # of each CPU, if marked
+ORDERS = {"fifo": FIFO, "lifo": LIFO, "permuted": PERMUTED}
 WARM, MARK = 1, 2  # rounds; CPU c marks in round MARK + c
 
 
@@ -54,7 +56,7 @@ def build(params: RemoteDead, cpus: int, seed: int) -> tape.Workload:
             out.section(tape.SECTION_ALLOC, tape.op(tape.OP_ALLOC, b=1, c=slot))
         out.round(removed, schedule.done_by(removed))
         if cpu == freer:
-            out.section(tape.SECTION_DEAD_FREE, tape.op(tape.OP_FREE, c=slot[order(params.free_order, params.objects)]))
+            out.section(tape.SECTION_DEAD_FREE, tape.op(tape.OP_FREE, c=slot[free_order(ORDERS[params.free_order], params.objects)]))
         out.round(last, schedule.done_by(last))
         out.plain(tape.op(tape.OP_FREE, c=own))
         tapes.append(out.finish())
@@ -68,18 +70,3 @@ def build(params: RemoteDead, cpus: int, seed: int) -> tape.Workload:
         marks=schedule.marks,
     )
 
-
-def order(name: str, n: int) -> np.ndarray:
-    """Indices 0..n-1 in the order in which the recorded programs freed.
-
-    "permuted" shuffles (Fisher and Yates) with x = x * 1664525 + 1013904223 mod 2**32 from 12345 on,
-    taking (x >> 8) mod (k + 1) for k from n - 1 down to 1.
-    """
-    if name != "permuted":
-        return np.arange(n) if name == "fifo" else np.arange(n)[::-1]
-    shuffled, x = list(range(n)), 12345
-    for k in range(n - 1, 0, -1):
-        x = (x * 1664525 + 1013904223) & 0xFFFFFFFF
-        j = (x >> 8) % (k + 1)
-        shuffled[k], shuffled[j] = shuffled[j], shuffled[k]
-    return np.array(shuffled)

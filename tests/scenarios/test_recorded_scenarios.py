@@ -6,8 +6,8 @@ import pytest
 from scenarios import tape
 from scenarios.kernel_files import CACHES, DENTRY, OWN_DENTRIES, SHMEM_INODE
 from scenarios.registry import build
-from scenarios.remote_dead import order
 from scenarios.sizing import objects_per_slab, stride
+from scenarios.traces.steps import PERMUTED, free_order
 
 
 def operations(load, cpu, code):
@@ -16,14 +16,10 @@ def operations(load, cpu, code):
     return tuple(column[codes == code] for column in (a, b, c))
 
 
-def test_the_recorded_permutation():
-    """The generator's first numbers after 12345, and what they do to three things."""
-    first, second = 87628868, 71072467
-    assert (12345 * 1664525 + 1013904223) % 2**32 == first and (first * 1664525 + 1013904223) % 2**32 == second
-    assert [(first >> 8) % 3, (second >> 8) % 2] == [0, 0]
-    assert order("permuted", 3).tolist() == [1, 2, 0]
-    assert sorted(order("permuted", 4096)) == list(range(4096))
-    assert order("lifo", 3).tolist() == [2, 1, 0]
+@pytest.mark.parametrize("name, freed", (("fifo", [0, 1, 2, 3]), ("lifo", [3, 2, 1, 0]), ("permuted", free_order(PERMUTED, 4).tolist())))
+def test_remote_dead_frees_in_a_recorded_order(name, freed):
+    load, _ = build("remote-dead", ["objects=4", f"free_order={name}"])
+    assert operations(load, 1, tape.OP_FREE)[2].tolist() == freed
 
 
 @pytest.mark.parametrize("free_cpu", (0, 1))

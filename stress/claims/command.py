@@ -1,0 +1,137 @@
+"""`python -m stress claims`: test claims one after another and report them.
+
+Exit status: 0 whatever the verdicts; 1 an invariant was violated; 2 bad usage; 3 interrupted.
+"""
+
+from __future__ import annotations
+
+import datetime
+import io
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from stress.claims.claim import Claim, Finding, Outcome, Part, PartOutcome, Verdict, summary
+from stress.claims.registry import CLAIMS
+from stress.errors import UsageError
+
+DONE, VIOLATED, USAGE, DAMAGED = 0, 1, 2, 3
+
+
+def main(
+    ids: Sequence[int] = (),
+    *,
+    seconds: float,
+    seed: int,
+    out: Path,
+    format: str = "text",
+    quick: bool = False,
+    quiet: bool = False,
+    command: str = "python -m stress claims",
+) -> int:
+    """Test the claims of these numbers (all of them without), write the report, print it; the exit status."""
+    chosen = choose(ids)
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise UsageError(f"--seconds {seconds:g}: the time of a timed comparison must be a number above 0, such as 3")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads would be forked over
+    from stress import ending, host, statistics
+    from stress.claims import report as reporting
+    from stress.claims.lab import Lab
+    from stress.log import close_logging, setup_logging
+    from stress.progress import Progress
+    from stress.result import write_atomically
+
+    began = time.monotonic()
+    now = datetime.datetime.now().astimezone()
+    outcomes: list[Outcome] = []
+    setup_logging("error", None)  # a run that breaks down is a row of the table
+    try:
+        with ending.interruptible(), Progress(quiet=quiet) as progress:
+            statistics.warm_up()
+            lab = Lab(seconds=seconds, seed=seed, quick=quick, progress=progress)
+            interrupted = try_all(chosen, lab, outcomes.append)
+            ending.ignore_further()
+            report = reporting.Report(
+                created=now.astimezone(datetime.timezone.utc).isoformat(timespec="seconds"), command=command,
+                machine=dict(host.describe_machine()), seed=seed, seconds=seconds, took=round(time.monotonic() - began, 1),
+                quick=quick, interrupted=interrupted, claims=outcomes,
+            )  # fmt: skip
+            folder = out / f"{now:%Y%m%d-%H%M%S}-claims-{os.getpid():x}"
+            try:
+                folder.mkdir(parents=True)
+                write_atomically(folder / "claims.json", reporting.encode(report))
+            except OSError as error:
+                raise UsageError(f"--out {out}: {error.strerror}; choose another folder") from None
+    finally:
+        close_logging()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        if format == "json":
+            sys.stdout.write(reporting.encode(report).decode())
+        elif format == "markdown":
+            sys.stdout.write(reporting.render_markdown(report))
+        else:
+            reporting.print_text(report, sys.stdout)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if not quiet:
+        print(f"result: {folder / 'claims.json'}", file=sys.stderr)
+    return exit_status(outcomes, interrupted)
+
+
+def choose(ids: Sequence[int]) -> list[Claim]:
+    """Claims by number, in order, each once; UsageError for one that there is not."""
+    for number in ids:
+        if number not in CLAIMS:
+            raise UsageError(f"there is no claim {number}; there are {', '.join(map(str, CLAIMS))}")
+    return [claim for number, claim in CLAIMS.items() if not ids or number in ids]
+
+
+def try_all(claims: Sequence[Claim], lab, add: Callable[[Outcome], object]) -> bool:
+    """Test claims and hand each outcome on; True if it was interrupted."""
+    for position, claim in enumerate(claims, 1):
+        parts: list[PartOutcome] = []
+        seen = len(lab.violated)
+        try:
+            for part in claim.parts:
+                lab.begin(f"claim {claim.id} ({position} of {len(claims)}), {part.name}")
+                parts.append(try_part(part, lab))
+        except KeyboardInterrupt:
+            return True
+        verdict, reason = summary(parts)
+        add(
+            Outcome(
+                id=claim.id, claim=claim.sentence, verdict=verdict, reason=reason, published=claim.published, source=claim.source,
+                parts=parts, violated=lab.violated[seen:],
+            )
+        )  # fmt: skip
+    return False
+
+
+def try_part(part: Part, lab) -> PartOutcome:
+    """One part's finding; what is not built, or broke down, cannot be told."""
+    from stress.claims.lab import Damaged, NotBuilt
+
+    began = time.monotonic()
+    try:
+        finding = part.test(lab)
+    except NotBuilt as error:
+        finding = Finding(Verdict.UNKNOWN, str(error))
+    except Damaged as error:
+        finding = Finding(Verdict.UNKNOWN, f"a run broke down: {error}")
+    return PartOutcome(
+        name=part.name, what=part.what, verdict=finding.verdict, reason=finding.reason, figures=finding.figures,
+        commands=list(dict.fromkeys(lab.commands)), seconds=round(time.monotonic() - began, 1),
+    )  # fmt: skip
+
+
+def exit_status(outcomes: Sequence[Outcome], interrupted: bool) -> int:
+    """A violated invariant outweighs the rest; verdicts do not count."""
+    if any(outcome.violated for outcome in outcomes):
+        return VIOLATED
+    return DAMAGED if interrupted else DONE
