@@ -1,0 +1,75 @@
+"""The benchmark from end to end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from typing import Callable
+
+from allocators.designs import DESIGNS
+from stress import host
+from stress.bench import programs
+from stress.bench.reference import NoCompiler, compile_reference
+from stress.bench.result import Bench, goals, judge
+from stress.bench.scaling import STATS, measure_scaling
+from stress.bench.speed import differing_words, measure_speed
+from stress.compiled import ready
+from stress.engine import cpu_main, kworker_main
+
+DESIGN = "linux-3.16"
+KERNEL = "slub"
+HELP_RUNS = 7
+
+
+def measure(progress: Callable[[str], None]) -> Bench:
+    """Everything, in some ten seconds once the programs are compiled."""
+    features = DESIGNS[DESIGN].features(KERNEL)
+    no_reference = reference = None
+    try:
+        reference = compile_reference()
+    except NoCompiler as error:
+        no_reference = str(error)
+    ready(
+        [
+            (cpu_main, KERNEL, features),
+            (kworker_main, KERNEL, features | STATS),
+            (programs.malloc_main, KERNEL, features),
+            (programs.idle_main, KERNEL, features),
+        ],
+        progress,
+    )
+    # First what forks: this process has no threads yet.
+    scaled = measure_scaling(features, progress)
+    differing = None
+    if reference is not None:
+        progress("comparing memory after ours and C have played the same tape")
+        differing = differing_words(1024, 1 << 16, features, reference, shuffle=1)
+    speed, disturbed = measure_speed(features, reference, progress)
+    progress("starting `python -m stress --help`")
+    scaling = scaled[0] if scaled else None
+    disturbances = [disturbed] + ([scaled[1]] if scaled else [])
+    return Bench(
+        machine=host.describe_machine(),
+        design=DESIGN,
+        no_reference=no_reference,
+        differing_words=differing,
+        goals=goals(speed, no_reference, scaling, help_seconds()),
+        speed=speed,
+        scaling=scaling,
+        disturbances=disturbances,
+        trust=judge(speed, scaling, disturbances),
+    )
+
+
+def help_seconds() -> float:
+    """Median wall time of `python -m stress --help`, from this checkout, once it is in the page cache."""
+    root = Path(__file__).resolve().parents[2]
+    times = []
+    for _ in range(HELP_RUNS + 1):
+        began = time.monotonic()
+        subprocess.run([sys.executable, "-m", "stress", "--help"], cwd=root, stdout=subprocess.DEVNULL, check=True)
+        times.append(time.monotonic() - began)
+    return median(times[1:])

@@ -1,0 +1,93 @@
+"""The reference in C (tests/bench/reference.c and what it includes): generate its header, compile it, call it.
+
+The header carries the word offsets of every struct and the constants that both programs share, so
+the C program plays in the very segment that ours plays in.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Callable
+
+from allocators import kmem_cache, memcontrol, page_alloc, world
+from allocators.slub import state
+from scenarios import tape
+from shm import locks, machine
+from stress import engine
+
+SOURCE = Path(__file__).resolve().parents[2] / "tests" / "bench" / "reference.c"
+FLAGS = ("-std=gnu11", "-O2", "-march=native", "-shared", "-fPIC", "-Wall")
+
+_STRUCTS = (
+    machine.MACHINE,
+    machine.CPU,
+    locks.LOCK_COUNT,
+    world.WORLD,
+    world.OPS,
+    page_alloc.PAGE,
+    page_alloc.ZONE,
+    kmem_cache.CACHE,
+    kmem_cache.NODE,
+    memcontrol.MEMCG,
+    state.KMEM_CACHE_CPU,
+    state.STAT,
+    engine.RUN,
+    engine.PLAY,
+)
+_CONSTANTS = {
+    locks: ("LOCK_COUNTS", "LIST_LOCK", "ZONE_LOCK", "SPINS_BEFORE_YIELD"),
+    world: ("WORLD_AT", "MEM_MAP", "OPS_AT", "PAGE_SHIFT"),
+    page_alloc: ("MAX_ORDER", "KIND_BUDDY", "KIND_SLAB", "KIND_FREE_TAIL", "KIND_TAIL"),
+    kmem_cache: ("SLAB_DESTROY_BY_RCU", "SLAB_NO_CPU_PARTIAL"),
+    memcontrol: ("SLOT_PENDING",),
+    state: ("TID_STEP", "FROZEN"),
+    tape: ("OP_END", "OP_ALLOC", "OP_FREE", "OP_ROUND", "OP_WAIT"),
+    engine: ("SLOT_FAILED",),
+}
+
+Play = Callable[[int, int, int], int]  # address of word 0, CPU, RUN -> operations played
+
+
+class NoCompiler(Exception):
+    """The C columns cannot be had; the text says why."""
+
+
+def header() -> str:
+    """Offsets as ``PAGE_pair``, sizes as ``SIZEOF_PAGE``, constants under their names."""
+    lines = ["#pragma once", "#include <stdint.h>"]
+    for struct in _STRUCTS:
+        name = type(struct).__name__
+        offsets = [f"{name}_{field} = {offset}" for field, offset in zip(struct._fields, struct) if field != "SIZE"]
+        lines.append(f"enum {{ {', '.join(offsets)}, SIZEOF_{name} = {struct.SIZE} }};")
+    for module, names in _CONSTANTS.items():
+        lines += [f"#define {name} ((int64_t){getattr(module, name)})" for name in names]
+    return "\n".join(lines) + "\n"
+
+
+def compile_reference(*, stats: bool = False) -> Play:
+    """The reference's `play` as a function; stats: with the counters of the feature STATS.
+
+    Raises NoCompiler when there is no C compiler or no source (an installation without the tests),
+    RuntimeError when the compiler refuses the source.
+    """
+    compiler = shutil.which("cc")
+    if compiler is None:
+        raise NoCompiler("no C compiler")
+    if not SOURCE.exists():
+        raise NoCompiler("no C source: this is not a checkout")
+    # The library stays mapped after its file is gone.
+    with tempfile.TemporaryDirectory(prefix="slab-stress-") as folder:
+        layout, library = Path(folder) / "layout.h", Path(folder) / "reference.so"
+        layout.write_text(header())
+        command = [compiler, *FLAGS, *(["-DSTATS"] if stats else []), "-include", str(layout), "-o", str(library), str(SOURCE)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"the reference does not compile:\n{done.stderr}")
+        function = ctypes.CDLL(str(library)).play
+    function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
+    function.restype = ctypes.c_int64
+    return function

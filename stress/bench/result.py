@@ -1,0 +1,93 @@
+"""What the benchmark found, as data; `--format json` prints it as it is."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from stress.bench.scaling import Scaling
+from stress.bench.speed import Speed
+from stress.bench.watch import Disturbance
+from stress.result import Finding, Trust
+from stress.statistics import CONFIDENCE, Ratio
+from stress.trust import WIDE_INTERVAL
+
+SCHEMA_VERSION = "1"
+ONE_CPU = "there are not two CPUs to pin to"
+
+
+class Goal(msgspec.Struct, kw_only=True, frozen=True):
+    """One promise: `value` is to be at most, or at least, `limit`.
+
+    value is None when it was not measured; `why` says why not. low and high bound a ratio's interval.
+    """
+
+    name: str
+    unit: Literal["ratio", "seconds"]
+    sense: Literal["at most", "at least"]
+    limit: float
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    met: bool | None = None
+    why: str | None = None
+
+
+class Bench(msgspec.Struct, kw_only=True, frozen=True):
+    """Everything of one benchmark.
+
+    no_reference: why there are no figures of the reference in C; None when there are.
+    differing_words: of memory, after the reference played the same tape as ours; 0 is as it should be.
+    """
+
+    schema_version: str = SCHEMA_VERSION
+    machine: dict[str, object]
+    design: str
+    no_reference: str | None
+    differing_words: int | None
+    goals: list[Goal]
+    speed: list[Speed]
+    scaling: Scaling | None
+    disturbances: list[Disturbance]
+    trust: Trust
+
+
+def goals(speed: list[Speed], no_reference: str | None, scaling: Scaling | None, help_seconds: float) -> list[Goal]:
+    """The promises and what was measured of them. The first tape is the one that is promised something."""
+    first = speed[0]
+    two = Ratio() if scaling is None else scaling.throughput
+    return [
+        _goal(f"ours / C: {first.tape}", "ratio", "at most", 1.3, first.ratios.get("C", Ratio()), no_reference),
+        _goal("the engine without an allocator, per operation", "seconds", "at most", 3e-9, first.nanoseconds["nothing"] * 1e-9),
+        _goal("two CPUs on disjoint cgroups / one", "ratio", "at least", 1.8, two, ONE_CPU),
+        _goal("workers ready", "seconds", "at most", 0.05, scaling and scaling.ready_seconds, ONE_CPU),
+        _goal("`python -m stress --help`", "seconds", "at most", 0.15, help_seconds),
+    ]
+
+
+def _goal(name: str, unit, sense, limit: float, measured: Ratio | float | None, why: str | None = None) -> Goal:
+    ratio = measured if isinstance(measured, Ratio) else Ratio(estimate=measured)
+    value = ratio.estimate
+    if value is None:
+        return Goal(name=name, unit=unit, sense=sense, limit=limit, why=why)
+    met = value <= limit if sense == "at most" else value >= limit
+    return Goal(name=name, unit=unit, sense=sense, limit=limit, value=value, low=ratio.low, high=ratio.high, met=met)
+
+
+def judge(speed: list[Speed], scaling: Scaling | None, disturbances: list[Disturbance]) -> Trust:
+    """How far the figures can be trusted, the worst first."""
+    levels = {"poor": "serious", "fair": "warning"}
+    findings = [
+        Finding(level=levels[d.grade], text=f"{d.part} was disturbed: {'; '.join(d.reasons)}.") for d in disturbances if d.grade != "good"
+    ]
+    ratios = {f"ours / {other}, {s.tape}": ratio for s in speed for other, ratio in s.ratios.items()}
+    if scaling is not None:
+        ratios["two CPUs / one"] = scaling.throughput
+    for name, ratio in ratios.items():
+        if ratio.low and ratio.high and ratio.high / ratio.low - 1 > WIDE_INTERVAL:
+            span = f"{ratio.high / ratio.low - 1:.0%} at {CONFIDENCE:.0%} confidence"
+            findings.append(Finding(level="warning", text=f"The interval of {name} spans {span}; repeat when the machine is quieter."))
+    findings.sort(key=lambda finding: ("serious", "warning").index(finding.level))
+    worst = findings[0].level if findings else "note"
+    return Trust(grade={"note": "good", "warning": "fair", "serious": "poor"}[worst], findings=findings)
