@@ -16,7 +16,6 @@ from scenarios.tape import OP_END, SECTION_MIXED
 from stress import host
 from stress.arena import Arena
 from stress.bench.watch import Disturbance, watched
-from stress.engine import PLAY
 from stress.statistics import Ratio, concurrent_rate, estimate_ratio
 from stress.worker import Crew
 
