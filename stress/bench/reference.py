@@ -18,6 +18,7 @@ from allocators.slub import state
 from scenarios import tape
 from shm import locks, machine
 from stress import engine
+from stress.errors import DamagedRun
 
 SOURCE = Path(__file__).resolve().parents[2] / "tests" / "bench" / "reference.c"
 FLAGS = ("-std=gnu11", "-O2", "-march=native", "-shared", "-fPIC", "-Wall")
@@ -72,7 +73,7 @@ def compile_reference(*, stats: bool = False) -> Play:
     """The reference's `play` as a function; stats: with the counters of the feature STATS.
 
     Raises NoCompiler when there is no C compiler or no source (an installation without the tests),
-    RuntimeError when the compiler refuses the source.
+    DamagedRun when the compiler refuses the source.
     """
     compiler = shutil.which("cc")
     if compiler is None:
@@ -86,7 +87,7 @@ def compile_reference(*, stats: bool = False) -> Play:
         command = [compiler, *FLAGS, *(["-DSTATS"] if stats else []), "-include", str(layout), "-o", str(library), str(SOURCE)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
-            raise RuntimeError(f"the reference does not compile:\n{done.stderr}")
+            raise DamagedRun(f"the reference does not compile:\n{done.stderr}")
         function = ctypes.CDLL(str(library)).play
     function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
     function.restype = ctypes.c_int64
