@@ -17,6 +17,7 @@ from pathlib import Path
 from stress.claims.claim import Claim, Finding, Outcome, Part, PartOutcome, Verdict, summary
 from stress.claims.registry import CLAIMS
 from stress.errors import UsageError
+from stress.result import Violation
 
 DONE, VIOLATED, USAGE, DAMAGED = 0, 1, 2, 3
 
@@ -96,21 +97,28 @@ def try_all(claims: Sequence[Claim], lab, add: Callable[[Outcome], object]) -> b
     """Test claims and hand each outcome on; True if it was interrupted."""
     for position, claim in enumerate(claims, 1):
         parts: list[PartOutcome] = []
-        seen = len(lab.violated)
+        seen, interrupted = len(lab.violated), False
         try:
             for part in claim.parts:
                 lab.begin(f"claim {claim.id} ({position} of {len(claims)}), {part.name}")
                 parts.append(try_part(part, lab))
         except KeyboardInterrupt:
+            interrupted = True
+        if parts:
+            add(_outcome(claim, parts, lab.violated[seen:]))
+        if interrupted:
             return True
-        verdict, reason = summary(parts)
-        add(
-            Outcome(
-                id=claim.id, claim=claim.sentence, verdict=verdict, reason=reason, published=claim.published, source=claim.source,
-                parts=parts, violated=lab.violated[seen:],
-            )
-        )  # fmt: skip
     return False
+
+
+def _outcome(claim: Claim, parts: list[PartOutcome], violated: list[Violation]) -> Outcome:
+    verdict, reason = summary(parts)
+    if len(parts) < len(claim.parts):
+        verdict, reason = Verdict.UNKNOWN, f"interrupted after {len(parts)} of {len(claim.parts)} parts; {reason}"
+    return Outcome(
+        id=claim.id, claim=claim.sentence, verdict=verdict, reason=reason, published=claim.published, source=claim.source,
+        parts=parts, violated=violated,
+    )  # fmt: skip
 
 
 def try_part(part: Part, lab) -> PartOutcome:

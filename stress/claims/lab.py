@@ -21,6 +21,7 @@ from stress.progress import Progress
 from stress.result import Result, Violation
 
 PHASE_EVERY = 2.0  # seconds between lines of progress; the many short runs would print hundreds
+QUICK_SECONDS = 0.05
 SERIAL_CPUS = 2  # as the recorded kernels had
 
 
@@ -108,7 +109,7 @@ class Lab:
         if serial:
             cpus = cpus or SERIAL_CPUS
         else:
-            options.setdefault("seconds", self.seconds)
+            options.setdefault("seconds", QUICK_SECONDS if self.quick else self.seconds)
         known = inspect.signature(make_options).parameters
         for name in options:
             if name not in known:

@@ -1,0 +1,122 @@
+"""Claims 4, 6 and 8: what live caches pay, for the series, for tracking full slabs, and for patch 6."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stress.claims.claim import Figure, Finding, Verdict, figure
+from stress.claims.lab import Lab
+from stress.report import units
+from stress.result import Result
+from stress.statistics import MIN_PAIRS, Ratio
+
+MARGIN = 0.02  # what "no noticeable impact" is taken to mean; stress.report.sentences uses the same
+BURST_BYTES = 16 << 20  # of one CPU in free-burst
+SERIES = ("v1", "v3")
+
+
+def no_impact(lab: Lab, allocator: str) -> Finding:
+    """Claim 4: pairs and free-burst by object size, timed."""
+    lab.need(allocator, SERIES)
+    ratios = []
+    options = {"settle": 0.0} if allocator == "slab" else {}
+    for size in (64,) if lab.quick else (64, 256, 1024, 8192):
+        objects = min(lab.size(32768, 500), BURST_BYTES // size)
+        for scenario, kinds, settings in (
+            ("pairs", ("mixed",), {"operations": lab.size(1_048_576, 20_000)}),
+            ("free-burst", ("alloc", "live"), {"objects": objects, "bursts": lab.size(8, 2)}),
+        ):
+            settings = {"object_size": size} | settings
+            result = lab.run(scenario, "linux-3.16", *SERIES, allocator=allocator, serial=False, settings=settings, **options)
+            ratios += timed(result, f"{size} B", kinds)
+    return judge_equivalence(ratios)
+
+
+def timed(result: Result, name: str, kinds: Sequence[str]) -> list[tuple[str, Ratio]]:
+    """(what, ratio) of every design but the baseline, for these kinds of section."""
+    words = {"mixed": "pairs", "alloc": "allocations", "live": "frees", "dead": "dead frees"}
+    return [(f"{name} {words[kind]}, {design}", getattr(ratios, kind)) for design, ratios in result.ratios.items() for kind in kinds]
+
+
+def ratio_figure(name: str, ratio: Ratio) -> Figure:
+    """Throughput against the baseline, with its interval."""
+    value = {"estimate": ratio.estimate, "low": ratio.low, "high": ratio.high, "pairs": ratio.pairs}
+    return Figure(name, value, units.ratio(ratio))
+
+
+def judge_equivalence(ratios: Sequence[tuple[str, Ratio]]) -> Finding:
+    """Holds if every interval lies within the margin; fails if one lies outside, on the slow side; else cannot tell."""
+    figures = [ratio_figure(name, ratio) for name, ratio in ratios]
+    known = [(name, ratio) for name, ratio in ratios if ratio.low is not None and ratio.high is not None]
+    if len(known) < len(ratios) or not ratios:
+        return Finding(Verdict.UNKNOWN, f"fewer than {MIN_PAIRS} pairs of blocks", figures)
+    slow = [name for name, ratio in known if ratio.high < 1 - MARGIN]
+    if slow:
+        return Finding(Verdict.FAILS, f"more than {MARGIN:.0%} slower: {'; '.join(slow)}", figures)
+    wide = [name for name, ratio in known if ratio.low < 1 - MARGIN]
+    if wide:
+        return Finding(Verdict.UNKNOWN, f"{len(wide)} of {len(known)} intervals reach beyond {MARGIN:.0%} slower: {'; '.join(wide)}", figures)
+    return Finding(Verdict.HOLDS, f"none of {len(known)} intervals reaches beyond {MARGIN:.0%} slower", figures)
+
+
+def full_tracking(lab: Lab) -> Finding:
+    """Claim 6: remote-free, whose CPUs contend for each other's slabs; locks from the serial run."""
+    lab.need("slub", ["full-tracking"])
+    settings = {"object_size": 256, "rounds": lab.size(64, 4), "batch": lab.size(4096, 200)}
+    counted = lab.run("remote-free", "linux-3.16", "full-tracking", settings=settings)
+    clocked = lab.run("remote-free", "linux-3.16", "full-tracking", serial=False, settings=settings)
+    before, after = (counted.designs[name] for name in ("linux-3.16", "full-tracking"))
+    locks = [d.operations.get("list_lock", 0) / max(1, (d.frees or 0) + (d.allocations or 0)) for d in (before, after)]
+    return judge_slowdown(clocked.ratios["full-tracking"].live, locks[0], locks[1])
+
+
+def judge_slowdown(ratio: Ratio, locks_before: float, locks_after: float) -> Finding:
+    """Holds if frees are noticeably slower; fails if they are not; else cannot tell."""
+    figures = [
+        ratio_figure("contended frees/s", ratio),
+        figure("list_lock per operation", [locks_before, locks_after], f"{units.per_unit(locks_before)} → {units.per_unit(locks_after)}"),
+    ]
+    if ratio.estimate is None or ratio.low is None or ratio.high is None:
+        return Finding(Verdict.UNKNOWN, f"fewer than {MIN_PAIRS} pairs of blocks", figures)
+    said = f"frees are {units.change(ratio.estimate)} {units.interval(ratio)}"
+    if ratio.high < 1 - MARGIN:
+        return Finding(Verdict.HOLDS, said, figures)
+    if ratio.low > 1 - MARGIN:
+        return Finding(Verdict.FAILS, said, figures)
+    return Finding(Verdict.UNKNOWN, f"{said}, which includes no noticeable change", figures)
+
+
+def patch_6(lab: Lab) -> Finding:
+    """Claim 8: compare-and-swaps of the refill exactly, its time on remote-free."""
+    lab.need("slub", ["linux-3.16+P6"])
+    counted = lab.run("offline-storm", "linux-3.16", "linux-3.16+P6", settings={"operations": lab.size(100_000, 5_000)})
+    settings = {"object_size": 256, "rounds": lab.size(64, 4), "batch": lab.size(4096, 200)}
+    clocked = lab.run("remote-free", "linux-3.16", "linux-3.16+P6", serial=False, settings=settings)
+    ratios = clocked.ratios["linux-3.16+P6"]
+    return judge_patch_6(counted, {"allocations": ratios.alloc, "frees": ratios.live})
+
+
+def judge_patch_6(counted: Result, ratios: dict[str, Ratio]) -> Finding:
+    """Matters little: it saves one compare-and-swap per refilled slab, and no time beyond the margin."""
+    before, after = counted.designs["linux-3.16"], counted.designs["linux-3.16+P6"]
+    saved = before.operations["this_cpu_cas"] - after.operations["this_cpu_cas"]
+    refills, allocations = before.stats.get("cpu_partial_node") or 0, before.allocations or 1
+    figures = [
+        figure("per-CPU CAS, before and after", [before.operations["this_cpu_cas"], after.operations["this_cpu_cas"]],
+               f"{before.operations['this_cpu_cas']:,} → {after.operations['this_cpu_cas']:,}"),
+        figure("CPU_PARTIAL_NODE (slabs put on the CPU's list by a refill)", refills, f"{refills:,}"),
+        figure("saved per allocation", saved / allocations, units.per_unit(saved / allocations)),
+        *(ratio_figure(f"{name}/s", ratio) for name, ratio in ratios.items()),
+    ]  # fmt: skip
+    if not refills:
+        return Finding(Verdict.UNKNOWN, "no refill put a slab on a CPU's partial list", figures)
+    if saved != refills:
+        return Finding(Verdict.FAILS, f"{saved} compare-and-swaps fewer for {refills} refilled slabs", figures)
+    known = [r for r in ratios.values() if r.low is not None and r.high is not None]
+    if len(known) < len(ratios):
+        return Finding(Verdict.UNKNOWN, f"fewer than {MIN_PAIRS} pairs of blocks", figures)
+    if any(r.low > 1 + MARGIN or r.high < 1 - MARGIN for r in known):
+        return Finding(Verdict.FAILS, f"the time changes by more than {MARGIN:.0%}", figures)
+    if all(r.low >= 1 - MARGIN and r.high <= 1 + MARGIN for r in known):
+        return Finding(Verdict.HOLDS, f"one CAS less per refilled slab, no time beyond {MARGIN:.0%}", figures)
+    return Finding(Verdict.UNKNOWN, f"one CAS less per refilled slab, but the intervals of the time reach beyond {MARGIN:.0%}", figures)
