@@ -31,6 +31,8 @@ SWITCHES: dict[str, Switch] = {
         Switch("P1", "a child counts its slabs, not its pages", _BOTH),
         Switch("P2", "a child is destroyed when its last slab is freed; +1 while its memcg is online", _BOTH, group="destruction"),
         Switch("F_CSS", "charged pages pin the memcg, children do not: they are destroyed with it, all together", _BOTH, group="destruction"),
+        Switch("F_REPARENT", "children move to the parent cgroup at offline and go with their last slab; references per CPU while online", _BOTH, group="destruction"),
+        Switch("F_ALLOCREF", "an allocation holds a reference to the child that it uses (remedy of R10)", _BOTH, needs=("F_REPARENT",)),
         Switch("F_WORK", "the offline and each release of a dead child's last page schedule work that shrinks or destroys it", _BOTH, group="destruction"),
         Switch("P3", "children of an offline memcg are marked dead", _BOTH, group="P3"),
         Switch("P3v3", "the dead mark with a write and a read barrier", _BOTH, group="P3"),
@@ -125,6 +127,13 @@ DESIGNS: dict[str, Design] = {
             2015,
             "deactivated at offline: no empty slab stays, and what is left is destroyed when the memcg is released",
             "v4.0 mm/slub.c, d6e0b7fa1186; cover.1422461573.git.vdavydov@parallels.com",
+        ),
+        Design(
+            "linux-5.3",
+            frozenset({"F_OBO", "F_NRP", "P4v4", "P7v4", "F_REPARENT", "F_ALLOCREF"}),
+            2019,
+            "child caches move to the parent cgroup at offline: the memcg goes at once, a cache with its last slab",
+            "v5.3 mm/memcontrol.c, mm/slab_common.c, fb2f2b0adb98; 20190611231813.3148843-1-guro@fb.com",
         ),
     )
 }

@@ -44,7 +44,8 @@ CACHE = struct(
     "id",
     # written all the time: a line of its own
     "refcnt",  # P1: slabs; else pages; P2: +1 while the memcg is online
-    ("pad0", 7),
+    "ref_atomic",  # F_REPARENT: 0 while references are counted per CPU (allocators.cache_ref)
+    ("pad0", 6),
     # management
     "state",
     "next",

@@ -1,11 +1,9 @@
-"""The life of child caches: created by the kworker, taken offline with their memcg, destroyed.
+"""The life of child caches: created by the kworker, destroyed by it; and the memcgs they belong to.
 
-v3.16 memcg_register_cache, memcg_unregister_cache, memcg_unregister_all_caches, with P2 (a reference
-while online, destruction by the last uncharge), P3 (dead mark), F_MB (full barrier after the mark)
-and F_RCU (one grace period before the offline destroys what is already empty). F_WORK is what was
-there until 3.15: the offline and each release of a dead child's last page schedule its work, which
-shrinks the child or destroys it. P7v4 and F_CSS are the form of 4.0: the offline deactivates each child
-and unpublishes it, and the children are destroyed with their memcg.
+v3.16 memcg_register_cache, memcg_unregister_cache. P2: destroyed by the last uncharge. F_WORK, until
+3.15: each release of a dead child's last page schedules its work, which shrinks or destroys it. F_CSS,
+4.0: destroyed with their memcg. F_REPARENT, 5.3: destroyed by the last reference, whoever owns them.
+What the offline does is in allocators.offline.
 
 Everything here runs on the kworker, under memcg_slab_mutex.
 """
@@ -25,9 +23,8 @@ from allocators.memcontrol import (
     css_put,
     kmemcg_id,
     queue_work,
-    schedule_shrink_or_destroy,
 )
-from allocators.slab_common import create_child, kmem_cache_deactivate, kmem_cache_destroy, kmem_cache_shrink
+from allocators.slab_common import create_child, kmem_cache_destroy, kmem_cache_shrink
 from allocators.slab.drain import slab_ipi
 from allocators.slab_pages import free_rcu_slabs
 from allocators.slub.deactivate import slub_ipi
@@ -40,7 +37,6 @@ from shm.atomics import (
     fetch_add,
     load,
     read_once,
-    smp_mb,
     smp_wmb,
     store,
     store_release,
@@ -48,7 +44,6 @@ from shm.atomics import (
 )
 from shm.compiler import dual
 from shm.histogram import record
-from shm.ipi import IPI_BARRIER, online_mask, smp_call_mask
 from shm.locks import MEMCG_SLAB_MUTEX, mutex_lock, mutex_unlock
 from shm.machine import register_vectors
 from shm.rcu import rcu_process, synchronize_sched
@@ -56,7 +51,8 @@ from shm.ring import ITEM, ring_pop_into
 
 
 @dual
-def _tally(m, field: int, delta: int) -> None:
+def tally(m, field: int, delta: int) -> None:
+    """Add to a tally of the kworker in WORLD."""
     store(m, WORLD_AT + field, load(m, WORLD_AT + field) + delta)
 
 
@@ -76,7 +72,7 @@ def create_memcg(m, cgroup: int) -> int:
         write_once(m, memcg + MEMCG.css, 1)
         write_once(m, memcg + MEMCG.online, 1)
         store_release(m, world(m, WORLD.cgroup_table) + cgroup, memcg)
-        _tally(m, WORLD.cgroups_online, 1)
+        tally(m, WORLD.cgroups_online, 1)
     mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
     return memcg
 
@@ -91,15 +87,46 @@ def register_child(m, root: int, memcg: int) -> int:
         return 0
     if not m.has("F_CSS"):
         fetch_add(m, memcg + MEMCG.css, 1)
-    first = load(m, memcg + MEMCG.children)
-    store(m, child + CACHE.memcg_next, first)
-    if first:
-        store(m, first + CACHE.memcg_prev, child)
-    store(m, memcg + MEMCG.children, child)
+    link_child(m, child)
     # An allocation finds the child by the slot alone: everything above must be visible before.
     smp_wmb(m)
     store_release(m, slot, child)
     return child
+
+
+@dual
+def _children_of(m, memcg: int) -> int:
+    """The word that holds the first child of a memcg, or of the root cgroup (0): the re-parented ones."""
+    if memcg:
+        return memcg + MEMCG.children
+    return WORLD_AT + WORLD.reparented
+
+
+@dual
+def link_child(m, s: int) -> None:
+    """Put a child first on the list of its memcg."""
+    head = _children_of(m, load(m, s + CACHE.memcg))
+    first = load(m, head)
+    store(m, s + CACHE.memcg_next, first)
+    store(m, s + CACHE.memcg_prev, 0)
+    if first:
+        store(m, first + CACHE.memcg_prev, s)
+    store(m, head, s)
+
+
+@dual
+def unlink_child(m, s: int) -> None:
+    """Take a child off the list of its memcg."""
+    before = load(m, s + CACHE.memcg_prev)
+    after = load(m, s + CACHE.memcg_next)
+    if before:
+        store(m, before + CACHE.memcg_next, after)
+    else:
+        store(m, _children_of(m, load(m, s + CACHE.memcg)), after)
+    if after:
+        store(m, after + CACHE.memcg_prev, before)
+    store(m, s + CACHE.memcg_prev, 0)
+    store(m, s + CACHE.memcg_next, 0)
 
 
 @dual
@@ -118,24 +145,16 @@ def unregister_child(m, s: int) -> bool:
     since = load(m, s + CACHE.offline_at)
     if read_once(m, s + CACHE.last_free) > since:
         since = read_once(m, s + CACHE.last_free)
-    unpublish(m, s)
-    before = load(m, s + CACHE.memcg_prev)
-    after = load(m, s + CACHE.memcg_next)
-    if before:
-        store(m, before + CACHE.memcg_next, after)
-    else:
-        store(m, memcg + MEMCG.children, after)
-    if after:
-        store(m, after + CACHE.memcg_prev, before)
-    store(m, s + CACHE.memcg_prev, 0)
-    store(m, s + CACHE.memcg_next, 0)
+    if memcg:
+        unpublish(m, s)
+    unlink_child(m, s)
     write_once(m, s + CACHE.closing, 1)
     if not kmem_cache_destroy(m, s):
         return False
-    if not m.has("F_CSS"):
+    if not m.has("F_CSS") and memcg:
         css_put(m, memcg)
     if offline:
-        _tally(m, WORLD.destroyed, 1)
+        tally(m, WORLD.destroyed, 1)
         if m.has("STATS"):
             # The cycle counters of two CPUs may differ a little.
             lifetime = kernel_ns(m) - since if since else 0
@@ -164,77 +183,6 @@ def destroy_root(m, root: int) -> bool:
 
 
 @dual
-def mark_dead(m, s: int) -> None:
-    """P3: the dead mark. v3 orders it before the shrink; F_MB makes every CPU pass a barrier."""
-    if m.has("P3") or m.has("P3v3"):
-        write_once(m, s + CACHE.dead, 1)
-        if m.has("P3v3"):
-            smp_wmb(m)
-        if m.has("F_MB"):
-            smp_mb(m)
-            smp_call_mask(m, online_mask(m), IPI_BARRIER, 0)
-
-
-@dual
-def offline_child(m, s: int) -> bool:
-    """What the offline does to one child; True when it must now be unregistered (it is empty)."""
-    _tally(m, WORLD.offlined, 1)
-    write_once(m, s + CACHE.offline, 1)
-    if m.has("F_WORK"):
-        write_once(m, s + CACHE.dead, 1)
-        write_once(m, s + CACHE.offline_at, kernel_ns(m))
-        schedule_shrink_or_destroy(m, s)
-        return False
-    mark_dead(m, s)
-    if m.has("P7v4"):
-        kmem_cache_deactivate(m, s)
-    kmem_cache_shrink(m, s)
-    write_once(m, s + CACHE.offline_at, kernel_ns(m))
-    if m.has("F_CSS"):
-        unpublish(m, s)
-        return False
-    if m.has("P2"):
-        return fetch_add(m, s + CACHE.refcnt, -1) == 1
-    return read_once(m, s + CACHE.refcnt) == 0
-
-
-@dual
-def offline_memcg(m, memcg: int) -> None:
-    """mem_cgroup_css_offline: no task is left in the cgroup; its children go, or are left behind."""
-    write_once(m, memcg + MEMCG.online, 0)
-    mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
-    _tally(m, WORLD.cgroups_online, -1)
-    _tally(m, WORLD.cgroups_offline, 1)
-    doomed = 0
-    s = load(m, memcg + MEMCG.children)
-    while s:
-        after = load(m, s + CACHE.memcg_next)
-        if offline_child(m, s):
-            if m.has("F_RCU"):
-                store(m, s + CACHE.closing, 1)
-                doomed += 1
-            else:
-                unregister_child(m, s)
-        s = after
-    if doomed:
-        synchronize_sched(m)
-        s = load(m, memcg + MEMCG.children)
-        while s:
-            after = load(m, s + CACHE.memcg_next)
-            if load(m, s + CACHE.closing):
-                unregister_child(m, s)
-            s = after
-    mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
-    if not m.has("F_CSS") and read_once(m, memcg + MEMCG.kmem):
-        # Charges remain: a reference more, dropped by the last uncharge.
-        fetch_add(m, memcg + MEMCG.css, 1)
-        write_once(m, memcg + MEMCG.kmem_dead, 1)
-        if read_once(m, memcg + MEMCG.kmem) == 0 and cmpxchg(m, memcg + MEMCG.kmem_dead, 1, 0) == 1:
-            css_put(m, memcg)
-    css_put(m, memcg)
-
-
-@dual
 def _destroy_children(m, memcg: int) -> None:
     """v4.0 memcg_destroy_kmem_caches: nothing is charged any more, so no child has a slab."""
     s = load(m, memcg + MEMCG.children)
@@ -259,7 +207,7 @@ def _css_free(m, memcg: int) -> None:
     store(m, memcg + MEMCG.used, 0)
     store(m, memcg + MEMCG.next_free, load(m, WORLD_AT + WORLD.memcg_free))
     store(m, WORLD_AT + WORLD.memcg_free, memcg)
-    _tally(m, WORLD.cgroups_offline, -1)
+    tally(m, WORLD.cgroups_offline, -1)
     mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
 
 
@@ -286,7 +234,7 @@ def memcg_work(m, func: int, a: int, b: int) -> None:
         mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
         slot = load(m, b + CACHE.slots) + kmemcg_id(m, a)
         if load(m, slot) == SLOT_PENDING:
-            if m.has("F_CSS") and read_once(m, a + MEMCG.online) == 0:
+            if (m.has("F_CSS") or m.has("F_REPARENT")) and read_once(m, a + MEMCG.online) == 0:
                 store_release(m, slot, 0)
             else:
                 register_child(m, b, a)
@@ -294,7 +242,7 @@ def memcg_work(m, func: int, a: int, b: int) -> None:
         css_put(m, a)
     elif func == WORK_UNREGISTER:
         mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
-        if load(m, a + CACHE.state) != CACHE_LIVE or load(m, a + CACHE.memcg) == 0:
+        if load(m, a + CACHE.state) != CACHE_LIVE or load(m, a + CACHE.root) == 0:
             bug(m, BUG_SECOND_DESTROY, a)
         else:
             unregister_child(m, a)

@@ -3,7 +3,8 @@
 v3.16 mm/memcontrol.c before the series, P1, P2, P3, F_RCU of it, and F_WORK of 3.15. A child cache pins its memcg by
 a css reference; the memcg's descriptor (and kmemcg_id, which is its index) is free again when the
 last reference is gone. F_CSS turns that round, as of 4.0: each page charged holds a css reference, the
-child none, and the children are destroyed when the memcg is released.
+child none, and the children are destroyed when the memcg is released. F_REPARENT, as of 5.3: a child
+without a memcg belongs to the root cgroup, and its references are counted by allocators.cache_ref.
 
 Who may write what: `css`, `kmem` and a child's `refcnt` atomically by anybody; `online`, the list of
 children and the slot arrays under memcg_slab_mutex, except that a slot goes 0 -> SLOT_PENDING by the
@@ -14,6 +15,7 @@ and finds the duplicates later).
 from __future__ import annotations
 
 from allocators.bugs import BUG_QUEUE_FULL
+from allocators.cache_ref import cache_ref_get, cache_ref_put, cache_ref_tryget
 from allocators.kmem_cache import CACHE
 from allocators.world import WORLD, world
 from shm.atomics import (
@@ -110,6 +112,14 @@ def slab_weight(m, order: int) -> int:
 @dual
 def memcg_charge_slab(m, s: int, order: int) -> bool:
     """Charge a new slab of `s` to its memcg; root caches are not charged. No limit is modelled."""
+    if m.has("F_REPARENT"):
+        # A memcg that goes offline right now keeps its descriptor for a grace period.
+        owner = read_once(m, s + CACHE.memcg)
+        if owner:
+            fetch_add(m, owner + MEMCG.kmem, 1 << order)
+        if load(m, s + CACHE.root):
+            cache_ref_get(m, s, slab_weight(m, order))
+        return True
     memcg = load(m, s + CACHE.memcg)
     if memcg:
         if m.has("F_CSS"):
@@ -122,6 +132,13 @@ def memcg_charge_slab(m, s: int, order: int) -> bool:
 @dual
 def memcg_uncharge_slab(m, s: int, order: int) -> None:
     """Uncharge a discarded slab: the last event of its life. P2: the last one destroys the cache."""
+    if m.has("F_REPARENT"):
+        owner = read_once(m, s + CACHE.memcg)
+        if owner:
+            fetch_add(m, owner + MEMCG.kmem, -(1 << order))
+        if load(m, s + CACHE.root) and cache_ref_put(m, s, slab_weight(m, order)):
+            schedule_unregister(m, s)
+        return
     memcg = load(m, s + CACHE.memcg)
     if memcg == 0:
         return
@@ -172,6 +189,8 @@ def memcg_kmem_get_cache(m, root: int, memcg: int) -> int:
     slot = load(m, root + CACHE.slots) + kmemcg_id(m, memcg)
     child = load_acquire(m, slot)
     if child > SLOT_PENDING:
+        if m.has("F_ALLOCREF") and not cache_ref_tryget(m, child):
+            return root
         return child
     if child == 0:
         _schedule_create(m, root, memcg, slot)

@@ -6,8 +6,9 @@ name, and `m.has` of the allocator's feature picks the branch at compile time.
 
 from __future__ import annotations
 
+from allocators.cache_ref import cache_ref_put
 from allocators.kmem_cache import CACHE, CACHE_FREE, CACHE_LIVE, NODE, SLAB_DESTROY_BY_RCU
-from allocators.memcontrol import memcg_kmem_get_cache
+from allocators.memcontrol import memcg_kmem_get_cache, schedule_unregister
 from allocators.page_alloc import PAGE, head_of
 from allocators.slab.alloc import cache_alloc
 from allocators.slab.drain import slab_shrink, slab_shutdown
@@ -41,6 +42,9 @@ def kmem_cache_alloc(m, root: int, memcg: int) -> int:
             fetch_add(m, s + CACHE.live, 1)
         else:
             count(m, OPS.alloc_failed)
+    # Last: without this reference the cache may be gone (R10).
+    if m.has("F_ALLOCREF") and s != root and cache_ref_put(m, s, 1):
+        schedule_unregister(m, s)
     return obj
 
 
@@ -80,6 +84,7 @@ def take_descriptor(m) -> int:
             store(m, c + KMEM_CACHE_CPU.pair, 0 if m.has("SLAB") else cpu)
             store(m, c + KMEM_CACHE_CPU.page, 0)
             store(m, c + KMEM_CACHE_CPU.partial, 0)
+            store(m, c + KMEM_CACHE_CPU.ref, 0)
         head = load(m, WORLD_AT + WORLD.slab_caches)
         store(m, s + CACHE.next, head)
         if head:
@@ -112,7 +117,8 @@ def create_child(m, root: int, memcg: int) -> int:
         store(m, s + CACHE.root, root)
         store(m, s + CACHE.memcg, memcg)
         store(m, s + CACHE.index, -1)
-        store(m, s + CACHE.refcnt, 1 if m.has("P2") else 0)
+        if m.has("P2") or m.has("F_REPARENT"):
+            store(m, s + CACHE.refcnt, 1)
         if m.has("SLAB"):
             slab_setup(m, s)
     mutex_unlock(m, WORLD_AT + WORLD.slab_mutex)
@@ -130,10 +136,14 @@ def kmem_cache_shrink(m, s: int) -> int:
 
 @dual
 def kmem_cache_deactivate(m, s: int) -> None:
-    """What v4.0 does to a cache before the shrink when its memcg goes offline (P7v4)."""
+    """What v4.0 does to a cache before the shrink when its memcg goes offline (P7v4).
+
+    Every CPU passes a barrier (kick_all_cpus_sync); with F_REPARENT the caller's grace period is it.
+    """
     if m.has("P7v4"):
         slub_deactivate(m, s)
-        smp_call_mask(m, online_mask(m), IPI_BARRIER, 0)
+        if not m.has("F_REPARENT"):
+            smp_call_mask(m, online_mask(m), IPI_BARRIER, 0)
 
 
 @dual
@@ -183,7 +193,7 @@ def _retire(m, s: int) -> None:
     index = load(m, s + CACHE.index)
     if index >= 0:
         store_release(m, world(m, WORLD.cache_table) + index, 0)
-    for field in (CACHE.dead, CACHE.refcnt, CACHE.prev, CACHE.root, CACHE.memcg, CACHE.memcg_next, CACHE.memcg_prev):
+    for field in (CACHE.dead, CACHE.refcnt, CACHE.ref_atomic, CACHE.prev, CACHE.root, CACHE.memcg, CACHE.memcg_next, CACHE.memcg_prev):
         store(m, s + field, 0)
     for field in (CACHE.work_pending, CACHE.offline, CACHE.closing, CACHE.live, CACHE.last_free, CACHE.offline_at):
         store(m, s + field, 0)

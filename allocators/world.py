@@ -57,6 +57,7 @@ WORLD = struct(
     "cgroups_offline",  # offline and not yet freed: pinned by something
     "nr_caches",
     "node_shift",  # CPU -> node is cpu * nr_nodes / workers; kept for observers
+    "reparented",  # F_REPARENT: first child that belongs to the root cgroup now. memcg_slab_mutex.
     "retired",  # STAT sums of destroyed caches, SLUB order
     "rcu_slabs",  # slabs whose pages wait for a grace period, a stack
     # The kernel's clock, see `kernel_ns`.
@@ -91,7 +92,8 @@ OPS = struct(
     "alloc",
     "alloc_failed",
     "slow",  # allocations and frees that left the fast path
-    size=16,
+    "cache_ref",  # references taken and dropped on child caches (F_REPARENT, F_ALLOCREF, F_FREEREF)
+    size=32,
 )
 OPS_AT = PERCPU_WORDS
 SCRATCH_AT = OPS_AT + OPS.SIZE

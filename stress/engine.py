@@ -17,7 +17,8 @@ then skipped, so a tape plays to its end whatever memory there is.
 from __future__ import annotations
 
 from allocators.kmem_cache import CACHE, NODE
-from allocators.memcg_caches import create_memcg, destroy_root, offline_child, offline_memcg, register_child, run_deferred_work, unregister_child
+from allocators.memcg_caches import create_memcg, destroy_root, register_child, run_deferred_work, unregister_child
+from allocators.offline import offline_child, offline_memcg
 from allocators.slab.reap import reaper_due, run_reapers, serve_reaper, wake_reapers
 from allocators.slab_common import kmem_cache_alloc, kmem_cache_free, kmem_cache_shrink
 from allocators.world import OPS, OPS_AT, WORLD, WORLD_AT, kernel_ns, world

@@ -9,7 +9,7 @@ import numpy as np
 from allocators.invariants.snapshot import Snapshot
 from allocators.kmem_cache import CACHE
 from allocators.memcontrol import RCU_UNREGISTER, WORK_CREATE_CHILD, WORK_CSS_FREE, WORK_SHRINK_OR_DESTROY, WORK_UNREGISTER
-from allocators.slub.state import STAT, STATISTICS
+from allocators.slub.state import KMEM_CACHE_CPU, STAT, STATISTICS
 from allocators.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, OPS, OPS_AT, STAT_WORDS, WORLD, WORLD_AT
 from shm.ring import ITEM, RING
 
@@ -25,21 +25,32 @@ def queued(w: Snapshot, ring: str) -> list[tuple[int, int, int]]:
 
 
 def references(w: Snapshot) -> Iterator[str]:
-    """refcnt = slabs (P1; else pages) + 1 while online (P2); kmem = pages charged;
+    """refcnt = slabs (P1; else pages) + 1 while online (P2, F_REPARENT: with the parts of the CPUs); kmem = pages charged;
     css = online + children + queued creations + 1 while dead with charges (F_CSS: online + pages charged
     + queued creations); nothing is at 0 unnoticed."""
     pages = 1 << w.order
     known = w.cache >= 0
     weights = np.ones(len(pages)) if w.m.has("P1") else pages
     held = np.bincount(w.cache[known], weights[known], len(w.caches)).astype(np.int64)
-    children = w.live_caches[w.caches["memcg"][w.live_caches] != 0]
-    on = (w.caches["offline"][children] == 0) & w.m.has("P2")
-    refcnt = w.caches["refcnt"][children]
+    children = w.live_caches[w.caches["root"][w.live_caches] != 0]
+    by_reference = w.m.has("P2") or w.m.has("F_REPARENT")
+    on = (w.caches["offline"][children] == 0) & by_reference
+    parts = sum(_parts(w, cpu) for cpu in range(w.layout.nr_cpus))
+    if w.m.has("F_REPARENT"):
+        refcnt = w.caches["refcnt"][children] + parts[children]
+        for cache in children[(w.caches["ref_atomic"][children] != 0) != (w.caches["offline"][children] != 0)]:
+            yield f"{w.cache_name(cache)}: ref_atomic is {w.caches['ref_atomic'][cache]}"
+        settled = children[w.caches["ref_atomic"][children] != 0]
+    else:
+        refcnt = w.caches["refcnt"][children]
+        settled = w.live_caches
+    for cache in settled[parts[settled] != 0]:
+        yield f"{w.cache_name(cache)}: {parts[cache]} references are counted per CPU"
     unit = "slabs" if w.m.has("P1") else "pages"
     for i in np.flatnonzero(refcnt != held[children] + on):
         yield f"{w.cache_name(children[i])}: refcnt is {refcnt[i]}, it has {held[children[i]]} {unit}{' and is online' if on[i] else ''}"
     work = queued(w, "workqueue")
-    if w.m.has("P2"):
+    if by_reference:
         doomed = {a for f, a, _ in work if f == WORK_UNREGISTER} | {a for f, a, _ in queued(w, "rcu_queue") if f == RCU_UNREGISTER}
         for cache in children[refcnt == 0]:
             if w.cache_at(cache) not in doomed:
@@ -52,9 +63,16 @@ def references(w: Snapshot) -> Iterator[str]:
             if w.cache_at(cache) not in scheduled:
                 yield f"{w.cache_name(cache)}: refcnt is 0, and its destruction is not queued"
     owner = w.memcg_ids(w.caches["memcg"][children])
-    for i in np.flatnonzero(owner < 0):
+    rooted = (w.caches["offline"][children] != 0) & (w.caches["memcg"][children] == 0) & w.m.has("F_REPARENT")
+    for i in np.flatnonzero((owner < 0) & ~rooted):
         yield f"{w.cache_name(children[i])} belongs to word {w.caches['memcg'][children[i]]}, which is no memcg"
     yield from _memcgs(w, children[owner >= 0], owner[owner >= 0], work)
+
+
+def _parts(w: Snapshot, cpu: int) -> np.ndarray:
+    """One CPU's part of every cache's references (allocators.cache_ref)."""
+    base, count = w.area(cpu) + CACHES_AT, w.layout.limits.caches * KMEM_CACHE_CPU_WORDS
+    return w.words[base : base + count].reshape(-1, KMEM_CACHE_CPU_WORDS)[:, KMEM_CACHE_CPU.ref]
 
 
 def _memcgs(w: Snapshot, children: np.ndarray, owner: np.ndarray, work: list[tuple[int, int, int]]) -> Iterator[str]:

@@ -68,8 +68,9 @@ def _slots(w: Snapshot) -> Iterator[str]:
     base, size = w.layout.plan.regions["slots"]
     memcgs = w.layout.limits.memcgs
     is_child = w.caches["root"][w.live_caches] != 0
-    # F_CSS: the offline takes a child out of its slot.
-    unpublished = (w.caches["offline"] != 0) & w.m.has("F_CSS")
+    # F_CSS, F_REPARENT: the offline takes a child out of its slot; F_REPARENT: its memcg is the root cgroup then.
+    rooted = (w.caches["offline"] != 0) & w.m.has("F_REPARENT")
+    unpublished = (w.caches["offline"] != 0) & w.m.has("F_CSS") | rooted
     for root in w.live_caches[~is_child]:
         at = int(w.caches["slots"][root]) - base
         if at < 0 or at % memcgs or at + memcgs > size:
@@ -83,7 +84,7 @@ def _slots(w: Snapshot) -> Iterator[str]:
             yield f"{w.cache_name(root)}: slot {i} is word {slots[i]}, {w.cache_name(c)}"
     children = w.live_caches[is_child]
     root, memcg = w.cache_ids(w.caches["root"][children]), w.memcg_ids(w.caches["memcg"][children])
-    for child in children[(root < 0) | (memcg < 0)]:
+    for child in children[(root < 0) | (memcg < 0) & ~rooted[children]]:
         yield f"{w.cache_name(child)}: its root or its memcg does not exist"
     slot = w.caches["slots"][root] + memcg
     good = (root >= 0) & (memcg >= 0) & (slot >= base) & (slot < base + size)
@@ -93,10 +94,11 @@ def _slots(w: Snapshot) -> Iterator[str]:
 
 
 def _children(w: Snapshot) -> Iterator[str]:
-    """Every child is once on the list of its memcg."""
+    """Every child is once on the list of its memcg (-1: the root cgroup, to which F_REPARENT moves)."""
     seen = np.zeros(len(w.caches), np.int64)
-    for i in np.flatnonzero((w.memcgs["used"] != 0) & (w.memcgs["children"] != 0)):
-        children, problem = _follow(w, int(w.memcgs["children"][i]), CACHE.memcg_next, CACHE.memcg_prev)
+    lists = [(int(i), int(w.memcgs["children"][i])) for i in np.flatnonzero((w.memcgs["used"] != 0) & (w.memcgs["children"] != 0))]
+    for i, first in [*lists, (-1, w.mem[WORLD_AT + WORLD.reparented])]:
+        children, problem = _follow(w, first, CACHE.memcg_next, CACHE.memcg_prev)
         if problem:
             yield f"the children of memcg {i}: the list {problem}"
         seen[children] += 1

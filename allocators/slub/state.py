@@ -49,7 +49,7 @@ STATISTICS = (
 )
 STAT = struct("STAT", *STATISTICS, size=32)
 
-KMEM_CACHE_CPU = struct("KMEM_CACHE_CPU", "pair", "page", "partial", "pad")
+KMEM_CACHE_CPU = struct("KMEM_CACHE_CPU", "pair", "page", "partial", "ref")  # ref: see allocators.cache_ref
 
 # P7 of v1: c.partial of a dead cache holds this instead of a page; no page has this address.
 PARTIAL_DISABLED = 1

@@ -11,7 +11,7 @@ import numpy as np
 from allocators.boot import boot, create_root
 from allocators.designs import parse_design
 from allocators.invariants import Report, check
-from allocators import memcg_caches, slab_common
+from allocators import memcg_caches, offline, slab_common
 from allocators.kmem_cache import CACHE
 from allocators.memcontrol import MEMCG, SLOT_PENDING
 from allocators.slab.sizing import array_room, slab_sizing
@@ -114,7 +114,7 @@ class SmallWorld:
         return memcg_caches.create_memcg(self.kworker, cgroup)
 
     def offline(self, cgroup: int) -> None:
-        memcg_caches.offline_memcg(self.kworker, self.memcg(cgroup))
+        offline.offline_memcg(self.kworker, self.memcg(cgroup))
 
     def shrink(self, cache: int) -> None:
         slab_common.kmem_cache_shrink(self.kworker, self.roots[cache])

@@ -11,7 +11,7 @@ from typing import Callable, Iterator, NamedTuple
 
 import pytest
 
-from allocators import kmem_cache, memcg_caches, memcontrol, page_alloc, slab_common
+from allocators import cache_ref, kmem_cache, memcg_caches, memcontrol, page_alloc, slab_common
 from allocators.kmem_cache import CACHE, NODE
 from allocators.memcontrol import MEMCG
 from allocators.page_alloc import PAGE
@@ -172,6 +172,20 @@ def last_uncharge_forgets_the_destruction(original):
 @broken(memcontrol.queue_work, "references", design="linux-3.15")
 def work_of_a_dead_child_is_lost(original):
     return lambda m, func, a, b: None if func == memcontrol.WORK_SHRINK_OR_DESTROY else original(m, func, a, b)
+
+
+@broken(cache_ref.cache_ref_end_kill, "references", design="linux-5.3")
+def kill_forgets_what_other_cpus_counted(original):
+    def cache_ref_end_kill(m, s):
+        m.fetch_add(s + CACHE.refcnt, -1 - cache_ref.BIAS)
+        return False
+
+    return cache_ref_end_kill
+
+
+@broken(slab_common.cache_ref_put, "references", design="linux-5.3")
+def reference_of_an_allocation_is_never_dropped(original):
+    return lambda m, s, n: n > 1 and original(m, s, n)
 
 
 @broken(memcg_caches.register_child, "references")

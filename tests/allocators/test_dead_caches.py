@@ -42,7 +42,7 @@ def test_before_the_series_every_dead_cache_stays():
     assert (world.tally("offlined"), world.tally("destroyed"), world.tally("cgroups_offline")) == (1, 0, 1)
 
 
-@pytest.mark.parametrize("design", ("v1", "v2", "v3", "linux-4.0", "v1+F_ALLCPU"))
+@pytest.mark.parametrize("design", ("v1", "v2", "v3", "linux-4.0", "linux-5.3", "v1+F_ALLCPU"))
 def test_the_series_leaves_nothing_on_the_cpu_that_was_flushed(design):
     world = kill_with_objects(design, slabs=20, freeing_cpu=0)
     assert hidden(world) == NOTHING
@@ -59,7 +59,7 @@ def test_v1_hoards_on_a_cpu_that_its_flush_did_not_tell():
     assert hidden(world) == NOTHING | {"cpu_partial": 4}
 
 
-@pytest.mark.parametrize("design", ("v1+F_ALLCPU", "v2", "v3", "linux-4.0"))
+@pytest.mark.parametrize("design", ("v1+F_ALLCPU", "v2", "v3", "linux-4.0", "linux-5.3"))
 def test_the_remedies_of_that_race(design):
     world = kill_with_objects(design, slabs=4, freeing_cpu=1)
     assert hidden(world) == NOTHING

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 import shm.native  # noqa: F401  before anything compiles
 from allocators.invariants import check
 from allocators.kmem_cache import CACHE
-from allocators.memcg_caches import create_memcg, offline_memcg, run_deferred_work
+from allocators.memcg_caches import create_memcg, run_deferred_work
+from allocators.offline import offline_memcg
 from allocators.memcontrol import MEMCG
 from allocators.slab.reap import run_reapers
 from allocators.slab_common import kmem_cache_alloc, kmem_cache_destroy, kmem_cache_free, kmem_cache_shrink
@@ -157,7 +158,7 @@ def region_of(small: SmallWorld, word: int) -> str:
     return "page frames"
 
 
-@pytest.mark.parametrize("design", ("linux-3.15", "linux-3.16", "v1", "v2", "v3", "linux-4.0"))
+@pytest.mark.parametrize("design", ("linux-3.15", "linux-3.16", "v1", "v2", "v3", "linux-4.0", "linux-5.3"))
 @settings(max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(plays)
 def test_both_engines_leave_the_same_memory(design, steps_and_end):

@@ -1,0 +1,82 @@
+"""References of a child cache that are counted per CPU while its memcg is online: v5.3, a percpu_ref.
+
+`CACHE.refcnt` holds 1 for the online memcg, each CPU's part lies in its kmem_cache_cpu. The offline
+switches to `refcnt` alone: it adds a bias so that nobody can see zero, sets `ref_atomic`, waits for a
+grace period, adds the parts of all CPUs and takes bias and base away. Whoever then drops the last
+reference destroys the cache. Without F_REPARENT the switch never happens (F_FREEREF alone).
+
+A part is written by its CPU only, with what is one unlocked instruction in a kernel; it may be
+negative, since a reference is often dropped on another CPU. The grace period makes the switch safe:
+whoever read `ref_atomic` as 0 has finished its operation when the parts are added.
+"""
+
+from __future__ import annotations
+
+from allocators.kmem_cache import CACHE
+from allocators.slub.state import KMEM_CACHE_CPU
+from allocators.world import OPS, count
+from shm.atomics import area_of, cmpxchg, cpu_area, fetch_add, load, read_once, store, write_once
+from shm.compiler import dual
+from shm.machine import MACHINE
+
+BIAS = 1 << 40
+
+
+@dual
+def _add_here(m, s: int, n: int) -> None:
+    a = cpu_area(m) + load(m, s + CACHE.cpu_slab) + KMEM_CACHE_CPU.ref
+    store(m, a, load(m, a) + n)
+
+
+@dual
+def cache_ref_get(m, s: int, n: int) -> None:
+    """Take `n` references; the caller knows that there is one."""
+    count(m, OPS.cache_ref)
+    if read_once(m, s + CACHE.ref_atomic):
+        fetch_add(m, s + CACHE.refcnt, n)
+    else:
+        _add_here(m, s, n)
+
+
+@dual
+def cache_ref_tryget(m, s: int) -> bool:
+    """Take a reference unless the last one is gone (percpu_ref_tryget)."""
+    if read_once(m, s + CACHE.ref_atomic) == 0:
+        cache_ref_get(m, s, 1)
+        return True
+    count(m, OPS.cache_ref)
+    seen = read_once(m, s + CACHE.refcnt)
+    while seen:
+        now = cmpxchg(m, s + CACHE.refcnt, seen, seen + 1)
+        if now == seen:
+            return True
+        seen = now
+    return False
+
+
+@dual
+def cache_ref_put(m, s: int, n: int) -> bool:
+    """Drop `n` references; True when they were the last: then the caller sees to the cache's end."""
+    count(m, OPS.cache_ref)
+    if read_once(m, s + CACHE.ref_atomic):
+        return fetch_add(m, s + CACHE.refcnt, -n) == n
+    _add_here(m, s, -n)
+    return False
+
+
+@dual
+def cache_ref_begin_kill(m, s: int) -> None:
+    """First half of percpu_ref_kill; a grace period must follow. Kworker only."""
+    fetch_add(m, s + CACHE.refcnt, BIAS)
+    write_once(m, s + CACHE.ref_atomic, 1)
+
+
+@dual
+def cache_ref_end_kill(m, s: int) -> bool:
+    """Second half: add all CPUs' parts, drop the base; True when no reference is left."""
+    total = -1 - BIAS
+    for cpu in range(load(m, MACHINE.nr_cpus)):
+        a = area_of(m, cpu) + load(m, s + CACHE.cpu_slab) + KMEM_CACHE_CPU.ref
+        total += load(m, a)
+        store(m, a, 0)
+    return fetch_add(m, s + CACHE.refcnt, total) == -total

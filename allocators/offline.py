@@ -1,0 +1,154 @@
+"""A memcg goes offline: what becomes of its child caches, switch by switch.
+
+v3.16 memcg_unregister_all_caches, with P3 (dead mark), F_MB (full barrier after the mark), P2 (the
+reference of an online memcg is dropped) and F_RCU (one grace period before what is already empty is
+destroyed). F_WORK, until 3.15: only mark and schedule work. P7v4 and F_CSS, 4.0: deactivate and
+unpublish. F_REPARENT, 5.3: the same, with a grace period instead of the barrier, and the children move
+to the parent cgroup, here the root, so nothing of the memcg remains.
+
+Runs on the kworker, under memcg_slab_mutex.
+"""
+
+from __future__ import annotations
+
+from allocators.cache_ref import cache_ref_begin_kill, cache_ref_end_kill
+from allocators.kmem_cache import CACHE
+from allocators.memcg_caches import link_child, tally, unlink_child, unpublish, unregister_child
+from allocators.memcontrol import MEMCG, css_put, schedule_shrink_or_destroy
+from allocators.slab_common import kmem_cache_deactivate, kmem_cache_shrink
+from allocators.world import WORLD, WORLD_AT, kernel_ns
+from shm.atomics import cmpxchg, fetch_add, load, read_once, smp_mb, smp_wmb, store, write_once
+from shm.compiler import dual
+from shm.ipi import IPI_BARRIER, online_mask, smp_call_mask
+from shm.locks import MEMCG_SLAB_MUTEX, mutex_lock, mutex_unlock
+from shm.rcu import synchronize_sched
+
+
+@dual
+def mark_dead(m, s: int) -> None:
+    """P3: the dead mark. v3 orders it before the shrink; F_MB makes every CPU pass a barrier."""
+    if m.has("P3") or m.has("P3v3"):
+        write_once(m, s + CACHE.dead, 1)
+        if m.has("P3v3"):
+            smp_wmb(m)
+        if m.has("F_MB"):
+            smp_mb(m)
+            smp_call_mask(m, online_mask(m), IPI_BARRIER, 0)
+
+
+@dual
+def _begin_reparenting(m, s: int) -> None:
+    """v5.3 memcg_deactivate_kmem_caches, for one child: deactivate it and hand it to the root cgroup.
+
+    A grace period must follow before `_end_reparenting`: a CPU may be charging to the old memcg still.
+    """
+    memcg = load(m, s + CACHE.memcg)
+    tally(m, WORLD.offlined, 1)
+    write_once(m, s + CACHE.offline, 1)
+    if m.has("P7v4"):
+        kmem_cache_deactivate(m, s)
+    unpublish(m, s)
+    cache_ref_begin_kill(m, s)
+    unlink_child(m, s)
+    write_once(m, s + CACHE.memcg, 0)
+    link_child(m, s)
+    css_put(m, memcg)
+
+
+@dual
+def _end_reparenting(m, s: int) -> bool:
+    """v5.3 kmemcg_cache_deactivate_after_rcu; True when the child is empty and must be destroyed."""
+    kmem_cache_shrink(m, s)
+    write_once(m, s + CACHE.offline_at, kernel_ns(m))
+    return cache_ref_end_kill(m, s)
+
+
+@dual
+def offline_child(m, s: int) -> bool:
+    """What the offline does to one child; True when it must now be unregistered (it is empty)."""
+    if m.has("F_REPARENT"):
+        _begin_reparenting(m, s)
+        synchronize_sched(m)
+        return _end_reparenting(m, s)
+    tally(m, WORLD.offlined, 1)
+    write_once(m, s + CACHE.offline, 1)
+    if m.has("F_WORK"):
+        write_once(m, s + CACHE.dead, 1)
+        write_once(m, s + CACHE.offline_at, kernel_ns(m))
+        schedule_shrink_or_destroy(m, s)
+        return False
+    mark_dead(m, s)
+    if m.has("P7v4"):
+        kmem_cache_deactivate(m, s)
+    kmem_cache_shrink(m, s)
+    write_once(m, s + CACHE.offline_at, kernel_ns(m))
+    if m.has("F_CSS"):
+        unpublish(m, s)
+        return False
+    if m.has("P2"):
+        return fetch_add(m, s + CACHE.refcnt, -1) == 1
+    return read_once(m, s + CACHE.refcnt) == 0
+
+
+@dual
+def _offline_children(m, memcg: int) -> None:
+    doomed = 0
+    s = load(m, memcg + MEMCG.children)
+    while s:
+        after = load(m, s + CACHE.memcg_next)
+        if offline_child(m, s):
+            if m.has("F_RCU"):
+                store(m, s + CACHE.closing, 1)
+                doomed += 1
+            else:
+                unregister_child(m, s)
+        s = after
+    if doomed:
+        synchronize_sched(m)
+        s = load(m, memcg + MEMCG.children)
+        while s:
+            after = load(m, s + CACHE.memcg_next)
+            if load(m, s + CACHE.closing):
+                unregister_child(m, s)
+            s = after
+
+
+@dual
+def _reparent_children(m, memcg: int) -> None:
+    """v5.3: all children move at once, so one grace period serves them all."""
+    moved = 0
+    while load(m, memcg + MEMCG.children):
+        _begin_reparenting(m, load(m, memcg + MEMCG.children))
+        moved += 1
+    if moved:
+        synchronize_sched(m)
+        # They are the first of the root's list now.
+        s = load(m, WORLD_AT + WORLD.reparented)
+        for _ in range(moved):
+            after = load(m, s + CACHE.memcg_next)
+            if _end_reparenting(m, s):
+                unregister_child(m, s)
+            s = after
+    # What was charged is charged to the root cgroup now, and nobody reads this counter any more.
+    store(m, memcg + MEMCG.kmem, 0)
+
+
+@dual
+def offline_memcg(m, memcg: int) -> None:
+    """mem_cgroup_css_offline: no task is left in the cgroup; its children go, or are left behind."""
+    write_once(m, memcg + MEMCG.online, 0)
+    mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
+    tally(m, WORLD.cgroups_online, -1)
+    tally(m, WORLD.cgroups_offline, 1)
+    if m.has("F_REPARENT"):
+        _reparent_children(m, memcg)
+    else:
+        _offline_children(m, memcg)
+    mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
+    if not m.has("F_CSS") and not m.has("F_REPARENT") and read_once(m, memcg + MEMCG.kmem):
+        # Charges remain: a reference more, dropped by the last uncharge.
+        fetch_add(m, memcg + MEMCG.css, 1)
+        write_once(m, memcg + MEMCG.kmem_dead, 1)
+        if read_once(m, memcg + MEMCG.kmem) == 0 and cmpxchg(m, memcg + MEMCG.kmem_dead, 1, 0) == 1:
+            css_put(m, memcg)
+    css_put(m, memcg)
