@@ -60,7 +60,7 @@ def main(
                 machine=dict(host.describe_machine()), seed=seed, seconds=seconds, took=round(time.monotonic() - began, 1),
                 quick=quick, interrupted=interrupted, claims=outcomes,
             )  # fmt: skip
-            folder = out / f"{now:%Y%m%d-%H%M%S}-claims-{os.getpid():x}"
+            folder = out / f"{now:%Y%m%d-%H%M%S-%f}-claims"
             try:
                 folder.mkdir(parents=True)
                 write_atomically(folder / "claims.json", reporting.encode(report))

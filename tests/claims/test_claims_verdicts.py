@@ -1,0 +1,198 @@
+"""Each claim's verdict from chosen results: holds, does not hold, cannot tell."""
+
+import pytest
+from synthetic import blocks, census, ratio, record
+
+from stress.claims import dead_cost, fate, patches, pinning, reaper, recorded, speed
+from stress.claims.claim import Verdict
+from stress.claims.recorded import Left
+from stress.measure import measure
+from stress.options import make_options
+from stress.result import Design
+from stress.statistics import Ratio
+
+HOLDS, FAILS, UNKNOWN = Verdict.HOLDS, Verdict.FAILS, Verdict.UNKNOWN
+
+
+def result(*designs: str, **of_design):
+    before, *after = designs
+    return measure(record(make_options(before=before, after=after, serial=True), **of_design))
+
+
+def design(**fields) -> Design:
+    return result("linux-3.16", "v1", v1=fields).designs["v1"]
+
+
+SECOND = 1_000_000_000
+GONE, LEFT = design(), design(left=3, destroyed=13, slabs_left=12)
+ALL_LEFT = design(left=16, destroyed=0, lifetimes_ns=[], slabs_left=60)
+NOTHING = design(offlined=0, destroyed=0, lifetimes_ns=[])
+
+
+@pytest.mark.parametrize("theirs, missing, verdict", ((Left(1, 4), [], HOLDS), (Left(1, 5), [], FAILS), (Left(1, 4), ["linux-4.0"], UNKNOWN)))
+def test_0_numbers_agree_exactly(theirs, missing, verdict):
+    finding = recorded.judge_exact({"v1": [("r010", theirs, Left(1, 4))]}, missing)
+    assert finding.verdict is verdict
+    assert ("kernel: 1/5" in finding.figures[0].text) == (verdict is FAILS)
+
+
+@pytest.mark.parametrize(
+    "allocator, theirs, ours, verdict",
+    (
+        ("slub", [Left(10, 106), Left(10, 109)], Left(10, 110), HOLDS),
+        ("slub", [Left(10, 106)], Left(10, 130), FAILS),
+        ("slub", [Left(10, 106)], Left(9, 106), FAILS),
+        ("slub", [Left(0, 0)], Left(0, 0), HOLDS),
+        ("slab", [Left(22, 94)], Left(20, 0), HOLDS),
+        ("slab", [Left(22, 94)], Left(0, 0), FAILS),
+        ("slab", [Left(0, 0), Left(1, 1)], Left(0, 0), HOLDS),
+        ("slab", [Left(0, 0)], Left(3, 1), FAILS),
+    ),
+)
+def test_0_files_agree_nearly(allocator, theirs, ours, verdict):
+    rows = [("v1", "early", [Left(99, 99)], Left(0, 0)), ("v1", "late", theirs, ours)]
+    assert recorded.judge_files(rows, [], exact_at="late", allocator=allocator).verdict is verdict
+    if verdict is HOLDS:
+        assert recorded.judge_files(rows, ["v9"], exact_at="late", allocator=allocator).verdict is UNKNOWN
+
+
+@pytest.mark.parametrize("kept, total, verdict", ((4, 4, HOLDS), (3, 4, FAILS), (0, 0, UNKNOWN)))
+def test_1_all_are_left(kept, total, verdict):
+    assert fate.judge_all_left(kept, total, "so", []).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    "allocator, one, verdict",
+    (
+        ("slub", ALL_LEFT, HOLDS),
+        ("slub", LEFT, FAILS),
+        ("slub", NOTHING, UNKNOWN),
+        ("slab", LEFT, HOLDS),
+        ("slab", design(lifetimes_ns=[30 * SECOND] * 16), HOLDS),
+        ("slab", design(lifetimes_ns=[2 * SECOND] * 16), FAILS),
+        ("slab", NOTHING, UNKNOWN),
+    ),
+)
+def test_2_half_of_the_series(allocator, one, verdict):
+    assert fate.judge_half({64: one}, allocator).verdict is verdict
+
+
+@pytest.mark.parametrize("one, verdict", ((GONE, HOLDS), (LEFT, FAILS), (NOTHING, UNKNOWN)))
+def test_3_nothing_is_left(one, verdict):
+    finding = fate.judge_nothing_left({"64 B": one}, {"64 B": GONE})
+    assert finding.verdict is verdict
+    assert "p50 1.0" in finding.figures[0].text or "p50 9" in finding.figures[0].text
+
+
+@pytest.mark.parametrize(
+    "ratios, verdict",
+    (
+        ([ratio(0.99, 1.01), ratio(1.03, 1.05)], HOLDS),
+        ([ratio(0.99, 1.01), ratio(0.9, 0.97)], FAILS),
+        ([ratio(0.97, 1.01)], UNKNOWN),
+        ([Ratio(estimate=1.0, pairs=2)], UNKNOWN),
+        ([], UNKNOWN),
+    ),
+)
+def test_4_equivalence(ratios, verdict):
+    assert speed.judge_equivalence([(f"size {i}", r) for i, r in enumerate(ratios)]).verdict is verdict
+
+
+def dead_section(locks):
+    return {"free_sections": {"dead": {"frees": 1600, "list_lock": locks, "list_lock_contended": 0, "page_cas": 1600, "page_cas_failed": 0}}}
+
+
+@pytest.mark.parametrize("locks, verdict", ((200, HOLDS), (400, FAILS)))
+def test_5_slub_locks_per_slab(locks, verdict):
+    """1,600 frees of 256 bytes are 100 slabs; 3.16 took no lock."""
+    cells = {(256, "random"): result("linux-3.16", "v3", linux_3_16=dead_section(0), v3=dead_section(locks)).designs}
+    assert dead_cost.judge_slub(cells).verdict is verdict
+
+
+def test_5_slub_without_dead_frees():
+    cells = {(256, "random"): result("linux-3.16", "v3", linux_3_16={"free_sections": {}}).designs}
+    assert dead_cost.judge_slub(cells).verdict is UNKNOWN
+
+
+@pytest.mark.parametrize("of_size, verdict", ((ratio(0.3, 0.4), HOLDS), (ratio(1.1, 1.2), FAILS), (ratio(0.9, 1.1), UNKNOWN), (Ratio(), UNKNOWN)))
+def test_5_slab_is_slower(of_size, verdict):
+    finding = dead_cost.judge_slab({64: (GONE, GONE, ratio(0.3, 0.4)), 256: (GONE, GONE, of_size)})
+    assert finding.verdict is verdict and "published 2.91" in finding.figures[3].text
+
+
+@pytest.mark.parametrize("of, verdict", ((ratio(0.7, 0.8), HOLDS), (ratio(0.99, 1.0), FAILS), (ratio(0.9, 1.0), UNKNOWN), (Ratio(), UNKNOWN)))
+def test_6_full_tracking(of, verdict):
+    assert speed.judge_slowdown(of, 0.01, 0.03).verdict is verdict
+
+
+def counted(left):
+    return {name: design(left=left.get(name, 2)) for name in ("linux-3.16", "v1-P4", "linux-3.16+P4", "v1")}
+
+
+@pytest.mark.parametrize(
+    "failing, verdict",
+    (({"linux-3.16": 8, "v1-P4": 8}, HOLDS), ({"linux-3.16": 8, "v1": 3}, FAILS), ({}, FAILS), ({"v1": None}, UNKNOWN)),
+)
+def test_7_shrink(failing, verdict):
+    sound = counted({})
+    designs = counted({k: v for k, v in failing.items() if v is not None})
+    if None in failing.values():
+        designs["v1"] = measure(record(make_options(after=["v1"], serial=True), v1={})).designs["v1"]
+        from msgspec.structs import replace
+
+        designs["v1"] = replace(designs["v1"], dead_caches=replace(designs["v1"].dead_caches, left=None))
+    assert patches.judge_shrink(sound, designs).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    "cas, refills, of, verdict",
+    (
+        (60, 30, ratio(0.99, 1.01), HOLDS),
+        (60, 30, ratio(1.05, 1.1), FAILS),
+        (61, 30, ratio(0.99, 1.01), FAILS),
+        (60, 30, ratio(0.9, 1.1), UNKNOWN),
+        (60, 30, Ratio(), UNKNOWN),
+        (60, 0, ratio(0.99, 1.01), UNKNOWN),
+    ),
+)
+def test_8_patch_6(cas, refills, of, verdict):
+    run = result(
+        "linux-3.16", "linux-3.16+P6",
+        linux_3_16={"stats": {"cpu_partial_node": refills}}, linux_3_16_P6={"operations": {"this_cpu_cas": cas}},
+    )  # fmt: skip
+    assert speed.judge_patch_6(run, {"allocations": of}).verdict is verdict
+
+
+@pytest.mark.parametrize("fields, verdict", (({}, HOLDS), ({"frees": 999}, FAILS), ({"operations": {"ipi": 1}}, FAILS)))
+def test_9_same_counts(fields, verdict):
+    finding = patches.judge_same({"storm": [GONE, design(**fields)]})
+    assert finding.verdict is verdict
+
+
+@pytest.mark.parametrize(
+    "one, verdict",
+    ((design(lifetimes_ns=[4 * SECOND]), HOLDS), (design(lifetimes_ns=[12 * SECOND]), FAILS), (LEFT, FAILS), (NOTHING, UNKNOWN)),
+)
+def test_10_time_to_destruction(one, verdict):
+    assert reaper.judge_time({"64 B": one}).verdict is verdict
+
+
+@pytest.mark.parametrize("total, verdict", ((500_000, HOLDS), (11_000, FAILS), (None, UNKNOWN)))
+def test_10_length_of_a_pass(total, verdict):
+    operations = {"reaper_passes": 10} | ({} if total is None else {"reaper_ns": total})
+    assert reaper.judge_passes([(1, design()), (1000, design(operations=operations))]).verdict is verdict
+
+
+@pytest.mark.parametrize("pinned, alive, verdict", ((5, True, HOLDS), (0, True, FAILS), (0, False, HOLDS), (5, False, FAILS)))
+def test_11_pinned_memcgs(pinned, alive, verdict):
+    assert pinning.judge_pins({10: design(cgroups_pinned=pinned)}, alive).verdict is verdict
+
+
+def test_11_without_a_count():
+    from msgspec.structs import replace
+
+    assert pinning.judge_pins({10: replace(GONE, cgroups_pinned=None)}, True).verdict is UNKNOWN
+
+
+def test_blocks_and_censuses_are_what_runs_record():
+    assert blocks("v1", 2)[1].pair == 1 and census("v1", left=2).left == 2
