@@ -70,11 +70,15 @@ def reaper_passes(arena: Arena) -> int:
 
 
 def reaper_counts(arena: Arena) -> dict[str, int]:
-    """SLAB: passes of the reaper, those given up, and where free objects of dead caches hide; else nothing."""
+    """SLAB: passes of the reaper, those given up, their cycles (parallel play), and where free objects of
+    dead caches hide; else nothing."""
     if arena.allocator != "slab":
         return {}
-    skipped = sum(int(arena.words[cpu_area_of(arena, cpu) + REAPER_AT + REAPER.skipped]) for cpu in range(arena.load.cpus))
-    totals = {"reaper_passes": reaper_passes(arena), "reaper_skipped": skipped}
+    reapers = [cpu_area_of(arena, cpu) + REAPER_AT for cpu in range(arena.load.cpus)]
+    totals = {"reaper_passes": reaper_passes(arena), "reaper_skipped": sum(int(arena.words[a + REAPER.skipped]) for a in reapers)}
+    if not arena.serial:
+        totals["reaper_cycles"] = sum(int(arena.words[a + REAPER.cycles]) for a in reapers)
+        totals["reaper_longest_cycles"] = max(int(arena.words[a + REAPER.longest]) for a in reapers)
     hidden = hidden_objects(arena.machine(frozenset(), 0), arena.layout)
     return totals | {f"dead_objects_in_{place}": n for place, n in hidden.items()}
 

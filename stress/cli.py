@@ -259,7 +259,7 @@ def bench(
     epilog="Examples: `claims`, `claims 1 3 --seconds 5`, `claims --format markdown`.",
 )
 def claims(
-    ids: Annotated[Optional[list[int]], typer.Argument(metavar="[ID]", help="Numbers of claims; all of them without.")] = None,
+    ids: Annotated[Optional[list[int]], typer.Argument(metavar="ID", help="Numbers of claims; all of them without.")] = None,
     seconds: Annotated[float, typer.Option(metavar="S", help="Time of each timed comparison.")] = 3.0,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of everything random.")] = opt.DEFAULT_SEED,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for results.")] = Path("results"),

@@ -23,7 +23,7 @@ def census(design: str, **fields: Any) -> Census:
         empty_slabs={"cpu_slab": 0, "cpu_partial": 0, "node_partial": 0}, slabs_left=0, pages_left=0,
         frees=1000, dead_frees=500, allocations=1000, failed_allocations=0,
         stats=dict.fromkeys(SLUB_STATS, 0) | {"cpu_partial_node": 30},
-        operations={"list_lock": 100, "page_cas": 1000, "this_cpu_cas": 90, "reaper_passes": 10, "reaper_ns": 10_000},
+        operations={"list_lock": 100, "page_cas": 1000, "this_cpu_cas": 90, "reaper_passes": 10, "reaper_cycles": 10_000},
         checked=["accounting"], violated=[], free_sections={"live": dict(sums), "dead": dict(sums)},
     )  # fmt: skip
     return Census(**given | fields)

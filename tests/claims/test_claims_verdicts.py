@@ -179,7 +179,7 @@ def test_10_time_to_destruction(one, verdict):
 
 @pytest.mark.parametrize("total, verdict", ((500_000, HOLDS), (11_000, FAILS), (None, UNKNOWN)))
 def test_10_length_of_a_pass(total, verdict):
-    operations = {"reaper_passes": 10} | ({} if total is None else {"reaper_ns": total})
+    operations = {"reaper_passes": 10} | ({} if total is None else {"reaper_cycles": total})
     assert reaper.judge_passes([(1, design()), (1000, design(operations=operations))]).verdict is verdict
 
 
