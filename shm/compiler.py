@@ -40,7 +40,7 @@ from numba.extending import register_jitable
 # Typing nests as deep as the call tree, with some 25 Python frames a level.
 sys.setrecursionlimit(max(sys.getrecursionlimit(), 20_000))
 
-_SOURCES = ("shm/*.py", "allocators/**/*.py", "scenarios/tape.py", "stress/engine.py", "stress/bench/programs.py")
+_SOURCES = ("shm/*.py", "allocators/**/*.py", "scenarios/tape.py", "stress/engine/*.py", "stress/bench/programs.py")
 
 
 class _InnerLibrary(codegen.JITCodeLibrary):

@@ -1,0 +1,25 @@
+"""The engine: compiled loops that play tapes on a machine and run its kworker.
+
+Knows the tapes' format and the allocators' front door, nothing else. Words of a play, all in the
+segment (regions of `stress.arena`):
+
+    RUN     one struct: barriers, the schedule's progress, the end of the block
+    PLAY    one per CPU: where its tape is, its round, its sums of timed sections
+    EVENT   the schedule, read only
+
+Who may write: a PLAY by its CPU (the kworker reads `round`); `RUN.ready`, `RUN.done` atomically by
+the CPUs; `events_done` and `over` by the kworker; `stop` of the machine by the coordinator.
+
+A slot holds 0 (empty), an object, or SLOT_FAILED for an allocation that found no memory: its free is
+then skipped, so a tape plays to its end whatever memory there is.
+"""
+
+from stress.engine.kworker import kworker_main
+from stress.engine.play import cpu_main
+from stress.engine.serial import serial_ordered, serial_seeded
+from stress.engine.words import EVENT, FAST, FINISHED, PLAY, PLAYING, RUN, SECTION, SLOT_FAILED, SLOW, STUCK
+
+__all__ = [
+    "EVENT", "FAST", "FINISHED", "PLAY", "PLAYING", "RUN", "SECTION", "SLOT_FAILED", "SLOW", "STUCK",
+    "cpu_main", "kworker_main", "serial_ordered", "serial_seeded",
+]  # fmt: skip

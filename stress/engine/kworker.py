@@ -1,0 +1,158 @@
+"""The kworker: the schedule's events when they are due, deferred work, the end of the block."""
+
+from __future__ import annotations
+
+from allocators.kmem_cache import CACHE, NODE
+from allocators.memcg_caches import create_memcg, destroy_root, register_child, run_deferred_work, unregister_child
+from allocators.offline import offline_child, offline_memcg
+from allocators.slab_common import kmem_cache_shrink
+from allocators.world import WORLD, WORLD_AT, kernel_ns, world
+from scenarios.tape import (
+    EV_CREATE_CACHE,
+    EV_CREATE_CGROUP,
+    EV_DESTROY_CACHE,
+    EV_MARK,
+    EV_OFFLINE_CACHE,
+    EV_OFFLINE_CGROUP,
+    EV_SHRINK_CACHE,
+)
+from shm.atomics import (
+    cycles,
+    load,
+    load_acquire,
+    on_cpu,
+    os_sleep,
+    read_once,
+    store,
+    store_release,
+    write_once,
+)
+from shm.compiler import dual, entry
+from shm.locks import MEMCG_SLAB_MUTEX, mutex_lock, mutex_unlock
+from shm.machine import MACHINE
+from shm.rcu import quiescent_point, synchronize_sched
+from shm.ring import ring_count
+from stress.engine.play import add_to, start_line, timers
+from stress.engine.words import EVENT, PLAY, RUN
+
+
+@dual
+def _reached(m, run: int) -> int:
+    """The round every CPU has reached."""
+    plays = load(m, run + RUN.plays)
+    least = load_acquire(m, plays + PLAY.round)
+    for cpu in range(1, load(m, MACHINE.workers)):
+        r = load_acquire(m, plays + cpu * PLAY.SIZE + PLAY.round)
+        if r < least:
+            least = r
+    return least
+
+
+@dual
+def _census(m, run: int, mark: int) -> None:
+    """EV_MARK: slabs per cache index; children that the model made itself count for their root."""
+    a = load(m, run + RUN.marks) + mark * load(m, run + RUN.cache_indices)
+    s = load(m, WORLD_AT + WORLD.slab_caches)
+    while s:
+        index = load(m, s + CACHE.index)
+        if index < 0:
+            index = load(m, load(m, s + CACHE.root) + CACHE.index)
+        for node in range(world(m, WORLD.nr_nodes)):
+            if index >= 0:
+                add_to(m, a + index, read_once(m, load(m, s + CACHE.node) + node * NODE.SIZE + NODE.nr_slabs))
+        s = load(m, s + CACHE.next)
+
+
+@dual
+def _run_event(m, run: int, e: int) -> None:
+    kind = load(m, e + EVENT.kind)
+    arg = load(m, e + EVENT.arg)
+    table = world(m, WORLD.cache_table)
+    if kind == EV_CREATE_CGROUP:
+        create_memcg(m, arg)
+    elif kind == EV_OFFLINE_CGROUP:
+        memcg = load(m, world(m, WORLD.cgroup_table) + arg)
+        if memcg:
+            offline_memcg(m, memcg)
+    elif kind == EV_MARK:
+        _census(m, run, arg)
+    elif kind == EV_CREATE_CACHE:
+        memcg = load(m, world(m, WORLD.cgroup_table) + (load(m, e + EVENT.extra) & 1048575))
+        root = load(m, table + (load(m, e + EVENT.extra) >> 20))
+        if memcg and root:
+            mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
+            child = register_child(m, root, memcg)
+            if child:
+                store(m, child + CACHE.index, arg)
+                store_release(m, table + arg, child)
+            mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
+    elif load(m, table + arg):
+        s = load(m, table + arg)
+        if kind == EV_SHRINK_CACHE:
+            kmem_cache_shrink(m, s)
+        elif kind == EV_OFFLINE_CACHE:
+            mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
+            if offline_child(m, s):
+                if m.has("F_RCU"):
+                    synchronize_sched(m)
+                unregister_child(m, s)
+            mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
+        elif kind == EV_DESTROY_CACHE:
+            destroy_root(m, s)
+
+
+@dual
+def kworker_turn(m, run: int) -> bool:
+    """One turn of the kworker: the next event if it is due (after the work queued before it), or one
+    piece of deferred work; False when there is nothing to do now."""
+    done = load(m, run + RUN.events_done)
+    if done < load(m, run + RUN.events):
+        e = load(m, run + RUN.schedule) + done * EVENT.SIZE
+        if _reached(m, run) >= load(m, e + EVENT.round):
+            for _ in range(ring_count(m, world(m, WORLD.workqueue)) + 1):
+                if not run_deferred_work(m):
+                    break
+            cpu = load(m, e + EVENT.cpu)
+            if cpu >= 0 and load(m, MACHINE.serial):
+                _run_event(on_cpu(m, cpu), run, e)
+            else:
+                _run_event(m, run, e)
+            store_release(m, run + RUN.events_done, done + 1)
+            return True
+    return run_deferred_work(m)
+
+
+@dual
+def settling(m, run: int) -> bool:
+    """SLAB, when all tapes have ended: may the reaper still find dead caches, and is there time left?"""
+    if m.has("SLAB"):
+        if load(m, WORLD_AT + WORLD.offlined) == load(m, WORLD_AT + WORLD.destroyed):
+            return False
+        if load(m, run + RUN.settled_at) == 0:
+            store(m, run + RUN.settled_at, kernel_ns(m) + load(m, run + RUN.settle_ns))
+        return kernel_ns(m) < load(m, run + RUN.settled_at)
+    return False
+
+
+@entry
+def kworker_main(m, run):
+    """The kworker's block: events and deferred work until all is done; then ends the block for all.
+
+    Returns the number of events that were run.
+    """
+    write_once(m, WORLD_AT + WORLD.clock_origin, cycles(m))
+    start_line(m, run)
+    turns = 0
+    while read_once(m, MACHINE.stop) == 0:
+        quiescent_point(m)
+        timers(m)
+        ended = load_acquire(m, run + RUN.done) == load(m, MACHINE.workers)
+        if kworker_turn(m, run):
+            turns = 0
+        elif ended and load(m, run + RUN.events_done) == load(m, run + RUN.events) and not settling(m, run):
+            break
+        else:
+            turns += 1
+            os_sleep(m, 20)
+    write_once(m, run + RUN.over, 1)
+    return load(m, run + RUN.events_done)

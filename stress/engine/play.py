@@ -1,0 +1,184 @@
+"""A CPU plays its tape: one operation after another, then idles until the block is over."""
+
+from __future__ import annotations
+
+from allocators.slab.reap import serve_reaper, wake_reapers
+from allocators.slab_common import kmem_cache_alloc, kmem_cache_free
+from allocators.world import OPS, OPS_AT, WORLD, world
+from scenarios.tape import (
+    OP_ALLOC,
+    OP_END,
+    OP_FREE,
+    OP_ROUND,
+    OP_SECTION_BEGIN,
+    OP_SECTION_END,
+    OP_WAIT,
+)
+from shm.atomics import (
+    cpu_area,
+    cpu_relax,
+    cycles,
+    fetch_add,
+    load,
+    load_acquire,
+    os_sleep,
+    read_once,
+    store,
+    store_release,
+    this_cpu,
+)
+from shm.compiler import dual, dual_inline, dual_slow, entry
+from shm.ipi import PATIENCE
+from shm.locks import LIST_LOCK, LOCK_COUNT, LOCK_COUNTS
+from shm.machine import MACHINE
+from shm.rcu import quiescent_point
+from stress.engine.words import PLAY, RUN, SECTION, SLOT_FAILED
+
+
+@dual_inline
+def execute(m, p: int, run: int, op: int) -> bool:
+    """Carry one tape operation out; False when it must wait for another CPU or an event."""
+    code = op & 15
+    if code == OP_FREE:
+        slot = load(m, run + RUN.slots) + (op >> 36)
+        obj = load_acquire(m, slot)
+        if obj == 0:
+            return False
+        store_release(m, slot, 0)
+        if obj != SLOT_FAILED:
+            kmem_cache_free(m, obj)
+    elif code == OP_ALLOC:
+        slot = load(m, run + RUN.slots) + (op >> 36)
+        if load_acquire(m, slot) != 0:
+            return False
+        root = load(m, world(m, WORLD.cache_table) + (op >> 4 & 4095))
+        cgroup = op >> 16 & 1048575
+        memcg = 0
+        if cgroup:
+            memcg = load_acquire(m, world(m, WORLD.cgroup_table) + cgroup)
+        obj = 0
+        if root:
+            obj = kmem_cache_alloc(m, root, memcg)
+        else:
+            store(m, p + PLAY.skipped, load(m, p + PLAY.skipped) + 1)
+        if obj == 0:
+            store(m, p + PLAY.failed, load(m, p + PLAY.failed) + 1)
+            obj = SLOT_FAILED
+        store_release(m, slot, obj)
+    else:
+        return _execute_rare(m, p, run, op, code)
+    return True
+
+
+@dual_slow
+def _execute_rare(m, p: int, run: int, op: int, code: int) -> bool:
+    if code == OP_SECTION_BEGIN:
+        _section_begin(m, p + PLAY.section + (op >> 4 & 4095) * SECTION.SIZE)
+    elif code == OP_SECTION_END:
+        _section_end(m, p + PLAY.section + (op >> 4 & 4095) * SECTION.SIZE, op >> 36)
+    elif code == OP_ROUND:
+        store_release(m, p + PLAY.round, op >> 36)
+    elif code == OP_WAIT:
+        return load_acquire(m, run + RUN.events_done) >= op >> 36
+    return True
+
+
+@dual
+def _section_begin(m, a: int) -> None:
+    if m.has("STATS"):
+        lock = cpu_area(m) + LOCK_COUNTS + LIST_LOCK * LOCK_COUNT.SIZE
+        store(m, a + SECTION.b_list_lock, load(m, lock + LOCK_COUNT.acquired))
+        store(m, a + SECTION.b_contended, load(m, lock + LOCK_COUNT.contended))
+        store(m, a + SECTION.b_page_cas, load(m, cpu_area(m) + OPS_AT + OPS.page_cas))
+        store(m, a + SECTION.b_page_cas_failed, load(m, cpu_area(m) + OPS_AT + OPS.page_cas_failed))
+    store(m, a + SECTION.began, cycles(m))
+
+
+@dual
+def add_to(m, a: int, delta: int) -> None:
+    store(m, a, load(m, a) + delta)
+
+
+@dual
+def _section_end(m, a: int, operations: int) -> None:
+    now = cycles(m)
+    add_to(m, a + SECTION.cycles, now - load(m, a + SECTION.began))
+    add_to(m, a + SECTION.operations, operations)
+    add_to(m, a + SECTION.sections, 1)
+    if m.has("STATS"):
+        lock = cpu_area(m) + LOCK_COUNTS + LIST_LOCK * LOCK_COUNT.SIZE
+        add_to(m, a + SECTION.list_lock, load(m, lock + LOCK_COUNT.acquired) - load(m, a + SECTION.b_list_lock))
+        add_to(m, a + SECTION.list_lock_contended, load(m, lock + LOCK_COUNT.contended) - load(m, a + SECTION.b_contended))
+        add_to(m, a + SECTION.page_cas, load(m, cpu_area(m) + OPS_AT + OPS.page_cas) - load(m, a + SECTION.b_page_cas))
+        add_to(m, a + SECTION.page_cas_failed, load(m, cpu_area(m) + OPS_AT + OPS.page_cas_failed) - load(m, a + SECTION.b_page_cas_failed))
+
+
+@dual
+def pause(m, turns: int) -> None:
+    """One turn of a wait with interrupts on: spin, then sleep.
+
+    No yielding: the operating system counts that as an involuntary switch, by which blocks are graded.
+    """
+    if turns < 4 * PATIENCE:
+        cpu_relax(m)
+    else:
+        os_sleep(m, 50)
+
+
+@dual
+def start_line(m, run: int) -> None:
+    fetch_add(m, run + RUN.ready, 1)
+    turns = 0
+    while load_acquire(m, run + RUN.ready) < load(m, run + RUN.expected) and read_once(m, MACHINE.stop) == 0:
+        turns += 1
+        pause(m, turns)
+
+
+@dual
+def bound_work(m) -> None:
+    """Between two operations: the periodic work of this CPU, when it is due."""
+    if m.has("SLAB"):
+        serve_reaper(m)
+
+
+@dual
+def timers(m) -> None:
+    """The kworker's look at the clock: whose periodic work is due?"""
+    if m.has("SLAB"):
+        wake_reapers(m)
+
+
+@entry
+def cpu_main(m, run):
+    """A worker's block: start together, play the tape, then idle as a CPU until the block is over.
+
+    Returns the number of operations played.
+    """
+    p = load(m, run + RUN.plays) + this_cpu(m) * PLAY.SIZE
+    at = load(m, p + PLAY.tape)
+    first = at
+    start_line(m, run)
+    turns = 0
+    while True:
+        quiescent_point(m)
+        bound_work(m)
+        op = load(m, at)
+        if execute(m, p, run, op):
+            at += 1
+            turns = 0
+            if op & 15 == OP_END:
+                break
+        else:
+            turns += 1
+            pause(m, turns)
+            if read_once(m, MACHINE.stop):
+                break
+    store(m, p + PLAY.operations, at - first)
+    fetch_add(m, run + RUN.done, 1)
+    turns = 0
+    while load_acquire(m, run + RUN.over) == 0 and read_once(m, MACHINE.stop) == 0:
+        quiescent_point(m)
+        bound_work(m)
+        turns += 1
+        pause(m, turns)
+    return at - first

@@ -1,0 +1,143 @@
+"""Serial play: one process steps all CPUs, in a seeded or in a recorded order."""
+
+from __future__ import annotations
+
+from allocators.slab.reap import reaper_due, run_reapers
+from allocators.world import OPS, OPS_AT, WORLD, WORLD_AT
+from scenarios.tape import (
+    OP_END,
+)
+from shm.atomics import (
+    cpu_area,
+    load,
+    on_cpu,
+    store,
+)
+from shm.compiler import dual, entry
+from shm.machine import MACHINE
+from stress.engine.kworker import kworker_turn, settling
+from stress.engine.play import execute
+from stress.engine.words import FAST, FINISHED, PLAY, PLAYING, RUN, SLOW, STUCK
+
+
+@dual
+def _random(m, run: int) -> int:
+    """xorshift64*, seeded from RUN.seed; 31 bits."""
+    x = load(m, run + RUN.seed)
+    x ^= (x << 13) & 0x7FFFFFFFFFFFFFFF
+    x ^= x >> 7
+    x ^= (x << 17) & 0x7FFFFFFFFFFFFFFF
+    store(m, run + RUN.seed, x)
+    return x >> 20 & 0x7FFFFFFF
+
+
+@dual
+def _step(m, run: int, cpu: int) -> bool:
+    """One operation of one CPU in serial play; False when it waits or its tape has ended."""
+    p = load(m, run + RUN.plays) + cpu * PLAY.SIZE
+    at = load(m, p + PLAY.tape)
+    op = load(m, at)
+    if op & 15 == OP_END:
+        return False
+    if not execute(on_cpu(m, cpu), p, run, op):
+        return False
+    store(m, p + PLAY.tape, at + 1)
+    store(m, p + PLAY.operations, load(m, p + PLAY.operations) + 1)
+    _pass_time(m, load(m, WORLD_AT + WORLD.now) + load(m, run + RUN.step_ns))
+    return True
+
+
+@dual
+def _pass_time(m, now: int) -> None:
+    """Serial play: it is `now` in the kernel; what is due by then runs."""
+    store(m, WORLD_AT + WORLD.now, now)
+    if m.has("SLAB"):
+        if now >= load(m, WORLD_AT + WORLD.reaper_due):
+            run_reapers(m)
+
+
+@dual
+def _settle(m, run: int) -> bool:
+    """Serial play, when all tapes have ended: jump to the reaper's next pass; False when it is time to end."""
+    if m.has("SLAB"):
+        if settling(m, run):
+            due = reaper_due(m)
+            end = load(m, run + RUN.settled_at)
+            _pass_time(m, due if due < end else end)
+            return True
+    return False
+
+
+@dual
+def _slow_count(m, cpu: int) -> int:
+    return load(m, cpu_area(on_cpu(m, cpu)) + OPS_AT + OPS.slow)
+
+
+@entry
+def serial_ordered(m, run, order, steps, first):
+    """Play exactly `steps` operations in the global order given as CPU numbers from word `order`.
+
+    m is the kworker's machine; deferred work runs as soon as it is queued. With RUN.outcomes set, a
+    word per operation is written, from word `first` on: FAST or SLOW (feature STATS). When the tapes
+    have ended, SLAB's reaper settles the world.
+    Returns -1 when all were played, else the index of the operation that could not be.
+    """
+    outcomes = load(m, run + RUN.outcomes)
+    while kworker_turn(m, run):
+        pass
+    for i in range(steps):
+        cpu = load(m, order + i)
+        before = _slow_count(m, cpu)
+        if not _step(m, run, cpu):
+            return i
+        if outcomes:
+            store(m, outcomes + first + i, FAST if _slow_count(m, cpu) == before else SLOW)
+        while kworker_turn(m, run):
+            pass
+    if _all_ended(m, run):
+        while _settle(m, run):
+            while kworker_turn(m, run):
+                pass
+    return -1
+
+
+@entry
+def serial_seeded(m, run, bursts):
+    """Step all CPUs in a seeded random order; returns PLAYING after `bursts` bursts, or how it ended.
+
+    m is the kworker's machine. A CPU plays a burst of 1 to 16 operations, the kworker gets its turn
+    between bursts with a chance of one half. FINISHED: every tape has ended and all work is done;
+    STUCK: nothing can move any more.
+    """
+    cpus = load(m, MACHINE.workers)
+    for _ in range(bursts):
+        x = _random(m, run)
+        cpu = x % cpus
+        moved = False
+        for _ in range((x >> 8 & 15) + 1):
+            if not _step(m, run, cpu):
+                break
+            moved = True
+        if x >> 16 & 1 and kworker_turn(m, run):
+            moved = True
+        if not moved:
+            for other in range(cpus):
+                if _step(m, run, other):
+                    moved = True
+            while kworker_turn(m, run):
+                moved = True
+            if not moved:
+                if not _all_ended(m, run):
+                    return STUCK
+                if not _settle(m, run):
+                    return FINISHED
+    return PLAYING
+
+
+@dual
+def _all_ended(m, run: int) -> bool:
+    plays = load(m, run + RUN.plays)
+    for cpu in range(load(m, MACHINE.workers)):
+        if load(m, load(m, plays + cpu * PLAY.SIZE + PLAY.tape)) & 15 != OP_END:
+            return False
+    return load(m, run + RUN.events_done) == load(m, run + RUN.events)

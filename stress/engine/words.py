@@ -1,0 +1,67 @@
+"""Words of a play: RUN, PLAY with its SECTIONs, EVENT (see the package's text for who writes them)."""
+
+from __future__ import annotations
+
+from scenarios.tape import (
+    SECTIONS,
+)
+from shm.layout import struct
+
+RUN = struct(
+    "RUN",
+    "ready",  # CPUs that stand at the start line
+    "expected",
+    ("pad0", 6),
+    "events_done",
+    "events",
+    "over",  # 1: tapes, schedule and deferred work are done
+    ("pad1", 5),
+    "done",  # CPUs whose tape has ended
+    "plays",  # PLAY[workers]
+    "schedule",  # EVENT[events]
+    "slots",
+    "marks",  # slabs per cache index at each EV_MARK
+    "cache_indices",
+    "outcomes",  # one word per tape operation in global order, 0 = not wanted: 1 fast, 2 slow
+    "seed",
+    "step_ns",  # serial play: kernel time that passes with each operation
+    "settle_ns",  # SLAB: kernel time after the last tape's end for dead caches to die in
+    "settled_at",  # when that time is over, 0 as long as tapes are played. Kworker only.
+    size=64,
+)
+
+SECTION = struct(
+    "SECTION",
+    "operations",
+    "cycles",
+    "sections",
+    "list_lock",
+    "list_lock_contended",
+    "page_cas",
+    "page_cas_failed",
+    "began",
+    "b_list_lock",
+    "b_contended",
+    "b_page_cas",
+    "b_page_cas_failed",
+    size=16,
+)
+
+PLAY = struct(
+    "PLAY",
+    "round",
+    ("pad0", 7),
+    "tape",  # next operation
+    "operations",
+    "failed",
+    "skipped",  # operations on caches that are gone
+    ("pad1", 4),
+    ("section", SECTION.SIZE * len(SECTIONS)),
+    size=128,
+)
+
+EVENT = struct("EVENT", "kind", "arg", "round", "extra", "cpu", size=8)
+
+SLOT_FAILED = -1
+FAST, SLOW = 1, 2
+PLAYING, FINISHED, STUCK = 0, 1, 2
