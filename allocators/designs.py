@@ -51,6 +51,8 @@ SWITCHES: dict[str, Switch] = {
         Switch("F_FLIM", "P8v3 with free_limit 0 instead of a test for dead caches at each slab freed", _SLAB, needs=("P8v3",)),
         Switch("F_OBO", "a slab is discarded at nr_partial >= min_partial (before 3.16 final: >)", _SLUB),
         Switch("F_NRP", "shrink takes every node's list_lock, also where nr_partial reads 0", _SLUB),
+        Switch("F_FULL", "full slabs of child caches are on a list of their node, under list_lock", _SLUB),
+        Switch("F_FREEREF", "every free into a child cache takes and drops a per-CPU reference", _BOTH),
         Switch("F_NP", "a free is not preemptible", _SLUB),
         Switch("F_RCU", "a grace period lies between a child's last slab and its destruction", _BOTH, needs=("P2",)),
         Switch("F_MB", "every CPU passes a full barrier after the dead mark", _BOTH, needs=("P3", "P3v3")),
@@ -99,6 +101,13 @@ DESIGNS: dict[str, Design] = {
             2014,
             "the release: a cache with a live object when its cgroup goes offline is leaked with the cgroup",
             "v3.16 mm/slub.c, mm/memcontrol.c",
+        ),
+        Design(
+            "full-tracking",
+            frozenset({"F_OBO", "F_FULL", "F_FREEREF"}),
+            2014,
+            "what re-parenting slab by slab would have cost each allocation and free; nothing is re-parented here",
+            "RFC cover.1399982635.git.vdavydov@parallels.com, 13 May 2014",
         ),
         Design(
             "v1",

@@ -86,7 +86,7 @@ NODE = struct(
     "last",
     "nr_slabs",  # atomically
     "total_objects",  # atomically
-    "shrinking",
+    "full",  # F_FULL: first full slab of a child cache
     "pad",
 )
 

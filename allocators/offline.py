@@ -2,7 +2,7 @@
 
 v3.16 memcg_unregister_all_caches, with P3 (dead mark), F_MB (full barrier after the mark), P2 (the
 reference of an online memcg is dropped) and F_RCU (one grace period before what is already empty is
-destroyed). F_WORK, until 3.15: only mark and schedule work. P7v4 and F_CSS, 4.0: deactivate and
+destroyed; F_FREEREF: the same, for the frees that hold references). F_WORK, until 3.15: only mark and schedule work. P7v4 and F_CSS, 4.0: deactivate and
 unpublish. F_REPARENT, 5.3: the same, with a grace period instead of the barrier, and the children move
 to the parent cgroup, here the root, so nothing of the memcg remains.
 
@@ -97,7 +97,7 @@ def _offline_children(m, memcg: int) -> None:
     while s:
         after = load(m, s + CACHE.memcg_next)
         if offline_child(m, s):
-            if m.has("F_RCU"):
+            if m.has("F_RCU") or m.has("F_FREEREF"):
                 store(m, s + CACHE.closing, 1)
                 doomed += 1
             else:

@@ -6,7 +6,7 @@ name, and `m.has` of the allocator's feature picks the branch at compile time.
 
 from __future__ import annotations
 
-from allocators.cache_ref import cache_ref_put
+from allocators.cache_ref import cache_ref_get, cache_ref_put
 from allocators.kmem_cache import CACHE, CACHE_FREE, CACHE_LIVE, NODE, SLAB_DESTROY_BY_RCU
 from allocators.memcontrol import memcg_kmem_get_cache, schedule_unregister
 from allocators.page_alloc import PAGE, head_of
@@ -61,10 +61,17 @@ def kmem_cache_free(m, obj: int) -> None:
         # Before the free: after it the cache may be gone.
         if fetch_add(m, s + CACHE.live, -1) == 1 and offline:
             write_once(m, s + CACHE.last_free, kernel_ns(m))
+    child = False
+    if m.has("F_FREEREF"):
+        child = load(m, s + CACHE.root) != 0
+        if child:
+            cache_ref_get(m, s, 1)
     if m.has("SLAB"):
         cache_free(m, s, page, obj)
     else:
         slab_free(m, s, page, obj)
+    if m.has("F_FREEREF") and child and cache_ref_put(m, s, 1):
+        schedule_unregister(m, s)
 
 
 @dual

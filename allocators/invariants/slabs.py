@@ -6,7 +6,7 @@ from typing import Iterator
 
 import numpy as np
 
-from allocators.invariants.snapshot import CPU_PARTIAL, CPU_SLAB, NODE_PARTIAL, RCU_WAIT, SlabList, Snapshot
+from allocators.invariants.snapshot import CPU_PARTIAL, CPU_SLAB, FULL, NODE_PARTIAL, RCU_WAIT, SlabList, Snapshot
 from allocators.page_alloc import PAGE
 from allocators.slub.partial import PAGES_SHIFT, POBJECTS_MASK
 from allocators.world import MEM_MAP
@@ -14,8 +14,8 @@ from allocators.world import MEM_MAP
 
 def one_state(w: Snapshot) -> Iterator[str]:
     """A slab is the CPU slab or on one CPU partial list (both frozen), on its node's partial list (not
-    frozen, with free objects), or full (not frozen, no free object, on no list), or discarded, empty
-    and waiting for a grace period."""
+    frozen, with free objects), or full (not frozen, no free object, on no list; with F_FULL, in a child
+    cache, on its node's full list), or discarded, empty and waiting for a grace period."""
     for i in np.flatnonzero(w.cache < 0):
         yield f"slab at frame {w.frames[i]} belongs to word {w.pages['slab_cache'][w.frames[i]]}, which is no live cache"
     for slabs in w.lists:
@@ -36,12 +36,22 @@ def one_state(w: Snapshot) -> Iterator[str]:
                 yield f"{w.slab_name(i)} lies on node {w.node[i]} and {where}"
             for i in at[w.freelist[at] == 0]:
                 yield f"{w.slab_name(i)} {where} without a free object"
+        if slabs.place == FULL:
+            for i in at[w.node[at] != slabs.number]:
+                yield f"{w.slab_name(i)} lies on node {w.node[i]} and {where}"
+            for i in at[w.freelist[at] != 0]:
+                yield f"{w.slab_name(i)} {where} with free objects"
+            if not w.caches["root"][slabs.cache]:
+                yield f"{w.cache_name(slabs.cache)} is a root cache and has a full list"
         frozen = slabs.place in (CPU_SLAB, CPU_PARTIAL)
         for i in at[w.frozen[at] != frozen]:
             yield f"{w.slab_name(i)} {where} and is {'not ' if frozen else ''}frozen"
     lost = w.claimed[w.frames] == 0
     for i in np.flatnonzero(lost & (w.frozen != 0)):
         yield f"{w.slab_name(i)} is frozen and on no list"
+    if w.m.has("F_FULL"):
+        for i in np.flatnonzero(lost & (w.frozen == 0) & (w.freelist == 0) & (w.cache >= 0) & (w.caches["root"][w.cache] != 0)):
+            yield f"{w.slab_name(i)} is full and not on the full list"
     for i in np.flatnonzero(lost & (w.frozen == 0) & (w.freelist != 0)):
         yield f"{w.slab_name(i)} has free objects ({w.used[i]} of {w.objects[i]} in use) and is on no list"
 
@@ -56,6 +66,8 @@ def list_counts(w: Snapshot) -> Iterator[str]:
             lengths[slabs.cache, slabs.number] = -1 if slabs.problem else len(slabs.frames)
             if not slabs.problem:
                 yield from _links(w, slabs)
+        elif slabs.place == FULL and not slabs.problem:
+            yield from _links(w, slabs)
         elif slabs.place == CPU_PARTIAL and not slabs.problem:
             yield from _stacked(w, slabs)
     live = w.live_caches
@@ -85,6 +97,8 @@ def _links(w: Snapshot, slabs: SlabList) -> Iterator[str]:
     expected = np.r_[0, address[:-1]]
     for i in np.flatnonzero(prev != expected):
         yield f"{slabs} of {w.cache_name(slabs.cache)}: frame {frames[i]} has prev {prev[i]}, its predecessor is {expected[i]}"
+    if slabs.place == FULL:
+        return
     last = w.nodes["last"][slabs.cache, slabs.number]
     if last != address[-1]:
         yield f"{slabs} of {w.cache_name(slabs.cache)}: last is {last}, the list ends with {address[-1]}"

@@ -21,6 +21,7 @@ from shm.layout import view
 from shm.machine import Machine
 
 CPU_SLAB, CPU_PARTIAL, NODE_PARTIAL = "cpu_slab", "cpu_partial", "node_partial"
+FULL = "full"  # F_FULL: a node's list of full slabs
 RCU_WAIT = "rcu_wait"  # discarded, the pages wait for a grace period; slabs of all caches on one stack
 
 
@@ -135,6 +136,10 @@ class Snapshot:
             yield CPU_PARTIAL, int(live[i]), cpu, int(partial[cpu, i])
         for i, node in np.argwhere(first != 0).tolist():
             yield NODE_PARTIAL, int(live[i]), node, int(first[i, node])
+        if self.m.has("F_FULL"):
+            full = self.nodes["full"][live]
+            for i, node in np.argwhere(full != 0).tolist():
+                yield FULL, int(live[i]), node, int(full[i, node])
         waiting = self.mem[WORLD_AT + WORLD.rcu_slabs]
         if waiting:
             yield RCU_WAIT, -1, 0, waiting

@@ -11,7 +11,8 @@ may free into any slab at any time through the page pair; the free that finds a 
 unfrozen freezes it for its own CPU, and so becomes its owner.
 
 A slab is in exactly one state: CPU slab (frozen, c.page) · CPU partial (frozen, on c.partial) ·
-node partial (not frozen, on n.partial) · full (not frozen, on no list) · being discarded.
+node partial (not frozen, on n.partial) · full (not frozen, on no list; with F_FULL a child's full slab
+is on n.full) · being discarded.
 
 Modules: state (words), sizing, alloc, free, partial (CPU and node partial lists), deactivate (CPU
 slab back to the node, flush), shrink (shrink and close), inspect (what /sys/kernel/slab shows).

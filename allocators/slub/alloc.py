@@ -10,7 +10,7 @@ from allocators.kmem_cache import CACHE, NODE, SLAB_NO_CPU_PARTIAL, list_del, no
 from allocators.memcontrol import memcg_charge_slab
 from allocators.page_alloc import PAGE, address_of, alloc_pages
 from allocators.slub.deactivate import deactivate_slab, flush_slab
-from allocators.slub.partial import put_cpu_partial, put_cpu_partial_refill
+from allocators.slub.partial import add_full, put_cpu_partial, put_cpu_partial_refill
 from allocators.slub.state import (
     FROZEN,
     KMEM_CACHE_CPU,
@@ -139,12 +139,24 @@ def slab_alloc_slow(m, s: int, node: int) -> int:
 
 @dual
 def get_freelist(m, s: int, page: int) -> int:
-    """Take the whole freelist of the CPU slab; if it is empty, unfreeze the slab instead."""
+    """Take the whole freelist of the CPU slab; if it is empty, unfreeze the slab instead.
+
+    F_FULL: a child's slab that turns full so goes on the full list, under list_lock.
+    """
     while True:
         old = read_once(m, page + PAGE.pair)
         obj = freelist_of(old)
         objects = objects_of(old)
-        if cas_page(m, s, page, old, page_pair(0, objects, objects, 1 if obj else 0)):
+        n = 0
+        if m.has("F_FULL") and obj == 0 and load(m, s + CACHE.root):
+            n = node_of(m, s, load(m, page + PAGE.node))
+            spin_lock(m, n + NODE.list_lock, LIST_LOCK)
+        done = cas_page(m, s, page, old, page_pair(0, objects, objects, 1 if obj else 0))
+        if m.has("F_FULL") and n:
+            if done:
+                add_full(m, n, page)
+            spin_unlock(m, n + NODE.list_lock)
+        if done:
             return obj
 
 

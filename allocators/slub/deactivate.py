@@ -6,7 +6,7 @@ from allocators.kmem_cache import CACHE, NODE, node_of
 from allocators.memcontrol import memcg_cache_dead
 from allocators.page_alloc import PAGE
 from allocators.slub.discard import discard_slab
-from allocators.slub.partial import add_partial, enough_partial, remove_partial, unfreeze_partials
+from allocators.slub.partial import add_full, add_partial, enough_partial, remove_full, remove_partial, unfreeze_partials
 from allocators.slub.state import (
     FROZEN,
     KMEM_CACHE_CPU,
@@ -73,14 +73,21 @@ def deactivate_slab(m, s: int, page: int, freelist: int) -> None:
                 spin_lock(m, n + NODE.list_lock, LIST_LOCK)
         else:
             mode = _FULL
+            if m.has("F_FULL") and not locked and load(m, s + CACHE.root):
+                locked = True
+                spin_lock(m, n + NODE.list_lock, LIST_LOCK)
         if last != mode:
             if last == _PARTIAL:
                 remove_partial(m, n, page)
+            if m.has("F_FULL") and last == _FULL and load(m, s + CACHE.root):
+                remove_full(m, n, page)
             if mode == _PARTIAL:
                 add_partial(m, n, page, tail)
                 stat(m, s, STAT.deactivate_to_tail if tail else STAT.deactivate_to_head)
             elif mode == _FULL:
                 stat(m, s, STAT.deactivate_full)
+                if m.has("F_FULL") and load(m, s + CACHE.root):
+                    add_full(m, n, page)
         last = mode
         if cas_page(m, s, page, old, new):
             break

@@ -1,7 +1,8 @@
 """SLUB's free: fast path, and the slow path's cases A to D of the specification (v3.16 __slab_free).
 
-The hook of P7, P7v3 and P7v4 is in put_cpu_partial, that of P7v2 here; F_NP keeps preemption off over the whole free, so that a sched-RCU
-grace period is a barrier against every free that runs.
+The hook of P7, P7v3 and P7v4 is in put_cpu_partial, that of P7v2 here; F_NP keeps preemption off over
+the whole free, so that a sched-RCU grace period is a barrier against every free that runs. F_FULL, of
+the re-parenting RFC, takes a child's slab off its node's full list.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from allocators.memcontrol import memcg_cache_dead
 from allocators.page_alloc import PAGE
 from allocators.slub.deactivate import flush_all
 from allocators.slub.discard import discard_slab
-from allocators.slub.partial import add_partial, enough_partial, put_cpu_partial, remove_partial, unfreeze_partials
+from allocators.slub.partial import add_partial, enough_partial, put_cpu_partial, remove_full, remove_partial, unfreeze_partials
 from allocators.slub.state import (
     FROZEN,
     KMEM_CACHE_CPU,
@@ -96,12 +97,22 @@ def slab_free_slow(m, s: int, page: int, obj: int) -> None:
                 # The slab was full and on no list: freeze it for this CPU's partial stack.
                 new |= FROZEN
                 freeze = True
+                if m.has("F_FULL") and load(m, s + CACHE.root):
+                    n = node_of(m, s, load(m, page + PAGE.node))
+                    flags = local_irq_save(m)
+                    spin_lock(m, n + NODE.list_lock, LIST_LOCK)
             else:
                 n = node_of(m, s, load(m, page + PAGE.node))
                 flags = local_irq_save(m)
                 spin_lock(m, n + NODE.list_lock, LIST_LOCK)
         if cas_page(m, s, page, old, new):
             break
+    if m.has("F_FULL") and n and prior == 0 and load(m, s + CACHE.root):
+        remove_full(m, n, page)
+        if freeze:
+            spin_unlock(m, n + NODE.list_lock)
+            local_irq_restore(m, flags)
+            n = 0
     if n == 0:
         if freeze:
             put_cpu_partial(m, s, page, True)

@@ -51,6 +51,30 @@ def remove_partial(m, n: int, page: int) -> None:
 
 
 @dual
+def add_full(m, n: int, page: int) -> None:
+    """F_FULL: put a full slab of a child cache on its node's full list; list_lock held."""
+    first = load(m, n + NODE.full)
+    store(m, page + PAGE.next, first)
+    store(m, page + PAGE.prev, 0)
+    if first:
+        store(m, first + PAGE.prev, page)
+    store(m, n + NODE.full, page)
+
+
+@dual
+def remove_full(m, n: int, page: int) -> None:
+    """F_FULL: take a slab off its node's full list; list_lock held."""
+    after = load(m, page + PAGE.next)
+    before = load(m, page + PAGE.prev)
+    if before:
+        store(m, before + PAGE.next, after)
+    else:
+        store(m, n + NODE.full, after)
+    if after:
+        store(m, after + PAGE.prev, before)
+
+
+@dual
 def enough_partial(m, s: int, n: int) -> bool:
     """May an empty slab be discarded, with this many on the node's list? F_OBO: >= instead of >."""
     if m.has("F_OBO"):

@@ -188,6 +188,25 @@ def reference_of_an_allocation_is_never_dropped(original):
     return lambda m, s, n: n > 1 and original(m, s, n)
 
 
+@broken(partial.add_full, "one_state", design="full-tracking")
+def full_slab_is_forgotten(original):
+    return lambda m, n, page: None
+
+
+@broken(partial.remove_full, "one_state", "list_counts", design="full-tracking")
+def slab_stays_on_the_full_list(original):
+    def remove_full(m, n, page):
+        original(m, n, page)
+        partial.add_full(m, n, page)
+
+    return remove_full
+
+
+@broken(slab_common.cache_ref_put, "references", design="full-tracking")
+def reference_of_a_free_is_never_dropped(original):
+    return lambda m, s, n: False
+
+
 @broken(memcg_caches.register_child, "references")
 def child_takes_no_css_reference(original):
     def register_child(m, root, memcg):

@@ -13,6 +13,7 @@ from allocators.slub.inspect import walk_partial
 from allocators.slub.state import inuse_of
 from allocators.world import WORLD
 from shm.histogram import HISTOGRAM
+from shm.locks import LIST_LOCK, LOCK_COUNT, LOCK_COUNTS
 from small_world import SmallWorld
 
 NOTHING = {"cpu_slab": 0, "cpu_partial": 0, "node_partial": 0}
@@ -102,6 +103,18 @@ def test_work_that_shrinks_once_leaves_what_was_alive_then():
     world.work()
     assert (world.tally("destroyed"), world.tally("cgroups_offline")) == (1, 0)
     assert world.check().violated == []
+
+
+def test_full_tracking_leaves_what_3_16_leaves_and_locks_more():
+    """The re-parenting RFC's cost: a list_lock for each slab that turns full and for each first free into one."""
+    locks = {}
+    for design in ("linux-3.16", "full-tracking"):
+        world = kill_with_objects(design, slabs=40, freeing_cpu=1)
+        assert sum(hidden(world).values()) == 14
+        at = [world.layout.percpu_base + cpu * world.layout.percpu_stride + LOCK_COUNTS + LIST_LOCK * LOCK_COUNT.SIZE for cpu in (0, 1)]
+        locks[design] = [world.mem[a + LOCK_COUNT.acquired] for a in at]
+    more = [a - b for a, b in zip(locks["full-tracking"], locks["linux-3.16"])]
+    assert more == [40, 40]
 
 
 def test_a_shrink_that_cannot_sort_does_nothing_before_p4():
