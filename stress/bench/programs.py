@@ -14,7 +14,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from shm.compiler import Entry, dual_inline, entry
-from stress import engine
+from stress.engine import cpu_main
 
 MALLOC_BYTES = 64
 
@@ -62,10 +62,13 @@ def _forget_object(m, obj: int) -> None:
 
 
 def _engine_with(name: str, alloc, free) -> Entry:
-    """`engine.cpu_main` with another allocator."""
-    scope = {**vars(engine), "kmem_cache_alloc": alloc, "kmem_cache_free": free}
-    scope["execute"] = dual_inline(FunctionType(engine.execute.__code__, scope, "execute"))
-    return entry(FunctionType(engine.cpu_main.function.__code__, scope, f"cpu_main_{name}"))
+    """`cpu_main` with another allocator: copies of it and of what calls the allocator, with other globals."""
+    loop = cpu_main.function
+    scope = {**loop.__globals__, "kmem_cache_alloc": alloc, "kmem_cache_free": free}
+    execute = scope["execute"].__code__
+    assert {"kmem_cache_alloc", "kmem_cache_free"} <= set(execute.co_names) and "execute" in loop.__code__.co_names
+    scope["execute"] = dual_inline(FunctionType(execute, scope, "execute"))
+    return entry(FunctionType(loop.__code__, scope, f"cpu_main_{name}"))
 
 
 malloc_main = _engine_with("malloc", _malloc_object, _free_object)
