@@ -18,7 +18,7 @@ from allocators.slab.setup import slab_setup
 from allocators.slab.sizing import SlabSizing
 from allocators.slab_common import take_descriptor
 from allocators.slub.sizing import Sizing
-from allocators.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, PAGE_WORDS, STAT_WORDS, WORLD, WORLD_AT, Layout
+from allocators.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, OBJCG, PAGE_WORDS, STAT_WORDS, WORLD, WORLD_AT, Layout
 from shm.atomics import store
 from shm.layout import view
 from shm.machine import CPU, MACHINE, MAGIC, Machine
@@ -34,7 +34,7 @@ def boot(words: np.ndarray, layout: Layout, *, serial: bool) -> None:
     words[: MEM_MAP] = 0
     for name, (base, count) in plan.regions.items():
         # SLAB's arrays and index arrays are large; whoever gets one initialises it.
-        if name not in ("machine", "world", "mem_map", "arrays", "freelists"):
+        if name not in ("machine", "world", "mem_map", "arrays", "freelists", "owners"):
             words[base : base + count] = 0
     for field, value in {
         "magic": MAGIC,
@@ -65,6 +65,13 @@ def boot(words: np.ndarray, layout: Layout, *, serial: bool) -> None:
             "alien_words": layout.arrays.alien,
         }.items():
             words[WORLD_AT + getattr(WORLD, field)] = value
+    if layout.objcgs:
+        for name in ("objcgs", "objcg_refs", "obj_cgroups", "owners"):
+            words[WORLD_AT + getattr(WORLD, name)] = plan[name]
+        words[WORLD_AT + WORLD.max_objcgs] = layout.objcgs
+        words[WORLD_AT + WORLD.objcg_free] = plan["objcgs"]
+        address = plan["objcgs"] + np.arange(layout.objcgs) * OBJCG.SIZE
+        view(words, OBJCG, plan["objcgs"], layout.objcgs)["next_free"] = np.r_[address[1:], 0]
     for ring in ("workqueue", "rcu_queue"):
         base, size = plan.regions[ring]
         words[base + RING.capacity] = (size - RING.SIZE) // 4

@@ -14,13 +14,15 @@ import re
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Switch:
-    """One change. group: at most one of a group can be on. needs: any one of these must be on too."""
+    """One change. group: at most one of a group can be on. needs: any one of these must be on too.
+    conflicts: none of these may be on with it."""
 
     name: str
     summary: str
     allocators: tuple[str, ...]
     group: str = ""
     needs: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
 
 
 _SLUB, _SLAB, _BOTH = ("slub",), ("slab",), ("slub", "slab")
@@ -51,6 +53,12 @@ SWITCHES: dict[str, Switch] = {
         Switch("F_FLIM", "P8v3 with free_limit 0 instead of a test for dead caches at each slab freed", _SLAB, needs=("P8v3",)),
         Switch("F_OBO", "a slab is discarded at nr_partial >= min_partial (before 3.16 final: >)", _SLUB),
         Switch("F_NRP", "shrink takes every node's list_lock, also where nr_partial reads 0", _SLUB),
+        Switch(
+            "F_OBJCG",
+            "one set of caches; each object points to its owner, and the owner's pointer to the memcg moves at offline (5.9)",
+            _SLUB,
+            conflicts=("P1", "P2", "P3", "P3v3", "P7", "P7v2", "P7v3", "P7v4", "F_CSS", "F_REPARENT", "F_WORK", "F_FULL", "F_FREEREF", "F_MB"),
+        ),
         Switch("F_FULL", "full slabs of child caches are on a list of their node, under list_lock", _SLUB),
         Switch("F_FREEREF", "every free into a child cache takes and drops a per-CPU reference", _BOTH),
         Switch("F_NP", "a free is not preemptible", _SLUB),
@@ -144,6 +152,13 @@ DESIGNS: dict[str, Design] = {
             "child caches move to the parent cgroup at offline: the memcg goes at once, a cache with its last slab",
             "v5.3 mm/memcontrol.c, mm/slab_common.c, fb2f2b0adb98; 20190611231813.3148843-1-guro@fb.com",
         ),
+        Design(
+            "linux-5.9",
+            frozenset({"F_OBO", "F_NRP", "P4v4", "F_OBJCG"}),
+            2020,
+            "one set of caches, an owner per object: no child caches, hence no dead ones; the memcg goes at once",
+            "v5.9 mm/slab.h, mm/memcontrol.c, 10befea91b61; 20200623174037.3951353-1-guro@fb.com",
+        ),
     )
 }
 
@@ -186,4 +201,7 @@ def parse_design(text: str) -> Design:
         needs = SWITCHES[name].needs
         if needs and not switches.intersection(needs):
             raise DesignError(f"design {text!r}: {name} ({SWITCHES[name].summary}) makes no sense without {' or '.join(needs)}")
+        for other in SWITCHES[name].conflicts:
+            if other in switches:
+                raise DesignError(f"design {text!r}: {name} ({SWITCHES[name].summary}) and {other} ({SWITCHES[other].summary}) exclude each other")
     return Design(text, frozenset(switches), base.year, f"{base_name} edited", base.source)

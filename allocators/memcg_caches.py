@@ -18,12 +18,14 @@ from allocators.memcontrol import (
     SLOT_PENDING,
     WORK_CREATE_CHILD,
     WORK_CSS_FREE,
+    WORK_OBJCG_FREE,
     WORK_SHRINK_OR_DESTROY,
     WORK_UNREGISTER,
     css_put,
     kmemcg_id,
     queue_work,
 )
+from allocators.objcg import create_objcg, free_objcg
 from allocators.slab_common import create_child, kmem_cache_destroy, kmem_cache_shrink
 from allocators.slab.drain import slab_ipi
 from allocators.slab_pages import free_rcu_slabs
@@ -61,6 +63,8 @@ def create_memcg(m, cgroup: int) -> int:
     """A new online memcg for a cgroup index of the workload; 0 when no descriptor is left."""
     mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
     memcg = load(m, WORLD_AT + WORLD.memcg_free)
+    if m.has("F_OBJCG") and memcg and not create_objcg(m, memcg):
+        memcg = 0
     if memcg:
         store(m, WORLD_AT + WORLD.memcg_free, load(m, memcg + MEMCG.next_free))
         store(m, memcg + MEMCG.next_free, 0)
@@ -249,6 +253,10 @@ def memcg_work(m, func: int, a: int, b: int) -> None:
         mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
     elif func == WORK_CSS_FREE:
         _css_free(m, a)
+    elif func == WORK_OBJCG_FREE and m.has("F_OBJCG"):
+        mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
+        free_objcg(m, a)
+        mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
     elif func == WORK_SHRINK_OR_DESTROY and m.has("F_WORK"):
         mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
         _shrink_or_destroy(m, a)

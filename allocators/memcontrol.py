@@ -44,6 +44,8 @@ MEMCG = struct(
     "next_free",
     "used",
     "cgroup",  # index of the workload
+    "objcg",  # F_OBJCG: its obj_cgroup while it is online
+    size=16,
 )
 
 SLOT_PENDING = 1
@@ -52,6 +54,7 @@ WORK_CREATE_CHILD = 1  # a=memcg, b=root
 WORK_UNREGISTER = 2  # a=cache
 WORK_CSS_FREE = 3  # a=memcg
 WORK_SHRINK_OR_DESTROY = 4  # a=cache, F_WORK
+WORK_OBJCG_FREE = 5  # a=obj_cgroup, F_OBJCG
 
 RCU_UNREGISTER = 1  # arg=cache
 

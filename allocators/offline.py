@@ -4,7 +4,8 @@ v3.16 memcg_unregister_all_caches, with P3 (dead mark), F_MB (full barrier after
 reference of an online memcg is dropped) and F_RCU (one grace period before what is already empty is
 destroyed; F_FREEREF: the same, for the frees that hold references). F_WORK, until 3.15: only mark and schedule work. P7v4 and F_CSS, 4.0: deactivate and
 unpublish. F_REPARENT, 5.3: the same, with a grace period instead of the barrier, and the children move
-to the parent cgroup, here the root, so nothing of the memcg remains.
+to the parent cgroup, here the root, so nothing of the memcg remains. F_OBJCG, 5.9: there are no
+children; the memcg's obj_cgroup moves.
 
 Runs on the kworker, under memcg_slab_mutex.
 """
@@ -15,6 +16,7 @@ from allocators.cache_ref import cache_ref_begin_kill, cache_ref_end_kill
 from allocators.kmem_cache import CACHE
 from allocators.memcg_caches import link_child, tally, unlink_child, unpublish, unregister_child
 from allocators.memcontrol import MEMCG, css_put, schedule_shrink_or_destroy
+from allocators.objcg import reparent_objcg
 from allocators.slab_common import kmem_cache_deactivate, kmem_cache_shrink
 from allocators.world import WORLD, WORLD_AT, kernel_ns
 from shm.atomics import cmpxchg, fetch_add, load, read_once, smp_mb, smp_wmb, store, write_once
@@ -140,12 +142,14 @@ def offline_memcg(m, memcg: int) -> None:
     mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
     tally(m, WORLD.cgroups_online, -1)
     tally(m, WORLD.cgroups_offline, 1)
-    if m.has("F_REPARENT"):
+    if m.has("F_OBJCG"):
+        reparent_objcg(m, memcg)
+    elif m.has("F_REPARENT"):
         _reparent_children(m, memcg)
     else:
         _offline_children(m, memcg)
     mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
-    if not m.has("F_CSS") and not m.has("F_REPARENT") and read_once(m, memcg + MEMCG.kmem):
+    if not m.has("F_CSS") and not m.has("F_REPARENT") and not m.has("F_OBJCG") and read_once(m, memcg + MEMCG.kmem):
         # Charges remain: a reference more, dropped by the last uncharge.
         fetch_add(m, memcg + MEMCG.css, 1)
         write_once(m, memcg + MEMCG.kmem_dead, 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from allocators.cache_ref import cache_ref_get, cache_ref_put
 from allocators.kmem_cache import CACHE, CACHE_FREE, CACHE_LIVE, NODE, SLAB_DESTROY_BY_RCU
 from allocators.memcontrol import memcg_kmem_get_cache, schedule_unregister
+from allocators.objcg import before_free, post_alloc, pre_alloc
 from allocators.page_alloc import PAGE, head_of
 from allocators.slab.alloc import cache_alloc
 from allocators.slab.drain import slab_shrink, slab_shutdown
@@ -31,11 +32,18 @@ from shm.machine import MACHINE
 @dual_inline
 def kmem_cache_alloc(m, root: int, memcg: int) -> int:
     """An object of the cache `root` (or of the memcg's copy of it); 0 when out of memory."""
-    s = memcg_kmem_get_cache(m, root, memcg)
+    owner = 0
+    if m.has("F_OBJCG"):
+        s = root
+        owner = pre_alloc(m, s, memcg)
+    else:
+        s = memcg_kmem_get_cache(m, root, memcg)
     if m.has("SLAB"):
         obj = cache_alloc(m, s)
     else:
         obj = slab_alloc(m, s, NO_NODE)
+    if m.has("F_OBJCG") and owner:
+        post_alloc(m, s, owner, obj, head_of(m, obj))
     if m.has("STATS"):
         if obj:
             count(m, OPS.alloc)
@@ -61,6 +69,8 @@ def kmem_cache_free(m, obj: int) -> None:
         # Before the free: after it the cache may be gone.
         if fetch_add(m, s + CACHE.live, -1) == 1 and offline:
             write_once(m, s + CACHE.last_free, kernel_ns(m))
+    if m.has("F_OBJCG"):
+        before_free(m, s, obj, page)
     child = False
     if m.has("F_FREEREF"):
         child = load(m, s + CACHE.root) != 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from allocators.kmem_cache import CACHE, SLAB_DESTROY_BY_RCU
 from allocators.memcontrol import memcg_uncharge_slab
+from allocators.objcg import drop_vector
 from allocators.page_alloc import PAGE, free_pages
 from allocators.world import WORLD, WORLD_AT
 from shm.atomics import cmpxchg, load, read_once, store, xchg
@@ -29,6 +30,8 @@ def release_slab(m, s: int, page: int) -> None:
 @dual
 def _free_slab(m, s: int, page: int) -> None:
     order = load(m, page + PAGE.order)
+    if m.has("F_OBJCG"):
+        drop_vector(m, page)
     free_pages(m, page, order)
     memcg_uncharge_slab(m, s, order)
 

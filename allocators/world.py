@@ -60,6 +60,15 @@ WORLD = struct(
     "reparented",  # F_REPARENT: first child that belongs to the root cgroup now. memcg_slab_mutex.
     "retired",  # STAT sums of destroyed caches, SLUB order
     "rcu_slabs",  # slabs whose pages wait for a grace period, a stack
+    # F_OBJCG's regions, 0 when no design wants them.
+    "objcgs",  # OBJCG[max_objcgs]
+    "max_objcgs",
+    "objcg_free",  # first free descriptor. memcg_slab_mutex.
+    "objcg_refs",  # per CPU: a part of the references of each OBJCG
+    "obj_cgroups",  # by page frame: is there a vector of owners?
+    "owners",  # mirror of the page frames: the vectors
+    "owner_bytes",  # of all vectors now. Atomically.
+    "owner_bytes_peak",
     # The kernel's clock, see `kernel_ns`.
     "now",  # serial play: the time itself, ns. The engine writes.
     "clock_origin",  # else: the cycle counter when the block began
@@ -92,6 +101,10 @@ OPS = struct(
     "alloc",
     "alloc_failed",
     "slow",  # allocations and frees that left the fast path
+    "objcg_ref",  # F_OBJCG: references taken and dropped on obj_cgroups
+    "objcg_charge",  # F_OBJCG: atomic charges and uncharges of a memcg
+    "owned_free",  # F_OBJCG: frees of objects that had an owner
+    "owner_vector",  # F_OBJCG: vectors of owners made
     "cache_ref",  # references taken and dropped on child caches (F_REPARENT, F_ALLOCREF, F_FREEREF)
     size=32,
 )
@@ -117,7 +130,21 @@ INJECTION = struct(
     size=8,
 )
 INJECTION_AT = REAPER_AT + REAPER.SIZE
-CACHES_AT = INJECTION_AT + INJECTION.SIZE
+# F_OBJCG, see allocators.objcg.
+OBJCG = struct(
+    "OBJCG",
+    "refcnt",
+    "ref_atomic",  # 0 while references are counted per CPU
+    "memcg",  # 0: the root cgroup
+    "charged",  # bytes that stocks left over (nr_charged_bytes)
+    "offline",
+    "used",
+    "next_free",
+    size=8,
+)
+STOCK = struct("STOCK", "objcg", "bytes", size=8)
+STOCK_AT = INJECTION_AT + INJECTION.SIZE
+CACHES_AT = STOCK_AT + STOCK.SIZE
 KMEM_CACHE_CPU_WORDS = 4
 STAT_WORDS = 32
 FREELIST_WORDS = 8  # of a SLAB index array outside of its slab
@@ -200,16 +227,18 @@ class Layout:
     first_frame: int
     last_frame: int  # exclusive
     arrays: ArrayRoom | None = None
+    objcgs: int = 0  # descriptors of obj_cgroups; 0: no regions for F_OBJCG
 
     @property
     def nr_cpus(self) -> int:
         return self.limits.workers + 1
 
 
-def plan(limits: Limits, extra: dict[str, int] | None = None, arrays: ArrayRoom | None = None) -> Layout:
+def plan(limits: Limits, extra: dict[str, int] | None = None, arrays: ArrayRoom | None = None, *, owners: bool = False) -> Layout:
     """Lay a segment out; nothing is allocated yet.
 
     extra: regions of the caller, name -> words. arrays: SLAB's array caches; None for other allocators.
+    owners: room for F_OBJCG, which mirrors the page frames (committed only where it is touched).
     """
     from allocators.kmem_cache import CACHE, NODE
     from allocators.memcontrol import MEMCG
@@ -245,12 +274,16 @@ def plan(limits: Limits, extra: dict[str, int] | None = None, arrays: ArrayRoom 
 
         slab = {"slab_nodes": SLAB_NODE.SIZE * limits.nodes * limits.caches, "arrays": arrays.cache * limits.caches}
         metadata += sum(slab.values())
+    objcgs = 4 * limits.memcgs if owners else 0
+    metadata += objcgs * (OBJCG.SIZE + nr_cpus) + 64
     # The mem_map covers itself and the metadata too; a little more than needed is harmless.
     total_frames = frames + 2 * align + (metadata + MEM_MAP) // PAGE_WORDS
-    per_frame = PAGE.SIZE + (FREELIST_WORDS if slab else 0)
+    per_frame = PAGE.SIZE + (FREELIST_WORDS if slab else 0) + owners
     total_frames += total_frames * per_frame // (PAGE_WORDS - per_frame) + 1
     if slab:
         slab["freelists"] = FREELIST_WORDS * total_frames
+    if owners:
+        slab |= {"objcgs": objcgs * OBJCG.SIZE, "objcg_refs": objcgs * nr_cpus, "obj_cgroups": total_frames}
     regions.reserve("mem_map", total_frames * PAGE.SIZE)
     percpu = regions.reserve("percpu", stride * nr_cpus, 64)
     regions.reserve("zones", ZONE.SIZE * limits.nodes)
@@ -272,4 +305,7 @@ def plan(limits: Limits, extra: dict[str, int] | None = None, arrays: ArrayRoom 
     assert last <= total_frames
     if last * PAGE_WORDS >= 1 << 31:
         raise ValueError("a segment can hold 16 GiB at most: pointers inside slabs are 31-bit word indices")
-    return Layout(limits, regions, last * PAGE_WORDS, percpu, stride, first, last, arrays)
+    regions.end = last * PAGE_WORDS
+    if owners:
+        regions.reserve("owners", frames * PAGE_WORDS)
+    return Layout(limits, regions, regions.end, percpu, stride, first, last, arrays, objcgs)

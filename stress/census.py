@@ -37,6 +37,8 @@ def operation_counts(arena: Arena) -> dict[str, int]:
             int(arena.words[cpu_area_of(arena, cpu) + INJECTION_AT + INJECTION.page_allocs]) for cpu in range(arena.layout.nr_cpus)
         ),
         "shrink_allocs_failed_on_purpose": int(arena.words[WORLD_AT + WORLD.shrink_allocs_failed]),
+        "owner_bytes": int(arena.words[WORLD_AT + WORLD.owner_bytes]),
+        "owner_bytes_peak": int(arena.words[WORLD_AT + WORLD.owner_bytes_peak]),
     }
     for cpu in range(arena.load.cpus):
         base = cpu_area_of(arena, cpu)

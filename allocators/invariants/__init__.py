@@ -13,6 +13,7 @@ NumPy and Python, so they share no code with what they check but the layouts and
 | arrays | SLAB: array caches are within their limits and hold objects of their cache and node |
 | inuse | objects handed out are exactly those that count as in use and lie on no freelist |
 | references | a child's refcnt (I1, I2), a memcg's charges and css references equal what holds them |
+| owners | owner pointers, references and charges of obj_cgroups balance, to the byte (F_OBJCG) |
 | registry | lists of caches, slot arrays, lists of children and tables agree with the descriptors |
 | conservation | the statistics and operation counts balance (feature STATS) |
 | locks | no lock is held, interrupts are on and no CPU is in a non-preemptible section |
@@ -31,6 +32,7 @@ import numpy as np
 from allocators.invariants.accounting import conservation, references
 from allocators.invariants.dead import empty_slabs, hidden_objects, hoarded_by_dead, left_behind
 from allocators.invariants.objects import freelists, inuse
+from allocators.invariants.owners import owners
 from allocators.invariants.pages import pages_conserved
 from allocators.invariants.registry import bug, locks, registry
 from allocators.invariants.slab_checks import SLAB_CHECKERS
@@ -53,6 +55,7 @@ CHECKERS = {
         freelists,
         inuse,
         references,
+        owners,
         registry,
         conservation,
         locks,

@@ -88,9 +88,9 @@ def _memcgs(w: Snapshot, children: np.ndarray, owner: np.ndarray, work: list[tup
     for i in np.flatnonzero(w.memcgs["used"]):
         g = w.memcgs[i]
         name = f"memcg {i} (cgroup {g['cgroup']}, {'online' if g['online'] else 'offline'})"
-        if g["kmem"] != charged[i]:
+        if g["kmem"] != charged[i] and not w.m.has("F_OBJCG"):
             yield f"{name}: kmem is {g['kmem']}, its children have {charged[i]} pages"
-        if g["kmem_dead"] != (not g["online"] and g["kmem"] != 0 and not by_page):
+        if g["kmem_dead"] != (not g["online"] and g["kmem"] != 0 and not by_page and not w.m.has("F_OBJCG")):
             yield f"{name}: kmem_dead is {g['kmem_dead']} with {g['kmem']} pages charged"
         holders = charged[i] if by_page else count[i]
         expected = g["online"] + holders + waiting[i] + g["kmem_dead"]

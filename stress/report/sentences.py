@@ -67,6 +67,11 @@ def fate(name: str, design: Design, partial: bool = False, allocator: str = "slu
     dead = design.dead_caches
     if dead.offlined is None or dead.left is None:
         return f"{name}: no counted pass was completed: what became of its dead caches is not known."
+    if dead.offlined == 0 and "F_OBJCG" in design.switches:
+        released = "every removed cgroup was released" if not design.cgroups_pinned else f"{units.plural(design.cgroups_pinned, 'removed cgroup')} not released"
+        peak = design.operations.get("owner_bytes_peak")
+        cost = f"; owner pointers took up to {peak:,} bytes" if peak else ""
+        return f"{name}: cgroups have no caches of their own, so none could be left; {released}{cost}."
     if dead.offlined == 0:
         return f"{name}: no removed cgroup left a cache behind, so this run says nothing about dead caches."
     caches = "cache" if dead.offlined == 1 else "caches"

@@ -11,7 +11,7 @@ from typing import Callable, Iterator, NamedTuple
 
 import pytest
 
-from allocators import cache_ref, kmem_cache, memcg_caches, memcontrol, page_alloc, slab_common
+from allocators import cache_ref, kmem_cache, memcg_caches, memcontrol, objcg, page_alloc, slab_common
 from allocators.kmem_cache import CACHE, NODE
 from allocators.memcontrol import MEMCG
 from allocators.page_alloc import PAGE
@@ -205,6 +205,21 @@ def slab_stays_on_the_full_list(original):
 @broken(slab_common.cache_ref_put, "references", design="full-tracking")
 def reference_of_a_free_is_never_dropped(original):
     return lambda m, s, n: False
+
+
+@broken(objcg.before_free, "owners", design="linux-5.9")
+def freed_object_keeps_its_owner(original):
+    return lambda m, s, obj, page: None
+
+
+@broken(objcg._charge_pages, "owners", design="linux-5.9")
+def pages_are_not_charged(original):
+    return lambda m, o, pages: None
+
+
+@broken(objcg.objcg_put, "owners", design="linux-5.9")
+def obj_cgroup_reference_leaks(original):
+    return lambda m, o: None
 
 
 @broken(memcg_caches.register_child, "references")

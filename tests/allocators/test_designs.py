@@ -51,6 +51,8 @@ def test_edits(text, same_as):
         ("v1-P2-P2", "P2 is not on in what precedes it"),
         ("v1-P3", "makes no sense without P3 or P3v3"),
         ("linux-3.16+F_RCU", "makes no sense without P2"),
+        ("linux-5.9+P2", "exclude each other"),
+        ("linux-5.3+P2", "makes no sense without F_REPARENT"),
     ),
 )
 def test_errors_say_what_is_wrong(text, message):

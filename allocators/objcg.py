@@ -1,0 +1,244 @@
+"""Owners of single objects: one set of caches for all cgroups, v5.9 (obj_cgroup; feature F_OBJCG).
+
+An accounted object has a pointer to its obj_cgroup in a vector of its slab, made when the slab gets its
+first accounted object. An obj_cgroup belongs to a memcg until that goes offline, then to the parent,
+here the root cgroup (0): one pointer write, whatever number of objects. It lives as long as an object
+or a stock refers to it; the memcg does not.
+
+    OBJCG         references (per CPU until the memcg goes offline, as in allocators.cache_ref), the memcg
+    STOCK         per CPU: bytes that are charged already and not used, for one obj_cgroup
+    obj_cgroups   a word per page frame: 0 no vector, 1 one is being made, 2 there is one
+    owners        a mirror of the page frames: the vector of a slab lies where its words lie, word 0 for
+                  object 0; a kernel takes it from kmalloc, so its bytes are counted (`owner_bytes`)
+
+Who may write: a STOCK its CPU; an owner word whoever has the object in hand; `memcg` the offline.
+Charging never fails: no limit is modelled.
+"""
+
+from __future__ import annotations
+
+from allocators.cache_ref import BIAS
+from allocators.kmem_cache import CACHE
+from allocators.memcontrol import MEMCG, WORK_OBJCG_FREE, queue_work
+from allocators.page_alloc import PAGE, address_of
+from allocators.slub.state import objects_of
+from allocators.world import MEM_MAP, OBJCG, OPS, PAGE_BYTES, PAGE_WORDS, STOCK, STOCK_AT, WORLD, WORLD_AT, count, world
+from shm.atomics import cmpxchg, cpu_area, cpu_relax, fetch_add, load, load_acquire, read_once, store, store_release, this_cpu, write_once, xchg
+from shm.compiler import dual, dual_slow
+from shm.machine import MACHINE
+from shm.rcu import synchronize_sched
+
+POINTER_BYTES = 8
+NONE, BEING_MADE, MADE = 0, 1, 2
+
+
+@dual
+def _part(m, o: int, cpu: int) -> int:
+    """The word that holds a CPU's part of the references."""
+    number = (o - world(m, WORLD.objcgs)) // OBJCG.SIZE
+    return world(m, WORLD.objcg_refs) + cpu * world(m, WORLD.max_objcgs) + number
+
+
+@dual
+def objcg_get(m, o: int) -> None:
+    """Take a reference."""
+    count(m, OPS.objcg_ref)
+    if read_once(m, o + OBJCG.ref_atomic):
+        fetch_add(m, o + OBJCG.refcnt, 1)
+    else:
+        a = _part(m, o, this_cpu(m))
+        store(m, a, load(m, a) + 1)
+
+
+@dual
+def objcg_put(m, o: int) -> None:
+    """Drop a reference; the last one has the descriptor freed by a work item."""
+    count(m, OPS.objcg_ref)
+    if read_once(m, o + OBJCG.ref_atomic):
+        if fetch_add(m, o + OBJCG.refcnt, -1) == 1:
+            queue_work(m, WORK_OBJCG_FREE, o, 0)
+    else:
+        a = _part(m, o, this_cpu(m))
+        store(m, a, load(m, a) - 1)
+
+
+@dual
+def _charge_pages(m, o: int, pages: int) -> None:
+    """__memcg_kmem_charge and its opposite; the root cgroup is not charged."""
+    memcg = read_once(m, o + OBJCG.memcg)
+    if memcg:
+        count(m, OPS.objcg_charge)
+        fetch_add(m, memcg + MEMCG.kmem, pages)
+
+
+@dual_slow
+def _drain_stock(m) -> None:
+    """drain_obj_stock: whole pages go back to the memcg, the rest to the obj_cgroup."""
+    a = cpu_area(m) + STOCK_AT
+    o = load(m, a + STOCK.objcg)
+    if o == 0:
+        return
+    held = load(m, a + STOCK.bytes)
+    if held >= PAGE_BYTES:
+        _charge_pages(m, o, -(held // PAGE_BYTES))
+    if held % PAGE_BYTES:
+        fetch_add(m, o + OBJCG.charged, held % PAGE_BYTES)
+    store(m, a + STOCK.objcg, 0)
+    store(m, a + STOCK.bytes, 0)
+    objcg_put(m, o)
+
+
+@dual
+def _refill_stock(m, o: int, size: int) -> None:
+    """refill_obj_stock: bytes that were charged for `o` and are free again."""
+    a = cpu_area(m) + STOCK_AT
+    if load(m, a + STOCK.objcg) != o:
+        _drain_stock(m)
+        objcg_get(m, o)
+        store(m, a + STOCK.objcg, o)
+        store(m, a + STOCK.bytes, xchg(m, o + OBJCG.charged, 0))
+    store(m, a + STOCK.bytes, load(m, a + STOCK.bytes) + size)
+    if load(m, a + STOCK.bytes) > PAGE_BYTES:
+        _drain_stock(m)
+
+
+@dual
+def _charge(m, o: int, size: int) -> None:
+    """obj_cgroup_charge: from the stock, or whole pages, whose rest goes to the stock."""
+    a = cpu_area(m) + STOCK_AT
+    if load(m, a + STOCK.objcg) == o and load(m, a + STOCK.bytes) >= size:
+        store(m, a + STOCK.bytes, load(m, a + STOCK.bytes) - size)
+        return
+    pages = (size + PAGE_BYTES - 1) // PAGE_BYTES
+    _charge_pages(m, o, pages)
+    if pages * PAGE_BYTES > size:
+        _refill_stock(m, o, pages * PAGE_BYTES - size)
+
+
+@dual
+def full_size(m, s: int) -> int:
+    """obj_full_size: bytes that one object is charged, its owner pointer included."""
+    return load(m, s + CACHE.size) * 8 + POINTER_BYTES
+
+
+@dual
+def pre_alloc(m, s: int, memcg: int) -> int:
+    """memcg_slab_pre_alloc_hook: charge one object; the obj_cgroup, or 0 for the root cgroup."""
+    if memcg == 0:
+        return 0
+    o = load_acquire(m, memcg + MEMCG.objcg)
+    if o:
+        objcg_get(m, o)
+        _charge(m, o, full_size(m, s))
+    return o
+
+
+@dual
+def post_alloc(m, s: int, o: int, obj: int, page: int) -> None:
+    """memcg_slab_post_alloc_hook: the object gets its owner, or the charge goes back."""
+    if obj:
+        owner = _owner_word(m, s, page, obj)
+        if load_acquire(m, world(m, WORLD.obj_cgroups) + (page - MEM_MAP) // PAGE.SIZE) != MADE:
+            _make_vector(m, page)
+        objcg_get(m, o)
+        store(m, owner, o)
+    else:
+        _refill_stock(m, o, full_size(m, s))
+    objcg_put(m, o)
+
+
+@dual
+def before_free(m, s: int, obj: int, page: int) -> None:
+    """memcg_slab_free_hook: uncharge the object and drop its owner."""
+    if load_acquire(m, world(m, WORLD.obj_cgroups) + (page - MEM_MAP) // PAGE.SIZE) != MADE:
+        return
+    owner = _owner_word(m, s, page, obj)
+    o = load(m, owner)
+    if o:
+        if m.has("STATS") and read_once(m, o + OBJCG.offline):
+            count(m, OPS.dead_free)
+        count(m, OPS.owned_free)
+        store(m, owner, 0)
+        _refill_stock(m, o, full_size(m, s))
+        objcg_put(m, o)
+
+
+@dual
+def _owner_word(m, s: int, page: int, obj: int) -> int:
+    start = address_of(page)
+    return world(m, WORLD.owners) + start - world(m, WORLD.first_frame) * PAGE_WORDS + (obj - start) // load(m, s + CACHE.size)
+
+
+@dual_slow
+def _make_vector(m, page: int) -> None:
+    """memcg_alloc_page_obj_cgroups. Another CPU may have an object of this slab in hand too: one makes it."""
+    state = world(m, WORLD.obj_cgroups) + (page - MEM_MAP) // PAGE.SIZE
+    if cmpxchg(m, state, NONE, BEING_MADE) == NONE:
+        objects = objects_of(read_once(m, page + PAGE.pair))
+        first = world(m, WORLD.owners) + address_of(page) - world(m, WORLD.first_frame) * PAGE_WORDS
+        for i in range(objects):
+            store(m, first + i, 0)
+        count(m, OPS.owner_vector)
+        held = fetch_add(m, WORLD_AT + WORLD.owner_bytes, objects * POINTER_BYTES) + objects * POINTER_BYTES
+        # Racy by intent: two CPUs that pass the peak at the same time may lose the higher of the two.
+        if held > read_once(m, WORLD_AT + WORLD.owner_bytes_peak):
+            write_once(m, WORLD_AT + WORLD.owner_bytes_peak, held)
+        store_release(m, state, MADE)
+    while load_acquire(m, state) != MADE:
+        cpu_relax(m)
+
+
+@dual
+def drop_vector(m, page: int) -> None:
+    """memcg_free_page_obj_cgroups: a slab goes back to the page allocator; no object of it is in use."""
+    state = world(m, WORLD.obj_cgroups) + (page - MEM_MAP) // PAGE.SIZE
+    if load(m, state) == MADE:
+        store(m, state, NONE)
+        fetch_add(m, WORLD_AT + WORLD.owner_bytes, -POINTER_BYTES * objects_of(load(m, page + PAGE.pair)))
+
+
+@dual
+def create_objcg(m, memcg: int) -> bool:
+    """memcg_online_kmem; False when no descriptor is left. memcg_slab_mutex held."""
+    o = load(m, WORLD_AT + WORLD.objcg_free)
+    if o == 0:
+        return False
+    store(m, WORLD_AT + WORLD.objcg_free, load(m, o + OBJCG.next_free))
+    store(m, o + OBJCG.next_free, 0)
+    store(m, o + OBJCG.memcg, memcg)
+    store(m, o + OBJCG.charged, 0)
+    store(m, o + OBJCG.offline, 0)
+    store(m, o + OBJCG.ref_atomic, 0)
+    store(m, o + OBJCG.refcnt, 1)
+    store(m, o + OBJCG.used, 1)
+    store_release(m, memcg + MEMCG.objcg, o)
+    return True
+
+
+@dual
+def reparent_objcg(m, memcg: int) -> None:
+    """memcg_reparent_objcgs: one pointer write, and the memcg's own reference goes. Kworker only."""
+    o = load(m, memcg + MEMCG.objcg)
+    store_release(m, memcg + MEMCG.objcg, 0)
+    write_once(m, o + OBJCG.offline, 1)
+    write_once(m, o + OBJCG.memcg, 0)
+    fetch_add(m, o + OBJCG.refcnt, BIAS)
+    write_once(m, o + OBJCG.ref_atomic, 1)
+    synchronize_sched(m)
+    # Nobody charges to the memcg any more; what it was charged is charged to the root cgroup now.
+    store(m, memcg + MEMCG.kmem, 0)
+    total = -1 - BIAS
+    for cpu in range(load(m, MACHINE.nr_cpus)):
+        a = _part(m, o, cpu)
+        total += load(m, a)
+        store(m, a, 0)
+    if fetch_add(m, o + OBJCG.refcnt, total) == -total:
+        queue_work(m, WORK_OBJCG_FREE, o, 0)
+
+
+@dual
+def free_objcg(m, o: int) -> None:
+    """obj_cgroup_release: what its stocks left of a page each is whole pages together. memcg_slab_mutex held."""
+    store(m, o + OBJCG.used, 0)
+    store(m, o + OBJCG.next_free, load(m, WORLD_AT + WORLD.objcg_free))
+    store(m, WORLD_AT + WORLD.objcg_free, o)

@@ -1,0 +1,95 @@
+"""linux-5.9: one set of caches, an owner per object; the memcg goes at once, whatever is alive."""
+
+from __future__ import annotations
+
+from allocators import slab_pages
+from allocators.invariants import left_behind
+from allocators.memcontrol import MEMCG
+from allocators.world import OBJCG, OPS, OPS_AT, WORLD
+from small_world import SmallWorld
+
+FULL = 64 + 8  # bytes that an object of 64 bytes is charged
+
+
+def used(world: SmallWorld) -> int:
+    base = world.layout.plan["objcgs"]
+    return sum(world.mem[base + i * OBJCG.SIZE + OBJCG.used] for i in range(world.layout.objcgs))
+
+
+def test_objects_of_all_cgroups_share_slabs():
+    world = SmallWorld("linux-5.9")
+    for cgroup in (1, 2):
+        world.create(cgroup)
+    for _ in range(16):
+        for cgroup in (0, 1, 2):
+            world.alloc(0, 0, cgroup)
+    world.work()
+    assert world.tally("nr_caches") == 3
+    assert world.tally("owner_bytes") == 64 * 8
+    assert world.check().violated == []
+
+
+def test_charges_are_by_byte_and_in_whole_pages():
+    world = SmallWorld("linux-5.9")
+    world.create(1)
+    objects = world.alloc(0, 0, 1, 56)  # 56 * 72 = 4032
+    assert world.mem[world.memcg(1) + MEMCG.kmem] == 1
+    objects += world.alloc(0, 0, 1)
+    assert world.mem[world.memcg(1) + MEMCG.kmem] == 2
+    world.free(1, objects)
+    assert world.check().violated == []
+    assert world.mem[world.memcg(1) + MEMCG.kmem] <= 2
+
+
+def test_the_memcg_goes_at_once_and_its_owner_pointer_with_the_last_object():
+    world = SmallWorld("linux-5.9")
+    world.create(1)
+    objects = world.alloc(0, 0, 1, 640)
+    world.offline(1)
+    assert world.check().violated == []
+    world.work()
+    assert world.memcg(1) == 0
+    assert (world.tally("offlined"), world.tally("cgroups_offline")) == (0, 0)
+    assert left_behind(world.kworker, world.layout) == (0, 0, 0)
+    assert used(world) == 1
+    world.free(1, objects)
+    world.work()
+    assert world.check().violated == []
+    assert used(world) == 1, "the stocks still refer to it"
+    world.create(2)
+    for cpu in (0, 1):
+        world.free(cpu, world.alloc(cpu, 0, 2))
+    world.work()
+    assert used(world) == 1
+    assert world.check().violated == []
+
+
+def test_work_per_free_is_counted():
+    world = SmallWorld("linux-5.9")
+    world.create(1)
+    objects = world.alloc(0, 0, 1, 100)
+    world.offline(1)
+    world.free(0, objects)
+    ops = [sum(world.mem[world.layout.percpu_base + c * world.layout.percpu_stride + OPS_AT + f] for c in (0, 1)) for f in (OPS.owned_free, OPS.dead_free)]
+    assert ops == [100, 100]
+
+
+def test_a_failed_allocation_is_uncharged():
+    world = SmallWorld("linux-5.9", sizes=(4096,), memory=4 << 20)
+    world.create(1)
+    objects = world.alloc(0, 0, 1, 2000)
+    assert 0 < len(objects) < 2000
+    assert world.check().violated == []
+    world.free(0, objects)
+    assert world.check().violated == []
+    assert world.tally("owner_bytes_peak") >= len(objects) * 8
+
+
+def test_a_vector_that_outlives_its_slab_is_found(monkeypatch):
+    world = SmallWorld("linux-5.9")
+    world.create(1)
+    objects = world.alloc(0, 0, 1, 640)
+    world.free(1, objects)
+    monkeypatch.setattr(slab_pages, "drop_vector", lambda m, page: None)
+    world.shrink(0)
+    assert world.check().broken() == {"owners"}
