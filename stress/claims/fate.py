@@ -122,8 +122,9 @@ def judge_nothing_left(counted: dict[str, Design], clocked: dict[str, Design]) -
     figures += [fate_figure(name, d) for name, d in bad.items() if counted is not clocked]
     total = sum(d.dead_caches.offlined or 0 for d in counted.values())
     if bad:
-        worst = "; ".join(f"{name}: {left_text(design)}" for name, design in bad.items())
-        return Finding(Verdict.FAILS, worst, figures)
+        left = sum(d.dead_caches.left or 0 for d in bad.values())
+        where = ", ".join(bad)
+        return Finding(Verdict.FAILS, f"{left} of {total} caches are left, those of: {where}", figures)
     if not total:
         return Finding(Verdict.UNKNOWN, "no cache was taken offline", figures)
     lifetimes = [d.lifetime_seconds for d in clocked.values() if d.lifetime_seconds.max is not None]
