@@ -16,6 +16,7 @@ from allocators.page_alloc import KIND_BUDDY, KIND_FREE_TAIL, KIND_RESERVED, MAX
 from allocators.slab.reap import start_reapers
 from allocators.slab.setup import slab_setup
 from allocators.slab.sizing import SlabSizing
+from allocators.slub.sheaf_state import boot_sheaves
 from allocators.slab_common import take_descriptor
 from allocators.slub.sizing import Sizing
 from allocators.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, OBJCG, PAGE_WORDS, STAT_WORDS, WORLD, WORLD_AT, Layout
@@ -132,14 +133,19 @@ def create_root(m: Machine, layout: Layout, sizes: Sizing | SlabSizing, *, objec
     """
     s = take_descriptor(m)
     roots = sum(1 for _ in root_caches(m))
+    sheaves = 0
     if not s or roots > layout.limits.roots:
         raise RuntimeError(f"the segment has room for {layout.limits.caches} caches and {layout.limits.roots} root caches")
+    if m.has("F_SHEAF"):
+        sheaves = layout.plan["sheaves"] + (roots - 1) * layout.sheaf_words
+        boot_sheaves(m.mem, sheaves, layout.nr_cpus, layout.limits.nodes)
     for field, value in {
         **sizes.descriptor(),
         "object_size": object_size,
         "flags": (SLAB_DESTROY_BY_RCU if destroy_by_rcu else 0) | (0 if cpu_partial else SLAB_NO_CPU_PARTIAL),
         "slots": layout.plan["slots"] + (roots - 1) * layout.limits.memcgs,
         "index": index,
+        "sheaves": sheaves,
     }.items():
         store(m, s + getattr(CACHE, field), value)
     if m.has("SLAB"):

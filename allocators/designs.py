@@ -59,6 +59,7 @@ SWITCHES: dict[str, Switch] = {
             _SLUB,
             conflicts=("P1", "P2", "P3", "P3v3", "P7", "P7v2", "P7v3", "P7v4", "F_CSS", "F_REPARENT", "F_WORK", "F_FULL", "F_FREEREF", "F_MB"),
         ),
+        Switch("F_SHEAF", "per-CPU sheaves of free objects and a barn of sheaves per node, in front of SLUB (6.18)", _SLUB, needs=("F_OBJCG",)),
         Switch("F_FULL", "full slabs of child caches are on a list of their node, under list_lock", _SLUB),
         Switch("F_FREEREF", "every free into a child cache takes and drops a per-CPU reference", _BOTH),
         Switch("F_NP", "a free is not preemptible", _SLUB),
@@ -158,6 +159,13 @@ DESIGNS: dict[str, Design] = {
             2020,
             "one set of caches, an owner per object: no child caches, hence no dead ones; the memcg goes at once",
             "v5.9 mm/slab.h, mm/memcontrol.c, 10befea91b61; 20200623174037.3951353-1-guro@fb.com",
+        ),
+        Design(
+            "linux-6.18",
+            frozenset({"F_OBO", "F_NRP", "P4v4", "F_OBJCG", "F_SHEAF"}),
+            2025,
+            "5.9 with sheaves: most allocations and frees touch an array of their CPU and no atomic operation",
+            "v6.18 mm/slub.c; 20250903-slub-percpu-caches-v7-0-71c114cdefef@suse.cz",
         ),
     )
 }

@@ -72,7 +72,7 @@ CACHE = struct(
     "num_active",  # SLAB: objects outside of slabs, and its maximum
     "high_mark",
     "max_freeable",  # SLAB: most slabs ever seen on a slabs_free list
-    "pad5",
+    "sheaves",  # F_SHEAF: region of a root cache with sheaves (a constant), 0 none
 )
 
 SLAB_DESTROY_BY_RCU = 1

@@ -29,7 +29,7 @@ from allocators.objcg import create_objcg, free_objcg
 from allocators.slab_common import create_child, kmem_cache_destroy, kmem_cache_shrink
 from allocators.slab.drain import slab_ipi
 from allocators.slab_pages import free_rcu_slabs
-from allocators.slub.deactivate import slub_ipi
+from allocators.slub.sheaf import sheaf_ipi
 from allocators.world import SCRATCH_AT, WORLD, WORLD_AT, kernel_ns, world
 from shm.atomics import (
     bug,
@@ -282,5 +282,5 @@ def run_deferred_work(m) -> bool:
     return rcu_process(m, world(m, WORLD.rcu_queue), scratch) > 0
 
 
-register_vectors("slub", ipi=slub_ipi, work=memcg_work, rcu=memcg_rcu)
+register_vectors("slub", ipi=sheaf_ipi, work=memcg_work, rcu=memcg_rcu)
 register_vectors("slab", ipi=slab_ipi, work=memcg_work, rcu=memcg_rcu)

@@ -19,6 +19,7 @@ from allocators.slab.state import SLAB_STAT
 from allocators.slab_pages import free_rcu_slabs
 from allocators.slub.alloc import NO_NODE, slab_alloc
 from allocators.slub.free import slab_free
+from allocators.slub.sheaf import sheaf_alloc, sheaf_free
 from allocators.slub.shrink import slub_deactivate, slub_shrink, slub_shutdown
 from allocators.slub.state import KMEM_CACHE_CPU
 from allocators.world import OPS, STAT_WORDS, WORLD, WORLD_AT, count, kernel_ns, world
@@ -40,6 +41,8 @@ def kmem_cache_alloc(m, root: int, memcg: int) -> int:
         s = memcg_kmem_get_cache(m, root, memcg)
     if m.has("SLAB"):
         obj = cache_alloc(m, s)
+    elif m.has("F_SHEAF"):
+        obj = sheaf_alloc(m, s)
     else:
         obj = slab_alloc(m, s, NO_NODE)
     if m.has("F_OBJCG") and owner:
@@ -78,6 +81,8 @@ def kmem_cache_free(m, obj: int) -> None:
             cache_ref_get(m, s, 1)
     if m.has("SLAB"):
         cache_free(m, s, page, obj)
+    elif m.has("F_SHEAF"):
+        sheaf_free(m, s, page, obj)
     else:
         slab_free(m, s, page, obj)
     if m.has("F_FREEREF") and child and cache_ref_put(m, s, 1):

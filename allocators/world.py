@@ -105,6 +105,11 @@ OPS = struct(
     "objcg_charge",  # F_OBJCG: atomic charges and uncharges of a memcg
     "owned_free",  # F_OBJCG: frees of objects that had an owner
     "owner_vector",  # F_OBJCG: vectors of owners made
+    "sheaf_alloc",  # F_SHEAF: allocations from a sheaf
+    "sheaf_free",  # F_SHEAF: frees into a sheaf
+    "sheaf_refill",  # F_SHEAF: allocations from SLUB for a sheaf, failed ones included
+    "sheaf_flush",  # F_SHEAF: objects of sheaves freed to SLUB
+    "barn_exchange",  # F_SHEAF: sheaves exchanged with the barn
     "cache_ref",  # references taken and dropped on child caches (F_REPARENT, F_ALLOCREF, F_FREEREF)
     size=32,
 )
@@ -228,17 +233,19 @@ class Layout:
     last_frame: int  # exclusive
     arrays: ArrayRoom | None = None
     objcgs: int = 0  # descriptors of obj_cgroups; 0: no regions for F_OBJCG
+    sheaf_words: int = 0  # of each root cache; 0: no region for F_SHEAF
 
     @property
     def nr_cpus(self) -> int:
         return self.limits.workers + 1
 
 
-def plan(limits: Limits, extra: dict[str, int] | None = None, arrays: ArrayRoom | None = None, *, owners: bool = False) -> Layout:
+def plan(limits: Limits, extra: dict[str, int] | None = None, arrays: ArrayRoom | None = None, *, owners: bool = False, sheaves: bool = False) -> Layout:
     """Lay a segment out; nothing is allocated yet.
 
     extra: regions of the caller, name -> words. arrays: SLAB's array caches; None for other allocators.
     owners: room for F_OBJCG, which mirrors the page frames (committed only where it is touched).
+    sheaves: room for F_SHEAF.
     """
     from allocators.kmem_cache import CACHE, NODE
     from allocators.memcontrol import MEMCG
@@ -276,6 +283,12 @@ def plan(limits: Limits, extra: dict[str, int] | None = None, arrays: ArrayRoom 
         metadata += sum(slab.values())
     objcgs = 4 * limits.memcgs if owners else 0
     metadata += objcgs * (OBJCG.SIZE + nr_cpus) + 64
+    per_root = 0
+    if sheaves:
+        from allocators.slub.sheaf_state import sheaf_words
+
+        per_root = sheaf_words(nr_cpus, limits.nodes)
+        metadata += per_root * limits.roots
     # The mem_map covers itself and the metadata too; a little more than needed is harmless.
     total_frames = frames + 2 * align + (metadata + MEM_MAP) // PAGE_WORDS
     per_frame = PAGE.SIZE + (FREELIST_WORDS if slab else 0) + owners
@@ -284,6 +297,8 @@ def plan(limits: Limits, extra: dict[str, int] | None = None, arrays: ArrayRoom 
         slab["freelists"] = FREELIST_WORDS * total_frames
     if owners:
         slab |= {"objcgs": objcgs * OBJCG.SIZE, "objcg_refs": objcgs * nr_cpus, "obj_cgroups": total_frames}
+    if sheaves:
+        slab["sheaves"] = per_root * limits.roots
     regions.reserve("mem_map", total_frames * PAGE.SIZE)
     percpu = regions.reserve("percpu", stride * nr_cpus, 64)
     regions.reserve("zones", ZONE.SIZE * limits.nodes)
@@ -308,4 +323,4 @@ def plan(limits: Limits, extra: dict[str, int] | None = None, arrays: ArrayRoom 
     regions.end = last * PAGE_WORDS
     if owners:
         regions.reserve("owners", frames * PAGE_WORDS)
-    return Layout(limits, regions, regions.end, percpu, stride, first, last, arrays, objcgs)
+    return Layout(limits, regions, regions.end, percpu, stride, first, last, arrays, objcgs, per_root)

@@ -61,7 +61,7 @@ class Arena:
     outcomes: keep one word per operation of the exact global order (serial replay).
     step_ns: kernel time that one operation takes in serial play. settle_ns: kernel time that SLAB's
     reaper has after the tapes' end to let dead caches die, unless `reset` says otherwise.
-    owners: room for a design with F_OBJCG, at twice the virtual size.
+    owners: room for a design with F_OBJCG, at twice the virtual size. sheaves: room for one with F_SHEAF.
     fail_shrink_alloc, fail_page_alloc: failures on purpose (allocators.injection), the latter a
     probability; set them before `reset`.
     cycles_per_kernel_ns: the pace of kernel time in parallel play; set it before `reset`.
@@ -80,6 +80,7 @@ class Arena:
         step_ns: int = STEP_NS,
         settle_ns: int = 0,
         owners: bool = False,
+        sheaves: bool = False,
     ) -> None:
         self.load = load
         self.allocator = allocator
@@ -106,7 +107,7 @@ class Arena:
         try:
             slab = [s for s in self.sizes if isinstance(s, SlabSizing)]
             arrays = array_room(slab, load.cpus, nodes) if allocator == "slab" else None
-            self.layout = plan(limits_for(load, nodes, memory), extra, arrays, owners=owners)
+            self.layout = plan(limits_for(load, nodes, memory), extra, arrays, owners=owners, sheaves=sheaves)
             self.segment = Segment(self.layout.words)
         except (ValueError, MemoryError) as error:
             raise UsageError(f"the arena cannot be made: {error}; change --memory, --cpus or --nodes") from None

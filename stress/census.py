@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from allocators.invariants import check, empty_slabs, hidden_objects, left_behind
+from allocators.invariants import check, empty_slabs, hidden_objects, left_behind, sheaf_census
 from allocators.kmem_cache import CACHE
 from allocators.memcontrol import MEMCG
 from allocators.boot import all_caches
@@ -128,7 +128,7 @@ def take_census(arena: Arena, design: str, features: frozenset[str]) -> Census:
     """Everything a counted pass leaves behind; the world is at rest. Checks the invariants too."""
     m = arena.machine(features, 0)
     words = arena.words
-    operations = operation_counts(arena)
+    operations = operation_counts(arena) | sheaf_census(m, arena.layout)
     report = check(m, arena.layout, live_objects(arena), stats=True)
     caches, slabs, pages = left_behind(m, arena.layout)
     return Census(

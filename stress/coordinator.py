@@ -91,6 +91,7 @@ def run(options: RunOptions, progress: Progress) -> RunRecord:
             outcomes=replay is not None and options.serial,
             step_ns=max(1, round(STEP_NS * options.time_scale)),
             owners=any("F_OBJCG" in d.features(options.allocator) for d in designs),
+            sheaves=any("F_SHEAF" in d.features(options.allocator) for d in designs),
         )
         arena.fail_shrink_alloc, arena.fail_page_alloc = options.fail_shrink_alloc, options.fail_page_alloc
         record.parameters |= options.failures()

@@ -14,6 +14,7 @@ NumPy and Python, so they share no code with what they check but the layouts and
 | inuse | objects handed out are exactly those that count as in use and lie on no freelist |
 | references | a child's refcnt (I1, I2), a memcg's charges and css references equal what holds them |
 | owners | owner pointers, references and charges of obj_cgroups balance, to the byte (F_OBJCG) |
+| sheaves | every sheaf is at one CPU, in one barn or unused; full and empty ones are so (F_SHEAF) |
 | registry | lists of caches, slot arrays, lists of children and tables agree with the descriptors |
 | conservation | the statistics and operation counts balance (feature STATS) |
 | locks | no lock is held, interrupts are on and no CPU is in a non-preemptible section |
@@ -30,19 +31,20 @@ import itertools
 import numpy as np
 
 from allocators.invariants.accounting import conservation, references
-from allocators.invariants.dead import empty_slabs, hidden_objects, hoarded_by_dead, left_behind
+from allocators.invariants.dead import empty_slabs, hidden_objects, hoarded_by_dead, left_behind, sheaf_census
 from allocators.invariants.objects import freelists, inuse
 from allocators.invariants.owners import owners
 from allocators.invariants.pages import pages_conserved
 from allocators.invariants.registry import bug, locks, registry
 from allocators.invariants.slab_checks import SLAB_CHECKERS
 from allocators.invariants.slab_snapshot import SlabSnapshot
+from allocators.invariants.sheaves import sheaves
 from allocators.invariants.slabs import list_counts, one_state
 from allocators.invariants.snapshot import Snapshot
 from allocators.world import Layout
 from shm.machine import Machine
 
-__all__ = ["Report", "check", "empty_slabs", "hidden_objects", "hoarded_by_dead", "left_behind"]
+__all__ = ["Report", "check", "empty_slabs", "hidden_objects", "hoarded_by_dead", "left_behind", "sheaf_census"]
 
 MOST = 4  # descriptions of one invariant
 
@@ -56,6 +58,7 @@ CHECKERS = {
         inuse,
         references,
         owners,
+        sheaves,
         registry,
         conservation,
         locks,

@@ -119,11 +119,11 @@ def conservation(w: Snapshot) -> Iterator[str]:
     for text, left, right in (
         ("alloc_slab - free_slab - slabs discarded by shrink is {}, there are {} slabs", s["alloc_slab"] - s["free_slab"] - discarded, slabs),
         ("blocks allocated - blocks freed is {}, slabs have {}", ops["page_alloc"] - ops["page_free"], blocks),
-        ("free_fastpath + free_slowpath is {}, there were {} frees", s["free_fastpath"] + s["free_slowpath"], ops["free"]),
+        ("free_fastpath + free_slowpath is {}, there were {} frees", s["free_fastpath"] + s["free_slowpath"], ops["free"] - ops["sheaf_free"] + ops["sheaf_flush"]),
         (
             "alloc_fastpath + alloc_slowpath is {}, there were {} allocations, failed ones included",
             s["alloc_fastpath"] + s["alloc_slowpath"],
-            ops["alloc"] + ops["alloc_failed"],
+            ops["alloc"] + ops["alloc_failed"] - ops["sheaf_alloc"] + ops["sheaf_refill"],
         ),
         ("objects live by the caches' counts are {}, allocations - frees is {}", int(w.caches["live"][w.live_caches].sum()), ops["alloc"] - ops["free"]),
     ):

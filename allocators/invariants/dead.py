@@ -9,6 +9,7 @@ import numpy as np
 
 from allocators.invariants.objects import object_map
 from allocators.invariants.slab_snapshot import ALIEN_ARRAY, CPU_ARRAY, FREE, SHARED_ARRAY, SlabSnapshot
+from allocators.invariants.sheaves import kept_by_sheaves
 from allocators.invariants.snapshot import CPU_PARTIAL, CPU_SLAB, NODE_PARTIAL, Snapshot
 from allocators.world import Layout
 from shm.machine import Machine
@@ -86,6 +87,14 @@ def hidden_objects(m: Machine, layout: Layout) -> dict[str, int]:
         if slabs.place == FREE and w.caches["offline"][slabs.cache]:
             found[FREE] += len(slabs.frames) * int(w.caches["oo_objects"][slabs.cache])
     return dict(found)
+
+
+def sheaf_census(m: Machine, layout: Layout) -> dict[str, int]:
+    """F_SHEAF: what hides in sheaves and barns (of live caches: there are no dead ones); else nothing."""
+    if not m.has("F_SHEAF"):
+        return {}
+    w = Snapshot(m, layout)
+    return kept_by_sheaves(w, object_map(w).private)
 
 
 def left_behind(m: Machine, layout: Layout) -> tuple[int, int, int]:

@@ -9,6 +9,7 @@ from typing import Iterator
 
 import numpy as np
 
+from allocators.invariants.sheaves import sheaved
 from allocators.invariants.snapshot import Snapshot
 from allocators.page_alloc import PAGE
 from allocators.slub.state import freelist_of
@@ -118,7 +119,8 @@ def inuse(w: Snapshot) -> Iterator[str]:
     """The objects handed out are the ones in use: inuse minus the private freelist, each once."""
     assert w.live_objects is not None
     o = object_map(w)
-    live = np.sort(np.asarray(w.live_objects, np.int64))
+    # F_SHEAF: an object in a sheaf is handed out to the sheaf.
+    live = np.sort(np.r_[np.asarray(w.live_objects, np.int64), sheaved(w)])
     again = np.diff(live, prepend=-1) == 0
     for word in dict.fromkeys(live[again].tolist()):
         yield f"the object at word {word} is handed out {np.count_nonzero(live == word)} times"

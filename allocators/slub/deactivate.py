@@ -7,6 +7,7 @@ from allocators.memcontrol import memcg_cache_dead
 from allocators.page_alloc import PAGE
 from allocators.slub.discard import discard_slab
 from allocators.slub.partial import add_full, add_partial, enough_partial, remove_full, remove_partial, unfreeze_partials
+from allocators.slub.sheaf_state import has_sheaved
 from allocators.slub.state import (
     FROZEN,
     KMEM_CACHE_CPU,
@@ -128,6 +129,8 @@ def has_cpu_slab(m, s: int, cpu: int) -> bool:
     dead one it is race R6, and a CPU that holds nothing is never told that the cache died (R12).
     """
     c = area_of(m, cpu) + load(m, s + CACHE.cpu_slab)
+    if m.has("F_SHEAF") and has_sheaved(m, s, cpu):
+        return True
     return read_once(m, c + KMEM_CACHE_CPU.page) != 0 or read_once(m, c + KMEM_CACHE_CPU.partial) != 0
 
 

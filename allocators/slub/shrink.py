@@ -13,6 +13,7 @@ from allocators.page_alloc import PAGE
 from allocators.slub.deactivate import flush_all
 from allocators.slub.discard import discard_slab
 from allocators.slub.partial import remove_partial
+from allocators.slub.sheaf import shrink_barns
 from allocators.slub.state import inuse_of, objects_of
 from allocators.world import MAX_OBJECTS, WORLD, WORLD_AT, world
 from shm.atomics import load, local_irq_restore, local_irq_save, read_once, store, write_once
@@ -37,6 +38,8 @@ def slub_shrink(m, s: int) -> int:
         sort = not shrink_alloc_fails(m)
         if not sort and not (m.has("P4") or m.has("P4v3")):
             return ENOMEM
+    if m.has("F_SHEAF"):
+        shrink_barns(m, s)
     flush_all(m, s)
     for node in range(world(m, WORLD.nr_nodes)):
         n = node_of(m, s, node)
@@ -175,6 +178,8 @@ def slub_shutdown(m, s: int) -> bool:
 
     Nobody may use the cache any more, hence no lock (as in a kernel).
     """
+    if m.has("F_SHEAF"):
+        shrink_barns(m, s)
     flush_all(m, s)
     busy = False
     for node in range(world(m, WORLD.nr_nodes)):

@@ -53,7 +53,7 @@ class SmallWorld:
             self.layout = plan(limits, extra, array_room(all_sizes, cpus, nodes))
         else:
             all_sizes = [sizing(size, 8, cpus, pointer_outside=i in by_rcu) for i, size in enumerate(sizes)]
-            self.layout = plan(limits, extra, owners="F_OBJCG" in self.features)
+            self.layout = plan(limits, extra, owners="F_OBJCG" in self.features, sheaves="F_SHEAF" in self.features)
         self.segment = Segment(self.layout.words)
         self.cpus = cpus
         self.words = self.segment.array

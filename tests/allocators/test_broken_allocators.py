@@ -15,7 +15,7 @@ from allocators import cache_ref, kmem_cache, memcg_caches, memcontrol, objcg, p
 from allocators.kmem_cache import CACHE, NODE
 from allocators.memcontrol import MEMCG
 from allocators.page_alloc import PAGE
-from allocators.slub import alloc, deactivate, free, partial, shrink
+from allocators.slub import alloc, deactivate, free, partial, sheaf, sheaf_state, shrink
 from allocators.slub.state import FROZEN, KMEM_CACHE_CPU, cpu_pair, cpu_slab, page_pair
 from allocators.world import OPS
 from shm.locks import spin_lock
@@ -220,6 +220,23 @@ def pages_are_not_charged(original):
 @broken(objcg.objcg_put, "owners", design="linux-5.9")
 def obj_cgroup_reference_leaks(original):
     return lambda m, o: None
+
+
+@broken(sheaf.sheaf_free, "inuse", design="linux-6.18")
+def freed_object_is_dropped_by_its_sheaf(original):
+    def sheaf_free(m, s, page, obj):
+        p = sheaf_state.pcs_of(m, s, m.cpu)
+        main = m.load(p + sheaf_state.PCS.main)
+        original(m, s, page, obj)
+        if m.load(p + sheaf_state.PCS.main) == main and m.load(main + sheaf_state.SHEAF.size):
+            m.store(main + sheaf_state.SHEAF.size, m.load(main + sheaf_state.SHEAF.size) - 1)
+
+    return sheaf_free
+
+
+@broken(sheaf._push, "sheaves", design="linux-6.18")
+def barn_forgets_to_count(original):
+    return lambda m, lock, head, counter, pushed: original(m, lock, head, 0, pushed)
 
 
 @broken(memcg_caches.register_child, "references")
