@@ -15,7 +15,8 @@ import re
 @dataclasses.dataclass(frozen=True, slots=True)
 class Switch:
     """One change. group: at most one of a group can be on. needs: any one of these must be on too.
-    conflicts: none of these may be on with it."""
+    conflicts: none of these may be on with it. defining: a design with it is no such design on an allocator
+    that does not read it (other switches are then merely without effect)."""
 
     name: str
     summary: str
@@ -23,6 +24,7 @@ class Switch:
     group: str = ""
     needs: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
+    defining: bool = False
 
 
 _SLUB, _SLAB, _BOTH = ("slub",), ("slab",), ("slub", "slab")
@@ -58,9 +60,10 @@ SWITCHES: dict[str, Switch] = {
             "one set of caches; each object points to its owner, and the owner's pointer to the memcg moves at offline (5.9)",
             _SLUB,
             conflicts=("P1", "P2", "P3", "P3v3", "P7", "P7v2", "P7v3", "P7v4", "F_CSS", "F_REPARENT", "F_WORK", "F_FULL", "F_FREEREF", "F_MB"),
+            defining=True,
         ),
-        Switch("F_SHEAF", "per-CPU sheaves of free objects and a barn of sheaves per node, in front of SLUB (6.18)", _SLUB, needs=("F_OBJCG",)),
-        Switch("F_FULL", "full slabs of child caches are on a list of their node, under list_lock", _SLUB),
+        Switch("F_SHEAF", "per-CPU sheaves of free objects and a barn of sheaves per node, in front of SLUB (6.18)", _SLUB, needs=("F_OBJCG",), defining=True),
+        Switch("F_FULL", "full slabs of child caches are on a list of their node, under list_lock", _SLUB, defining=True),
         Switch("F_FREEREF", "every free into a child cache takes and drops a per-CPU reference", _BOTH),
         Switch("F_NP", "a free is not preemptible", _SLUB),
         Switch("F_RCU", "a grace period lies between a child's last slab and its destruction", _BOTH, needs=("P2",)),
@@ -84,6 +87,13 @@ class Design:
         """What code compiled for this allocator depends on: its feature, and the switches it reads."""
         own = frozenset({"SLAB"} if allocator == "slab" else ())
         return own | frozenset(s for s in self.switches if allocator in SWITCHES[s].allocators)
+
+    def check_allocator(self, allocator: str) -> None:
+        """DesignError when this allocator lacks what the design is about."""
+        for name in self.ordered_switches():
+            if SWITCHES[name].defining and allocator not in SWITCHES[name].allocators:
+                have = " or ".join(SWITCHES[name].allocators)
+                raise DesignError(f"design {self.name!r} cannot be played on {allocator}: {name} ({SWITCHES[name].summary}) is there on {have} only")
 
     def ordered_switches(self) -> list[str]:
         """The switches in the order of the table."""
@@ -151,21 +161,21 @@ DESIGNS: dict[str, Design] = {
             frozenset({"F_OBO", "F_NRP", "P4v4", "P7v4", "F_REPARENT", "F_ALLOCREF"}),
             2019,
             "child caches move to the parent cgroup at offline: the memcg goes at once, a cache with its last slab",
-            "v5.3 mm/memcontrol.c, mm/slab_common.c, fb2f2b0adb98; 20190611231813.3148843-1-guro@fb.com",
+            "v5.3 mm/memcontrol.c, mm/slab_common.c, fb2f2b0adb98; 20190611231813.3148843-1",
         ),
         Design(
             "linux-5.9",
             frozenset({"F_OBO", "F_NRP", "P4v4", "F_OBJCG"}),
             2020,
             "one set of caches, an owner per object: no child caches, hence no dead ones; the memcg goes at once",
-            "v5.9 mm/slab.h, mm/memcontrol.c, 10befea91b61; 20200623174037.3951353-1-guro@fb.com",
+            "v5.9 mm/slab.h, mm/memcontrol.c, 10befea91b61; 20200623174037.3951353-1",
         ),
         Design(
             "linux-6.18",
             frozenset({"F_OBO", "F_NRP", "P4v4", "F_OBJCG", "F_SHEAF"}),
             2025,
             "5.9 with sheaves: most allocations and frees touch an array of their CPU and no atomic operation",
-            "v6.18 mm/slub.c; 20250903-slub-percpu-caches-v7-0-71c114cdefef@suse.cz",
+            "v6.18 mm/slub.c; 20250903-slub-percpu-caches-v7-0",
         ),
     )
 }

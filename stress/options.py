@@ -105,7 +105,7 @@ def make_options(
     else:
         choose("--scenario", scenario, scenario_names(), "python -m stress list scenarios")
     choose("--allocator", allocator, ALLOCATORS, "python -m stress list allocators")
-    check_designs(before, after)
+    check_designs(before, after, allocator)
     if cpus is not None:
         within("--cpus", cpus, 1, MAX_CPUS)
     within("--nodes", nodes, 1, cpus if cpus is not None else MAX_CPUS, "a node needs a CPU (--cpus)")
@@ -159,13 +159,13 @@ def choose(option: str, value: str, names: Iterable[str], where: str) -> None:
     raise UsageError(f"{option} {value!r} is not known: {hint}allowed are {', '.join(names)} (see `{where}`)")
 
 
-def check_designs(before: str, after: Sequence[str]) -> None:
-    """Every design must parse, and each may be named once: a table has one column per design."""
+def check_designs(before: str, after: Sequence[str], allocator: str) -> None:
+    """Every design must parse and be one that the allocator has, and each may be named once: a table has one column per design."""
     from allocators.designs import parse_design
 
     for option, design in [("--before", before), *(("--after", d) for d in after)]:
         try:
-            parse_design(design)
+            parse_design(design).check_allocator(allocator)
         except ValueError as error:
             raise UsageError(f"{option}: {error} (see `python -m stress list designs`)") from None
     seen = {before: "--before"}

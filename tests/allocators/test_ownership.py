@@ -5,10 +5,8 @@ from __future__ import annotations
 from allocators import slab_pages
 from allocators.invariants import left_behind
 from allocators.memcontrol import MEMCG
-from allocators.world import OBJCG, OPS, OPS_AT, WORLD
+from allocators.world import OBJCG, OPS, OPS_AT
 from small_world import SmallWorld
-
-FULL = 64 + 8  # bytes that an object of 64 bytes is charged
 
 
 def used(world: SmallWorld) -> int:

@@ -42,6 +42,7 @@ def test_settings_are_handed_on_as_text():
         ({"after": ["v1", "v9"]}, ["--after", "v9", "list designs"]),
         ({"after": ["v1", "v1"]}, ["--after 'v1'", "each design once"]),
         ({"after": ["linux-3.16"]}, ["--after", "--before"]),
+        ({"allocator": "slab", "after": ["linux-5.9"]}, ["--after", "cannot be played on slab", "slub only"]),
         ({"cpus": 0}, ["--cpus 0", "1 to"]),
         ({"cpus": 10**6}, ["--cpus", "1 to"]),
         ({"cpus": 2, "nodes": 3}, ["--nodes 3", "1 to 2", "--cpus"]),
