@@ -87,7 +87,7 @@ CLAIMS: dict[int, Claim] = {
             "P6 matters little.",
             "–",
             "620d4218… (v1 6), dropped from v2 without a comment",
-            (Part("slub", "offline-storm, remote-free", speed.patch_6),),
+            (Part("slub", "remote-free, counted and timed", speed.patch_6),),
         ),
         Claim(
             9,

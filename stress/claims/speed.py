@@ -87,10 +87,10 @@ def judge_slowdown(ratio: Ratio, locks_before: float, locks_after: float) -> Fin
 
 
 def patch_6(lab: Lab) -> Finding:
-    """Claim 8: compare-and-swaps of the refill exactly, its time on remote-free."""
+    """Claim 8: compare-and-swaps of the refill exactly, and its time; remote-free refills from partly free slabs."""
     lab.need("slub", ["linux-3.16+P6"])
-    counted = lab.run("offline-storm", "linux-3.16", "linux-3.16+P6", settings={"operations": lab.size(100_000, 5_000)})
-    settings = {"object_size": 256, "rounds": lab.size(64, 4), "batch": lab.size(4096, 200)}
+    settings = {"object_size": 256, "rounds": lab.size(64, 8), "batch": lab.size(4096, 1000)}
+    counted = lab.run("remote-free", "linux-3.16", "linux-3.16+P6", settings=settings)
     clocked = lab.run("remote-free", "linux-3.16", "linux-3.16+P6", serial=False, settings=settings)
     ratios = clocked.ratios["linux-3.16+P6"]
     return judge_patch_6(counted, {"allocations": ratios.alloc, "frees": ratios.live})
