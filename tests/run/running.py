@@ -1,0 +1,156 @@
+"""Runs of the program as a user has them, in processes that can be found again whatever became of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+
+from stress import coordinator
+from stress.measure import measure
+from stress.options import make_options
+from stress.progress import Progress
+from stress.result import Result
+
+ROOT = Path(__file__).resolve().parents[2]
+MARK = "SLAB_STRESS_TEST"
+PATIENCE = 240.0  # seconds until anything has happened, compiling on a busy machine included
+
+
+def small(operations: int = 20_000) -> tuple[str, ...]:
+    """Options that make `offline-storm` a matter of milliseconds."""
+    settings = {"operations": operations, "cgroups": 24, "active": 8, "rounds": 24, "burst": 64}
+    return tuple(word for key, value in settings.items() for word in ("--set", f"{key}={value}"))
+
+
+class Run:
+    """One `python -m stress run` in a session of its own. Every process of it carries a mark in its environment."""
+
+    def __init__(self, folder: Path, *arguments: str, command: str = "run", env: dict[str, str] | None = None) -> None:
+        self.mark = uuid.uuid4().hex
+        self.out = folder / "results"
+        self.log = folder / "log"
+        self.stderr_path = folder / "stderr"
+        self.stdout_path = folder / "stdout"
+        own = ("--out", str(self.out)) if command == "run" else ()
+        with self.stdout_path.open("w") as out, self.stderr_path.open("w") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "stress", command, *own, *arguments],
+                cwd=ROOT,
+                env=os.environ | {MARK: self.mark} | (env or {}),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+                preexec_fn=_default_signals,
+            )
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes():
+            process.kill()
+        self.process.wait()
+
+    @property
+    def stderr(self) -> str:
+        return self.stderr_path.read_text()
+
+    @property
+    def stdout(self) -> str:
+        return self.stdout_path.read_text()
+
+    def processes(self) -> list[psutil.Process]:
+        """All living processes of this run, the coordinator's own included."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get(MARK) == self.mark and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except psutil.Error:
+                pass
+        return found
+
+    def children(self) -> list[psutil.Process]:
+        return [p for p in self.processes() if p.pid != self.process.pid]
+
+    def named(self, name: str) -> psutil.Process:
+        """The process that logged "ready" under this name (`--log-level debug`)."""
+
+        def line() -> str | None:
+            lines = self.log.read_text().splitlines() if self.log.exists() else []
+            return next((text for text in lines if f" {name}[" in text and "ready" in text), None)
+
+        return psutil.Process(int(self.until(line).split(f" {name}[")[1].split("]")[0]))
+
+    def until(self, condition: Callable[[], object]):
+        """Wait until the condition holds and return what it returned; the run must not end before."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            if value := condition():
+                return value
+            assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.stderr}"
+            time.sleep(0.01)
+        raise AssertionError(f"nothing happened in {PATIENCE:g} s: {self.stderr}")
+
+    def until_says(self, text: str) -> None:
+        """Wait for a text on stderr (the progress)."""
+        self.until(lambda: text in self.stderr)
+
+    def wait(self, seconds: float = PATIENCE) -> int:
+        return self.process.wait(seconds)
+
+    def nobody_left(self, seconds: float) -> bool:
+        """Are all processes of the run gone within so many seconds from now?"""
+        deadline = time.monotonic() + seconds
+        while self.processes():
+            if time.monotonic() > deadline:
+                return False
+            self.process.poll()  # reaps it
+            time.sleep(0.05)
+        return True
+
+    def result(self) -> Result:
+        """The only result this run has written."""
+        (path,) = self.out.glob("*/result.json")
+        return msgspec.json.decode(path.read_bytes(), type=Result)
+
+
+def _default_signals() -> None:
+    """A test runner in the background may have handed on that Ctrl-C is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def finish(folder: Path, *arguments: str, status: int = 0, **named) -> Run:
+    """A run from start to end; it must end with this status and leave no process and no traceback."""
+    with Run(folder, *arguments, **named) as run:
+        assert run.wait() == status, run.stderr
+        assert "Traceback" not in run.stderr
+        assert run.nobody_left(1.0)
+        return run
+
+
+def play(*, settings: dict[str, object] | None = None, **options) -> Result:
+    """A run in this process, measured but written nowhere; serial unless told otherwise."""
+    given = {"after": ("v3",), "serial": True, "seconds": 0.2} | options
+    given["settings"] = [f"{key}={value}" for key, value in (settings or {}).items()]
+    record = coordinator.run(make_options(**given), Progress(quiet=True))
+    return measure(record)
+
+
+def counts(result: Result) -> dict[str, Any]:
+    """Everything in a result but real time and the place it came from."""
+    plain = msgspec.to_builtins(result)
+    for name in ("run_id", "created", "seconds", "command", "machine"):
+        del plain[name]
+    return plain

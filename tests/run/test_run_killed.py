@@ -1,0 +1,148 @@
+"""Whoever is killed, whenever: no process stays, nothing hangs, and the result says what happened."""
+
+import os
+import random
+import signal
+import time
+
+import psutil
+import pytest
+from running import Run, small
+
+pytestmark = pytest.mark.xdist_group("cpus")
+
+GONE = 5.0  # seconds in which everybody must have left
+MOMENTS = ("warming up linux-3.16", "counting v3", "% v3")
+
+
+def shared_memory() -> set[str]:
+    return {name for name in os.listdir("/dev/shm") if not name.startswith("sem.mp-")}
+
+
+@pytest.fixture
+def long_run(tmp_path):
+    """Starts a run that would take five minutes and waits for a moment of it and a bit."""
+    runs = []
+
+    def start(moment: str, *arguments: str, operations: int = 20_000, **env: str) -> Run:
+        before = shared_memory()
+        log = ("--log-level", "debug", "--log-file", str(tmp_path / "log"))
+        run = Run(tmp_path, "--after", "v3", "--seconds", "300", *small(operations), *log, *arguments, env=env)
+        run.shared_before = before
+        runs.append(run)
+        run.until_says(moment)
+        delay = random.random() * 0.3
+        print(f"{moment!r} and {delay:.3f} s")
+        time.sleep(delay)
+        return run
+
+    yield start
+    for run in runs:
+        run.__exit__()
+
+
+def check_partial(run: Run, status: int = 3):
+    assert run.nobody_left(GONE), run.processes()
+    assert run.wait(1) == status, run.stderr
+    assert "Traceback" not in run.stderr, run.stderr
+    assert not shared_memory() - run.shared_before
+    result = run.result()
+    assert result.partial and result.partial_reason and result.trust.grade == "poor"
+    return result
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("victim", ["worker-of-CPU-0", "worker-of-CPU-1", "kworker"])
+def test_a_killed_worker_is_named(long_run, victim, moment):
+    run = long_run(moment)
+    run.named(victim).kill()
+    result = check_partial(run)
+    name = victim.replace("-", " ")
+    assert result.partial_reason.startswith(f"{name} (pid ") and "was killed by SIGKILL" in result.partial_reason
+    assert result.partial_reason in run.stdout
+    assert run.stderr.count("was killed by SIGKILL") == 1
+
+
+@pytest.mark.parametrize("moment", ["preparing", *MOMENTS])
+def test_a_killed_coordinator_leaves_nothing(long_run, moment):
+    run = long_run(moment)
+    run.process.kill()
+    assert run.nobody_left(GONE), run.processes()
+    assert not shared_memory() - run.shared_before
+    assert not list(run.out.glob("*/*"))
+
+
+def test_all_killed_at_once(long_run):
+    run = long_run(MOMENTS[2])
+    for process in run.processes():
+        process.kill()
+    assert run.nobody_left(GONE)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_ctrl_c_reaches_the_whole_group(long_run, moment, number):
+    run = long_run(moment)
+    began = time.monotonic()
+    if number == signal.SIGINT:
+        os.killpg(run.process.pid, number)
+    else:
+        run.process.send_signal(number)
+    result = check_partial(run)
+    assert time.monotonic() - began < GONE
+    assert result.partial_reason == "interrupted"
+
+
+def test_an_impatient_user_still_gets_the_result(long_run):
+    run = long_run(MOMENTS[2])
+    for _ in range(20):
+        os.killpg(run.process.pid, signal.SIGINT)
+        time.sleep(0.02)
+        if run.process.poll() is not None:
+            break
+    check_partial(run)
+
+
+@pytest.mark.parametrize("serial", [[], ["--serial"]], ids=["parallel", "serial"])
+def test_ctrl_c_while_compiling(long_run, tmp_path, serial):
+    run = long_run("compiling: 0 of", *serial, SLAB_STRESS_CACHE=str(tmp_path / "cache"))
+    os.killpg(run.process.pid, signal.SIGINT)
+    check_partial(run)
+
+
+def test_a_coordinator_killed_while_compiling_takes_its_helpers_along(long_run, tmp_path):
+    run = long_run("compiling: 0 of", SLAB_STRESS_CACHE=str(tmp_path / "cache"))
+    assert run.until(run.children)
+    run.process.kill()
+    assert run.nobody_left(GONE), run.processes()
+
+
+def test_ctrl_c_in_serial_play(long_run):
+    run = long_run("playing v3", "--serial", operations=10_000_000)
+    os.killpg(run.process.pid, signal.SIGINT)
+    assert list(check_partial(run).designs) == ["linux-3.16", "v3"]
+
+
+def test_ctrl_c_while_a_trace_is_read(recorded, tmp_path):
+    path = recorded("linux-3.16-slub-base.csv.zst")
+    with Run(tmp_path, "--trace", str(path)) as run:
+        run.shared_before = shared_memory()
+        run.until_says("reading")
+        os.killpg(run.process.pid, signal.SIGINT)
+        check_partial(run)
+
+
+@pytest.mark.parametrize("victim", ["worker-of-CPU-0", "kworker"])
+def test_a_stopped_worker_is_a_hang(long_run, victim):
+    run = long_run(MOMENTS[0], SLAB_STRESS_HANG_SECONDS="4")
+    process = run.named(victim)
+    process.suspend()
+    run.until(lambda: process.status() == psutil.STATUS_STOPPED)
+    result = run.wait(30) and check_partial(run)
+    assert "hung" in result.partial_reason and f"{victim.replace('-', ' ')} (pid {process.pid}, stopped)" in result.partial_reason
+
+
+def test_a_bad_patience_is_refused(tmp_path):
+    with Run(tmp_path, "--quiet", env={"SLAB_STRESS_HANG_SECONDS": "soon"}) as run:
+        assert run.wait() == 2
+        assert run.stderr.startswith("error: SLAB_STRESS_HANG_SECONDS=soon") and run.stdout == ""
