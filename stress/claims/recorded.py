@@ -2,8 +2,8 @@
 
 `recorded.csv` holds the rows that are compared, out of the full censuses (columns of the same names).
 In phases r000 and r100 of the remote census the program's own first caches stand among the counted
-ones, so they are left out. Of SLAB's phases r1XX a cache of 32-byte objects, one slab of 124 objects
-after another, is the program's own: 1 cache with 3 slabs (4,500 objects are 258 * 16 + 3 * 124).
+ones, so they are left out. In SLAB's phases r1XX one of the two caches, with 3 slabs of 124 objects, is the
+program's own (kmalloc-32 by its size: the 4,500 objects recorded are 258 * 16 + 3 * 124); it is subtracted.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ KERNELS = {
     "slab_base": ("slab", "linux-3.16"),
     "slab_series_v1": ("slab", "v1"),
 }
-PHASES = [f"r{marked}{cpu}{order}" for marked in (0, 1) for cpu in (0, 1) for order in (0, 1, 2)]
-PHASES = [phase for phase in PHASES if phase not in ("r000", "r100")]
+PHASES = [f"r{marked}{cpu}{order}" for marked in (0, 1) for cpu in (0, 1) for order in (0, 1, 2) if cpu or order]
 ORDERS = ("fifo", "lifo", "permuted")
 OWN_CACHES, OWN_SLABS = 1, 3  # of the recording program itself, SLAB, marked phases
 SLABS_WITHIN = 0.1  # files and their removal are approximated, see scenarios.kernel_files
