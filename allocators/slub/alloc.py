@@ -27,7 +27,7 @@ from allocators.slub.state import (
     page_pair,
     stat,
 )
-from allocators.world import OPS, WORLD, count, world
+from allocators.world import OPS, WORLD, count, node_of_cpu, world
 from shm.atomics import (
     bug,
     cycles,
@@ -44,20 +44,14 @@ from shm.atomics import (
 )
 from shm.compiler import dual, dual_inline, dual_slow
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock
-from shm.machine import MACHINE
 
 NO_NODE = -1
 
 
 @dual
 def this_node(m) -> int:
-    """Node of this CPU; the kworker sits on the last one."""
-    nodes = world(m, WORLD.nr_nodes)
-    if nodes == 1:
-        return 0
-    cpu = this_cpu(m)
-    workers = load(m, MACHINE.workers)
-    return nodes - 1 if cpu >= workers else cpu * nodes // workers
+    """Node of this CPU."""
+    return node_of_cpu(m, this_cpu(m))
 
 
 @dual_inline
