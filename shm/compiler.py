@@ -24,6 +24,7 @@ import sys
 from pathlib import Path
 
 import numba
+from llvmlite import binding
 from numba.core import codegen, ir, ir_utils
 from numba.core.compiler import CompilerBase, DefaultPassBuilder, _LowerResult
 from numba.core.compiler_machinery import FunctionPass, PassManager, register_pass
@@ -224,7 +225,7 @@ def dual_slow(function):
 
 
 def source_hash() -> str:
-    """Hash of every source file compiled code can come from, of Numba's version and of the CPU's name."""
+    """Hash of every source file compiled code can come from, and of Numba's and Python's version."""
     digest = hashlib.sha256()
     digest.update(f"{numba.__version__} {sys.version_info[:3]}".encode())
     root = Path(__file__).resolve().parent.parent
@@ -266,6 +267,10 @@ class Entry:
         self.name = function.__name__
         self.arity = function.__code__.co_argcount
         self._compiled: dict[tuple[str, frozenset[str]], object] = {}
+        source = os.stat(function.__code__.co_filename)
+        # What Numba's own cache goes by beside the sources' content: a copy of the checkout has its own code.
+        of = f"{function.__code__.co_filename} {source.st_mtime_ns} {binding.get_host_cpu_name()}"
+        self._ready = f"ready-{hashlib.sha256(of.encode()).hexdigest()[:8]}"
 
     def folder(self, kernel: str, features: frozenset[str]) -> Path:
         """Where the code of one kind is kept."""
@@ -273,7 +278,7 @@ class Entry:
 
     def is_cached(self, kernel: str, features: frozenset[str]) -> bool:
         """Has some process compiled this kind already?"""
-        return (self.folder(kernel, features) / "ready").exists()
+        return (self.folder(kernel, features) / self._ready).exists()
 
     def compile(self, kernel: str, features: frozenset[str]):
         """Make one kind callable in this process, from the cache if it is there."""
@@ -289,7 +294,7 @@ class Entry:
                 dispatcher = numba.njit(self.function, cache=True, nogil=True, error_model="numpy", pipeline_class=_Entry)
                 dispatcher.compile((MachineType(features, kernel), *[numba.int64] * (self.arity - 1)))
                 dispatcher.disable_compile()
-                (folder / "ready").touch()
+                (folder / self._ready).touch()
             self._compiled[key] = dispatcher
         return self._compiled[key]
 

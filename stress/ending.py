@@ -43,6 +43,7 @@ def interruptible() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        _received, _deaf = "", False
 
 
 def _handle(number: int, frame: object) -> None:

@@ -1,0 +1,70 @@
+"""Signals: the first one ends, later ones do not disturb; none is lost."""
+
+import os
+import signal
+
+import pytest
+
+from stress import ending
+
+
+def send(number=signal.SIGINT):
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", ending.SIGNALS)
+def test_the_first_signal_is_raised_and_no_other(number):
+    before = signal.getsignal(number)
+    with ending.interruptible():
+        with pytest.raises(KeyboardInterrupt, match=signal.Signals(number).name):
+            send(number)
+        send(number)
+        send(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            ending.check()
+        ending.ignore_further()
+        ending.check()
+    assert signal.getsignal(number) is before
+    ending.check()
+
+
+def test_a_signal_is_held_until_the_end_of_the_block():
+    done = []
+    with ending.interruptible():
+        with pytest.raises(KeyboardInterrupt):
+            with ending.held():
+                send()
+                with ending.held():
+                    done.append(1)
+                done.append(2)
+    assert done == [1, 2]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_in_a_destructor_is_not_lost():
+    class Thing:
+        def __del__(self):
+            send()
+
+    with ending.interruptible():
+        thing = Thing()
+        del thing  # Python prints and forgets what a destructor raises
+        with pytest.raises(KeyboardInterrupt):
+            ending.check()
+
+
+def test_ignored_signals_stay_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with ending.interruptible():
+            send()
+            ending.check()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_nothing_after_the_end_is_caught():
+    with ending.interruptible():
+        pass
+    with pytest.raises(KeyboardInterrupt):
+        send()
