@@ -88,13 +88,8 @@ def cpu_relax(m) -> None:
     m.relax()
 
 
-def os_yield(m) -> None:
-    """Give the real CPU to another process: a simulated CPU may be waiting for one that is preempted."""
-    m.relax()
-
-
 def os_sleep(m, microseconds: int) -> None:
-    """Sleep for real; only idle and kworker loops may."""
+    """Give the real CPU away for at least so long (interpreted: one turn of a spin loop)."""
     m.relax()
 
 

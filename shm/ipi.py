@@ -17,7 +17,6 @@ from shm.atomics import (
     call_ipi,
     cmpxchg,
     cpu_area,
-    cpu_relax,
     fetch_and,
     fetch_or,
     load,
@@ -25,7 +24,6 @@ from shm.atomics import (
     local_irq_restore,
     local_irq_save,
     on_cpu,
-    os_yield,
     read_once,
     store,
     store_release,
@@ -34,14 +32,13 @@ from shm.atomics import (
 )
 from shm.compiler import dual, dual_slow
 from shm.machine import CPU, MACHINE
+from shm.waiting import pause
 
 SERVICE_IPI = 1
 SERVICE_QS = 2
 SERVICE_WORK = 4  # periodic work bound to this CPU is due; its owner looks between operations
 
 IPI_BARRIER = 0  # a call_ipi function that no kernel may use for anything: being interrupted is the barrier
-
-PATIENCE = 256  # turns of a wait before the real CPU is given away
 
 
 @dual_slow
@@ -64,10 +61,7 @@ def _send(m, cpu: int, func: int, arg: int) -> None:
     while cmpxchg(m, a + CPU.ipi_lock, 0, this_cpu(m) + 1) != 0:
         serve_ipis(m)
         turns += 1
-        if turns % PATIENCE == 0:
-            os_yield(m)
-        else:
-            cpu_relax(m)
+        pause(m, turns)
     store(m, a + CPU.ipi_func, func)
     store(m, a + CPU.ipi_arg, arg)
     store_release(m, a + CPU.ipi_pending, 1)
@@ -83,10 +77,7 @@ def _wait(m, cpu: int) -> None:
             break
         serve_ipis(m)
         turns += 1
-        if turns % PATIENCE == 0:
-            os_yield(m)
-        else:
-            cpu_relax(m)
+        pause(m, turns)
     store_release(m, a + CPU.ipi_lock, 0)
 
 

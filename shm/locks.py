@@ -14,11 +14,12 @@ handler can never find its own CPU holding one.
 
 from __future__ import annotations
 
-from shm.atomics import cmpxchg, cpu_area, cpu_relax, load, os_sleep, os_yield, read_once, store, store_release, this_cpu
+from shm.atomics import cmpxchg, cpu_area, load, os_sleep, read_once, store, store_release, this_cpu
 from shm.compiler import dual, dual_slow
 from shm.ipi import serve_ipis
 from shm.layout import struct
 from shm.machine import CPU
+from shm.waiting import NAP, pause
 
 LOCK_CLASSES = ("memcg_slab_mutex", "slab_mutex", "alien_lock", "barn_lock", "list_lock", "zone_lock", "ring_lock")
 MEMCG_SLAB_MUTEX, SLAB_MUTEX, ALIEN_LOCK, BARN_LOCK, LIST_LOCK, ZONE_LOCK, RING_LOCK = range(len(LOCK_CLASSES))
@@ -27,9 +28,6 @@ MEMCG_SLAB_MUTEX, SLAB_MUTEX, ALIEN_LOCK, BARN_LOCK, LIST_LOCK, ZONE_LOCK, RING_
 LOCK_COUNT = struct("LOCK_COUNT", "acquired", "contended", "spins", size=4)
 LOCK_COUNTS = CPU.SIZE
 PERCPU_WORDS = CPU.SIZE + LOCK_COUNT.SIZE * len(LOCK_CLASSES)
-
-# The owner of a lock may have been preempted by the real scheduler: spin a little, then let it run.
-SPINS_BEFORE_YIELD = 128
 
 
 @dual
@@ -50,10 +48,7 @@ def spin_wait(m, lock: int, kind: int) -> None:
     while True:
         while read_once(m, lock) != 0:
             spins += 1
-            if spins % SPINS_BEFORE_YIELD == 0:
-                os_yield(m)
-            else:
-                cpu_relax(m)
+            pause(m, spins)
         if cmpxchg(m, lock, 0, this_cpu(m) + 1) == 0:
             break
     if m.has("STATS"):
@@ -80,7 +75,7 @@ def mutex_lock(m, lock: int, kind: int) -> None:
     """Take a mutex; interrupts must be on. Waits asleep, answering interrupts."""
     while not spin_trylock(m, lock, kind):
         serve_ipis(m)
-        os_sleep(m, 20)
+        os_sleep(m, NAP)
 
 
 @dual

@@ -200,11 +200,6 @@ def _libc(builder, name: str, args, arg_types):
     builder.call(function, args)
 
 
-@_lower(atomics.os_yield, 0, types.none)
-def _os_yield(builder, m):
-    _libc(builder, "sched_yield", [], [])
-
-
 @_lower(atomics.os_sleep, 1, types.none)
 def _os_sleep(builder, m, microseconds):
     _libc(builder, "usleep", [builder.trunc(microseconds, I32)], [I32])

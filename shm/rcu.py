@@ -15,14 +15,11 @@ from shm.atomics import (
     area_of,
     call_rcu,
     cpu_area,
-    cpu_relax,
     fetch_add,
     fetch_and,
     fetch_or,
     load,
     load_acquire,
-    os_sleep,
-    os_yield,
     read_once,
     smp_mb,
     store_release,
@@ -32,6 +29,7 @@ from shm.compiler import dual
 from shm.ipi import SERVICE_QS, serve_ipis
 from shm.machine import CPU, MACHINE
 from shm.ring import ITEM, ring_count, ring_pop_into, ring_push
+from shm.waiting import pause
 
 
 @dual
@@ -69,12 +67,7 @@ def synchronize_sched(m) -> None:
                 break
             serve_ipis(m)
             turns += 1
-            if turns < 64:
-                cpu_relax(m)
-            elif turns < 128:
-                os_yield(m)
-            else:
-                os_sleep(m, 20)
+            pause(m, turns)
     smp_mb(m)
 
 

@@ -26,6 +26,9 @@ _deaf = False  # from now on every signal is ignored
 def interruptible() -> Iterator[None]:
     """Within it SIGINT and SIGTERM raise KeyboardInterrupt once, whose text is the signal's name.
 
+    When one has arrived the program is ending, and ignores both from then on until it has exited: an
+    impatient user's next Ctrl-C must not kill it while it says how it ended.
+
     Outside the main thread, where Python allows no handlers, it does nothing; a signal that the parent
     process had ignored stays ignored.
     """
@@ -42,7 +45,7 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if _received else handler)
         _received, _deaf = "", False
 
 

@@ -5,6 +5,7 @@ Everything here asks the operating system through `os` and psutil; nothing here 
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import importlib.metadata
 import os
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 PACKAGES = ("numba", "numpy")
+_PR_SET_TIMERSLACK = 29
 
 
 def available_cpus() -> list[int]:
@@ -31,6 +33,11 @@ def pin(pid: int, cpu: int) -> None:
     import psutil
 
     psutil.Process(pid).cpu_affinity([cpu])
+
+
+def fine_timers() -> None:
+    """Let this process's sleeps end when they should, not up to 50 µs later (PR_SET_TIMERSLACK of prctl(2))."""
+    ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

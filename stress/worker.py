@@ -17,13 +17,16 @@ from dataclasses import dataclass
 from typing import Callable
 
 from shm.machine import Machine
-from stress import ending
+from stress import ending, host
 from stress.engine import cpu_main, kworker_main
 
 log = logging.getLogger(__name__)
 
 READY_SECONDS = 30.0  # in which every worker must have started
 _GRACE = 0.5  # seconds an idle worker gets to end by itself
+_LEAST_SHARE = 0.001  # of the time waited: CPU time below which, with hardly any nap, a worker was not let run
+_LEAST_NAPS = 100
+_LENIENCY = 5  # how many times the patience a machine gets that does not let the workers run
 
 
 @dataclass(slots=True)
@@ -51,6 +54,7 @@ def _serve(
         end.close()
     if job.pinned is not None:
         os.sched_setaffinity(0, {job.pinned})
+    host.fine_timers()
     log.debug("ready, %s", "not pinned" if job.pinned is None else f"pinned to real CPU {job.pinned}")
     main = kworker_main if job.kworker else cpu_main
     try:
@@ -85,6 +89,31 @@ class Worker:
         if code is not None and code < 0:
             return f"{self.name} (pid {self.pid}) was killed by {signal.Signals(-code).name}"
         return f"{self.name} (pid {self.pid}) ended with status {code}"
+
+    def activity(self) -> tuple[float, int]:
+        """CPU seconds and voluntary switches so far; every wait of a worker spends the one or makes the other."""
+        import psutil
+
+        try:
+            process = psutil.Process(self.pid)
+            times = process.cpu_times()
+            return times.user + times.system, process.num_ctx_switches().voluntary
+        except psutil.Error:
+            return 0.0, 0
+
+    def starved(self, before: tuple[float, int], seconds: float) -> bool:
+        """Has the machine hardly let it run for so many seconds, since `activity` returned `before`?
+
+        Not if somebody stopped the process (SIGSTOP, a debugger).
+        """
+        import psutil
+
+        ran, napped = self.activity()
+        try:
+            stopped = psutil.Process(self.pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+        except psutil.Error:
+            return False
+        return not stopped and ran - before[0] < _LEAST_SHARE * seconds and napped - before[1] < _LEAST_NAPS
 
     def describe(self) -> str:
         """Its name, and what the system says of the process if that is not running or sleeping."""
@@ -170,9 +199,12 @@ class Crew:
         """Wait for one answer of each; calls `tick` about ten times a second.
 
         Raises Lost when a worker dies, TimeoutError when `patience` seconds have passed in which
-        nobody answered and what `progress` returns stayed the same.
+        nobody answered and what `progress` returns stayed the same. A busy machine may leave a worker
+        unscheduled for that long; such a one does not hang, and gets a few times the patience.
         """
         answers: dict[int, bytes] = {}
+        before: list[tuple[float, int]] = []  # each worker's activity when the silence began
+        waits = 0
         by_connection = {w.connection: i for i, w in enumerate(self.members)}
         by_sentinel = {w.process.sentinel: i for i, w in enumerate(self.members)}
         seen: object = None
@@ -195,10 +227,19 @@ class Crew:
                 tick()
             now = (len(answers), progress())
             if now != seen:
-                seen, since = now, time.monotonic()
+                seen, since, before, waits = now, time.monotonic(), [], 0
+            elif not before:
+                before = [w.activity() for w in self.members]
             elif time.monotonic() - since > patience:
-                silent = ", ".join(w.describe() for i, w in enumerate(self.members) if i not in answers)
-                raise TimeoutError(f"nothing moved for {patience:g} s; no answer from {silent}")
+                waits += 1
+                silent = [i for i in range(len(self.members)) if i not in answers]
+                starved = [self.members[i].name for i in silent if self.members[i].starved(before[i], patience)]
+                if not starved or waits == _LENIENCY:
+                    names = ", ".join(self.members[i].describe() for i in silent)
+                    why = f"; the machine has not let {', '.join(starved)} run" if starved else ""
+                    raise TimeoutError(f"nothing moved for {waits * patience:g} s; no answer from {names}{why}")
+                log.warning("the machine has not let %s run for %g s", ", ".join(starved), waits * patience)
+                since, before = time.monotonic(), []
         return [answers[i] for i in range(len(self.members))]
 
     def close(self) -> None:

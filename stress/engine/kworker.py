@@ -32,6 +32,7 @@ from shm.locks import MEMCG_SLAB_MUTEX, mutex_lock, mutex_unlock
 from shm.machine import MACHINE
 from shm.rcu import quiescent_point, synchronize_sched
 from shm.ring import ring_count
+from shm.waiting import NAP
 from stress.engine.play import add_to, start_line, timers
 from stress.engine.words import EVENT, PLAY, RUN
 
@@ -153,6 +154,6 @@ def kworker_main(m, run):
             break
         else:
             turns += 1
-            os_sleep(m, 20)
+            os_sleep(m, NAP)
     write_once(m, run + RUN.over, 1)
     return load(m, run + RUN.events_done)

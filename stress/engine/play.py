@@ -16,22 +16,20 @@ from scenarios.tape import (
 )
 from shm.atomics import (
     cpu_area,
-    cpu_relax,
     cycles,
     fetch_add,
     load,
     load_acquire,
-    os_sleep,
     read_once,
     store,
     store_release,
     this_cpu,
 )
 from shm.compiler import dual, dual_inline, dual_slow, entry
-from shm.ipi import PATIENCE
 from shm.locks import LIST_LOCK, LOCK_COUNT, LOCK_COUNTS
 from shm.machine import MACHINE
 from shm.rcu import quiescent_point
+from shm.waiting import pause
 from stress.engine.words import PLAY, RUN, SECTION, SLOT_FAILED
 
 
@@ -111,18 +109,6 @@ def _section_end(m, a: int, operations: int) -> None:
         add_to(m, a + SECTION.list_lock_contended, load(m, lock + LOCK_COUNT.contended) - load(m, a + SECTION.b_contended))
         add_to(m, a + SECTION.page_cas, load(m, cpu_area(m) + OPS_AT + OPS.page_cas) - load(m, a + SECTION.b_page_cas))
         add_to(m, a + SECTION.page_cas_failed, load(m, cpu_area(m) + OPS_AT + OPS.page_cas_failed) - load(m, a + SECTION.b_page_cas_failed))
-
-
-@dual
-def pause(m, turns: int) -> None:
-    """One turn of a wait with interrupts on: spin, then sleep.
-
-    No yielding: the operating system counts that as an involuntary switch, by which blocks are graded.
-    """
-    if turns < 4 * PATIENCE:
-        cpu_relax(m)
-    else:
-        os_sleep(m, 50)
 
 
 @dual

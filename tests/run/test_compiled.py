@@ -73,12 +73,15 @@ def test_what_cannot_be_compiled_is_shown(tmp_path):
 
 def test_ctrl_c_leaves_no_helper(tmp_path):
     before = set(psutil.Process().children())
+    handlers = {number: signal.getsignal(number) for number in ending.SIGNALS}
     with ending.interruptible():
         timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
         timer.start()
         with pytest.raises(KeyboardInterrupt, match="SIGINT"):
             compiled.ready(targets(*(Program(tmp_path, f"p{i}", seconds=30) for i in range(4))))
         timer.join()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     assert set(psutil.Process().children()) <= before
 
 

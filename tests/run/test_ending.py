@@ -8,13 +8,20 @@ import pytest
 from stress import ending
 
 
+@pytest.fixture(autouse=True)
+def handlers():
+    before = {number: signal.getsignal(number) for number in ending.SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def send(number=signal.SIGINT):
     os.kill(os.getpid(), number)
 
 
 @pytest.mark.parametrize("number", ending.SIGNALS)
 def test_the_first_signal_is_raised_and_no_other(number):
-    before = signal.getsignal(number)
     with ending.interruptible():
         with pytest.raises(KeyboardInterrupt, match=signal.Signals(number).name):
             send(number)
@@ -24,8 +31,10 @@ def test_the_first_signal_is_raised_and_no_other(number):
             ending.check()
         ending.ignore_further()
         ending.check()
-    assert signal.getsignal(number) is before
     ending.check()
+    for number in ending.SIGNALS:
+        assert signal.getsignal(number) is signal.SIG_IGN
+        send(number)
 
 
 def test_a_signal_is_held_until_the_end_of_the_block():
@@ -63,8 +72,10 @@ def test_ignored_signals_stay_ignored():
         signal.signal(signal.SIGINT, before)
 
 
-def test_nothing_after_the_end_is_caught():
+def test_nothing_after_a_quiet_end_is_caught():
+    before = [signal.getsignal(number) for number in ending.SIGNALS]
     with ending.interruptible():
         pass
+    assert [signal.getsignal(number) for number in ending.SIGNALS] == before
     with pytest.raises(KeyboardInterrupt):
         send()

@@ -134,7 +134,7 @@ def test_ctrl_c_while_a_trace_is_read(recorded, tmp_path):
 
 @pytest.mark.parametrize("victim", ["worker-of-CPU-0", "kworker"])
 def test_a_stopped_worker_is_a_hang(long_run, victim):
-    run = long_run(MOMENTS[0], SLAB_STRESS_HANG_SECONDS="4")
+    run = long_run(MOMENTS[0], SLAB_STRESS_HANG_SECONDS="6")
     process = run.named(victim)
     process.suspend()
     run.until(lambda: process.status() == psutil.STATUS_STOPPED)

@@ -1,7 +1,16 @@
 """Serial play: counts repeat exactly for a seed, depend on nothing else, and hold the invariants."""
 
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
 import pytest
-from running import counts, play
+from running import ROOT, counts, play
+
+from scenarios import offline_storm
+from scenarios.tape import OP_WAIT, concatenate, op
 
 TINY = {
     "offline-storm": {"operations": 20_000, "cgroups": 24, "active": 8, "rounds": 24, "burst": 64},
@@ -35,6 +44,18 @@ def test_a_seed_repeats_exactly_and_another_does_not():
     assert first["designs"]["v3"]["stats"] != other["designs"]["v3"]["stats"]
 
 
+def test_counts_do_not_depend_on_the_machine():
+    """The same run in a process that may use one CPU only, and in this one."""
+    program = (
+        "import json, os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
+        "from test_run_serial import counts, storm; print(json.dumps(counts(storm())))"
+    )
+    path = os.pathsep.join([str(ROOT), os.path.dirname(__file__)])
+    env = os.environ | {"PYTHONPATH": path}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == json.loads(json.dumps(counts(storm())))
+
+
 @pytest.mark.parametrize("scenario", TINY)
 @pytest.mark.parametrize(("cpus", "nodes"), [(1, 1), (2, 1), (8, 2), (32, 2)])
 def test_every_scenario_on_any_number_of_cpus(scenario, cpus, nodes):
@@ -46,12 +67,16 @@ def test_every_scenario_on_any_number_of_cpus(scenario, cpus, nodes):
         assert result.designs["linux-3.16"].dead_caches.left > 0
 
 
+def test_designs_by_parts_are_sound():
+    """Without P7 empty slabs stay in dead caches; with F_ALLCPU v1 reaches the CPUs that it forgets (R12)."""
+    leaks = ("linux-3.16", "v1", "v1-P7", "v3-F_OBO")
+    result = sound(storm(after=("v1", "v1-P7", "v3-F_OBO", "v1+F_ALLCPU")), leaks)
+    left = {name: design.dead_caches.left for name, design in result.designs.items()}
+    assert left["v1+F_ALLCPU"] == 0 < left["v1-P7"] and left["v1"] < left["linux-3.16"]
+
+
 def test_a_tape_that_cannot_go_on_is_said(monkeypatch):
     """Serial play that is stuck ends with exit 3 and a sentence; here a CPU waits for an event nobody schedules."""
-    from scenarios import offline_storm
-    from scenarios.tape import OP_WAIT, concatenate, op
-    import dataclasses
-
     build = offline_storm.build
 
     def broken(parameters, cpus, seed):

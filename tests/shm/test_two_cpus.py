@@ -15,7 +15,6 @@ from shm.atomics import (
     fetch_add,
     load,
     load_acquire,
-    os_yield,
     read_once,
     smp_mb,
     store,
@@ -29,6 +28,7 @@ from shm.locks import LIST_LOCK, LOCK_COUNT, LOCK_COUNTS, spin_lock, spin_unlock
 from shm.machine import CPU
 from shm.rcu import call_rcu_sched, quiescent_point, rcu_process, synchronize_sched
 from shm.ring import ITEM, RING, ring_pop_into, ring_push, ring_words
+from shm.waiting import pause
 
 pytestmark = pytest.mark.xdist_group("cpus")
 
@@ -42,10 +42,7 @@ def meet(m, word: int, number: int) -> None:
     turns = 0
     while load_acquire(m, word) < 2 * number:
         turns += 1
-        if turns % 200 == 0:
-            os_yield(m)
-        else:
-            cpu_relax(m)
+        pause(m, turns)
 
 
 @entry
@@ -93,11 +90,14 @@ def receive_messages(m, data, flag, start, n):
     meet(m, start, 1)
     early = 0
     seen = 0
+    turns = 0
     while seen < n:
-        seen = load_acquire(m, flag)
-        if read_once(m, data) < seen:
+        now = load_acquire(m, flag)
+        if read_once(m, data) < now:
             early += 1
-        os_yield(m)
+        turns = turns + 1 if now == seen else 0
+        seen = now
+        pause(m, turns)
     return early
 
 
@@ -105,11 +105,14 @@ def receive_messages(m, data, flag, start, n):
 def push_many(m, ring, start, n):
     meet(m, start, 1)
     pushed = 0
+    turns = 0
     while pushed < n:
         if ring_push(m, ring, this_cpu(m), pushed, 0):
             pushed += 1
+            turns = 0
         else:
-            os_yield(m)
+            turns += 1
+            pause(m, turns)
     return n
 
 
@@ -118,15 +121,18 @@ def pop_many(m, ring, item, last, n):
     """Take 2 n items of two producers; how often one's items came out of order."""
     wrong = 0
     taken = 0
+    turns = 0
     while taken < 2 * n:
         if ring_pop_into(m, ring, item):
             taken += 1
+            turns = 0
             who = last + load(m, item + ITEM.func)
             if load(m, item + ITEM.a) != load(m, who):
                 wrong += 1
             store(m, who, load(m, item + ITEM.a) + 1)
         else:
-            os_yield(m)
+            turns += 1
+            pause(m, turns)
     return wrong
 
 
@@ -138,9 +144,11 @@ def call_the_other(m, marks, start, n):
     for i in range(n):
         smp_call_mask(m, 1 << (1 - me), i, marks + 8 * (1 - me))
     fetch_add(m, start, 1)
+    turns = 0
     while load_acquire(m, start) < 4:
         quiescent_point(m)
-        os_yield(m)
+        turns += 1
+        pause(m, turns)
     return n
 
 

@@ -1,0 +1,23 @@
+"""How a simulated CPU waits for another: it spins, then gives the real CPU away.
+
+The other one may be preempted by the real scheduler, or may share the real CPU with the one that waits.
+Not by sched_yield: what that does differs between Linux versions, and it counts as an involuntary
+switch, by which blocks are graded.
+"""
+
+from __future__ import annotations
+
+from shm.atomics import cpu_relax, os_sleep
+from shm.compiler import dual
+
+PATIENCE = 1024  # turns of a wait before the real CPU is given away
+NAP = 20  # microseconds it is given away for, at least
+
+
+@dual
+def pause(m, turns: int) -> None:
+    """One turn of a wait, the `turns`-th."""
+    if turns < PATIENCE:
+        cpu_relax(m)
+    else:
+        os_sleep(m, NAP)
