@@ -64,3 +64,42 @@ def test_a_file_gets_all_and_stderr_the_warnings(tmp_path):
 def test_a_file_that_cannot_be_written(tmp_path, where):
     done = run(tmp_path, "info", where)
     assert done.returncode == 1 and done.stderr.startswith(f"--log-file {where}: cannot be written")
+
+
+KILLED = """
+import logging, multiprocessing, os, sys, time
+from stress.log import close_logging, setup_logging
+
+def take_the_lock(queue):
+    queue._wlock.acquire()
+
+def leave_a_record(queue):
+    queue._sem.acquire()
+
+def die(what, queues):
+    for queue in queues:
+        globals()[what](queue)
+    os.kill(os.getpid(), 9)
+
+if __name__ == "__main__":
+    setup_logging("info")
+    queues = [handler.queue for handler in logging.getLogger().handlers]
+    worker = multiprocessing.Process(target=die, args=(sys.argv[1], queues))
+    worker.start()
+    worker.join(20)
+    logging.getLogger("stress").info("the worker is dead")
+    began = time.monotonic()
+    close_logging()
+    print(time.monotonic() - began)
+"""
+
+
+@pytest.mark.parametrize("what", ["take_the_lock", "leave_a_record"])
+def test_a_worker_killed_in_the_middle_of_a_record_does_not_delay_the_end(tmp_path, what):
+    program = tmp_path / "program.py"
+    program.write_text(KILLED)
+    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([sys.executable, str(program), what], capture_output=True, text=True, timeout=60, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 4.0, "that is the library's wait of 5 s"
+    assert ("the worker is dead" in done.stderr) == (what == "leave_a_record")
