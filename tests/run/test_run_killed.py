@@ -118,7 +118,7 @@ def test_a_coordinator_killed_while_compiling_takes_its_helpers_along(long_run, 
 
 
 def test_ctrl_c_in_serial_play(long_run):
-    run = long_run("playing v3", "--serial", operations=10_000_000)
+    run = long_run("playing v3", "--serial", operations=1_500_000)
     os.killpg(run.process.pid, signal.SIGINT)
     assert list(check_partial(run).designs) == ["linux-3.16", "v3"]
 
