@@ -259,12 +259,15 @@ class _Stage:
     def _timed(self, i: int, *, pair: int, warmup: bool) -> None:
         name = self.designs[i].name
         cpus = [w.pinned for w in self.crew.members if w.pinned is not None]
-        before = host.read_counters(self.crew.pids, cpus)
+        kworker = self.crew.members[-1].pid
+        before = host.read_counters(self.crew.pids, cpus, kworker)
         wall = self._play(i, counted=False)
-        disturbed = host.read_counters(self.crew.pids, cpus).since(before)
+        disturbed = host.read_counters(self.crew.pids, cpus, kworker).since(before)
         block = take_block(self.arena, name, pair, warmup=warmup, wall_ns=wall, cycles_per_ns=self.rate)
         block.involuntary_switches = disturbed.involuntary_switches
         block.steal_ticks = disturbed.steal_ticks
+        if disturbed.waited_ns is not None:
+            block.waited_ns = max(0, disturbed.waited_ns - disturbed.shared_ns)
         frees = [s for kind in ("live", "dead") for s in block.sections[kind]]
         busy = sum(s.nanoseconds for s in frees) / max(1, self.record.cpus)
         self.frees_per_second[name] = sum(s.operations for s in frees) / busy * 1e9 if busy else 0.0

@@ -5,6 +5,7 @@ Everything here asks the operating system through `os` and psutil; nothing here 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import dataclasses
 import importlib.metadata
@@ -42,35 +43,64 @@ def fine_timers() -> None:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Counters:
-    """Disturbances so far: involuntary context switches of some processes, steal ticks of some CPUs.
+    """Disturbances so far: of some processes involuntary context switches and the nanoseconds they could
+    have run but had to wait for a CPU (None where the kernel does not tell); of some CPUs steal ticks.
+
+    `shared_ns` is what a process of the model that has no CPU of its own ran: they may have waited for that.
 
     A tick is 1 / `os.sysconf("SC_CLK_TCK")` seconds, usually 10 ms.
     """
 
     involuntary_switches: int = 0
     steal_ticks: int = 0
+    waited_ns: int | None = None
+    shared_ns: int = 0
 
     def since(self, earlier: Counters) -> Counters:
         """What was added; never below 0, although a process that ended takes its count with it."""
         return Counters(
             max(0, self.involuntary_switches - earlier.involuntary_switches),
             max(0, self.steal_ticks - earlier.steal_ticks),
+            None if self.waited_ns is None or earlier.waited_ns is None else max(0, self.waited_ns - earlier.waited_ns),
+            max(0, self.shared_ns - earlier.shared_ns),
         )
 
 
-def read_counters(pids: Iterable[int], cpus: Iterable[int]) -> Counters:
-    """Read the counters of worker processes and of the CPUs they are pinned to; processes that are gone count 0."""
+def read_counters(pids: Iterable[int], cpus: Iterable[int], sharing: int | None = None) -> Counters:
+    """Read the counters of worker processes and of the CPUs they are pinned to; processes that are gone count 0.
+
+    sharing: the process of the model that runs on these CPUs too.
+    """
     import psutil
 
     switches = 0
+    waited: int | None = 0
     for pid in pids:
         try:
             switches += psutil.Process(pid).num_ctx_switches().involuntary
+            if waited is not None:
+                waited += _schedstat(pid)[1]
         except psutil.Error:
             pass
+        except (OSError, ValueError):
+            waited = None
     times = psutil.cpu_times(percpu=True)
     stolen = sum(getattr(times[cpu], "steal", 0.0) for cpu in set(cpus) if cpu < len(times))
-    return Counters(switches, round(stolen * os.sysconf("SC_CLK_TCK")))
+    shared = 0
+    if sharing is not None and waited is not None:
+        with contextlib.suppress(OSError, ValueError):
+            shared = _schedstat(sharing)[0]
+    return Counters(switches, round(stolen * os.sysconf("SC_CLK_TCK")), waited, shared)
+
+
+def _schedstat(pid: int) -> tuple[int, int]:
+    """Nanoseconds the process's first thread ran, and waited on a run queue.
+
+    Raises OSError or ValueError where the kernel does not tell (CONFIG_SCHED_INFO).
+    """
+    with open(f"/proc/{pid}/schedstat", encoding="ascii") as file:
+        ran, waited, _ = map(int, file.read().split())
+    return ran, waited
 
 
 def describe_machine() -> dict[str, object]:

@@ -87,6 +87,7 @@ def sample(block: Block, cpus: int) -> BlockSample:
         operations_per_second=OperationsPerSecond(alloc=rate(block, ["alloc"]), mixed=rate(block, ["mixed"])),
         involuntary_switches=block.involuntary_switches,
         steal_ticks=block.steal_ticks,
+        waited_seconds=None if block.waited_ns is None else block.waited_ns / 1e9,
         failed_allocations=block.failed_allocations,
         grade=grade,
         reasons=reasons,

@@ -141,6 +141,8 @@ class BlockSample(msgspec.Struct, kw_only=True, frozen=True):
     """One timed block as it was measured; rates in operations per second, `wall_seconds` in real time.
 
     grade: good, fair or poor; reasons say why it is not good. Poor blocks count like all others.
+    waited_seconds: of all workers, able to run but without a CPU, beyond what the kworker ran on their CPUs;
+    null where the kernel does not tell.
     """
 
     design: str
@@ -151,6 +153,7 @@ class BlockSample(msgspec.Struct, kw_only=True, frozen=True):
     operations_per_second: OperationsPerSecond
     involuntary_switches: int
     steal_ticks: int
+    waited_seconds: float | None
     failed_allocations: int
     grade: str
     reasons: list[str]

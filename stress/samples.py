@@ -33,6 +33,7 @@ class Block:
     sections: dict[str, list[SectionSum]]
     involuntary_switches: int = 0
     steal_ticks: int = 0
+    waited_ns: int | None = None
     failed_allocations: int = 0
 
 

@@ -14,8 +14,10 @@ from stress.result import BlockSample, Finding, Ratios, Trust
 from stress.samples import Block, RunRecord
 from stress.statistics import CONFIDENCE, MIN_PAIRS, Ratio, spread
 
-# Involuntary switches per second and CPU. An otherwise idle machine shows a few (timers, kworkers);
-# at 100 something else wants the CPU in every hundredth of a second.
+# Share of the workers' time in which they could have run but had no CPU, beyond what the kworker ran.
+WAITED_FAIR, WAITED_POOR = 0.03, 0.10
+# Involuntary switches per second and CPU, where the kernel does not tell the time waited. An otherwise idle
+# machine shows a few (timers, kworkers); at 100 something else wants the CPU in every hundredth of a second.
 SWITCHES_FAIR, SWITCHES_POOR = 20.0, 100.0
 # Share of the CPUs' time that the hypervisor gave to others. One tick is the resolution of the counter.
 STEAL_FAIR, STEAL_POOR = 0.01, 0.05
@@ -35,7 +37,12 @@ def grade_block(block: Block, cpus: int) -> tuple[str, list[str]]:
     grade = 0
     reasons = []
     switches = block.involuntary_switches / (seconds * cpus)
-    if switches > SWITCHES_FAIR:
+    if block.waited_ns is not None:
+        waited = block.waited_ns / 1e9 / (seconds * cpus)
+        if waited > WAITED_FAIR:
+            grade = max(grade, 2 if waited > WAITED_POOR else 1)
+            reasons.append(f"the workers waited {waited:.1%} of their time for a CPU that others had")
+    elif switches > SWITCHES_FAIR:
         grade = max(grade, 2 if switches > SWITCHES_POOR else 1)
         reasons.append(f"{switches:.0f} involuntary context switches per second and CPU")
     stolen = block.steal_ticks / os.sysconf("SC_CLK_TCK") / (seconds * cpus)

@@ -20,6 +20,7 @@ class Disturbance(msgspec.Struct, kw_only=True):
     seconds: float = 0.0
     involuntary_switches: int = 0
     steal_ticks: int = 0
+    waited_seconds: float | None = None
     grade: str = "good"
     reasons: list[str] = []
 
@@ -35,6 +36,7 @@ def watched(part: str, pids: Sequence[int], cpus: Sequence[int]) -> Iterator[Dis
     found.seconds = wall / 1e9
     found.involuntary_switches = counted.involuntary_switches
     found.steal_ticks = counted.steal_ticks
+    found.waited_seconds = None if counted.waited_ns is None else counted.waited_ns / 1e9
     block = Block(
         design=part,
         pair=0,
@@ -43,5 +45,6 @@ def watched(part: str, pids: Sequence[int], cpus: Sequence[int]) -> Iterator[Dis
         sections={},
         involuntary_switches=counted.involuntary_switches,
         steal_ticks=counted.steal_ticks,
+        waited_ns=counted.waited_ns,
     )
     found.grade, found.reasons = grade_block(block, len(cpus))

@@ -36,6 +36,9 @@ from shm.waiting import NAP
 from stress.engine.play import add_to, start_line, timers
 from stress.engine.words import EVENT, PLAY, RUN
 
+# Microseconds. The kworker often shares a real CPU with a worker, which each of its looks interrupts.
+LONGEST_NAP = 200
+
 
 @dual
 def _reached(m, run: int) -> int:
@@ -154,6 +157,6 @@ def kworker_main(m, run):
             break
         else:
             turns += 1
-            os_sleep(m, NAP)
+            os_sleep(m, min(turns * NAP, LONGEST_NAP))
     write_once(m, run + RUN.over, 1)
     return load(m, run + RUN.events_done)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 from stress_records import block, census, record
@@ -25,6 +26,9 @@ def finding(result, part):
         ({"involuntary_switches": 10}, "good"),
         ({"involuntary_switches": 100}, "fair"),
         ({"involuntary_switches": 1000}, "poor"),
+        ({"waited_ns": SECOND // 50, "involuntary_switches": 1000}, "good"),
+        ({"waited_ns": SECOND // 10}, "fair"),
+        ({"waited_ns": SECOND // 4}, "poor"),
         ({"steal_ticks": 1}, "good"),
         ({"steal_ticks": 5}, "fair"),
         ({"steal_ticks": 50}, "poor"),
@@ -118,6 +122,30 @@ def test_counters_only_grow_and_survive_processes_that_are_gone():
     added = after.since(before)
     assert added.involuntary_switches >= 0 and added.steal_ticks >= 0
     assert before.since(host.Counters(10**9, 10**9)) == host.Counters(0, 0)
+
+
+def test_time_waited_for_a_cpu_is_counted():
+    """Two processes that both want one CPU for a while: each waits about half of it."""
+    program = "import time; t = time.monotonic()\nwhile time.monotonic() < t + 0.6: pass\ninput()"
+    cpu = host.available_cpus()[-1]
+    both = [subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE) for _ in range(2)]
+    try:
+        for child in both:
+            host.pin(child.pid, cpu)
+        before = host.read_counters([child.pid for child in both], [cpu])
+        if before.waited_ns is None:
+            pytest.skip("this kernel does not tell (CONFIG_SCHED_INFO)")
+        time.sleep(0.8)
+        waited = host.read_counters([child.pid for child in both], [cpu]).since(before).waited_ns
+        assert waited > SECOND // 10
+    finally:
+        for child in both:
+            child.communicate(b"\n")
+
+
+def test_where_the_kernel_does_not_tell_the_time_waited(monkeypatch):
+    monkeypatch.setattr(host, "_schedstat", lambda pid: int("no"))
+    assert host.read_counters([os.getpid()], []).waited_ns is None
 
 
 def test_the_machine_is_described():
