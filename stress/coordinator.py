@@ -153,6 +153,7 @@ def _play_in_parallel(
 ) -> None:
     from shm.clock import cycles_per_ns
 
+    patience = hang_seconds()
     kernel = options.allocator
     plain = {d.name: features_of(d, options) for d in designs}
     targets: list[Target] = []
@@ -175,7 +176,7 @@ def _play_in_parallel(
     rate = cycles_per_ns(arena.machine(frozenset(), 0))
     arena.cycles_per_kernel_ns = rate / options.time_scale
     with Crew(machines, arena.run, placement) as crew:
-        stage = _Stage(arena, crew, designs, plain, options, record, progress, rate, counted)
+        stage = _Stage(arena, crew, designs, plain, options, record, progress, rate, counted, patience)
         try:
             stage.play_all()
         finally:
@@ -197,7 +198,7 @@ def hang_seconds() -> float:
 class _Stage:
     """One parallel run: plays blocks and keeps their records."""
 
-    def __init__(self, arena, crew, designs, plain, options, record, progress, rate, counted) -> None:
+    def __init__(self, arena, crew, designs, plain, options, record, progress, rate, counted, patience) -> None:
         self.arena: Arena = arena
         self.counted = counted
         self.crew: Crew = crew
@@ -207,7 +208,7 @@ class _Stage:
         self.record: RunRecord = record
         self.progress: Progress = progress
         self.rate = rate
-        self.patience = max(hang_seconds(), SLOWEST * sum(map(len, arena.load.tapes)))
+        self.patience = max(patience, SLOWEST * sum(map(len, arena.load.tapes)))
         self.began = time.monotonic()
         self.frees_per_second = dict.fromkeys(plain, 0.0)
 

@@ -16,7 +16,7 @@ from typing import Callable
 from allocators import kmem_cache, memcontrol, page_alloc, world
 from allocators.slub import state
 from scenarios import tape
-from shm import locks, machine
+from shm import locks, machine, waiting
 from stress import engine
 from stress.errors import DamagedRun
 
@@ -40,7 +40,8 @@ _STRUCTS = (
     engine.PLAY,
 )
 _CONSTANTS = {
-    locks: ("LOCK_COUNTS", "LIST_LOCK", "ZONE_LOCK", "SPINS_BEFORE_YIELD"),
+    locks: ("LOCK_COUNTS", "LIST_LOCK", "ZONE_LOCK"),
+    waiting: ("PATIENCE", "NAP"),
     world: ("WORLD_AT", "MEM_MAP", "OPS_AT", "PAGE_SHIFT"),
     page_alloc: ("MAX_ORDER", "KIND_BUDDY", "KIND_SLAB", "KIND_FREE_TAIL", "KIND_TAIL"),
     kmem_cache: ("SLAB_DESTROY_BY_RCU", "SLAB_NO_CPU_PARTIAL"),

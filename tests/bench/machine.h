@@ -1,6 +1,6 @@
 /* The machine of the reference in C: words of the segment, atomics, interrupt state, counters, spin locks. */
 
-#include <sched.h>
+#include <unistd.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -78,10 +78,10 @@ static void spin_wait(M, word lock, word kind)
 	do {
 		for (word spins = 1; read_once(m, lock); spins++) {
 			count_lock(kind, spins);
-			if (spins % SPINS_BEFORE_YIELD)
+			if (spins < PATIENCE)
 				relax();
 			else
-				sched_yield();
+				usleep(NAP);
 		}
 	} while (!cas(m, lock, 0, cpu + 1));
 	count_lock(kind, contended);
