@@ -32,7 +32,7 @@ from stress import ending, host
 from stress.arena import DEFAULT_MEMORY, STEP_NS, Arena
 from stress.census import live_objects, pinned_now, reaper_passes, take_block, take_census
 from stress.compiled import Target, ready
-from stress.engine import RUN, cpu_main, kworker_main
+from stress.engine import RUN, counting_main, cpu_main
 from stress.errors import UsageError
 from stress.options import RunOptions, within
 from stress.progress import Progress
@@ -158,7 +158,7 @@ def _play_in_parallel(
     plain = {d.name: features_of(d, options) for d in designs}
     targets: list[Target] = []
     for features in plain.values():
-        targets += [(cpu_main, kernel, features | STATS), (kworker_main, kernel, features | STATS), (cpu_main, kernel, features)]
+        targets += [(counting_main, kernel, features | STATS), (cpu_main, kernel, features)]
     ready(targets, progress.phase)
     # A machine for every command: design i timed at 2i, counted at 2i + 1. The kworker always counts:
     # its own statistics cost the CPUs nothing.

@@ -10,7 +10,7 @@ from stress import ending
 from stress.arena import Arena
 from stress.census import pinned_now, take_census
 from stress.compiled import ready
-from stress.engine import FINISHED, PLAYING, serial_ordered, serial_seeded
+from stress.engine import FINISHED, PLAYING, counting_main, serial_ordered, serial_seeded
 from stress.options import RunOptions
 from stress.progress import Progress
 from stress.samples import RunRecord
@@ -36,9 +36,8 @@ def play_serially(
     """
     kernel = options.allocator
     ordered = arena.load.order is not None
-    entry = serial_ordered if ordered else serial_seeded
     plain = {d.name: d.features(kernel) | STATS for d in designs}
-    ready([(entry, kernel, features) for features in plain.values()], progress.phase)
+    ready([(counting_main, kernel, features) for features in plain.values()], progress.phase)
     for design in designs:
         features = plain[design.name]
         progress.phase(f"playing {design.name}")

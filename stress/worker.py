@@ -18,7 +18,7 @@ from typing import Callable
 
 from shm.machine import Machine
 from stress import ending, host
-from stress.engine import cpu_main, kworker_main
+from stress.engine import kworker_main, play_block
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def _serve(
         os.sched_setaffinity(0, {job.pinned})
     host.fine_timers()
     log.debug("ready, %s", "not pinned" if job.pinned is None else f"pinned to real CPU {job.pinned}")
-    main = kworker_main if job.kworker else cpu_main
+    main = kworker_main if job.kworker else play_block
     try:
         connection.send_bytes(b"ready")
         while True:

@@ -17,7 +17,7 @@ from stress.bench.result import Bench, goals, judge
 from stress.bench.scaling import STATS, measure_scaling
 from stress.bench.speed import differing_words, measure_speed
 from stress.compiled import ready
-from stress.engine import cpu_main, kworker_main
+from stress.engine import counting_main, cpu_main
 
 DESIGN = "linux-3.16"
 KERNEL = "slub"
@@ -35,7 +35,7 @@ def measure(progress: Callable[[str], None]) -> Bench:
     ready(
         [
             (cpu_main, KERNEL, features),
-            (kworker_main, KERNEL, features | STATS),
+            (counting_main, KERNEL, features | STATS),
             (programs.malloc_main, KERNEL, features),
             (programs.idle_main, KERNEL, features),
         ],

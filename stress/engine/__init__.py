@@ -14,12 +14,11 @@ A slot holds 0 (empty), an object, or SLOT_FAILED for an allocation that found n
 then skipped, so a tape plays to its end whatever memory there is.
 """
 
-from stress.engine.kworker import kworker_main
 from stress.engine.play import cpu_main
-from stress.engine.serial import serial_ordered, serial_seeded
+from stress.engine.programs import counting_main, kworker_main, play_block, serial_ordered, serial_seeded
 from stress.engine.words import EVENT, FAST, FINISHED, PLAY, PLAYING, RUN, SECTION, SLOT_FAILED, SLOW, STUCK
 
 __all__ = [
     "EVENT", "FAST", "FINISHED", "PLAY", "PLAYING", "RUN", "SECTION", "SLOT_FAILED", "SLOW", "STUCK",
-    "cpu_main", "kworker_main", "serial_ordered", "serial_seeded",
+    "counting_main", "cpu_main", "kworker_main", "play_block", "serial_ordered", "serial_seeded",
 ]  # fmt: skip

@@ -27,7 +27,7 @@ from shm.atomics import (
     store_release,
     write_once,
 )
-from shm.compiler import dual, entry
+from shm.compiler import dual
 from shm.locks import MEMCG_SLAB_MUTEX, mutex_lock, mutex_unlock
 from shm.machine import MACHINE
 from shm.rcu import quiescent_point, synchronize_sched
@@ -138,8 +138,8 @@ def settling(m, run: int) -> bool:
     return False
 
 
-@entry
-def kworker_main(m, run):
+@dual
+def run_kworker(m, run):
     """The kworker's block: events and deferred work until all is done; then ends the block for all.
 
     Returns the number of events that were run.

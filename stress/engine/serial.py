@@ -13,7 +13,7 @@ from shm.atomics import (
     on_cpu,
     store,
 )
-from shm.compiler import dual, entry
+from shm.compiler import dual
 from shm.machine import MACHINE
 from stress.engine.kworker import kworker_turn, settling
 from stress.engine.play import execute
@@ -73,8 +73,8 @@ def _slow_count(m, cpu: int) -> int:
     return load(m, cpu_area(on_cpu(m, cpu)) + OPS_AT + OPS.slow)
 
 
-@entry
-def serial_ordered(m, run, order, steps, first):
+@dual
+def play_ordered(m, run, order, steps, first):
     """Play exactly `steps` operations in the global order given as CPU numbers from word `order`.
 
     m is the kworker's machine; deferred work runs as soon as it is queued. With RUN.outcomes set, a
@@ -101,8 +101,8 @@ def serial_ordered(m, run, order, steps, first):
     return -1
 
 
-@entry
-def serial_seeded(m, run, bursts):
+@dual
+def play_seeded(m, run, bursts):
     """Step all CPUs in a seeded random order; returns PLAYING after `bursts` bursts, or how it ended.
 
     m is the kworker's machine. A CPU plays a burst of 1 to 16 operations, the kworker gets its turn

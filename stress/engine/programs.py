@@ -1,0 +1,49 @@
+"""The compiled programs of a design: one for timed blocks, and one that counts and does all the rest.
+
+Compiling is what a first run waits for, so whatever need not be as fast as can be shares a program.
+"""
+
+from __future__ import annotations
+
+from shm.compiler import dual, entry
+from stress.engine.kworker import run_kworker
+from stress.engine.play import cpu_main
+from stress.engine.serial import play_ordered, play_seeded
+
+_CPU, _KWORKER, _ORDERED, _SEEDED = range(4)
+
+_play_counted = dual(cpu_main.function)
+
+
+@entry
+def counting_main(m, part, run, a, b, c):
+    """The program of machines with feature STATS; `part` is what to do, a to c are arguments of that."""
+    if part == _CPU:
+        return _play_counted(m, run)
+    if part == _KWORKER:
+        return run_kworker(m, run)
+    if part == _ORDERED:
+        return play_ordered(m, run, a, b, c)
+    return play_seeded(m, run, a)
+
+
+def play_block(m, run: int) -> int:
+    """A CPU's block, timed or (feature STATS) counted; see `play.cpu_main`."""
+    if m.has("STATS"):
+        return counting_main(m, _CPU, run, 0, 0, 0)
+    return cpu_main(m, run)
+
+
+def kworker_main(m, run: int) -> int:
+    """The kworker's block; see `kworker.run_kworker`. It always counts: that costs the CPUs nothing."""
+    return counting_main(m, _KWORKER, run, 0, 0, 0)
+
+
+def serial_ordered(m, run: int, order: int, steps: int, first: int) -> int:
+    """See `serial.play_ordered`."""
+    return counting_main(m, _ORDERED, run, order, steps, first)
+
+
+def serial_seeded(m, run: int, bursts: int) -> int:
+    """See `serial.play_seeded`."""
+    return counting_main(m, _SEEDED, run, bursts, 0, 0)
