@@ -18,6 +18,8 @@ from allocators.slab.setup import slab_setup
 from allocators.slab.sizing import SlabSizing
 from allocators.slub.sheaf_state import boot_sheaves
 from allocators.slab_common import take_descriptor
+from allocators.slob.sizing import SlobSizing
+from allocators.slob.state import LISTS, SLOB
 from allocators.slub.sizing import Sizing
 from allocators.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, OBJCG, PAGE_WORDS, STAT_WORDS, WORLD, WORLD_AT, Layout
 from shm.atomics import store
@@ -66,6 +68,11 @@ def boot(words: np.ndarray, layout: Layout, *, serial: bool) -> None:
             "alien_words": layout.arrays.alien,
         }.items():
             words[WORLD_AT + getattr(WORLD, field)] = value
+    if "slob" in plan.regions:
+        words[WORLD_AT + WORLD.slob] = plan["slob"]
+        for name in LISTS:
+            head = plan["slob"] + getattr(SLOB, name)
+            words[[head + PAGE.next, head + PAGE.prev]] = head
     if layout.objcgs:
         for name in ("objcgs", "objcg_refs", "obj_cgroups", "owners"):
             words[WORLD_AT + getattr(WORLD, name)] = plan[name]
@@ -125,7 +132,7 @@ def _boot_descriptors(words: np.ndarray, layout: Layout) -> None:
     words[WORLD_AT + WORLD.memcg_free] = address[0]
 
 
-def create_root(m: Machine, layout: Layout, sizes: Sizing | SlabSizing, *, object_size: int, index: int, destroy_by_rcu: bool = False, cpu_partial: bool = True) -> int:
+def create_root(m: Machine, layout: Layout, sizes: Sizing | SlabSizing | SlobSizing, *, object_size: int, index: int, destroy_by_rcu: bool = False, cpu_partial: bool = True) -> int:
     """kmem_cache_create of a root cache, before any CPU runs; returns the descriptor.
 
     index: cache index of the workload, under which CPUs will find it.

@@ -5,6 +5,7 @@ BUG_SECOND_DESTROY = 2
 BUG_REFCOUNT = 3
 BUG_QUEUE_FULL = 4
 BUG_CLOSE_BUSY = 5
+BUG_NEW_PAGE_FULL = 6
 
 BUGS = {
     BUG_ALLOC_FROM_DEAD: "an allocation found the partial list disabled: the cache is dead",
@@ -12,4 +13,5 @@ BUGS = {
     BUG_REFCOUNT: "a reference count fell below zero",
     BUG_QUEUE_FULL: "the work queue had no room for an item that must not be lost",
     BUG_CLOSE_BUSY: "a cache to be destroyed still has objects",
+    BUG_NEW_PAGE_FULL: "an object found no room in a page that is new",
 }

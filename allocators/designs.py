@@ -28,16 +28,18 @@ class Switch:
 
 
 _SLUB, _SLAB, _BOTH = ("slub",), ("slab",), ("slub", "slab")
+# What makes code that of an allocator; SLUB's is what is left without any.
+ALLOCATOR_FEATURE = {"slub": frozenset(), "slab": frozenset({"SLAB"}), "slob": frozenset({"SLOB"})}
 
 SWITCHES: dict[str, Switch] = {
     s.name: s
     for s in (
         Switch("P1", "a child counts its slabs, not its pages", _BOTH),
         Switch("P2", "a child is destroyed when its last slab is freed; +1 while its memcg is online", _BOTH, group="destruction"),
-        Switch("F_CSS", "charged pages pin the memcg, children do not: they are destroyed with it, all together", _BOTH, group="destruction"),
-        Switch("F_REPARENT", "children move to the parent cgroup at offline and go with their last slab; references per CPU while online", _BOTH, group="destruction"),
+        Switch("F_CSS", "charged pages pin the memcg, children do not: they are destroyed with it, all together", _BOTH, group="destruction", defining=True),
+        Switch("F_REPARENT", "children move to the parent cgroup at offline and go with their last slab; references per CPU while online", _BOTH, group="destruction", defining=True),
         Switch("F_ALLOCREF", "an allocation holds a reference to the child that it uses (remedy of R10)", _BOTH, needs=("F_REPARENT",)),
-        Switch("F_WORK", "the offline and each release of a dead child's last page schedule work that shrinks or destroys it", _BOTH, group="destruction"),
+        Switch("F_WORK", "the offline and each release of a dead child's last page schedule work that shrinks or destroys it", _BOTH, group="destruction", defining=True),
         Switch("P3", "children of an offline memcg are marked dead", _BOTH, group="P3"),
         Switch("P3v3", "the dead mark with a write and a read barrier", _BOTH, group="P3"),
         Switch("P4", "kmem_cache_shrink cannot fail: empty slabs go without the sort array", _SLUB, group="P4"),
@@ -82,18 +84,26 @@ class Design:
     year: int
     summary: str
     source: str
+    base: str = ""  # the design that this one was edited from
 
     def features(self, allocator: str) -> frozenset[str]:
         """What code compiled for this allocator depends on: its feature, and the switches it reads."""
-        own = frozenset({"SLAB"} if allocator == "slab" else ())
-        return own | frozenset(s for s in self.switches if allocator in SWITCHES[s].allocators)
+        return ALLOCATOR_FEATURE[allocator] | frozenset(s for s in self.switches if allocator in SWITCHES[s].allocators)
 
     def check_allocator(self, allocator: str) -> None:
-        """DesignError when this allocator lacks what the design is about."""
+        """DesignError when this allocator lacks what the design, or an edit of it, is about."""
+        hint = f"; on slob play {', '.join(ON_SLOB)} as they are" if allocator == "slob" else ""
         for name in self.ordered_switches():
             if SWITCHES[name].defining and allocator not in SWITCHES[name].allocators:
                 have = " or ".join(SWITCHES[name].allocators)
-                raise DesignError(f"design {self.name!r} cannot be played on {allocator}: {name} ({SWITCHES[name].summary}) is there on {have} only")
+                raise DesignError(f"design {self.name!r} cannot be played on {allocator}: {name} ({SWITCHES[name].summary}) is there on {have} only{hint}")
+        if allocator == "slob" and self.base:
+            for name in SWITCHES:
+                if name in self.switches ^ DESIGNS[self.base].switches and SWITCHES[name].allocators:
+                    raise DesignError(
+                        f"design {self.name!r} cannot be played on slob: {name} ({SWITCHES[name].summary}) changes nothing there, "
+                        f"as slob has no caches of cgroups{hint}, or take --allocator slub"
+                    )
 
     def ordered_switches(self) -> list[str]:
         """The switches in the order of the table."""
@@ -181,6 +191,10 @@ DESIGNS: dict[str, Design] = {
 }
 
 
+# None of their switches changes SLOB, so on it they are one and the same code; P5 changed a return type of mm/slob.c.
+ON_SLOB = tuple(name for name, design in DESIGNS.items() if design.switches.isdisjoint(s for s in SWITCHES if SWITCHES[s].defining))
+
+
 def _suggest(word: str, known) -> str:
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean {near[0]}?" if near else ""
@@ -222,4 +236,4 @@ def parse_design(text: str) -> Design:
         for other in SWITCHES[name].conflicts:
             if other in switches:
                 raise DesignError(f"design {text!r}: {name} ({SWITCHES[name].summary}) and {other} ({SWITCHES[other].summary}) exclude each other")
-    return Design(text, frozenset(switches), base.year, f"{base_name} edited", base.source)
+    return Design(text, frozenset(switches), base.year, f"{base_name} edited", base.source, base_name)

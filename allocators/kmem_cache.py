@@ -26,10 +26,10 @@ CACHE = struct(
     "CACHE",
     # read on every allocation and free
     "cpu_slab",  # offset of kmem_cache_cpu in a per-CPU area
-    "offset",  # word of an object that holds the next pointer
+    "offset",  # word of an object that holds the next pointer; SLOB: alignment, bytes
     "stats",  # offset of the statistics in a per-CPU area
     "node",  # NODE[nr_nodes]
-    "size",  # stride, words
+    "size",  # stride, words; SLOB: bytes an object takes
     "cpu_partial",
     "min_partial",
     "dead",

@@ -26,9 +26,9 @@ from allocators.memcontrol import (
     queue_work,
 )
 from allocators.objcg import create_objcg, free_objcg
-from allocators.slab_common import create_child, kmem_cache_destroy, kmem_cache_shrink
+from allocators.slab_common import create_child, free_after_grace_period, kmem_cache_destroy, kmem_cache_shrink
 from allocators.slab.drain import slab_ipi
-from allocators.slab_pages import free_rcu_slabs
+from allocators.slob.cache import slob_ipi
 from allocators.slub.sheaf import sheaf_ipi
 from allocators.world import SCRATCH_AT, WORLD, WORLD_AT, kernel_ns, world
 from shm.atomics import (
@@ -277,10 +277,11 @@ def run_deferred_work(m) -> bool:
     if ring_pop_into(m, world(m, WORLD.workqueue), scratch):
         call_work(m, load(m, scratch + ITEM.func), load(m, scratch + ITEM.a), load(m, scratch + ITEM.b))
         return True
-    if free_rcu_slabs(m):
+    if free_after_grace_period(m):
         return True
     return rcu_process(m, world(m, WORLD.rcu_queue), scratch) > 0
 
 
 register_vectors("slub", ipi=sheaf_ipi, work=memcg_work, rcu=memcg_rcu)
 register_vectors("slab", ipi=slab_ipi, work=memcg_work, rcu=memcg_rcu)
+register_vectors("slob", ipi=slob_ipi, work=memcg_work, rcu=memcg_rcu)

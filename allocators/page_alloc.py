@@ -2,11 +2,11 @@
 
 PAGE is the struct of a page frame, one cache line, as in a kernel; its words are a union by `kind`:
 
-| word | slab page (head) | free block (buddy) |
+| word | slab page (head; SLOB: a page of objects) | free block (buddy) |
 |---|---|---|
-| pair | SLUB: freelist, frozen, objects, inuse (see allocators.slub.state); SLAB: active | – |
+| pair | SLUB: freelist, frozen, objects, inuse (see allocators.slub.state); SLAB: active; SLOB: free blocks (allocators.slob.state) | – |
 | next, prev | list of its node; SLUB also: (next) the CPU partial stack with prev = pages:32, pobjects:32 | the free list |
-| slab_cache | owning kmem_cache | 0 |
+| slab_cache | owning kmem_cache; SLOB: 0 unless of one large object | 0 |
 | head | itself; tails point to their head | itself |
 
 Who may write: `kind`, `order`, `next`, `prev` of a free block under the zone lock; of an allocated

@@ -17,6 +17,8 @@ from allocators.slab.free import cache_free
 from allocators.slab.setup import slab_setup
 from allocators.slab.state import SLAB_STAT
 from allocators.slab_pages import free_rcu_slabs
+from allocators.slob.cache import free_waiting_objects, slob_cache_alloc, slob_cache_free, slob_shrink, slob_shutdown
+from allocators.slob.state import cache_of
 from allocators.slub.alloc import NO_NODE, slab_alloc
 from allocators.slub.free import slab_free
 from allocators.slub.sheaf import sheaf_alloc, sheaf_free
@@ -32,15 +34,22 @@ from shm.machine import MACHINE
 
 @dual_inline
 def kmem_cache_alloc(m, root: int, memcg: int) -> int:
-    """An object of the cache `root` (or of the memcg's copy of it); 0 when out of memory."""
+    """An object of the cache `root` (or of the memcg's copy of it); 0 when out of memory.
+
+    SLOB: a reference to it (see allocators.slob), which is what `kmem_cache_free` takes.
+    """
     owner = 0
     if m.has("F_OBJCG"):
         s = root
         owner = pre_alloc(m, s, memcg)
+    elif m.has("SLOB"):
+        s = root  # a kernel with SLOB accounts no kernel memory to cgroups
     else:
         s = memcg_kmem_get_cache(m, root, memcg)
     if m.has("SLAB"):
         obj = cache_alloc(m, s)
+    elif m.has("SLOB"):
+        obj = slob_cache_alloc(m, s)
     elif m.has("F_SHEAF"):
         obj = sheaf_alloc(m, s)
     else:
@@ -62,8 +71,12 @@ def kmem_cache_alloc(m, root: int, memcg: int) -> int:
 @dual_inline
 def kmem_cache_free(m, obj: int) -> None:
     """Free an object to the cache its slab belongs to, whichever cache the caller knows."""
-    page = head_of(m, obj)
-    s = load(m, page + PAGE.slab_cache)
+    if m.has("SLOB"):
+        s = cache_of(m, obj)
+        page = 0
+    else:
+        page = head_of(m, obj)
+        s = load(m, page + PAGE.slab_cache)
     if m.has("STATS"):
         count(m, OPS.free)
         offline = read_once(m, s + CACHE.offline)
@@ -81,6 +94,8 @@ def kmem_cache_free(m, obj: int) -> None:
             cache_ref_get(m, s, 1)
     if m.has("SLAB"):
         cache_free(m, s, page, obj)
+    elif m.has("SLOB"):
+        slob_cache_free(m, s, obj)
     elif m.has("F_SHEAF"):
         sheaf_free(m, s, page, obj)
     else:
@@ -103,7 +118,7 @@ def take_descriptor(m) -> int:
         for cpu in range(load(m, MACHINE.nr_cpus)):
             c = area_of(m, cpu) + load(m, s + CACHE.cpu_slab)
             # SLAB's word in this place is a pointer, which slab_setup sets where there is an array.
-            store(m, c + KMEM_CACHE_CPU.pair, 0 if m.has("SLAB") else cpu)
+            store(m, c + KMEM_CACHE_CPU.pair, 0 if m.has("SLAB") or m.has("SLOB") else cpu)
             store(m, c + KMEM_CACHE_CPU.page, 0)
             store(m, c + KMEM_CACHE_CPU.partial, 0)
             store(m, c + KMEM_CACHE_CPU.ref, 0)
@@ -152,6 +167,8 @@ def kmem_cache_shrink(m, s: int) -> int:
     """Discard what is empty; 0, or an error (see the allocator's shrink)."""
     if m.has("SLAB"):
         return slab_shrink(m, s)
+    elif m.has("SLOB"):
+        return slob_shrink(m, s)
     else:
         return slub_shrink(m, s)
 
@@ -174,12 +191,14 @@ def kmem_cache_destroy(m, s: int) -> bool:
     mutex_lock(m, WORLD_AT + WORLD.slab_mutex, SLAB_MUTEX)
     if m.has("SLAB"):
         done = slab_shutdown(m, s)
+    elif m.has("SLOB"):
+        done = slob_shutdown(m, s)
     else:
         done = slub_shutdown(m, s)
     if done:
-        # rcu_barrier: slabs of this cache that wait for a grace period still name it.
+        # rcu_barrier: what waits for a grace period still names this cache.
         if load(m, s + CACHE.flags) & SLAB_DESTROY_BY_RCU:
-            free_rcu_slabs(m)
+            free_after_grace_period(m)
         before = load(m, s + CACHE.prev)
         after = load(m, s + CACHE.next)
         if before:
@@ -194,6 +213,15 @@ def kmem_cache_destroy(m, s: int) -> bool:
         store(m, WORLD_AT + WORLD.cache_free, s)
     mutex_unlock(m, WORLD_AT + WORLD.slab_mutex)
     return done
+
+
+@dual
+def free_after_grace_period(m) -> bool:
+    """Free what waits for a grace period, slabs or (SLOB) objects; False when nothing does. Kworker only."""
+    if m.has("SLOB"):
+        return free_waiting_objects(m)
+    else:
+        return free_rcu_slabs(m)
 
 
 @dual

@@ -81,6 +81,7 @@ WORLD = struct(
     "shared_words",
     "alien_words",
     "freelists",  # index arrays of slabs that keep them outside, FREELIST_WORDS per page frame
+    "slob",  # SLOB; 0 for other allocators
     size=64,
 )
 WORLD_AT = MACHINE.SIZE
@@ -240,12 +241,12 @@ class Layout:
         return self.limits.workers + 1
 
 
-def plan(limits: Limits, extra: dict[str, int] | None = None, arrays: ArrayRoom | None = None, *, owners: bool = False, sheaves: bool = False) -> Layout:
+def plan(limits: Limits, extra: dict[str, int] | None = None, arrays: ArrayRoom | None = None, *, owners: bool = False, sheaves: bool = False, slob: bool = False) -> Layout:
     """Lay a segment out; nothing is allocated yet.
 
     extra: regions of the caller, name -> words. arrays: SLAB's array caches; None for other allocators.
     owners: room for F_OBJCG, which mirrors the page frames (committed only where it is touched).
-    sheaves: room for F_SHEAF.
+    sheaves: room for F_SHEAF. slob: room for SLOB's words.
     """
     from allocators.kmem_cache import CACHE, NODE
     from allocators.memcontrol import MEMCG
@@ -289,6 +290,10 @@ def plan(limits: Limits, extra: dict[str, int] | None = None, arrays: ArrayRoom 
 
         per_root = sheaf_words(nr_cpus, limits.nodes)
         metadata += per_root * limits.roots
+    if slob:
+        from allocators.slob.state import SLOB
+
+        metadata += SLOB.SIZE
     # The mem_map covers itself and the metadata too; a little more than needed is harmless.
     total_frames = frames + 2 * align + (metadata + MEM_MAP) // PAGE_WORDS
     per_frame = PAGE.SIZE + (FREELIST_WORDS if slab else 0) + owners
@@ -299,6 +304,8 @@ def plan(limits: Limits, extra: dict[str, int] | None = None, arrays: ArrayRoom 
         slab |= {"objcgs": objcgs * OBJCG.SIZE, "objcg_refs": objcgs * nr_cpus, "obj_cgroups": total_frames}
     if sheaves:
         slab["sheaves"] = per_root * limits.roots
+    if slob:
+        slab["slob"] = SLOB.SIZE
     regions.reserve("mem_map", total_frames * PAGE.SIZE)
     percpu = regions.reserve("percpu", stride * nr_cpus, 64)
     regions.reserve("zones", ZONE.SIZE * limits.nodes)

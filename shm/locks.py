@@ -5,7 +5,7 @@ contended acquisitions and spins in its own area (no shared counter, so counting
 The classes are the rows of the lock order: a CPU may take a lock only of a class below those it
 holds.
 
-    memcg_slab_mutex > slab_mutex > alien_lock, barn_lock > list_lock (node) > zone_lock > ring_lock
+    memcg_slab_mutex > slab_mutex > alien_lock, barn_lock > list_lock (node), slob_lock > zone_lock > ring_lock
 
 `slab_mutex` and `memcg_slab_mutex` are mutexes: taken with interrupts on, waited for by sleeping and
 serving interrupts (`mutex_lock`). The others spin and are taken with interrupts off, so an IPI
@@ -21,8 +21,8 @@ from shm.layout import struct
 from shm.machine import CPU
 from shm.waiting import NAP, pause
 
-LOCK_CLASSES = ("memcg_slab_mutex", "slab_mutex", "alien_lock", "barn_lock", "list_lock", "zone_lock", "ring_lock")
-MEMCG_SLAB_MUTEX, SLAB_MUTEX, ALIEN_LOCK, BARN_LOCK, LIST_LOCK, ZONE_LOCK, RING_LOCK = range(len(LOCK_CLASSES))
+LOCK_CLASSES = ("memcg_slab_mutex", "slab_mutex", "alien_lock", "barn_lock", "list_lock", "slob_lock", "zone_lock", "ring_lock")
+MEMCG_SLAB_MUTEX, SLAB_MUTEX, ALIEN_LOCK, BARN_LOCK, LIST_LOCK, SLOB_LOCK, ZONE_LOCK, RING_LOCK = range(len(LOCK_CLASSES))
 
 # Per CPU, one for each class, right behind the CPU struct (see `percpu_words`).
 LOCK_COUNT = struct("LOCK_COUNT", "acquired", "contended", "spins", size=4)

@@ -11,8 +11,10 @@ import numpy as np
 
 import shm.native  # noqa: F401  the native engine must know the machine before anything compiles
 from allocators.boot import boot, create_root
+from allocators.designs import ALLOCATOR_FEATURE
 from allocators.injection import CERTAIN
 from allocators.slab.sizing import SlabSizing, array_room, slab_sizing
+from allocators.slob.sizing import SlobSizing, slob_sizing
 from allocators.slub.sizing import Sizing, sizing
 from allocators.world import INJECTION, INJECTION_AT, WORLD, WORLD_AT, Limits, plan
 from scenarios.tape import EV_CREATE_CACHE, CacheSpec, Workload
@@ -42,10 +44,12 @@ def limits_for(load: Workload, nodes: int, memory: int) -> Limits:
     )
 
 
-def size_of(spec: CacheSpec, allocator: str, cpus: int) -> Sizing | SlabSizing:
+def size_of(spec: CacheSpec, allocator: str, cpus: int) -> Sizing | SlabSizing | SlobSizing:
     """What the allocator makes of a cache's specification."""
     if allocator == "slab":
         return slab_sizing(spec.object_size, spec.align, cpus, size=spec.size)
+    if allocator == "slob":
+        return slob_sizing(spec.object_size, spec.align, destroy_by_rcu=spec.destroy_by_rcu)
     return sizing(spec.object_size, spec.align, cpus, size=spec.size, pointer_outside=spec.has_ctor or spec.destroy_by_rcu)
 
 
@@ -107,7 +111,7 @@ class Arena:
         try:
             slab = [s for s in self.sizes if isinstance(s, SlabSizing)]
             arrays = array_room(slab, load.cpus, nodes) if allocator == "slab" else None
-            self.layout = plan(limits_for(load, nodes, memory), extra, arrays, owners=owners, sheaves=sheaves)
+            self.layout = plan(limits_for(load, nodes, memory), extra, arrays, owners=owners, sheaves=sheaves, slob=allocator == "slob")
             self.segment = Segment(self.layout.words)
         except (ValueError, MemoryError) as error:
             raise UsageError(f"the arena cannot be made: {error}; change --memory, --cpus or --nodes") from None
@@ -118,8 +122,7 @@ class Arena:
 
     def machine(self, features: frozenset[str], cpu: int) -> Machine:
         """This arena as one CPU sees it under a design; `cpu` may be the kworker's (`layout.nr_cpus - 1`)."""
-        own = {"SLAB"} if self.allocator == "slab" else set()
-        return Machine(self.segment.words_view, cpu, features | own, self.allocator, self.segment.address)
+        return Machine(self.segment.words_view, cpu, features | ALLOCATOR_FEATURE[self.allocator], self.allocator, self.segment.address)
 
     @property
     def kworker_cpu(self) -> int:

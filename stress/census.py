@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from allocators.invariants import check, empty_slabs, hidden_objects, left_behind, sheaf_census
+from allocators.invariants import check, empty_slabs, hidden_objects, left_behind, page_census, sheaf_census
 from allocators.kmem_cache import CACHE
 from allocators.memcontrol import MEMCG
 from allocators.boot import all_caches
 from allocators.slab import inspect as slab_inspect
 from allocators.slab import state as slab_state
+from allocators.slob import state as slob_state
 from allocators.slub import state as slub_state
 from allocators.world import INJECTION, INJECTION_AT, OPS, OPS_AT, REAPER, REAPER_AT, STAT_WORDS, WORLD, WORLD_AT
 from shm.histogram import BUCKETS, HISTOGRAM, bucket_low
@@ -21,7 +22,7 @@ from stress.engine import SLOT_FAILED
 from stress.samples import Block, Census, SectionSum
 
 FREE_KINDS = ("live", "dead")
-STATISTICS = {"slub": slub_state.STATISTICS, "slab": slab_state.STATISTICS}
+STATISTICS = {"slub": slub_state.STATISTICS, "slab": slab_state.STATISTICS, "slob": slob_state.STATISTICS}
 
 
 def cpu_area_of(arena: Arena, cpu: int) -> int:
@@ -128,7 +129,7 @@ def take_census(arena: Arena, design: str, features: frozenset[str]) -> Census:
     """Everything a counted pass leaves behind; the world is at rest. Checks the invariants too."""
     m = arena.machine(features, 0)
     words = arena.words
-    operations = operation_counts(arena) | sheaf_census(m, arena.layout)
+    operations = operation_counts(arena) | sheaf_census(m, arena.layout) | page_census(m, arena.layout)
     report = check(m, arena.layout, live_objects(arena), stats=True)
     caches, slabs, pages = left_behind(m, arena.layout)
     return Census(

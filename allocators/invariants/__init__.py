@@ -7,11 +7,11 @@ NumPy and Python, so they share no code with what they check but the layouts and
 | name | rule |
 |---|---|
 | pages_conserved | every frame is free or in a slab; the free blocks are aligned, merged and counted |
-| one_state | every slab is in exactly one place, which its frozen bit and freelist agree with |
+| one_state | every slab is in exactly one place, which its frozen bit and freelist agree with; SLOB: a page is on a list while it has free units |
 | list_counts | lists are linked both ways; counters equal what is on the lists and in the mem_map |
-| freelists | free objects are well formed, on one freelist (or in one array) only, and as many as the counters say |
+| freelists | free objects are well formed, on one freelist (or in one array) only, and as many as the counters say; SLOB: a page's free blocks are in order, apart from each other, and counted |
 | arrays | SLAB: array caches are within their limits and hold objects of their cache and node |
-| inuse | objects handed out are exactly those that count as in use and lie on no freelist |
+| inuse | objects handed out are exactly those that count as in use and lie on no freelist; SLOB: objects and free blocks fill each page without overlap |
 | references | a child's refcnt (I1, I2), a memcg's charges and css references equal what holds them |
 | owners | owner pointers, references and charges of obj_cgroups balance, to the byte (F_OBJCG) |
 | sheaves | every sheaf is at one CPU, in one barn or unused; full and empty ones are so (F_SHEAF) |
@@ -39,12 +39,14 @@ from allocators.invariants.registry import bug, locks, registry
 from allocators.invariants.slab_checks import SLAB_CHECKERS
 from allocators.invariants.slab_snapshot import SlabSnapshot
 from allocators.invariants.sheaves import sheaves
+from allocators.invariants.slob_checks import SLOB_CHECKERS
+from allocators.invariants.slob_snapshot import SlobSnapshot, page_census
 from allocators.invariants.slabs import list_counts, one_state
 from allocators.invariants.snapshot import Snapshot
 from allocators.world import Layout
 from shm.machine import Machine
 
-__all__ = ["Report", "check", "empty_slabs", "hidden_objects", "hoarded_by_dead", "left_behind", "sheaf_census"]
+__all__ = ["Report", "check", "empty_slabs", "hidden_objects", "hoarded_by_dead", "left_behind", "page_census", "sheaf_census"]
 
 MOST = 4  # descriptions of one invariant
 
@@ -82,12 +84,15 @@ class Report:
 def check(m: Machine, layout: Layout, live_objects: np.ndarray | None = None, *, stats: bool) -> Report:
     """Check every invariant of a world at rest under the design of `m`.
 
-    live_objects: word indices of the objects now handed out; without them `inuse` is not checked.
+    live_objects: the objects now handed out, as kmem_cache_alloc returned them; without them `inuse` is not checked.
     stats: the world has run with the feature STATS from its boot; else `conservation` is not checked.
     """
-    slab = layout.arrays is not None
-    snapshot = SlabSnapshot(m, layout, live_objects) if slab else Snapshot(m, layout, live_objects)
-    checkers = CHECKERS | SLAB_CHECKERS if slab else CHECKERS
+    kind, own = Snapshot, {}
+    if m.has("SLAB"):
+        kind, own = SlabSnapshot, SLAB_CHECKERS
+    elif m.has("SLOB"):
+        kind, own = SlobSnapshot, SLOB_CHECKERS
+    snapshot, checkers = kind(m, layout, live_objects), CHECKERS | own
     report = Report([], [])
     for name, checker in checkers.items():
         if name == "inuse" and live_objects is None or name == "conservation" and not stats:

@@ -34,6 +34,8 @@ def hoarded_by_dead(m: Machine, layout: Layout) -> Iterator[Hoarded]:
     A design that reaches I9 leaves none; before the series all of them stay, and v1 leaves those on
     CPUs that its flush did not tell (races R6 and R12).
     """
+    if m.has("SLOB"):
+        return
     if layout.arrays is not None:
         yield from _hoarded_by_arrays(SlabSnapshot(m, layout))
         return
@@ -69,7 +71,9 @@ def _hoarded_by_arrays(w: SlabSnapshot) -> Iterator[Hoarded]:
 
 
 def empty_slabs(m: Machine, layout: Layout) -> dict[str, int]:
-    """Empty slabs of dead caches by hiding place."""
+    """Empty slabs of dead caches by hiding place; SLOB has neither."""
+    if m.has("SLOB"):
+        return {}
     found = Counter(slab.place for slab in hoarded_by_dead(m, layout))
     return {place: found[place] for place in (PLACES if layout.arrays is None else SLAB_PLACES)}
 

@@ -26,7 +26,7 @@ from shm.atomics import (
     this_cpu,
 )
 from shm.compiler import dual, dual_inline, dual_slow, entry
-from shm.locks import LIST_LOCK, LOCK_COUNT, LOCK_COUNTS
+from shm.locks import LIST_LOCK, LOCK_COUNT, LOCK_COUNTS, SLOB_LOCK
 from shm.machine import MACHINE
 from shm.rcu import quiescent_point
 from shm.waiting import pause
@@ -82,9 +82,18 @@ def _execute_rare(m, p: int, run: int, op: int, code: int) -> bool:
 
 
 @dual
+def _lock_counts(m) -> int:
+    """This CPU's counts of the lock that frees contend for: a node's list_lock, or slob_lock."""
+    if m.has("SLOB"):
+        return cpu_area(m) + LOCK_COUNTS + SLOB_LOCK * LOCK_COUNT.SIZE
+    else:
+        return cpu_area(m) + LOCK_COUNTS + LIST_LOCK * LOCK_COUNT.SIZE
+
+
+@dual
 def _section_begin(m, a: int) -> None:
     if m.has("STATS"):
-        lock = cpu_area(m) + LOCK_COUNTS + LIST_LOCK * LOCK_COUNT.SIZE
+        lock = _lock_counts(m)
         store(m, a + SECTION.b_list_lock, load(m, lock + LOCK_COUNT.acquired))
         store(m, a + SECTION.b_contended, load(m, lock + LOCK_COUNT.contended))
         store(m, a + SECTION.b_page_cas, load(m, cpu_area(m) + OPS_AT + OPS.page_cas))
@@ -104,7 +113,7 @@ def _section_end(m, a: int, operations: int) -> None:
     add_to(m, a + SECTION.operations, operations)
     add_to(m, a + SECTION.sections, 1)
     if m.has("STATS"):
-        lock = cpu_area(m) + LOCK_COUNTS + LIST_LOCK * LOCK_COUNT.SIZE
+        lock = _lock_counts(m)
         add_to(m, a + SECTION.list_lock, load(m, lock + LOCK_COUNT.acquired) - load(m, a + SECTION.b_list_lock))
         add_to(m, a + SECTION.list_lock_contended, load(m, lock + LOCK_COUNT.contended) - load(m, a + SECTION.b_contended))
         add_to(m, a + SECTION.page_cas, load(m, cpu_area(m) + OPS_AT + OPS.page_cas) - load(m, a + SECTION.b_page_cas))

@@ -35,7 +35,7 @@ SECTION = struct(
     "operations",
     "cycles",
     "sections",
-    "list_lock",
+    "list_lock",  # SLOB: slob_lock
     "list_lock_contended",
     "page_cas",
     "page_cas_failed",

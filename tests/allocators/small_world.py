@@ -15,6 +15,7 @@ from allocators import memcg_caches, offline, slab_common
 from allocators.kmem_cache import CACHE
 from allocators.memcontrol import MEMCG, SLOT_PENDING
 from allocators.slab.sizing import array_room, slab_sizing
+from allocators.slob.sizing import slob_sizing
 from allocators.slub.sizing import sizing
 from allocators.world import WORLD, WORLD_AT, Limits, plan
 from shm.machine import Machine
@@ -28,7 +29,7 @@ class SmallWorld:
     """A booted world with a root cache of each of `sizes` (bytes) and no cgroup yet.
 
     by_rcu: indices of caches whose slabs are freed after a grace period; extra: regions of the caller.
-    live: the objects handed out, as object -> times (1, unless an allocator is broken).
+    live: the objects handed out (SLOB: references to them), as object -> times (1, unless an allocator is broken).
     """
 
     def __init__(
@@ -51,6 +52,9 @@ class SmallWorld:
         if allocator == "slab":
             all_sizes = [slab_sizing(size, 8, cpus) for size in sizes]
             self.layout = plan(limits, extra, array_room(all_sizes, cpus, nodes))
+        elif allocator == "slob":
+            all_sizes = [slob_sizing(size, 8, destroy_by_rcu=i in by_rcu) for i, size in enumerate(sizes)]
+            self.layout = plan(limits, extra, slob=True)
         else:
             all_sizes = [sizing(size, 8, cpus, pointer_outside=i in by_rcu) for i, size in enumerate(sizes)]
             self.layout = plan(limits, extra, owners="F_OBJCG" in self.features, sheaves="F_SHEAF" in self.features)
