@@ -104,7 +104,9 @@ def run(
     after: Annotated[
         Optional[list[str]],
         typer.Option(
-            metavar="DESIGN", help=f"Design to compare with it. Repeatable.  [default: {' '.join(opt.DEFAULT_AFTER)}]"
+            metavar="DESIGN",
+            help=f"Design to compare with it. Repeatable.  [default: {' '.join(opt.DEFAULT_AFTER)}; on slob, which no design "
+            f"changes, {' '.join(opt.DEFAULT_AFTER_SLOB)}]",
         ),
     ] = None,
     cpus: Annotated[
@@ -187,7 +189,7 @@ def run(
             trace=trace,
             allocator=allocator,
             before=before,
-            after=after or opt.DEFAULT_AFTER,
+            after=after or None,
             cpus=cpus,
             nodes=nodes,
             seconds=seconds,

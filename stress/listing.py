@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from stress.options import ALLOCATORS
+
+if TYPE_CHECKING:
+    from allocators.designs import Design
 
 KINDS = ("allocators", "designs", "scenarios")
 
@@ -47,9 +51,22 @@ def print_designs() -> None:
 
     for (name, summary), design in zip(entries("designs"), DESIGNS.values(), strict=True):
         print_lines([(name, summary)])
-        print_lines([("switches", " ".join(design.ordered_switches())), ("source", design.source)], indent="    ")
+        lines = [("switches", " ".join(design.ordered_switches())), ("source", design.source), ("on", " ".join(_players(design)))]
+        print_lines(lines, indent="    ")
     print("switches, to edit a design with (linux-3.16+P2+P3, v1-P7):")
     print_lines([(name, switch.summary) for name, switch in SWITCHES.items()], indent="    ")
+
+
+def _players(design: Design) -> Iterator[str]:
+    """The allocators that a design can be played on."""
+    from allocators.designs import DesignError
+
+    for allocator in ALLOCATORS:
+        try:
+            design.check_allocator(allocator)
+        except DesignError:
+            continue
+        yield allocator
 
 
 def print_scenarios() -> None:

@@ -169,7 +169,7 @@ def describe(
         allocations=total("allocations"),
         failed_allocations=total("failed_allocations"),
         stats=stats,
-        per_free=per_free(censuses, ("live", "dead")) or PerFree(**{name: per(operations.get(name), frees) for name in PerFree.__struct_fields__}),
+        per_free=per_free(censuses, ("live", "dead")) or _per_any_free(operations, frees, allocator),
         per_live_free=per_free(censuses, ("live",)),
         per_dead_free=per_free(censuses, ("dead",)),
         operations=operations,
@@ -183,6 +183,14 @@ def per_free(censuses: Sequence[Census], kinds: Sequence[str]) -> PerFree | None
     sums = add_counts(census.free_sections[kind] for census in censuses for kind in kinds if kind in census.free_sections)
     frees = sums.get("frees")
     return PerFree(**{name: per(sums.get(name), frees) for name in PerFree.__struct_fields__}) if frees else None
+
+
+def _per_any_free(operations: dict[str, int], frees: int | None, allocator: str) -> PerFree:
+    """All operations by all frees, for scenarios without sections of nothing but frees."""
+    counts = {name: operations.get(name) for name in PerFree.__struct_fields__}
+    if allocator == "slob":
+        counts |= {"list_lock": operations.get("slob_lock"), "list_lock_contended": operations.get("slob_lock_contended")}
+    return PerFree(**{name: per(count, frees) for name, count in counts.items()})
 
 
 def add_counts(counts: Iterable[dict[str, int]]) -> dict[str, int]:

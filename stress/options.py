@@ -19,9 +19,10 @@ from stress.errors import UsageError
 DEFAULT_SCENARIO = "offline-storm"
 DEFAULT_BEFORE = "linux-3.16"
 DEFAULT_AFTER = ("v1", "v3")
+DEFAULT_AFTER_SLOB = ("v1",)  # on SLOB all designs are one; v1 alone has the patch that touches mm/slob.c
 DEFAULT_SECONDS = 15.0
 DEFAULT_SEED = 1
-DEFAULT_TIME_SCALE = {"slub": 1.0, "slab": 20.0}  # SLAB has timers of seconds
+DEFAULT_TIME_SCALE = {"slub": 1.0, "slab": 20.0, "slob": 1.0}  # SLAB has timers of seconds
 DEFAULT_SETTLE = 60.0
 MAX_CPUS = 62  # as many as a world has bits for: allocators.world.Limits
 MIN_MEMORY = 1 << 20
@@ -31,6 +32,7 @@ MAX_MEMORY = 15 << 30  # pointers inside slabs are 31-bit word indices: 16 GiB w
 ALLOCATORS = {
     "slub": "the unqueued allocator of Linux 3.16, with all 26 of its statistics",
     "slab": "the allocator of Linux 3.16 with per-CPU, shared and alien arrays and a periodic reaper",
+    "slob": "the allocator of Linux 3.16 for small machines: one heap, one lock, no caches of cgroups, nothing kept",
 }
 
 
@@ -79,7 +81,7 @@ def make_options(
     trace: Path | None = None,
     allocator: str = "slub",
     before: str = DEFAULT_BEFORE,
-    after: Sequence[str] = DEFAULT_AFTER,
+    after: Sequence[str] | None = None,
     cpus: int | None = None,
     nodes: int = 1,
     seconds: float = DEFAULT_SECONDS,
@@ -92,8 +94,19 @@ def make_options(
     fail: Sequence[str] = (),
     command: str = "python -m stress run",
 ) -> RunOptions:
-    """Check the values of the command line and return them as `RunOptions`; UsageError otherwise."""
+    """Check the values of the command line and return them as `RunOptions`; UsageError otherwise.
+
+    after: None for what suits the allocator.
+    """
+    choose("--allocator", allocator, ALLOCATORS, "python -m stress list allocators")
+    if after is None:
+        after = DEFAULT_AFTER_SLOB if allocator == "slob" else DEFAULT_AFTER
     if trace is not None:
+        if allocator == "slob":
+            raise UsageError(
+                "--trace with --allocator slob: recorded kernels used caches of cgroups, which SLOB does not have; "
+                "replay on slub or slab, or give a --scenario"
+            )
         if scenario is not None:
             raise UsageError("--trace and --scenario exclude each other: a trace is its own workload; give one of them")
         if settings:
@@ -104,7 +117,6 @@ def make_options(
         scenario = DEFAULT_SCENARIO
     else:
         choose("--scenario", scenario, scenario_names(), "python -m stress list scenarios")
-    choose("--allocator", allocator, ALLOCATORS, "python -m stress list allocators")
     check_designs(before, after, allocator)
     if cpus is not None:
         within("--cpus", cpus, 1, MAX_CPUS)

@@ -70,7 +70,7 @@ class Lifetime(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class PerFree(msgspec.Struct, kw_only=True, frozen=True):
-    """Operations per free over the whole counted pass, those of allocations included."""
+    """Operations per free over the whole counted pass, those of allocations included. list_lock: on SLOB, slob_lock."""
 
     list_lock: float | None = None
     list_lock_contended: float | None = None

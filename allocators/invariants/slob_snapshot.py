@@ -77,7 +77,6 @@ class SlobSnapshot(Snapshot):
                 return
             if self.mem[page + PAGE.prev] != before:
                 found.problem = f"has frame {frame} with prev {self.mem[page + PAGE.prev]}, its predecessor is {before}"
-                return
             self.claimed[frame] = mine
             found.frames.append(frame)
             before, page = page, self.mem[page + PAGE.next]

@@ -8,10 +8,11 @@ sentence says that one cannot tell. Causes come from the design's switches and a
 from __future__ import annotations
 
 from stress.report import units
-from stress.report.table import order, place_name
+from stress.report.table import lock_name, order, place_name
 from stress.result import Design, Result
 from stress.statistics import MIN_PAIRS, Ratio
 
+PAGE_BYTES = 4096
 MARGIN = 0.02  # a change of throughput that nobody would notice
 
 
@@ -24,6 +25,13 @@ def sentences(result: Result) -> list[str]:
         said.append(f"This result is partial: {(result.partial_reason or 'the reason is not known').rstrip('.')}.")
     names = order(result)
     said += [failed for name in names if (failed := failures(name, result.designs[name]))]
+    if result.allocator == "slob":
+        said.append(
+            "slob has no caches of cgroups (accounting their memory needs SLUB or SLAB), so none can be left behind and no cgroup is pinned: "
+            "objects of all cgroups share pages, and a page goes back with its last object."
+        )
+        if len(names) > 1:
+            said.append(f"No switch of {' and '.join(names)} changes slob: they are the same code, and what differs between them is noise.")
     for name in names:
         said.append(fate(name, result.designs[name], result.partial, result.allocator))
     for name in names:
@@ -39,7 +47,7 @@ def sentences(result: Result) -> list[str]:
                 said.append(f"{name}: {what}: {speed(value, result.baseline)}.")
         if not ratios.free_throughput.pairs and not ratios.mixed.pairs and not result.serial:
             said.append(f"{name}: no pair of timed blocks with {result.baseline}: nothing can be said about its speed.")
-        cost = locks(name, result.designs[name], result.baseline, result.designs.get(result.baseline))
+        cost = locks(name, result.designs[name], result.baseline, result.designs.get(result.baseline), lock_name(result.allocator))
         if cost:
             said.append(cost)
     if result.serial and not result.blocks:
@@ -67,6 +75,8 @@ def fate(name: str, design: Design, partial: bool = False, allocator: str = "slu
     dead = design.dead_caches
     if dead.offlined is None or dead.left is None:
         return f"{name}: no counted pass was completed: what became of its dead caches is not known."
+    if allocator == "slob":
+        return _shared_pages(name, design)
     if dead.offlined == 0 and "F_OBJCG" in design.switches:
         released = "every removed cgroup was released" if not design.cgroups_pinned else f"{units.plural(design.cgroups_pinned, 'removed cgroup')} not released"
         peak = design.operations.get("owner_bytes_peak")
@@ -91,6 +101,22 @@ def fate(name: str, design: Design, partial: bool = False, allocator: str = "slu
             f"the other {dead.destroyed:,} {'was' if dead.destroyed == 1 else 'were'} destroyed{_took(design, ' ')}"
         )
     return "; ".join(clauses) + "." + _why(design, holding, allocator)
+
+
+def _shared_pages(name: str, design: Design) -> str:
+    """SLOB: there are no dead caches; what its pages were used for."""
+    counts = design.operations
+    if not design.counted_passes:
+        return f"{name}: no counted pass was completed: what its pages were used for is not known."
+    most = counts.get("peak_pages", 0)
+    said = [f"{name}: at most {units.plural(most, 'page')} {'was' if most == 1 else 'were'} in shared use"]
+    if most:
+        said[0] += f", {counts['free_bytes_at_peak'] / (PAGE_BYTES * most):.0%} of them free"
+    pinned = sum(counts.get(key, 0) for key in ("pages_small", "pages_medium", "pages_large", "pages_full", "pages_of_large_objects"))
+    said.append(f"live objects pin {units.plural(pinned, 'page')} at the end" if pinned else "none is left at the end")
+    if design.cgroups_pinned:
+        said.append(f"{units.plural(design.cgroups_pinned, 'removed cgroup')} not released")
+    return "; ".join(said) + "."
 
 
 def _took(design: Design, joint: str) -> str:
@@ -172,12 +198,12 @@ def _than(about: str, baseline: str) -> str:
     return f"as fast as {baseline}" if about == "as fast" else f"{about} than {baseline}"
 
 
-def locks(name: str, design: Design, baseline: str, before: Design | None) -> str:
+def locks(name: str, design: Design, baseline: str, before: Design | None, lock: str = "list_lock") -> str:
     """The exact cost in locks and compare-and-swaps per free beside the baseline's; "" when unknown."""
     if before is None:
         return ""
     parts = []
-    for key, what in (("list_lock", "list_lock acquisitions"), ("page_cas", "page CAS")):
+    for key, what in (("list_lock", f"{lock} acquisitions"), ("page_cas", "page CAS")):
         mine, theirs = getattr(design.per_free, key), getattr(before.per_free, key)
         if mine is None or theirs is None:
             continue

@@ -65,6 +65,7 @@ def groups(result: Result) -> list[Group]:
     """The table's rows. Rows that could have been measured stay, with a dash where they were not."""
     names = order(result)
     designs = [result.designs[name] for name in names]
+    lock = lock_name(result.allocator)
 
     def row(label: str, cell: Callable[[Design], str]) -> Row:
         return Row(label, tuple(cell(design) for design in designs))
@@ -72,9 +73,10 @@ def groups(result: Result) -> list[Group]:
     return [group for group in (
         Group("throughput (timed passes)", tuple(_throughput(result, names, row))),
         Group("dead caches (counted passes)", tuple(_dead_caches(designs, row))),
+        Group("pages of objects (counted passes)", tuple(_heap(designs, row))),
         Group("per million frees", tuple(_stats(designs, row))),
         Group("per free", (
-            row("list_lock acquisitions", lambda d: units.per_unit(d.per_free.list_lock)),
+            row(f"{lock} acquisitions", lambda d: units.per_unit(d.per_free.list_lock)),
             row("… of them contended", lambda d: units.per_unit(d.per_free.list_lock_contended)),
             row("… into dead caches only", lambda d: units.per_unit(d.per_dead_free.list_lock if d.per_dead_free else None)),
             row("page CAS", lambda d: units.per_unit(d.per_free.page_cas)),
@@ -137,6 +139,30 @@ def _lifetime(design: Design, which: str) -> str:
     if lifetime.max is None and design.dead_caches.left:
         return "never"
     return units.seconds(getattr(lifetime, which))
+
+
+def lock_name(allocator: str) -> str:
+    """The lock that `PerFree.list_lock` counts."""
+    return "slob_lock" if allocator == "slob" else "list_lock"
+
+
+def _heap(designs: list[Design], row: Callable[..., Row]) -> list[Row]:
+    """SLOB's pages: when they were most, and at the end; nothing for other allocators."""
+    if not any("peak_pages" in design.operations for design in designs):
+        return []
+    return [
+        row(label, lambda d, key=key: units.count(d.operations.get(key)))
+        for label, key in (
+            ("most in shared use", "peak_pages"),
+            ("… bytes free in them then", "free_bytes_at_peak"),
+            ("at the end, on the small list", "pages_small"),
+            ("at the end, on the medium list", "pages_medium"),
+            ("at the end, on the large list", "pages_large"),
+            ("at the end, full", "pages_full"),
+            ("at the end, of large objects", "pages_of_large_objects"),
+            ("bytes free in them at the end", "free_bytes"),
+        )
+    ]
 
 
 def place_name(place: str) -> str:

@@ -66,6 +66,18 @@ def test_switches_come_in_the_order_of_the_table():
     assert ordered == ["P1", "P2", "P3", "F_OBO"]
 
 
+@pytest.mark.parametrize("text, plays", (("linux-3.16", True), ("v1", True), ("v2", True), ("v3", True), ("linux-3.16+P5", True), ("v1-P5", True),
+    ("linux-3.15", False), ("full-tracking", False), ("linux-4.0", False), ("linux-5.9", False), ("linux-3.16+P2+P3", False), ("v1-P7", False)))  # fmt: skip
+def test_what_slob_plays_is_one_and_the_same(text, plays):
+    design = parse_design(text)
+    if plays:
+        design.check_allocator("slob")
+        assert design.features("slob") == {"SLOB"}
+    else:
+        with pytest.raises(DesignError, match="cannot be played on slob.*on slob play linux-3.16, v1, v2, v3 as they are"):
+            design.check_allocator("slob")
+
+
 def test_an_allocator_sees_only_the_switches_it_reads():
     slub, slab = (DESIGNS["v1"].features(allocator) for allocator in ("slub", "slab"))
     assert {"P1", "P2", "P3", "P4", "P6", "P7", "F_OBO"} == slub

@@ -125,9 +125,12 @@ def encode(play_steps: list[tuple], destroys: bool) -> np.ndarray:
     return np.array(rows, np.int64).reshape(-1)
 
 
+SIZES = {"slub": (64, 192, 1000, 4096), "slab": (64, 192, 1000, 4096), "slob": (6, 33, 1001, 5000)}
+
+
 def make_world(design: str, script: np.ndarray, allocator: str = "slub", nodes: int = 1) -> SmallWorld:
     extra = {"slot_table": SLOTS, "script": SCRIPT}
-    small = SmallWorld(design, allocator=allocator, nodes=nodes, sizes=(64, 192, 1000, 4096), cpus=CPUS, by_rcu=(1,), extra=extra)
+    small = SmallWorld(design, allocator=allocator, nodes=nodes, sizes=SIZES[allocator], cpus=CPUS, by_rcu=(1,), extra=extra)
     base = small.layout.plan["script"]
     assert len(script) <= SCRIPT
     small.words[base : base + len(script)] = script
@@ -170,6 +173,13 @@ def test_both_engines_leave_the_same_memory(design, steps_and_end):
 @given(plays)
 def test_both_engines_leave_the_same_memory_of_slab(design, nodes, steps_and_end):
     compare(encode(*steps_and_end), design, "slab", nodes)
+
+
+@pytest.mark.parametrize("nodes", (1, 2))
+@settings(max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@given(plays)
+def test_both_engines_leave_the_same_memory_of_slob(nodes, steps_and_end):
+    compare(encode(*steps_and_end), "linux-3.16", "slob", nodes)
 
 
 def compare(script: np.ndarray, design: str, allocator: str = "slub", nodes: int = 1) -> None:

@@ -17,6 +17,12 @@ def test_defaults():
         options.seed = 2
 
 
+def test_what_is_compared_by_default_suits_the_allocator():
+    assert opt.make_options(allocator="slab").after == ("v1", "v3")
+    assert opt.make_options(allocator="slob").after == ("v1",)
+    assert opt.make_options(allocator="slob", after=["v1", "v1-P5"]).after == ("v1", "v1-P5")
+
+
 def test_the_default_scenario_is_the_registrys():
     from scenarios.registry import DEFAULT
 
@@ -37,12 +43,15 @@ def test_settings_are_handed_on_as_text():
     ("given", "says"),
     [
         ({"scenario": "ofline-storm"}, ["--scenario", "did you mean 'offline-storm'", "list scenarios"]),
-        ({"allocator": "slob"}, ["--allocator", "slub", "list allocators"]),
+        ({"allocator": "slabs"}, ["--allocator", "did you mean 'slab'", "slub, slab, slob", "list allocators"]),
         ({"before": "linux-9"}, ["--before", "linux-9", "list designs"]),
         ({"after": ["v1", "v9"]}, ["--after", "v9", "list designs"]),
         ({"after": ["v1", "v1"]}, ["--after 'v1'", "each design once"]),
         ({"after": ["linux-3.16"]}, ["--after", "--before"]),
         ({"allocator": "slab", "after": ["linux-5.9"]}, ["--after", "cannot be played on slab", "slub only"]),
+        ({"allocator": "slob", "after": ["linux-4.0"]}, ["--after", "cannot be played on slob", "slub or slab only", "play linux-3.16, v1, v2, v3"]),
+        ({"allocator": "slob", "before": "linux-3.16+P2"}, ["--before", "P2", "changes nothing there", "--allocator slub"]),
+        ({"allocator": "slob", "after": ["v1-P7"]}, ["--after", "P7", "changes nothing there"]),
         ({"cpus": 0}, ["--cpus 0", "1 to"]),
         ({"cpus": 10**6}, ["--cpus", "1 to"]),
         ({"cpus": 2, "nodes": 3}, ["--nodes 3", "1 to 2", "--cpus"]),
@@ -79,6 +88,7 @@ def test_traces(tmp_path):
     for given, says in (
         ({"trace": trace, "scenario": "pinned"}, "exclude each other"),
         ({"trace": trace, "settings": ["a=1"]}, "has no parameters"),
+        ({"trace": trace, "allocator": "slob"}, "SLOB does not have"),
         ({"trace": tmp_path / "none"}, "no such file"),
         ({"trace": tmp_path}, "is not a file"),
     ):
