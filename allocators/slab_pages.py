@@ -1,4 +1,5 @@
-"""A slab's pages go back: at once, or after a grace period (SLAB_DESTROY_BY_RCU). For SLUB and SLAB.
+"""A slab's pages go back: at once, or after a grace period (SLAB_DESTROY_BY_RCU). For SLUB and SLAB;
+SLOB defers single objects, see allocators.slob.cache.
 
 Slabs that wait for a grace period hang on a stack, `WORLD.rcu_slabs`, linked through PAGE.next:
 pushed by any CPU with a compare-and-swap, taken as a whole by the kworker. Until then they count

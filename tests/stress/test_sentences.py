@@ -123,3 +123,19 @@ def test_locks_per_free_are_compared():
     text = said("v3", censuses=[census("linux-3.16"), census("v3", operations=operations)])
     assert "v3: 0.06 list_lock acquisitions (×3.00) and 0.11 page CAS (×1.00) per free" in text
     assert "list_lock" not in said("v3", censuses=[census("v3", operations=operations)])
+
+
+def test_slob_has_nothing_dead_and_says_what_its_pages_were_used_for():
+    pages = {"peak_pages": 100, "free_bytes_at_peak": 40_960, "pages_small": 3, "pages_full": 1, "slob_lock": 990_000, "slob_lock_contended": 10}
+    nothing = {"offlined": 0, "destroyed": 0, "lifetimes_ns": [], "empty_slabs": {}, "operations": pages}
+    slob = record(allocator="slob", switches={"linux-3.16": ["F_OBO"], "v1": ["P5"]}, censuses=[census("linux-3.16", **nothing), census("v1", **nothing)])
+    result = measure(slob)
+    text = "\n".join(sentences(result))
+    assert text.count("slob has no caches of cgroups") == 1
+    assert "No switch of linux-3.16 and v1 changes slob: they are the same code" in text
+    assert "v1: at most 100 pages were in shared use, 10% of them free; live objects pin 4 pages at the end." in text
+    assert "v1: 0.99 slob_lock acquisitions (×1.00)" in text and "list_lock" not in text
+    assert "says nothing about dead caches" not in text
+    assert result.designs["v1"].per_free.list_lock == pytest.approx(0.99)
+    no_pass = "\n".join(sentences(measure(record(allocator="slob", censuses=[]))))
+    assert "linux-3.16: no counted pass was completed" in no_pass
