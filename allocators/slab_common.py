@@ -70,7 +70,7 @@ def kmem_cache_alloc(m, root: int, memcg: int) -> int:
 
 @dual_inline
 def kmem_cache_free(m, obj: int) -> None:
-    """Free an object to the cache its slab belongs to, whichever cache the caller knows."""
+    """Free an object to the cache its slab belongs to, whichever cache the caller knows; SLOB: to the one its reference names."""
     if m.has("SLOB"):
         s = cache_of(m, obj)
         page = 0

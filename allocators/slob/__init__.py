@@ -1,11 +1,11 @@
 """SLOB as of Linux 3.16 (mm/slob.c; specification section 3): no caches of objects at all, one heap of pages.
 
 Objects of all caches, and so of all cgroups, lie side by side in single pages. A page with free
-space is on one of three lists, by the size of what was last cut from it when it was new or last put
-into it when it was full: small (below 256 bytes), medium (below 1024), large. An allocation walks
-its list, first fit in each page; the list then begins where the search ended (next fit). An object
-of a page or more has pages of its own. A page without objects goes back at once: nothing is kept,
-so nothing hides, but any object pins the page it lies in.
+space is on one of three lists: small (for objects below 256 bytes), medium (below 1024) or large, by
+the object that it was made for or, if it has been full since, by the one that was freed into it then.
+An allocation walks its list, first fit in each page; the list then begins where the search ended (next
+fit). An object of a page or more has pages of its own. A page without objects goes back at once:
+nothing is kept, so nothing hides, but any object pins the page it lies in.
 
 Accounting kernel memory to cgroups (MEMCG_KMEM) needs SLUB or SLAB. So here there are no child
 caches, nothing is charged, and no patch of the series changes mm/slob.c but P5, by a return type.

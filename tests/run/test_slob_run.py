@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from running import counts, finish, play, small
 from test_run_serial import TINY
 
+from scenarios import offline_storm
 from scenarios.registry import SCENARIOS
 from stress.report.sentences import sentences
 
@@ -47,6 +50,21 @@ def test_scenarios(scenario, cpus, nodes):
 def test_page_allocations_that_fail():
     result = play(allocator="slob", after=("v1",), settings=TINY["offline-storm"], fail=["page-alloc:0.05"])
     assert result.invariants.violated == [] and result.designs["v1"].failed_allocations > 0
+
+
+def test_objects_that_wait_for_a_grace_period_on_worker_processes(monkeypatch):
+    """No scenario has SLAB_DESTROY_BY_RCU caches; here all of the storm's are. P5 changes nothing: one compilation."""
+    build = offline_storm.build
+
+    def deferred(parameters, cpus, seed):
+        load = build(parameters, cpus, seed)
+        return dataclasses.replace(load, caches=tuple(dataclasses.replace(c, destroy_by_rcu=True) for c in load.caches))
+
+    monkeypatch.setattr(offline_storm, "build", deferred)
+    result = sound(play(serial=False, check_blocks=True, cpus=2, nodes=2, allocator="slob", after=("v1-P5",), settings=TINY["offline-storm"]))
+    stats = result.designs["v1-P5"].stats
+    assert stats["free_deferred"] == result.designs["v1-P5"].frees > 0
+    assert stats["free_to_full"] + stats["free_to_partial"] + stats["free_page"] + stats["free_large"] == stats["free_deferred"]
 
 
 def test_worker_processes_keep_all_invariants(tmp_path):

@@ -164,7 +164,7 @@ def test_runs_that_end_without_a_record(run, coordinator, tmp_path, error, statu
 
 def test_list():
     everything = invoke("list").stdout
-    for word in ("allocators:", "slub", "designs:", "linux-3.16", "eight patches", "scenarios:", "offline-storm"):
+    for word in ("allocators:", "slub", "slob", "designs:", "linux-3.16", "eight patches", "scenarios:", "offline-storm"):
         assert word in everything
     designs = invoke("list", "designs").stdout
     assert "v3" in designs and "F_OBO" in designs and "switches" in designs
