@@ -34,6 +34,7 @@ def sentences(result: Result) -> list[str]:
             said.append(f"No switch of {' and '.join(names)} changes slob: they are the same code, and what differs between them is noise.")
     for name in names:
         said.append(fate(name, result.designs[name], result.partial, result.allocator))
+    doubt = "; do not rely on it, for the reasons given below" if result.trust.grade == "poor" else ""
     for name in names:
         if name == result.baseline or name not in result.ratios:
             continue
@@ -43,8 +44,8 @@ def sentences(result: Result) -> list[str]:
             ("frees into dead caches", ratios.dead),
             ("mixed allocations and frees", ratios.mixed),
         ):
-            if value.estimate is not None:
-                said.append(f"{name}: {what}: {speed(value, result.baseline)}.")
+            if value.estimate is not None and result.allocator != "slob":
+                said.append(f"{name}: {what}: {speed(value, result.baseline)}{doubt}.")
         if not ratios.free_throughput.pairs and not ratios.mixed.pairs and not result.serial:
             said.append(f"{name}: no pair of timed blocks with {result.baseline}: nothing can be said about its speed.")
         cost = locks(name, result.designs[name], result.baseline, result.designs.get(result.baseline), lock_name(result.allocator))

@@ -139,3 +139,15 @@ def test_slob_has_nothing_dead_and_says_what_its_pages_were_used_for():
     assert result.designs["v1"].per_free.list_lock == pytest.approx(0.99)
     no_pass = "\n".join(sentences(measure(record(allocator="slob", censuses=[]))))
     assert "linux-3.16: no counted pass was completed" in no_pass
+
+
+def test_speeds_of_a_badly_disturbed_run_are_doubted():
+    doubt = "do not rely on it"
+    assert doubt not in said("v1") and "frees into live caches" in said("v1")
+    blocks = [block(d, pair, steal_ticks=50) for pair in range(6) for d in ("linux-3.16", "v1", "v3")]
+    assert said("v1", blocks=blocks).count(doubt) == 2
+
+
+def test_designs_that_are_one_on_slob_are_not_compared_in_words():
+    text = "\n".join(sentences(measure(record(allocator="slob"))))
+    assert "what differs between them is noise" in text and "faster" not in text and "slower" not in text
