@@ -94,6 +94,9 @@ def _take(m, zone: int, order: int) -> int:
                 have -= 1
                 _push(m, zone, page + (PAGE.SIZE << have), have)
             store(m, zone + ZONE.free_pages, load(m, zone + ZONE.free_pages) - (1 << order))
+            # Still under the lock: who frees the buddy next must not take this block for a free one.
+            store(m, page + PAGE.kind, KIND_SLAB)
+            store(m, page + PAGE.order, order)
             return page
     return 0
 
@@ -132,8 +135,6 @@ def _alloc_on_node(m, node: int, order: int) -> int:
     local_irq_restore(m, flags)
     if page:
         count(m, OPS.page_alloc)
-        store(m, page + PAGE.kind, KIND_SLAB)
-        store(m, page + PAGE.order, order)
         for i in range(1 << order):
             store(m, page + i * PAGE.SIZE + PAGE.head, page)
             if i:

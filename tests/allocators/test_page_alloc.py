@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from allocators import page_alloc
 from allocators.invariants.pages import pages_conserved
 from allocators.invariants.snapshot import Snapshot
-from allocators.page_alloc import MAX_ORDER, PAGE, ZONE, address_of, alloc_pages, free_pages, head_of, page_of
+from allocators.page_alloc import KIND_BUDDY, MAX_ORDER, PAGE, ZONE, address_of, alloc_pages, free_pages, head_of, page_of
 from allocators.world import MEM_MAP, OPS, OPS_AT, PAGE_WORDS
+from shm.locks import spin_unlock
 from small_world import SmallWorld
 
 
@@ -58,6 +60,37 @@ def test_any_sequence_conserves_pages_and_merges_back(sequence):
         heads = zone[ZONE.first : ZONE.first + MAX_ORDER + 1]
         assert heads[-1] and not any(heads[:-1]), "only blocks of the highest order are left"
     assert [free for _, _, _, free, *_ in zones(world)] == whole
+    world.close()
+
+
+@pytest.mark.parametrize("order", range(4))
+def test_whoever_gets_the_zone_lock_finds_only_free_blocks_marked_free(order, monkeypatch):
+    """A block that still looks free when its zone is unlocked is merged with a buddy that is freed then, and given away twice."""
+    world = SmallWorld(memory=8 << 20)
+    m = world.machine(0)
+    unlocks = []
+
+    def unlock(m, lock):
+        start, end = m.mem[zone + ZONE.start], m.mem[zone + ZONE.end]
+        pages = range(MEM_MAP + start * PAGE.SIZE, MEM_MAP + end * PAGE.SIZE, PAGE.SIZE)
+        marked = {page for page in pages if m.mem[page + PAGE.kind] == KIND_BUDDY}
+        listed = set()
+        for head in range(MAX_ORDER + 1):
+            page = m.mem[zone + ZONE.first + head]
+            while page:
+                assert m.mem[page + PAGE.order] == head
+                listed.add(page)
+                page = m.mem[page + PAGE.next]
+        assert marked == listed
+        unlocks.append(lock)
+        spin_unlock(m, lock)
+
+    zone = world.layout.plan["zones"]
+    monkeypatch.setattr(page_alloc, "spin_unlock", unlock)
+    blocks = [alloc_pages(m, 0, order) for _ in range(5)]
+    for block in blocks[::2] + blocks[1::2]:
+        free_pages(m, block, order)
+    assert len(unlocks) == 10
     world.close()
 
 

@@ -168,7 +168,7 @@ def test_both_engines_leave_the_same_memory(design, steps_and_end):
     compare(encode(*steps_and_end), design)
 
 
-@pytest.mark.parametrize("design, nodes", (("linux-3.16", 1), ("v1", 2), ("v2", 2), ("v3", 2)))
+@pytest.mark.parametrize("design, nodes", (("linux-3.15", 1), ("linux-3.16", 1), ("v1", 2), ("v2", 2), ("v3", 2), ("linux-4.0", 2), ("linux-5.3", 1)))
 @settings(max_examples=15, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(plays)
 def test_both_engines_leave_the_same_memory_of_slab(design, nodes, steps_and_end):

@@ -40,6 +40,8 @@ static word take_block(M, word zone, word order)
 			push_block(m, zone, page + (SIZEOF_PAGE << have), have);
 		}
 		store(m, zone + ZONE_free_pages, load(m, zone + ZONE_free_pages) - (1 << order));
+		store(m, page + PAGE_kind, KIND_SLAB);
+		store(m, page + PAGE_order, order);
 		return page;
 	}
 	return 0;
@@ -60,8 +62,6 @@ static word alloc_pages(M, word node, word order)
 	if (!page)
 		return 0;
 	count(page_alloc);
-	store(m, page + PAGE_kind, KIND_SLAB);
-	store(m, page + PAGE_order, order);
 	for (word i = 0; i < 1 << order; i++) {
 		store(m, page + i * SIZEOF_PAGE + PAGE_head, page);
 		if (i)
