@@ -74,6 +74,11 @@ class Lab:
         """A size of a workload."""
         return quick if self.quick else full
 
+    @property
+    def timed_seconds(self) -> float:
+        """How long one timed comparison lasts."""
+        return QUICK_SECONDS if self.quick else self.seconds
+
     def need(self, allocator: str, designs: Iterable[str] = ()) -> None:
         """Raises NotBuilt unless the allocator and all designs exist."""
         if allocator not in ALLOCATORS:
@@ -109,7 +114,7 @@ class Lab:
         if serial:
             cpus = cpus or SERIAL_CPUS
         else:
-            options.setdefault("seconds", QUICK_SECONDS if self.quick else self.seconds)
+            options.setdefault("seconds", self.timed_seconds)
         known = inspect.signature(make_options).parameters
         for name in options:
             if name not in known:

@@ -13,13 +13,19 @@ from stress.statistics import MIN_PAIRS, Ratio
 MARGIN = 0.02  # what "no noticeable impact" is taken to mean; stress.report.sentences uses the same
 BURST_BYTES = 16 << 20  # of one CPU in free-burst
 SERIES = ("v1", "v3")
+AGAIN = 2.0  # times as long, when something is measured again
+LONGER = 3.0  # times as long, for claims that rest on a single run
 
 
 def no_impact(lab: Lab, allocator: str) -> Finding:
-    """Claim 4: pairs and free-burst by object size, timed."""
+    """Claim 4: pairs and free-burst by object size, timed.
+
+    Of some fifty intervals at 95 % confidence one or two miss the truth by chance. So what looks slow
+    is measured again, for twice the time and by itself, and only what looks slow again is called so.
+    """
     lab.need(allocator, SERIES)
-    ratios = []
     options = {"settle": 0.0} if allocator == "slab" else {}
+    measured = []
     for size in (64,) if lab.quick else (64, 256, 1024, 8192):
         objects = min(lab.size(32768, 500), BURST_BYTES // size)
         for scenario, kinds, settings in (
@@ -27,15 +33,30 @@ def no_impact(lab: Lab, allocator: str) -> Finding:
             ("free-burst", ("alloc", "live"), {"objects": objects, "bursts": lab.size(8, 2)}),
         ):
             settings = {"object_size": size} | settings
-            result = lab.run(scenario, "linux-3.16", *SERIES, allocator=allocator, serial=False, settings=settings, **options)
-            ratios += timed(result, f"{size} B", kinds)
-    return judge_equivalence(ratios)
+
+            def ratios(*designs: str, scenario=scenario, settings=settings, size=size, kinds=kinds, **more) -> dict[str, Ratio]:
+                run = lab.run(scenario, "linux-3.16", *designs, allocator=allocator, serial=False, settings=settings, **options, **more)
+                return timed(run, f"{size} B", kinds)
+
+            first = ratios(*SERIES)
+            measured += first.items()
+            for design in SERIES:
+                slow = [name for name, ratio in first.items() if name.endswith(f", {design}") and is_slow(ratio)]
+                if slow:
+                    again = ratios(design, seconds=AGAIN * lab.timed_seconds)
+                    measured += [(f"{name}, again", again[name]) for name in slow]
+    return judge_equivalence(measured)
 
 
-def timed(result: Result, name: str, kinds: Sequence[str]) -> list[tuple[str, Ratio]]:
-    """(what, ratio) of every design but the baseline, for these kinds of section."""
+def timed(result: Result, name: str, kinds: Sequence[str]) -> dict[str, Ratio]:
+    """What was timed, in words, and the ratio of every design but the baseline, for these kinds of section."""
     words = {"mixed": "pairs", "alloc": "allocations", "live": "frees", "dead": "dead frees"}
-    return [(f"{name} {words[kind]}, {design}", getattr(ratios, kind)) for design, ratios in result.ratios.items() for kind in kinds]
+    return {f"{name} {words[kind]}, {design}": getattr(ratios, kind) for design, ratios in result.ratios.items() for kind in kinds}
+
+
+def is_slow(ratio: Ratio) -> bool:
+    """Does the whole interval lie beyond the margin, on the slow side?"""
+    return ratio.high is not None and ratio.high < 1 - MARGIN
 
 
 def ratio_figure(name: str, ratio: Ratio) -> Figure:
@@ -45,15 +66,20 @@ def ratio_figure(name: str, ratio: Ratio) -> Figure:
 
 
 def judge_equivalence(ratios: Sequence[tuple[str, Ratio]]) -> Finding:
-    """Holds if every interval lies within the margin; fails if one lies outside, on the slow side; else cannot tell."""
+    """Holds if every interval lies within the margin; fails if one lies outside, on the slow side; else cannot tell.
+
+    What was measured again ("…, again") is judged by that measurement.
+    """
     figures = [ratio_figure(name, ratio) for name, ratio in ratios]
-    known = [(name, ratio) for name, ratio in ratios if ratio.low is not None and ratio.high is not None]
-    if len(known) < len(ratios) or not ratios:
+    latest = dict(ratios)
+    last = {name: latest.get(f"{name}, again", ratio) for name, ratio in ratios if not name.endswith(", again")}
+    known = {name: ratio for name, ratio in last.items() if ratio.low is not None}
+    if len(known) < len(last) or not last:
         return Finding(Verdict.UNKNOWN, f"fewer than {MIN_PAIRS} pairs of blocks", figures)
-    slow = [name for name, ratio in known if ratio.high < 1 - MARGIN]
+    slow = [name for name, ratio in known.items() if is_slow(ratio)]
     if slow:
         return Finding(Verdict.FAILS, f"more than {MARGIN:.0%} slower: {'; '.join(slow)}", figures)
-    wide = [name for name, ratio in known if ratio.low < 1 - MARGIN]
+    wide = [name for name, ratio in known.items() if ratio.low < 1 - MARGIN]
     if wide:
         return Finding(Verdict.UNKNOWN, f"{len(wide)} of {len(known)} intervals reach beyond {MARGIN:.0%} slower", figures)
     return Finding(Verdict.HOLDS, f"none of {len(known)} intervals reaches beyond {MARGIN:.0%} slower", figures)
@@ -64,7 +90,7 @@ def full_tracking(lab: Lab) -> Finding:
     lab.need("slub", ["full-tracking"])
     settings = {"object_size": 256, "rounds": lab.size(64, 4), "batch": lab.size(4096, 200)}
     counted = lab.run("remote-free", "linux-3.16", "full-tracking", settings=settings)
-    clocked = lab.run("remote-free", "linux-3.16", "full-tracking", serial=False, settings=settings)
+    clocked = lab.run("remote-free", "linux-3.16", "full-tracking", serial=False, settings=settings, seconds=LONGER * lab.timed_seconds)
     before, after = (counted.designs[name] for name in ("linux-3.16", "full-tracking"))
     locks = [d.operations.get("list_lock", 0) / max(1, (d.frees or 0) + (d.allocations or 0)) for d in (before, after)]
     return judge_slowdown(clocked.ratios["full-tracking"].live, locks[0], locks[1])
@@ -91,7 +117,7 @@ def patch_6(lab: Lab) -> Finding:
     lab.need("slub", ["linux-3.16+P6"])
     settings = {"object_size": 256, "rounds": lab.size(64, 8), "batch": lab.size(4096, 1000)}
     counted = lab.run("remote-free", "linux-3.16", "linux-3.16+P6", settings=settings)
-    clocked = lab.run("remote-free", "linux-3.16", "linux-3.16+P6", serial=False, settings=settings)
+    clocked = lab.run("remote-free", "linux-3.16", "linux-3.16+P6", serial=False, settings=settings, seconds=LONGER * lab.timed_seconds)
     ratios = clocked.ratios["linux-3.16+P6"]
     return judge_patch_6(counted, {"allocations": ratios.alloc, "frees": ratios.live})
 

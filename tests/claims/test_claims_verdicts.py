@@ -1,10 +1,12 @@
 """Each claim's verdict from chosen results: holds, does not hold, cannot tell."""
 
 import pytest
-from synthetic import blocks, census, ratio, record
+from synthetic import StandIn, blocks, census, ratio, record
 
+from stress import coordinator
 from stress.claims import dead_cost, fate, patches, pinning, reaper, recorded, speed
 from stress.claims.claim import Verdict
+from stress.claims.lab import Lab
 from stress.claims.recorded import Left
 from stress.measure import measure
 from stress.options import make_options
@@ -96,6 +98,22 @@ def test_3_nothing_is_left(one, verdict):
 )
 def test_4_equivalence(ratios, verdict):
     assert speed.judge_equivalence([(f"size {i}", r) for i, r in enumerate(ratios)]).verdict is verdict
+
+
+@pytest.mark.parametrize("again, verdict", ((ratio(0.99, 1.01), HOLDS), (ratio(0.9, 0.95), FAILS), (ratio(0.9, 1.1), UNKNOWN)))
+def test_4_what_looked_slow_is_judged_by_the_second_measurement(again, verdict):
+    ratios = [("64 B pairs, v3", ratio(0.85, 0.95)), ("64 B pairs, v1", ratio(0.99, 1.01)), ("64 B pairs, v3, again", again)]
+    finding = speed.judge_equivalence(ratios)
+    assert finding.verdict is verdict and [f.name for f in finding.figures] == [name for name, _ in ratios]
+
+
+def test_4_measures_again_what_looks_slow(monkeypatch):
+    slow = StandIn(lambda options: record(options, factors={"v3": 1.2}))
+    monkeypatch.setattr(coordinator, "run", slow)
+    finding = speed.no_impact(Lab(seconds=1.0, quick=True), "slub")
+    assert finding.verdict is FAILS and "64 B pairs, v3" in finding.reason and "v1" not in finding.reason
+    first, second = [options for options in slow.seen if options.scenario == "pairs"]
+    assert first.after == ("v1", "v3") and second.after == ("v3",) and second.seconds == 2 * first.seconds
 
 
 def dead_section(locks):
