@@ -133,6 +133,8 @@ def make_options(
         )
     within("--seed", seed, 0, 2**63 - 1)
     fail_shrink_alloc, fail_page_alloc = parse_failures(fail)
+    if fail_shrink_alloc and allocator != "slub":
+        raise UsageError(f"--fail shrink-alloc with --allocator {allocator}: only slub's kmem_cache_shrink allocates a sort array; leave it out")
     return RunOptions(
         scenario=scenario,
         settings=parse_settings(scenario, settings) if trace is None else {},

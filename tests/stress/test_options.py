@@ -63,6 +63,7 @@ def test_settings_are_handed_on_as_text():
         ({"memory": "5K"}, ["--memory", "allowed is 1M to 15G"]),
         ({"fail": ["shrink"]}, ["--fail 'shrink'", "shrink-alloc", "page-alloc:P"]),
         ({"fail": ["shrink-alloc:1"]}, ["--fail", "shrink-alloc"]),
+        ({"fail": ["shrink-alloc"], "allocator": "slab"}, ["--fail shrink-alloc", "--allocator slab", "leave it out"]),
         ({"fail": ["page-alloc"]}, ["--fail", "page-alloc:0.01"]),
         ({"fail": ["page-alloc:0"]}, ["--fail", "above 0"]),
         ({"fail": ["page-alloc:1.5"]}, ["--fail", "up to 1"]),
