@@ -26,8 +26,11 @@ SHEAF = struct("SHEAF", "next", "size", ("objects", CAPACITY), size=40)
 
 
 def sheaf_count(nr_cpus: int, nodes: int) -> int:
-    """Main, spare and one in hand for each CPU, and full barns."""
-    return 3 * nr_cpus + (MAX_FULL + MAX_EMPTY) * nodes
+    """Main, spare and one in hand for each CPU, and full barns.
+
+    A barn's limits are tested without its lock, so each CPU may put one sheaf of each kind too many there.
+    """
+    return 5 * nr_cpus + (MAX_FULL + MAX_EMPTY) * nodes
 
 
 def sheaf_words(nr_cpus: int, nodes: int) -> int:
