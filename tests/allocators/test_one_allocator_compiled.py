@@ -19,8 +19,8 @@ def remember(self, state):
     return run_pass(self, state)
 compiler._InnerLowering.run_pass = remember
 from allocators.designs import DESIGNS
-from stress.engine import serial_seeded
-serial_seeded.compile("slob", DESIGNS["v1"].features("slob") | {"STATS"})
+from stress.engine import counting_main
+counting_main.compile("slob", DESIGNS["v1"].features("slob") | {"STATS"})
 print(*sorted(modules))
 """
 

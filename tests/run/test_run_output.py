@@ -83,7 +83,7 @@ def test_more_cpus_than_there_are(tmp_path):
         (["--nodes", "50"], "--nodes 50: allowed is 1 to "),
         (["--memory", "1T"], "--memory '1T': allowed is 1M to 15G"),
         (["--seconds", "0"], "--seconds"),
-        (["--allocator", "slob"], "--allocator"),
+        (["--allocator", "slop"], "--allocator"),
         (["--log-file", "/no/such/folder/log"], "--log-file"),
     ],
 )
