@@ -52,7 +52,7 @@ def cmpxchg(m, a: int, old: int, new: int) -> int:
 
 def this_cpu_cmpxchg(m, a: int, old: int, new: int) -> int:
     """As cmpxchg, but atomic against the own CPU only (interrupts, preemption); no barrier."""
-    return m.cmpxchg(a, old, new)
+    return m.this_cpu_cmpxchg(a, old, new)
 
 
 def xchg(m, a: int, new: int) -> int:
@@ -76,11 +76,11 @@ def smp_mb(m) -> None:
 
 
 def smp_rmb(m) -> None:
-    m.fence()
+    m.read_fence()
 
 
 def smp_wmb(m) -> None:
-    m.fence()
+    m.write_fence()
 
 
 def cpu_relax(m) -> None:

@@ -117,6 +117,9 @@ class Machine:
             self.mem[a] = new
         return seen
 
+    def this_cpu_cmpxchg(self, a: int, old: int, new: int) -> int:
+        return self.cmpxchg(a, old, new)
+
     def xchg(self, a: int, new: int) -> int:
         seen = self.mem[a]
         self.mem[a] = new
@@ -138,6 +141,12 @@ class Machine:
         return seen
 
     def fence(self) -> None:
+        pass
+
+    def read_fence(self) -> None:
+        pass
+
+    def write_fence(self) -> None:
         pass
 
     def relax(self) -> None:

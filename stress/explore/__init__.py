@@ -1,0 +1,10 @@
+"""The explorer: every interleaving of the same source, by a scheduler that owns every step.
+
+    task, space         one flow of control; the scheduler, what is shared, one execution
+    strategies, search  random walk, PCT, depth-first with a preemption bound; budgets
+    bare, scene         a machine with nothing on it; a small world with tasks
+    names, guard, oracles   what words are called; use after free; leaks, invariants
+    races/              named models: the races of the 2014 review
+    minimise, schedule, trace   a failing schedule made small, kept in a file, printed
+    command             `python -m stress explore`
+"""

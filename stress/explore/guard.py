@@ -1,0 +1,153 @@
+"""The guard of a world: which words belong to something that is gone.
+
+A destroyed cache is its descriptor, its NODEs and its part of every per-CPU area; a freed page is its
+frame and the slab's words in its PAGE. Touching one is a use after free, whatever the value read is good
+for. What code may do that, because the kernel's does: the page allocator with its own free pages, the
+creation and destruction of caches with their descriptors, and speculative reads that a compare-and-swap
+validates afterwards (`_SPECULATIVE`).
+
+Words of child caches, objects and PAGEs take no fast path.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from allocators.kmem_cache import CACHE, CACHE_LIVE, NODE
+from allocators.page_alloc import KIND_SLAB, KIND_TAIL, PAGE
+from allocators.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, PAGE_SHIFT, STAT_WORDS, Layout
+from stress.explore.names import Names
+from stress.explore.space import Space, Violation
+
+_PAGE_ALLOCATOR = {"_push", "_unlink", "_take", "_alloc_on_node", "free_pages"}
+_CACHE_CORE = {"take_descriptor", "_retire", "kmem_cache_destroy"}
+# These look at the state of a descriptor to assert that it lives.
+_ASSERTIONS = {"memcg_work", "_shrink_or_destroy"}
+# get_freepointer_safe; the counts of the stack's top, which only put_cpu_partial's swap makes valid.
+_SPECULATIVE = {"slab_alloc", "put_cpu_partial"}
+
+
+def caller() -> tuple[str, str, int]:
+    """(function, file, line) of the allocator's code that asked for the operation."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if "/stress/explore/" not in name and not name.endswith(("/atomics.py", "/kmem_cache.py")):
+            return frame.f_code.co_name, name, frame.f_lineno
+        frame = frame.f_back
+    return "?", "?", 0
+
+
+def stack() -> str:
+    """The allocator's call stack, innermost first."""
+    frame, names = sys._getframe(1), []
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if ("/allocators/" in name or "/shm/" in name) and not name.endswith("/atomics.py"):
+            names.append(f"{frame.f_code.co_name}:{frame.f_lineno}")
+        frame = frame.f_back
+    return " < ".join(names)
+
+
+class Guard:
+    """See the module's text. mem: the words of the space it is used in."""
+
+    def __init__(self, mem: list[int], layout: Layout, names: Names) -> None:
+        self.mem, self.layout, self.names = mem, layout, names
+        limits, plan = layout.limits, layout.plan
+        self.first_object = layout.first_frame << PAGE_SHIFT
+        self.pages_end = MEM_MAP + layout.last_frame * PAGE.SIZE
+        self.caches = plan["caches"]
+        self.caches_end = self.caches + limits.caches * CACHE.SIZE
+        self.words_of: list[list[int]] = []
+        for number in range(limits.caches):
+            base = self.caches + number * CACHE.SIZE
+            words = [*range(base, base + CACHE.SIZE)]
+            nodes = plan["nodes"] + number * NODE.SIZE * limits.nodes
+            words += range(nodes, nodes + NODE.SIZE * limits.nodes)
+            for cpu in range(layout.nr_cpus):
+                area = layout.percpu_base + cpu * layout.percpu_stride + CACHES_AT
+                words += range(area + number * KMEM_CACHE_CPU_WORDS, area + (number + 1) * KMEM_CACHE_CPU_WORDS)
+                stats = area + limits.caches * KMEM_CACHE_CPU_WORDS + number * STAT_WORDS
+                words += range(stats, stats + STAT_WORDS)
+            self.words_of.append(words)
+        # Of caches that may be destroyed: all but the root, which is number 0.
+        self.cache_words = {word: -1 - number for number in range(1, limits.caches) for word in self.words_of[number]}
+        self.poison: dict[int, int] = {}  # word -> number of the destroyed cache
+        for number in range(limits.caches):
+            if mem[self.caches + number * CACHE.SIZE + CACHE.state] != CACHE_LIVE:
+                self.poison |= dict.fromkeys(self.words_of[number], number)
+        self._first_poison = dict(self.poison)
+        self.ended: dict[int, str] = {}  # what is gone -> where that happened
+        self.space: Space | None = None
+
+    def begin(self) -> None:
+        self.poison = dict(self._first_poison)
+        self.ended = {}
+
+    def guards(self, a: int) -> bool:
+        """Must every operation on this word be looked at?"""
+        return self.owner(a) is not None
+
+    def owner(self, a: int):
+        """What the word belongs to: a frame's number, -1 - a child cache's number, or None: what never ends."""
+        if a >= self.first_object:
+            return a >> PAGE_SHIFT
+        if MEM_MAP <= a < self.pages_end:
+            return (a - MEM_MAP) // PAGE.SIZE
+        return self.cache_words.get(a)
+
+    def dead(self, a: int, owner: int) -> bool:
+        """Is the owner of this word gone?"""
+        if owner < 0:
+            return a in self.poison
+        return self.mem[MEM_MAP + owner * PAGE.SIZE + PAGE.kind] not in (KIND_SLAB, KIND_TAIL)
+
+    def check(self, task, a: int) -> None:
+        """An operation of `task` on word `a`: raises Violation when what it belongs to is gone."""
+        if a in self.poison:
+            function = caller()[0]
+            if function not in _CACHE_CORE and not (function in _ASSERTIONS and (a - self.caches) % CACHE.SIZE == CACHE.state):
+                number = self.poison[a]
+                self._use_after_free(task, a, f"cache {number}", self.ended.get(-number - 1, ""))
+        elif a >= self.first_object:
+            page = MEM_MAP + (a >> PAGE_SHIFT) * PAGE.SIZE
+            if self.mem[page + PAGE.kind] not in (KIND_SLAB, KIND_TAIL) and caller()[0] not in _SPECULATIVE:
+                self._use_after_free(task, a, f"page {a >> PAGE_SHIFT}", self.ended.get(page, ""))
+        elif MEM_MAP <= a < self.pages_end:
+            page = a - (a - MEM_MAP) % PAGE.SIZE
+            if self.mem[page + PAGE.kind] not in (KIND_SLAB, KIND_TAIL):
+                function = caller()[0]
+                if function not in _PAGE_ALLOCATOR and not (function in _SPECULATIVE and a - page == PAGE.prev):
+                    self._use_after_free(task, a, f"page {(page - MEM_MAP) // PAGE.SIZE}", self.ended.get(page, ""))
+        elif a >= 0 and a != 0 and a < len(self.mem):
+            return
+        else:
+            raise Violation("wild access", f"{task.name} touches word {a} in {stack()}")
+
+    def _use_after_free(self, task, a: int, what: str, where: str) -> None:
+        text = f"{task.name} touches {self.name_of(a)} of {what}, which is gone, in {stack()}"
+        raise Violation("use after free", text + (f"; gone by {where}" if where else ""))
+
+    def written(self, a: int, old: int, v: int) -> None:
+        """Word `a` has a new value: did something come to its end, or to life?"""
+        if self.caches <= a < self.caches_end:
+            number, field = divmod(a - self.caches, CACHE.SIZE)
+            if field == CACHE.state and old != v:
+                words = self.words_of[number]
+                if v == CACHE_LIVE:
+                    for word in words:
+                        self.poison.pop(word, None)
+                else:
+                    self.poison |= dict.fromkeys(words, number)
+                    if self.space.log is not None:
+                        self.ended[-number - 1] = f"{self.space.last.name} in {stack()}"
+                    self.space.end_owner(self.space.last, -1 - number)
+        elif MEM_MAP <= a < self.pages_end and (a - MEM_MAP) % PAGE.SIZE == PAGE.kind and old in (KIND_SLAB, KIND_TAIL):
+            if v not in (KIND_SLAB, KIND_TAIL):
+                self.space.end_owner(self.space.last, (a - MEM_MAP) // PAGE.SIZE)
+                if self.space.log is not None:
+                    self.ended[a - PAGE.kind] = f"{self.space.last.name} in {stack()}"
+
+    def name_of(self, a: int) -> str:
+        return self.names.of(a)

@@ -1,0 +1,207 @@
+"""Scenes: a small world, set up, and the tasks that then run concurrently in it.
+
+A scene is set up by the allocators' own code, one operation after another, before exploring begins; then
+each execution starts from that state. Tasks call the same functions as everybody: `kmem_cache_alloc`,
+`kmem_cache_free`, `offline_memcg`, `run_deferred_work`. Objects that are handed out are remembered, so
+that one that is handed out twice is found.
+"""
+
+from __future__ import annotations
+
+from typing import Callable
+
+import numpy as np
+
+from allocators import memcg_caches, offline, slab_common
+from allocators.boot import boot, create_root
+from allocators.designs import parse_design
+from allocators.kmem_cache import CACHE, NODE
+from allocators.page_alloc import ZONE
+from allocators.slab.sizing import SlabSizing, array_room
+from allocators.slab.state import SLAB_NODE
+from allocators.slub.sizing import Sizing
+from allocators.world import PAGE_BYTES, WORLD, WORLD_AT, Limits, plan
+from shm.machine import CPU, MACHINE, Machine
+from shm.rcu import quiescent_point
+from shm.ring import RING
+from stress.explore.guard import Guard
+from stress.explore.names import Names
+from stress.explore.oracles import at_rest
+from stress.explore.space import Body, Space, Violation
+
+CACHES = 4
+
+
+class Scene:
+    """A world of one root cache with `objects` objects per slab (of one page), one cgroup and its child cache.
+
+    preempt: tasks of one CPU preempt each other. cpu_partial: the caches have CPU partial lists.
+    stats: with SLUB_STATS. min_partial, limit: of the caches (SLAB: of the array caches).
+    """
+
+    def __init__(
+        self,
+        design: str,
+        *,
+        allocator: str = "slub",
+        cpus: int = 2,
+        objects: int = 1,
+        stats: bool = False,
+        preempt: bool = False,
+        cpu_partial: bool = True,
+        min_partial: int = 5,
+        limit: int = 1,
+        memory_model: str = "sc",
+    ) -> None:
+        self.design, self.allocator, self.memory_model, self.workers = design, allocator, memory_model, cpus
+        parsed = parse_design(design)
+        parsed.check_allocator(allocator)
+        self.features = parsed.features(allocator) | ({"STATS"} if stats else set()) | ({"PREEMPT"} if preempt else set())
+        limits = Limits(cpus, 1, 4 << 20, CACHES, 2, 1, 3, 1)
+        size = PAGE_BYTES // objects // 8 * 8
+        if allocator == "slab":
+            sizes = SlabSizing(size, 0, objects, 0, limit, 1, 0)
+            self.layout = plan(limits, None, array_room([sizes], cpus, 1))
+        else:
+            sizes = Sizing(size, 0, 0, objects, 0, objects, min_partial, 2)
+            self.layout = plan(limits, None, owners="F_OBJCG" in self.features, sheaves="F_SHEAF" in self.features)
+        words = np.zeros(self.layout.words, np.int64)
+        boot(words, self.layout, serial=True)
+        self.mem: list[int] = words.tolist()
+        self.root = create_root(self.machine(0), self.layout, sizes, object_size=size, index=0, cpu_partial=cpu_partial)
+        self.held: list[int] = []  # handed out when exploring begins
+        self.live: set[int] = set()
+        self.bodies: list[Body] = []
+        self.kworker = self.machine(cpus)
+        memcg_caches.create_memcg(self.kworker, 1)
+        self.memcg = self.mem[self.layout.plan["cgroup_table"] + 1]
+        self.ends: list[Callable[[Space], None]] = []
+
+    def machine(self, cpu: int) -> Machine:
+        """The world as one CPU sees it, for setting up."""
+        return Machine(self.mem, cpu, self.features, self.allocator)
+
+    # Setting up: serial.
+
+    def create_child(self) -> int:
+        """Let the child cache of the cgroup be created; returns it."""
+        self.free(0, [self.alloc(0)])
+        self.work()
+        self.child = self.mem[self.mem[self.root + CACHE.slots] + (self.memcg - self.layout.plan["memcgs"]) // 16]
+        return self.child
+
+    def alloc(self, cpu: int) -> int:
+        """Allocate an object of the cgroup on a CPU."""
+        obj = slab_common.kmem_cache_alloc(self.machine(cpu), self.root, self.memcg)
+        self.held.append(obj)
+        return obj
+
+    def free(self, cpu: int, objects: list[int]) -> None:
+        for obj in objects:
+            slab_common.kmem_cache_free(self.machine(cpu), obj)
+            self.held.remove(obj)
+
+    def work(self) -> None:
+        """The kworker's turns until it is idle."""
+        while memcg_caches.run_deferred_work(self.kworker):
+            pass
+
+    # Tasks.
+
+    def frees(self, name: str, cpu: int, objects: list[int], cpus: tuple[int, ...] = ()) -> None:
+        """A task that frees objects."""
+
+        def run(m) -> None:
+            for obj in objects:
+                self.live.discard(obj)
+                slab_common.kmem_cache_free(m, obj)
+                quiescent_point(m)
+
+        self.task(name, cpu, run, cpus=cpus)
+
+    def allocates(self, name: str, cpu: int, count: int = 1, *, free: bool = False) -> None:
+        """A task that allocates objects of the cgroup, and frees each if asked to."""
+
+        def run(m) -> None:
+            for _ in range(count):
+                obj = slab_common.kmem_cache_alloc(m, self.root, self.memcg)
+                if obj in self.live:
+                    raise Violation("double hand-out", f"{m.name} was given {self.names.pointer(obj)}, which is in use")
+                if obj:
+                    self.live.add(obj)
+                quiescent_point(m)
+                if free and obj:
+                    self.live.discard(obj)
+                    slab_common.kmem_cache_free(m, obj)
+                    quiescent_point(m)
+
+        self.task(name, cpu, run)
+
+    def task(self, name: str, cpu: int, run: Callable, *, daemon: bool = False, cpus: tuple[int, ...] = ()) -> None:
+        """Any task."""
+        self.bodies.append(Body(name, cpu, run, daemon, cpus))
+
+    def works(self, *events: Callable) -> None:
+        """The kworker: events of the kernel one after another, each a function of the machine, then deferred work for ever."""
+
+        def run(m) -> None:
+            for event in events:
+                event(m)
+            while True:
+                quiescent_point(m)
+                if not memcg_caches.run_deferred_work(m):
+                    m.relax()
+
+        self.task("kworker", self.workers, run, daemon=True)
+
+    def offline(self, m) -> None:
+        """The cgroup goes offline."""
+        offline.offline_memcg(m, self.memcg)
+
+    # Exploring.
+
+    def _locks(self) -> frozenset[int]:
+        plan_, limits = self.layout.plan, self.layout.limits
+        locks = {WORLD_AT + WORLD.slab_mutex, WORLD_AT + WORLD.memcg_slab_mutex, plan_["zones"] + ZONE.lock}
+        locks |= {plan_[ring] + RING.lock for ring in ("workqueue", "rcu_queue")}
+        locks |= {plan_["nodes"] + i * NODE.SIZE + NODE.list_lock for i in range(limits.caches)}
+        locks |= {self.layout.percpu_base + cpu * self.layout.percpu_stride + CPU.ipi_lock for cpu in range(self.layout.nr_cpus)}
+        if self.allocator == "slab":
+            locks |= {plan_["slab_nodes"] + i * SLAB_NODE.SIZE + SLAB_NODE.list_lock for i in range(limits.caches)}
+        return frozenset(locks)
+
+    def space(self) -> Space:
+        """The space of this scene's interleavings."""
+        self.mem[MACHINE.serial] = 0
+        self.names = Names(self.layout)
+        guard = Guard(self.mem, self.layout, self.names)
+        bookkeeping = {
+            self.layout.plan["caches"] + number * CACHE.SIZE + field
+            for number in range(CACHES)
+            for field in (CACHE.live, CACHE.last_free, CACHE.offline_at)
+        }
+        bookkeeping |= {WORLD_AT + field for field in (WORLD.shrink_discarded,)}
+
+        def begin() -> None:
+            self.live.clear()
+            self.live.update(self.held)
+
+        def end(space: Space) -> None:
+            at_rest(self, space)
+            for check in self.ends:
+                check(space)
+
+        space = Space(
+            self.mem,
+            self.bodies,
+            features=self.features,
+            kernel=self.allocator,
+            tso=self.memory_model == "tso",
+            guard=guard,
+            exempt=frozenset(bookkeeping),
+            locks=self._locks(),
+            begin=begin,
+            end=end,
+        )
+        guard.space = space
+        return space

@@ -1,0 +1,115 @@
+"""Searching a space: until something is found, nothing is left, or the budget is spent.
+
+A search first learns which words are shared, by random executions, and learns on as it goes: an
+execution that found a new shared word lacked scheduling points before it, so a depth-first search
+begins anew and what the execution found is not reported (the next ones find it with all its points).
+Depth-first, bounds 0, 1, 2 … are searched in turn, so the first thing found has the fewest preemptions.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+from stress.explore.space import Outcome, Space
+from stress.explore.strategies import DepthFirst, Pct, RandomWalk
+
+LEARNING = 24  # executions in a row that must learn nothing before a depth-first search
+
+
+class Budget(NamedTuple):
+    """seconds and schedules; 0: no limit."""
+
+    seconds: float = 0.0
+    schedules: int = 0
+
+
+class Found(NamedTuple):
+    """What a search came to.
+
+    outcome: of the execution that went wrong, None when none did. exhaustive: every schedule with at
+    most `bound` preemptions was seen; complete: and no schedule needs more. limit: which limit ended it.
+    """
+
+    outcome: Outcome | None
+    schedules: int
+    points: int
+    seconds: float
+    states: int
+    bound: int
+    exhaustive: bool
+    complete: bool
+    limit: str
+
+
+class _Meter:
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
+        self.start = time.perf_counter()
+        self.schedules = self.points = 0
+
+    def spent(self) -> str:
+        if self.budget.schedules and self.schedules >= self.budget.schedules:
+            return f"{self.budget.schedules} schedules"
+        if self.budget.seconds and self.seconds() >= self.budget.seconds:
+            return f"{self.budget.seconds:g} seconds"
+        return ""
+
+    def seconds(self) -> float:
+        return time.perf_counter() - self.start
+
+    def found(self, outcome: Outcome | None, *, states=0, bound=-1, exhaustive=False, complete=False, limit="") -> Found:
+        return Found(outcome, self.schedules, self.points, self.seconds(), states, bound, exhaustive, complete, limit)
+
+
+def _once(space: Space, strategy, meter: _Meter) -> Outcome:
+    strategy.begin()
+    outcome = space.execute(strategy.pick)
+    meter.schedules += 1
+    meter.points += outcome.points
+    return outcome
+
+
+def learn(space: Space, meter: _Meter, seed: int) -> None:
+    """Random executions until they learn nothing about shared words."""
+    quiet, walk = 0, RandomWalk(seed)
+    while quiet < LEARNING and not meter.spent():
+        quiet = 0 if _once(space, walk, meter).learned else quiet + 1
+
+
+def search(space: Space, strategy: str = "dfs", *, bound: int = 3, depth: int = 3, seed: int = 1, budget: Budget = Budget()) -> Found:
+    """Search by "dfs", "random" or "pct" (of this bug depth)."""
+    meter = _Meter(budget)
+    if strategy == "dfs":
+        return _depth_first(space, bound, seed, meter)
+    walk = RandomWalk(seed) if strategy == "random" else Pct(seed, depth, len(space.flows))
+    while not (limit := meter.spent()):
+        outcome = _once(space, walk, meter)
+        if outcome.kind and not outcome.learned:
+            return meter.found(outcome)
+    return meter.found(None, limit=limit)
+
+
+def _depth_first(space: Space, bound: int, seed: int, meter: _Meter) -> Found:
+    learn(space, meter, seed)
+    states = 0
+    for preemptions in range(bound + 1):
+        again = True
+        while again:
+            again = False
+            strategy = DepthFirst(space, preemptions)
+            while True:
+                if limit := meter.spent():
+                    return meter.found(None, states=len(strategy.visited), bound=preemptions - 1, exhaustive=False, limit=limit)
+                outcome = _once(space, strategy, meter)
+                if outcome.learned:
+                    again = True
+                    break
+                if outcome.kind and outcome.kind != "pruned":
+                    return meter.found(outcome, states=len(strategy.visited), bound=preemptions)
+                if not strategy.advance():
+                    break
+        states = len(strategy.visited)
+        if not strategy.cut:
+            return meter.found(None, states=states, bound=preemptions, exhaustive=True, complete=True)
+    return meter.found(None, states=states, bound=bound, exhaustive=True)

@@ -1,0 +1,462 @@
+"""The space of interleavings of a scene: memory, tasks, and the scheduler that owns every step.
+
+What is scheduled:
+
+- *bodies*, the tasks of a scene, each on a CPU. Tasks of different CPUs run concurrently; of those on
+  one CPU, one runs, and another may preempt it where interrupts and preemption are on (feature PREEMPT)
+  or go on while it waits;
+- *interrupts*, a handler per CPU: an IPI is taken before any step of the CPU's task at which
+  interrupts are on; an idle CPU (or, with PREEMPT, one at a preemptible step: a context switch is a
+  quiescent state) also answers grace periods;
+- *flushes* of the oldest entry of a CPU's store buffer (TSO);
+- *migrations* of a task that may be preempted to a CPU that has nothing to run.
+
+A decision is made before every operation on a shared word, when a task begins to wait, and when one
+ends. Going on with another task although the current one could run is a *preemption*; everything else is
+free, a flush or a migration included once it was switched to. A schedule is the set of its *deviations*
+from the default (go on; else the first of the enabled): (task, its decision's number) -> task.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Callable, NamedTuple
+
+from greenlet import getcurrent
+
+from shm.ipi import SERVICE_IPI, SERVICE_QS, serve_ipis
+from shm.machine import CPU, MACHINE, Bug
+from shm.rcu import quiescent_point
+from stress.explore.task import Task
+
+_MECHANISM = (CPU.service, CPU.qs_done, CPU.ipi_lock, CPU.ipi_func, CPU.ipi_arg, CPU.ipi_pending)
+MAX_OPERATIONS = 200_000  # of one execution, on words that others touch too
+
+
+class Violation(Exception):
+    """What an oracle found. kind: one of ORACLES."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(f"{kind}: {text}")
+        self.kind, self.text = kind, text
+
+
+class Pruned(Exception):
+    """The strategy knows all that can follow."""
+
+
+class Body(NamedTuple):
+    """A task of a scene. daemon: it may wait for ever. cpus: where it may be migrated to."""
+
+    name: str
+    cpu: int
+    run: Callable
+    daemon: bool = False
+    cpus: tuple[int, ...] = ()
+
+
+class Outcome(NamedTuple):
+    """How an execution ended. kind: "" when nothing was wrong, "pruned", or the violation's."""
+
+    kind: str
+    text: str
+    points: int
+    preemptions: int
+    deviations: dict[tuple[int, int], int]
+    learned: bool  # about shared words: what was explored with fewer of them is not complete
+    end: int  # hash of the final state
+
+
+class _Step:
+    """A step without a task: a flush or a migration."""
+
+    __slots__ = ("id", "name", "n", "h", "step", "ready")
+
+    def __init__(self, number: int, name: str, ready: Callable[[], bool], step: Callable[[], None]) -> None:
+        self.id, self.name, self.ready, self.step = number, name, ready, step
+        self.n = self.h = 0
+
+    def begin(self) -> None:
+        self.n = 0
+
+
+class Space:
+    """See the module's text.
+
+    mem: the words at the start of every execution. guard: looks at each operation on words that it
+    guards (`stress.explore.guard`). exempt: words that are no memory of the kernel (irq state, the
+    laboratory's own bookkeeping): never a scheduling point. locks: words that are locks, 0 meaning free. begin: called before each execution;
+    end: called at quiescence, raises Violation.
+    """
+
+    def __init__(
+        self,
+        mem: list[int],
+        bodies: list[Body],
+        *,
+        features: frozenset[str] = frozenset(),
+        kernel: str = "",
+        tso: bool = False,
+        guard=None,
+        exempt: frozenset[int] = frozenset(),
+        locks: frozenset[int] = frozenset(),
+        begin: Callable[[], None] = lambda: None,
+        end: Callable[[Space], None] = lambda space: None,
+    ) -> None:
+        self.mem, self.features, self.kernel, self.tso = mem, features, kernel, tso
+        self.guard, self.exempt, self.at_begin, self.at_end = guard, exempt, begin, end
+        self.shared: set[int] = set()
+        self.locks = locks
+        self.protected: dict[int, frozenset[int]] = {}  # shared words -> locks held whenever they were touched
+        self.mortal: set = set()  # owners of words (see the guard) that one task touches and another one ends
+        self._touched: dict = {}  # owner -> tasks that touch it
+        self._ended: dict = {}  # owner -> tasks that end it
+        self._readers: dict[int, int] = {}
+        self._writers: dict[int, int] = {}
+        self._base: dict[int, int] = {}  # every word ever written, and its value at the start
+        self.log: Callable | None = None
+        self.on_switch: Callable | None = None
+        self.pick: Callable = lambda task, options, on: task if on else options[0]
+        self.ends: set[int] = set()  # final states that `at_end` has passed
+        self.cpus = mem[MACHINE.nr_cpus]
+        self.areas = [mem[MACHINE.percpu_base] + c * mem[MACHINE.percpu_stride] for c in range(self.cpus)]
+        self.services = {area + CPU.service for area in self.areas}
+        self.quiet = {area + word for area in self.areas for word in _MECHANISM} | {MACHINE.gp_seq}
+        self.exempt = exempt | {area + word for area in self.areas for word in (CPU.irq, CPU.preempt)}
+        self.buffers: list[deque] = [deque() for _ in range(self.cpus)]
+        self.hub = getcurrent()
+        self.preempt = "PREEMPT" in features
+        self.bodies = [Task(self, i, b.name, b.cpu, b.run, b.daemon, False) for i, b in enumerate(bodies)]
+        number = len(bodies)
+        self.interrupts = [Task(self, number + c, f"interrupt of cpu{c}", c, self._interrupt, True, True) for c in range(self.cpus)]
+        number += self.cpus
+        self.steps: list[_Step] = []
+        if tso:
+            for c in range(self.cpus):
+                buffer = self.buffers[c]
+                self.steps.append(_Step(number + c, f"flush of cpu{c}", lambda b=buffer: bool(b), lambda c=c: self.flush(c)))
+            number += self.cpus
+        for task, body in zip(self.bodies, bodies, strict=True):
+            for cpu in body.cpus:
+                self.steps.append(
+                    _Step(number, f"migration of {task.name} to cpu{cpu}", lambda t=task, c=cpu: self._may_migrate(t, c), lambda t=task, c=cpu: self._migrate(t, c))
+                )
+                number += 1
+        self.flows: list = [*self.bodies, *self.interrupts, *self.steps]
+        self.crowded = len({b.cpu for b in bodies}) < len(bodies) or any(b.cpus for b in bodies)
+        self.boot = _Step(-1, "start", lambda: False, lambda: None)
+
+    # One execution.
+
+    def execute(self, pick: Callable) -> Outcome:
+        """Run all tasks once under a strategy: `pick(task, options, may_go_on)` names the next of `options`."""
+        self.pick = pick
+        self._reset()
+        kind = text = ""
+        end = 0
+        try:
+            self.hub = getcurrent()
+            chosen = self.decide(self.boot, False)
+            while chosen is not None:
+                self.switch(chosen)
+                if self.stuck:
+                    break
+                chosen = self.decide(self.last, False)
+            end = self.key(None)
+            self._finish(end)
+        except Violation as found:
+            kind, text = found.kind, found.text
+        except Pruned:
+            kind = "pruned"
+        except Bug as failed:
+            kind, text = "assertion", str(failed)
+        except (IndexError, ZeroDivisionError, OverflowError) as wild:
+            kind, text = "wild access", f"{type(wild).__name__}: {wild}"
+        return Outcome(kind, text, self.points, self.preemptions, self.deviations, self.learned, end)
+
+    def _reset(self) -> None:
+        mem = self.mem
+        for a, v in self._base.items():
+            mem[a] = v
+        for flow in self.flows:
+            flow.begin()
+        for buffer in self.buffers:
+            buffer.clear()
+        self.boot.n = 0
+        self.running: list[Task | None] = [None] * self.cpus
+        self.digest = self.points = self.preemptions = self.operations = 0
+        self.deviations: dict[tuple[int, int], int] = {}
+        self.learned = self.stuck = False
+        self.regular = not self.crowded
+        self.live = list(self.bodies)  # enabled tasks while nothing is irregular
+        self.last = self.boot
+        if self.guard is not None:
+            self.guard.begin()
+        self.at_begin()
+
+    def _finish(self, end: int) -> None:
+        """Nothing can run any more: is that quiescence, and a sound one?"""
+        for task in self.bodies:
+            if not task.done and not task.daemon:
+                waits = "; ".join(f"{t.name} waits for {self.name_of(next(reversed(t.watch)))}" for t in self.bodies if t.watch)
+                raise Violation("deadlock", f"nothing can run and {task.name} has not ended ({waits or 'it is never let run'})")
+        if end not in self.ends or self.log is not None:
+            self.at_end(self)
+            self.ends.add(end)
+
+    def name_of(self, a: int) -> str:
+        """What a word is, for people."""
+        return self.guard.name_of(a) if self.guard is not None else f"word {a}"
+
+    # The scheduler.
+
+    def decide(self, task, on: bool):
+        """Who runs next? on: `task` asks before an operation and could go on. None: nobody can run."""
+        task.n += 1
+        while True:
+            if self.regular:
+                options = self.live
+            else:
+                options = self._enabled()
+            if len(options) > 1:
+                self.points += 1
+                chosen = self.pick(task, options, on)
+                default = task if on else options[0]
+                if chosen is not default:
+                    self.deviations[task.id, task.n] = chosen.id
+                    if on:
+                        self.preemptions += 1
+            elif options:
+                chosen = options[0]
+            else:
+                return None
+            if chosen.__class__ is not _Step:
+                return chosen
+            if self.on_switch is not None:
+                self.on_switch(chosen)
+            chosen.n += 1
+            chosen.step()
+            task, on = chosen, False
+
+    def switch(self, task: Task) -> None:
+        """Leave the current greenlet for a task's."""
+        if not task.interrupt:
+            if self.running[task.cpu] is not task:
+                self.running[task.cpu] = task
+        if not task.active:
+            task.start()
+        if self.on_switch is not None:
+            self.on_switch(task)
+        self.last = task
+        task.greenlet.switch()
+        # Back in the greenlet that left, or in the hub because a task has ended.
+
+    def wait(self, task: Task) -> None:
+        """`task` waits until a word changes."""
+        if task.changed():
+            return  # it asks again before its next operation
+        self.regular = False
+        chosen = self.decide(task, False)
+        if chosen is None:
+            self.stuck = True
+            self.hub.switch()
+        elif chosen is not task:
+            self.switch(chosen)
+
+    def _enabled(self) -> list:
+        """All that can run now, in the order of their numbers."""
+        options: list = []
+        regular = not self.crowded
+        mem = self.mem
+        waiting = False
+        for task in self.bodies:
+            if task.done:
+                continue
+            if task.watch is not None:
+                regular = False
+                if not task.changed():
+                    waiting = True
+                    continue
+            if self.interrupts[task.cpu].active:
+                continue
+            other = self.running[task.cpu]
+            if other is not None and other is not task and not other.done and not self._may_switch(other):
+                continue
+            options.append(task)
+        for task in self.interrupts:
+            if task.active:
+                regular = False
+                if task.watch is None or task.changed():
+                    options.append(task)
+            else:
+                service = mem[self.areas[task.cpu] + CPU.service]
+                if service:
+                    regular = False
+                    if self._interruptible(task.cpu, service):
+                        options.append(task)
+        for step in self.steps:
+            if step.ready():
+                regular = False
+                options.append(step)
+        if regular and not waiting:
+            self.live = [t for t in self.bodies if not t.done]
+            self.regular = True
+        return options
+
+    def _preemptible(self, cpu: int) -> bool:
+        area = self.areas[cpu]
+        return self.mem[area + CPU.irq] == 0 and self.mem[area + CPU.preempt] == 0
+
+    def _may_switch(self, running: Task) -> bool:
+        """May the CPU of `running` run another task now?"""
+        return (self.preempt or running.watch is not None) and self._preemptible(running.cpu)
+
+    def _interruptible(self, cpu: int, service: int) -> bool:
+        running = self.running[cpu]
+        if running is None or running.done:
+            return True
+        if service & SERVICE_IPI and self.mem[self.areas[cpu] + CPU.irq] == 0:
+            return True
+        return bool(service & SERVICE_QS) and self.preempt and self._preemptible(cpu)
+
+    def _interrupt(self, m: Task) -> None:
+        running = self.running[m.cpu]
+        if running is None or running.done or (self.preempt and self._preemptible(m.cpu)):
+            quiescent_point(m)
+        else:
+            serve_ipis(m)
+
+    def _may_migrate(self, task: Task, cpu: int) -> bool:
+        if task.cpu == cpu or task.done or not task.active or task.moved == task.n or self.interrupts[task.cpu].active or self.interrupts[cpu].active:
+            return False
+        there = self.running[cpu]
+        return self.preempt and self._preemptible(task.cpu) and (there is None or there.done)
+
+    def _migrate(self, task: Task, cpu: int) -> None:
+        self.drain(task.cpu)  # a context switch is a full barrier
+        self.running[task.cpu] = None
+        task.migrate(cpu)
+        self.running[cpu] = task
+
+    # Memory.
+
+    def touch(self, task: Task, a: int, key: int, write: bool) -> None:
+        """First operation of a task on a word (or one that is always looked at): is the word shared?
+
+        key: the word while its owner lives, ~a while it is free memory.
+        """
+        self.operations += 1
+        if self.operations > MAX_OPERATIONS:
+            raise Violation("endless loop", f"{task.name} has made {MAX_OPERATIONS} operations: a cycle in a list?")
+        if write and a not in self._base:
+            self._base[a] = self.mem[a]
+        guarded = self.guard is not None and self.guard.guards(a)
+        if guarded:
+            self.touch_owner(task, self.guard.owner(a))
+        if a not in self.exempt:
+            readers, writers = self._readers, self._writers
+            if write:
+                writers[key] = writers.get(key, 0) | task.bit
+            else:
+                readers[key] = readers.get(key, 0) | task.bit
+            wrote = writers.get(key, 0)
+            both = wrote | readers.get(key, 0)
+            if wrote and both & both - 1:
+                self.share(a, key, self._held(task))
+                return
+        if guarded:
+            task.seen_guarded.add(key)
+            if write:
+                task.own_guarded.add(key)
+        else:
+            task.seen.add(a)
+            if write:
+                task.own.add(a)
+
+    def _held(self, task: Task) -> frozenset[int]:
+        if task.interrupt or self.mem[self.areas[task.cpu] + CPU.irq]:
+            return task.held | {-1 - task.cpu}
+        return task.held
+
+    def still_protected(self, task: Task, key: int) -> bool:
+        """Is a lock held that always was when this word was touched?"""
+        held = self.protected[key] & self._held(task)
+        if held:
+            self.protected[key] = held
+            return True
+        del self.protected[key]
+        self.learned = True
+        return False
+
+    def share(self, a: int, key: int, held: frozenset[int]) -> None:
+        """From now on others are affected by operations on this word."""
+        self.shared.add(key)
+        if held and a not in self.locks:
+            self.protected[key] = held
+        self.learned = True
+        self._base.setdefault(a, self.mem[a])
+        self.forget(a, key)
+
+    def touch_owner(self, task: Task, owner) -> None:
+        """A task touches a word of what may come to its end."""
+        self._touched[owner] = touched = self._touched.get(owner, 0) | task.bit
+        ended = self._ended.get(owner, 0)
+        if ended and (ended | touched) & (ended | touched) - 1:
+            self._dies(owner)
+
+    def end_owner(self, task: Task, owner) -> None:
+        """A task brings it to its end."""
+        self._ended[owner] = ended = self._ended.get(owner, 0) | task.bit
+        touched = self._touched.get(owner, 0)
+        if (ended | touched) & (ended | touched) - 1:
+            self._dies(owner)
+
+    def _dies(self, owner) -> None:
+        if owner not in self.mortal:
+            self.mortal.add(owner)
+            self.learned = True
+
+    def forget(self, a: int, key: int) -> None:
+        """No task has a fast path to this word any more."""
+        for task in (*self.bodies, *self.interrupts):
+            task.seen.discard(a)
+            task.own.discard(a)
+            task.seen_guarded.discard(key)
+            task.own_guarded.discard(key)
+
+    def write(self, a: int, v: int) -> None:
+        """Change memory."""
+        mem = self.mem
+        old = mem[a]
+        if a in self.shared or ~a in self.shared:
+            if a not in self._base:
+                self._base[a] = old
+            self.digest ^= hash((a, old)) ^ hash((a, v))
+            if a in self.services:
+                self.regular = False
+        mem[a] = v
+        if self.guard is not None:
+            self.guard.written(a, old, v)
+
+    def flush(self, cpu: int) -> None:
+        """The oldest entry of a CPU's store buffer reaches memory."""
+        a, v = self.buffers[cpu].popleft()
+        if self.log is not None:
+            self.log(self.running[cpu] or self.bodies[0], f"flush of cpu{cpu}", a, self.mem[a], v)
+        self.write(a, v)
+
+    def drain(self, cpu: int) -> None:
+        """A full barrier of a CPU."""
+        while self.buffers[cpu]:
+            self.flush(cpu)
+
+    def key(self, task) -> int:
+        """Identifies the state: shared words, each task's local state, and who runs. A 64-bit hash of it."""
+        parts = [self.digest, task.id if task is not None else -1]
+        parts += [t.h for t in self.bodies]
+        parts += [t.h for t in self.interrupts]
+        if self.tso:
+            parts += [tuple(b) for b in self.buffers]
+        if self.crowded:
+            parts += [-1 if t is None else t.id for t in self.running]
+        return hash(tuple(parts))

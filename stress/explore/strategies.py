@@ -1,0 +1,146 @@
+"""How the next of the enabled tasks is chosen.
+
+- `RandomWalk`: an execution draws a probability of leaving a task that could go on (1/2, 1/8 or 1/32)
+  and then decides by it; where a choice is free it is uniform.
+- `Pct`: Burckhardt, Kothari, Musuvathi, Nagarakatte, "A Randomized Scheduler with Probabilistic
+  Guarantees of Finding Bugs" (ASPLOS 2010). Tasks have random priorities, the highest enabled one runs,
+  and at depth - 1 random decisions the running task becomes the lowest. A bug of that depth is found by
+  one execution with a probability of at least 1/(n k^(depth-1)), n tasks, k decisions. Flushes and
+  migrations are tasks here.
+- `DepthFirst`: all schedules with at most `bound` preemptions (Musuvathi, Qadeer: CHESS, PLDI 2007),
+  stateless: each execution repeats a prefix of decisions. A state that was reached before with at
+  least as many preemptions left is not entered again. States are told apart by a 64-bit hash of shared
+  memory and of what each task has read; that two collide is possible and improbable (10^-8 for a
+  million states).
+- `Follow`: a given schedule; deviations that do not fit any more are left out, unless it is strict.
+
+A strategy's `pick(task, options, on)` is called where there is more than one option.
+"""
+
+from __future__ import annotations
+
+import random
+
+from stress.explore.space import Pruned, Space
+
+
+class RandomWalk:
+    """See the module's text."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+
+    def begin(self) -> None:
+        self.leave = self.random.choice((0.5, 0.125, 0.03125))
+
+    def pick(self, task, options, on):
+        if on:
+            if self.random.random() >= self.leave:
+                return task
+            chosen = options[int(self.random.random() * (len(options) - 1))]
+            return options[-1] if chosen is task else chosen
+        return options[int(self.random.random() * len(options))]
+
+
+class Pct:
+    """See the module's text."""
+
+    def __init__(self, seed: int, depth: int, flows: int) -> None:
+        self.random = random.Random(seed)
+        self.depth, self.flows = depth, flows
+        self.longest = 16  # decisions of the longest execution so far
+        self.now = 0
+
+    def begin(self) -> None:
+        self.longest = max(self.longest, self.now)
+        self.priority = [self.random.random() + 1 for _ in range(self.flows)]
+        self.change = {self.random.randrange(self.longest): -i for i in range(1, self.depth)}
+        self.now = 0
+
+    def pick(self, task, options, on):
+        low = self.change.get(self.now)
+        self.now += 1
+        if low is not None and on:
+            self.priority[task.id] = low
+        return max(options, key=lambda t: self.priority[t.id])
+
+
+class _Node:
+    __slots__ = ("choices", "at", "left", "on")
+
+    def __init__(self, choices: list, left: int, on: bool) -> None:
+        self.choices, self.at, self.left, self.on = choices, 0, left, on
+
+
+class DepthFirst:
+    """See the module's text. cut: some decision had an alternative that the bound forbade."""
+
+    def __init__(self, space: Space, bound: int) -> None:
+        self.space, self.bound = space, bound
+        self.path: list[_Node] = []
+        self.visited: dict[int, int] = {}
+        self.cut = False
+        self.run = 0
+
+    def begin(self) -> None:
+        self.run += 1
+        self.depth = 0
+        self.left = self.bound
+
+    def pick(self, task, options, on):
+        depth = self.depth
+        self.depth = depth + 1
+        if depth < len(self.path):
+            node = self.path[depth]
+        else:
+            left = self.left
+            key = self.space.key(task if on else None)
+            seen = self.visited.get(key, -1)
+            if seen >= 0 and seen & 255 >= left:
+                if seen >> 8 == self.run:
+                    raise RuntimeError(f"the same state twice in one execution, at {task.name}: the explorer does not see what changed")
+                raise Pruned
+            self.visited[key] = self.run << 8 | left
+            if not on:
+                choices = list(options)
+            elif left:
+                choices = [task]
+                choices += [t for t in options if t is not task]
+            else:
+                choices = [task]
+                self.cut = True
+            node = _Node(choices, left, on)
+            self.path.append(node)
+        chosen = node.choices[node.at]
+        self.left = node.left - 1 if node.on and node.at else node.left
+        return chosen
+
+    def advance(self) -> bool:
+        """On to the next schedule; False when there is none."""
+        while self.path:
+            node = self.path[-1]
+            node.at += 1
+            if node.at < len(node.choices):
+                return True
+            self.path.pop()
+        return False
+
+
+class Follow:
+    """See the module's text. deviations: as in `Outcome`."""
+
+    def __init__(self, deviations: dict[tuple[int, int], int]) -> None:
+        self.deviations = deviations
+        self.used: set[tuple[int, int]] = set()
+
+    def begin(self) -> None:
+        self.used = set()
+
+    def pick(self, task, options, on):
+        wanted = self.deviations.get((task.id, task.n))
+        if wanted is not None:
+            for t in options:
+                if t.id == wanted:
+                    self.used.add((task.id, task.n))
+                    return t
+        return task if on else options[0]

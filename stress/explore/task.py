@@ -1,0 +1,268 @@
+"""A task: one flow of control that the explorer steps, as a Machine of the interpreted engine.
+
+Operations on *shared* words are scheduling points: the scheduler is asked before each. A word is shared
+when one task writes it and another one touches it, in any execution seen so far; operations on all other
+words commute with everything that other tasks do, so a switch before them would show nothing that a
+switch before the next shared one does not. Three kinds of operations on shared words commute likewise
+and are no points (Lipton, "Reduction", 1975): on words that in every execution so far were touched only
+with one and the same lock held, interrupts off counting as the CPU's own lock (Savage et al., "Eraser",
+1997); and releases of a lock. What is shared and what protected is learnt while exploring, and a search
+starts again when it learns something (see `stress.explore.search`).
+
+The end of a cache or of a page concerns all of its words. So the first operation on something that
+another task may bring to its end is a point too, if the task has done anything visible since the last
+one; and what is done to free memory (by the page allocator, say) does not make a word shared for those
+who use it while it lives. The words of interrupts and grace periods are no points (`quiet`): they are how
+this machine models them, and that they are taken at any point is modelled by tasks of their own.
+
+`h` is the hash of all a task has read from shared words. Tasks are deterministic, so it identifies the
+task's local state, which Python does not let us see.
+
+TSO: stores to shared words, and the unlocked per-CPU compare-and-swap, enter the CPU's store buffer;
+loads look there first; locked operations and smp_mb empty it, smp_rmb and smp_wmb do nothing, as on x86.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Callable
+
+from greenlet import greenlet
+
+from shm.machine import Machine
+
+if TYPE_CHECKING:
+    from stress.explore.space import Space
+
+
+class Task(Machine):
+    """See the module's text. id: its place in the space; n: decisions it has asked for in this execution."""
+
+    __slots__ = (
+        "space", "id", "bit", "name", "home", "body", "daemon", "interrupt",
+        "n", "h", "seen", "own", "seen_guarded", "own_guarded", "reads", "watch", "done", "active", "greenlet", "buffer", "moved", "held", "stale",
+    )  # fmt: skip
+
+    def __init__(self, space: Space, number: int, name: str, cpu: int, body: Callable, daemon: bool, interrupt: bool) -> None:
+        super().__init__(space.mem, cpu, space.features, space.kernel)
+        self.space, self.id, self.bit, self.name = space, number, 1 << number, name
+        self.home, self.body, self.daemon, self.interrupt = cpu, body, daemon, interrupt
+        self.seen: set[int] = set()  # words it may read without asking, in all executions
+        self.own: set[int] = set()  # and write
+        self.seen_guarded: set[int] = set()  # the same, of guarded words, by key (see Space.touch)
+        self.own_guarded: set[int] = set()
+        self.begin()
+
+    def begin(self) -> None:
+        """Back to the state before the first step."""
+        self.n = self.h = 0
+        self.reads: dict[int, int] = {}  # shared words read since the last turn of a wait, and their values
+        self.watch: dict[int, int] | None = None  # waits until one of these has another value
+        self.done = False
+        self.active = False
+        self.greenlet = None
+        self.held: frozenset[int] = frozenset()  # locks
+        self.stale = True  # has done something visible since it last asked before touching what may end
+        self.moved = 0  # its decision's number when it was migrated last
+        if self.cpu != self.home:
+            self.move_to(self.home)
+        self.buffer = self.space.buffers[self.home]
+
+    def start(self) -> None:
+        """Make it ready to be switched to."""
+        self.done = False
+        self.active = True
+        self.h = hash((self.h, 1))
+        self.greenlet = greenlet(self._main, self.space.hub)
+
+    def _main(self) -> None:
+        self.body(self)
+        self.done = True
+        self.active = False
+        self.watch = None
+        self.h = hash((self.h, 2))
+        self.space.last = self
+        self.space.regular = False
+
+    def _point(self) -> None:
+        space = self.space
+        chosen = space.decide(self, True)
+        if chosen is not self:
+            space.switch(chosen)
+
+    def _enter(self, a: int, write: bool, release: bool = False) -> bool:
+        """Before an operation on a word without a fast path: ask the scheduler if need be. True: the word is shared."""
+        space, guard = self.space, self.space.guard
+        key, mortal = a, False
+        if guard is not None:
+            owner = guard.owner(a)
+            if owner is not None:
+                if guard.dead(a, owner):
+                    key = ~a
+                mortal = self.stale and owner in space.mortal
+        shared = space.shared
+        if key in shared:
+            if release or a in space.quiet or (key in space.protected and space.still_protected(self, key)):
+                if mortal:
+                    self._mortal_point()
+            else:
+                self._point()
+                self.stale = True
+        else:
+            if mortal:
+                self._mortal_point()
+            if key not in (self.own_guarded if write else self.seen_guarded):
+                space.touch(self, a, key, write)
+        if guard is not None:
+            guard.check(self, a)
+        return a in shared or ~a in shared
+
+    def _mortal_point(self) -> None:
+        self._point()
+        self.stale = False
+        self.h = hash((self.h, 6))
+
+    # Operations. The first line of load and store is the fast path: a word that concerns nobody else.
+
+    def load(self, a: int) -> int:
+        if a in self.seen:
+            return self.mem[a]
+        shared = self._enter(a, False)
+        value = self.peek(a) if self.buffer else self.mem[a]
+        if shared:
+            self.h = hash((self.h, value))
+            self.reads[a] = value
+        if self.space.log is not None:
+            self.space.log(self, "load", a, value, value)
+        return value
+
+    def store(self, a: int, v: int) -> None:
+        if a in self.own:
+            self.mem[a] = v
+            return
+        space = self.space
+        release = v == 0 and a in space.locks
+        if self._enter(a, True, release):
+            self.h = hash((self.h, a))
+            if release:
+                self.held -= {a}
+            if space.tso and a in space.quiet:
+                space.drain(self.cpu)
+            elif space.tso and a not in space.protected:
+                if space.log is not None:
+                    space.log(self, "store, buffered", a, self.mem[a], v)
+                self.buffer.append((a, v))
+                space.regular = False
+                return
+        if space.log is not None:
+            space.log(self, "store", a, self.mem[a], v)
+        space.write(a, v)
+
+    def cmpxchg(self, a: int, old: int, new: int) -> int:
+        seen = self._locked(a)
+        if self.space.log is not None:
+            self.space.log(self, "cmpxchg" if seen == old else "cmpxchg, failed", a, seen, new if seen == old else seen)
+        if seen == old:
+            self.space.write(a, new)
+            if a in self.space.locks:
+                self.held |= {a}
+        return seen
+
+    def this_cpu_cmpxchg(self, a: int, old: int, new: int) -> int:
+        space = self.space
+        if not space.tso or a in self.own:
+            return self.cmpxchg(a, old, new)
+        shared = self._enter(a, True)
+        seen = self.peek(a)
+        if shared:
+            self.h = hash((self.h, seen))
+            self.reads[a] = seen
+        if space.log is not None:
+            space.log(self, "this_cpu_cmpxchg" + (", buffered" if seen == old else ", failed"), a, seen, new if seen == old else seen)
+        if seen == old:
+            if shared and a not in space.protected:
+                self.buffer.append((a, new))
+                space.regular = False
+            else:
+                space.write(a, new)
+        return seen
+
+    def xchg(self, a: int, new: int) -> int:
+        return self._modify("xchg", a, lambda seen: new)
+
+    def fetch_add(self, a: int, delta: int) -> int:
+        return self._modify("fetch_add", a, lambda seen: seen + delta)
+
+    def fetch_or(self, a: int, bits: int) -> int:
+        return self._modify("fetch_or", a, lambda seen: seen | bits)
+
+    def fetch_and(self, a: int, bits: int) -> int:
+        return self._modify("fetch_and", a, lambda seen: seen & bits)
+
+    def _modify(self, name: str, a: int, change: Callable[[int], int]) -> int:
+        seen = self._locked(a)
+        if self.space.log is not None:
+            self.space.log(self, name, a, seen, change(seen))
+        self.space.write(a, change(seen))
+        return seen
+
+    def _locked(self, a: int) -> int:
+        """The read half of a locked operation: a full barrier."""
+        if a in self.own and not self.buffer:
+            return self.mem[a]
+        shared = self._enter(a, True)
+        if self.buffer:
+            if not shared:
+                self._point()
+            self.space.drain(self.cpu)
+        seen = self.mem[a]
+        if shared:
+            self.h = hash((self.h, seen))
+            self.reads[a] = seen
+        return seen
+
+    def fence(self) -> None:
+        if self.buffer:
+            self._barrier()
+
+    def _barrier(self) -> None:
+        self._point()
+        self.space.drain(self.cpu)
+        self.h = hash((self.h, 3))
+
+    def relax(self) -> None:
+        """A turn of a wait: no step until a word that the last turn read has changed."""
+        self.watch, self.reads = self.reads, {}
+        self.h = hash((self.h, 4))
+        self.space.wait(self)
+        self.watch = None
+
+    def changed(self) -> bool:
+        """Has a word that the task waits for another value than it saw?"""
+        if self.buffer:
+            return any(self.peek(a) != v for a, v in self.watch.items())
+        mem = self.mem
+        for a, v in self.watch.items():
+            if mem[a] != v:
+                return True
+        return False
+
+    def peek(self, a: int) -> int:
+        """What this CPU reads: the newest entry of its store buffer, or memory."""
+        for address, value in reversed(self.buffer):
+            if address == a:
+                return value
+        return self.mem[a]
+
+    def migrate(self, cpu: int) -> None:
+        """Go on as another CPU; the scheduler saw to it that interrupts and preemption are on."""
+        self.move_to(cpu)
+        self.buffer = self.space.buffers[cpu]
+        self.h = hash((self.h, 5, cpu))
+        self.moved = self.n
+
+    def cycles(self) -> int:
+        """Time stands still while interleavings are explored."""
+        return 0
+
+    def at(self, cpu: int) -> Machine:
+        raise NotImplementedError("the explorer runs every CPU itself; no code may act as another one")

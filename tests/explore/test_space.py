@@ -1,0 +1,138 @@
+"""The scheduler: what runs when, what waits, what counts as a preemption; the oracles that need no world."""
+
+from __future__ import annotations
+
+import pytest
+
+from shm.atomics import cmpxchg, cpu_relax, fetch_add, load, read_once, smp_mb, write_once
+from stress.explore.bare import bare_space
+from stress.explore.search import Budget, search
+from stress.explore.space import Space, Violation
+from stress.explore.strategies import DepthFirst, Follow, RandomWalk
+
+
+def _lost_update(m, b):
+    write_once(m, b, read_once(m, b) + 1)
+
+
+def _expect(total: int):
+    def end(space: Space) -> None:
+        if space.mem[-16] != total:
+            raise Violation("leak", f"an update is lost: {space.mem[-16]}")
+
+    return end
+
+
+@pytest.mark.parametrize("strategy", ["dfs", "random", "pct"])
+def test_a_lost_update_is_found(strategy):
+    space, _ = bare_space([_lost_update, _lost_update], end=_expect(2))
+    found = search(space, strategy, budget=Budget(5))
+    assert found.outcome.kind == "leak"
+    if strategy == "dfs":
+        assert found.outcome.preemptions == 1
+
+
+def test_an_atomic_update_is_not_lost_exhaustively():
+    space, _ = bare_space([lambda m, b: fetch_add(m, b, 1)] * 3, end=_expect(3))
+    found = search(space)
+    assert found.outcome is None and found.exhaustive and found.complete
+
+
+def test_a_limit_is_not_exhaustive():
+    space, _ = bare_space([lambda m, b: [fetch_add(m, b, 1) for _ in range(20)]] * 3, end=_expect(60))
+    found = search(space, budget=Budget(0, 50))
+    assert found.outcome is None and not found.exhaustive and found.limit == "50 schedules"
+
+
+def _waiter(m, b):
+    while read_once(m, b) == 0:
+        cpu_relax(m)
+    return load(m, b + 1)
+
+
+def test_a_wait_ends_when_the_word_changes_and_costs_no_schedules():
+    def signal(m, b):
+        write_once(m, b + 1, 7)
+        write_once(m, b, 1)
+
+    space, _ = bare_space([_waiter, signal])
+    found = search(space, bound=9)
+    assert found.outcome is None and found.complete and found.schedules < 100
+
+
+def test_a_wake_up_that_never_comes_is_a_deadlock():
+    space, _ = bare_space([_waiter, lambda m, b: write_once(m, b + 1, 1)])
+    found = search(space)
+    assert found.outcome.kind == "deadlock"
+
+
+def test_two_locks_in_two_orders_are_a_deadlock():
+    def take(m, lock):
+        while cmpxchg(m, lock, 0, 1) != 0:
+            cpu_relax(m)
+
+    def nested(first, second):
+        def run(m, b):
+            take(m, b + first)
+            take(m, b + second)
+            write_once(m, b + second, 0)
+            write_once(m, b + first, 0)
+
+        return run
+
+    space, _ = bare_space([nested(0, 1), nested(1, 0)])
+    assert search(space).outcome.kind == "deadlock"
+    space, _ = bare_space([nested(0, 1), nested(0, 1)])
+    assert search(space).outcome is None
+
+
+def test_the_same_schedule_runs_the_same_steps():
+    """The nondeterminism check of the explorer itself, on random schedules."""
+    space, _ = bare_space([_lost_update, _lost_update, _waiter], tso=True)
+    walk = RandomWalk(3)
+
+    def steps(pick):
+        log = []
+        space.log = lambda *record: log.append(tuple(getattr(x, "name", x) for x in record))
+        outcome = space.execute(pick)
+        return log, outcome
+
+    for _ in range(20):
+        space.log = None
+        walk.begin()
+        space.execute(walk.pick)
+    for _ in range(50):
+        walk.begin()
+        log, outcome = steps(walk.pick)
+        again, second = steps(Follow(outcome.deviations).pick)
+        assert again == log and second == outcome and log
+
+
+def test_no_state_is_entered_twice_in_one_execution():
+    space, _ = bare_space([_lost_update, _lost_update])
+    search(space)
+    strategy = DepthFirst(space, 1)
+    strategy.begin()
+    outcome = space.execute(strategy.pick)
+    assert outcome.kind != "pruned"
+
+
+def test_dekker_needs_its_fence_under_tso_only():
+    def enter(mine, other):
+        def run(m, b):
+            write_once(m, b + mine, 1)
+            if fenced:
+                smp_mb(m)
+            if read_once(m, b + other) == 0:
+                fetch_add(m, b + 2, 1)
+
+        return run
+
+    def both(space):
+        if space.mem[-14] == 2:
+            raise Violation("corruption", "both are in the critical section")
+
+    for tso, fenced, expected in ((False, False, ""), (True, False, "corruption"), (True, True, "")):
+        space, _ = bare_space([enter(0, 1), enter(1, 0)], tso=tso, end=both)
+        found = search(space, bound=10)
+        assert (found.outcome.kind if found.outcome else "") == expected
