@@ -7,7 +7,8 @@ reference destroys the cache. Without F_REPARENT the switch never happens (F_FRE
 
 A part is written by its CPU only, with what is one unlocked instruction in a kernel; it may be
 negative, since a reference is often dropped on another CPU. The grace period makes the switch safe:
-whoever read `ref_atomic` as 0 has finished its operation when the parts are added.
+whoever read `ref_atomic` as 0 has finished its operation when the parts are added; hence preemption is
+off (feature PREEMPT), as a kernel holds rcu_read_lock_sched.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 from allocators.kmem_cache import CACHE
 from allocators.slub.state import KMEM_CACHE_CPU
 from allocators.world import OPS, count
-from shm.atomics import area_of, cmpxchg, cpu_area, fetch_add, load, read_once, store, write_once
+from shm.atomics import area_of, cmpxchg, cpu_area, fetch_add, load, preempt_disable, preempt_enable, read_once, store, write_once
 from shm.compiler import dual
 from shm.machine import MACHINE
 
@@ -32,17 +33,27 @@ def _add_here(m, s: int, n: int) -> None:
 def cache_ref_get(m, s: int, n: int) -> None:
     """Take `n` references; the caller knows that there is one."""
     count(m, OPS.cache_ref)
+    if m.has("PREEMPT"):
+        preempt_disable(m)
     if read_once(m, s + CACHE.ref_atomic):
         fetch_add(m, s + CACHE.refcnt, n)
     else:
         _add_here(m, s, n)
+    if m.has("PREEMPT"):
+        preempt_enable(m)
 
 
 @dual
 def cache_ref_tryget(m, s: int) -> bool:
     """Take a reference unless the last one is gone (percpu_ref_tryget)."""
-    if read_once(m, s + CACHE.ref_atomic) == 0:
+    if m.has("PREEMPT"):
+        preempt_disable(m)
+    counted = read_once(m, s + CACHE.ref_atomic) == 0
+    if counted:
         cache_ref_get(m, s, 1)
+    if m.has("PREEMPT"):
+        preempt_enable(m)
+    if counted:
         return True
     count(m, OPS.cache_ref)
     seen = read_once(m, s + CACHE.refcnt)
@@ -58,10 +69,16 @@ def cache_ref_tryget(m, s: int) -> bool:
 def cache_ref_put(m, s: int, n: int) -> bool:
     """Drop `n` references; True when they were the last: then the caller sees to the cache's end."""
     count(m, OPS.cache_ref)
+    last = False
+    if m.has("PREEMPT"):
+        preempt_disable(m)
     if read_once(m, s + CACHE.ref_atomic):
-        return fetch_add(m, s + CACHE.refcnt, -n) == n
-    _add_here(m, s, -n)
-    return False
+        last = fetch_add(m, s + CACHE.refcnt, -n) == n
+    else:
+        _add_here(m, s, -n)
+    if m.has("PREEMPT"):
+        preempt_enable(m)
+    return last
 
 
 @dual

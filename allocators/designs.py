@@ -51,6 +51,8 @@ SWITCHES: dict[str, Switch] = {
         Switch("P7v2", "dead caches: no empty slab stays, the CPU partial list is flushed after each push, by IPI if the slab is elsewhere", _SLUB, group="P7", needs=("P3", "P3v3")),
         Switch("P7v3", "dead caches: no empty slab stays, the CPU partial list is drained after each push", _SLUB, group="P7", needs=("P3", "P3v3")),
         Switch("P7v4", "deactivation sets cpu_partial and min_partial to 0; a push that finds cpu_partial 0 is flushed (4.0)", _SLUB, group="P7"),
+        Switch("P7a", "dead caches: a free decides before its swap on the page that the slab is not frozen (19 May 2014)", _SLUB, group="P7", needs=("P3", "P3v3")),
+        Switch("P7b", "dead caches: a free tests before the push that the CPU partial list is not used (30 May 2014)", _SLUB, group="P7", needs=("P3", "P3v3")),
         Switch("P8", "dead caches: the periodic reaper drains them fully, not by a fifth", _SLAB, group="P8", needs=("P3", "P3v3")),
         Switch("P8v2", "dead caches: all array caches have the limit 0, so each free goes to its slab", _SLAB, group="P8", needs=("P3", "P3v3")),
         Switch("P8v3", "dead caches: no per-CPU array, each free goes to its slab; the reaper skips them", _SLAB, group="P8", needs=("P3", "P3v3")),
@@ -61,7 +63,7 @@ SWITCHES: dict[str, Switch] = {
             "F_OBJCG",
             "one set of caches; each object points to its owner, and the owner's pointer to the memcg moves at offline (5.9)",
             _SLUB,
-            conflicts=("P1", "P2", "P3", "P3v3", "P7", "P7v2", "P7v3", "P7v4", "F_CSS", "F_REPARENT", "F_WORK", "F_FULL", "F_FREEREF", "F_MB"),
+            conflicts=("P1", "P2", "P3", "P3v3", "P7", "P7v2", "P7v3", "P7v4", "P7a", "P7b", "F_CSS", "F_REPARENT", "F_WORK", "F_FULL", "F_FREEREF", "F_MB"),
             defining=True,
         ),
         Switch("F_SHEAF", "per-CPU sheaves of free objects and a barn of sheaves per node, in front of SLUB (6.18)", _SLUB, needs=("F_OBJCG",), defining=True),
@@ -70,6 +72,9 @@ SWITCHES: dict[str, Switch] = {
         Switch("F_NP", "a free is not preemptible", _SLUB),
         Switch("F_RCU", "a grace period lies between a child's last slab and its destruction", _BOTH, needs=("P2",)),
         Switch("F_MB", "every CPU passes a full barrier after the dead mark", _BOTH, needs=("P3", "P3v3")),
+        Switch("F_GP", "a grace period lies between the dead mark and the shrink", _BOTH, needs=("P3", "P3v3")),
+        Switch("F_FLUSHWORK", "the destruction of a root cache lets deferred work and grace periods end first (2018)", _BOTH),
+        Switch("F_SYSFS", "a write to a root cache's min_partial leaves its dead children alone", _SLUB),
         Switch("F_ALLCPU", "a dead cache's flush goes to every CPU, not only to those that hold something", _SLUB, needs=("P3", "P3v3")),
     )
 }

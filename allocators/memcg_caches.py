@@ -170,8 +170,12 @@ def unregister_child(m, s: int) -> bool:
 def destroy_root(m, root: int) -> bool:
     """kmem_cache_destroy of a root cache: its children go first (v3.16 __memcg_cleanup_cache_params).
 
-    False when a child or the root itself still has objects: what is left then stays.
+    False when a child or the root itself still has objects: what is left then stays. What is queued for a
+    child finds it gone (R11); F_FLUSHWORK, 2018: it is let run first.
     """
+    if m.has("F_FLUSHWORK"):
+        while run_deferred_work(m):
+            pass
     mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
     done = True
     s = load(m, WORLD_AT + WORLD.slab_caches)

@@ -1,6 +1,6 @@
 """A memcg goes offline: what becomes of its child caches, switch by switch.
 
-v3.16 memcg_unregister_all_caches, with P3 (dead mark), F_MB (full barrier after the mark), P2 (the
+v3.16 memcg_unregister_all_caches, with P3 (dead mark), F_MB (full barrier after the mark), F_GP (grace period after it), P2 (the
 reference of an online memcg is dropped) and F_RCU (one grace period before what is already empty is
 destroyed; F_FREEREF: the same, for the frees that hold references). F_WORK, until 3.15: only mark and schedule work. P7v4 and F_CSS, 4.0: deactivate and
 unpublish. F_REPARENT, 5.3: the same, with a grace period instead of the barrier, and the children move
@@ -19,7 +19,7 @@ from allocators.memcontrol import MEMCG, css_put, schedule_shrink_or_destroy
 from allocators.objcg import reparent_objcg
 from allocators.slab_common import kmem_cache_deactivate, kmem_cache_shrink
 from allocators.world import WORLD, WORLD_AT, kernel_ns
-from shm.atomics import cmpxchg, fetch_add, load, read_once, smp_mb, smp_wmb, store, write_once
+from shm.atomics import cmpxchg, fetch_add, load, read_once, smp_mb, smp_wmb, store, write_once, xchg
 from shm.compiler import dual
 from shm.ipi import IPI_BARRIER, online_mask, smp_call_mask
 from shm.locks import MEMCG_SLAB_MUTEX, mutex_lock, mutex_unlock
@@ -80,6 +80,8 @@ def offline_child(m, s: int) -> bool:
         schedule_shrink_or_destroy(m, s)
         return False
     mark_dead(m, s)
+    if m.has("F_GP"):
+        synchronize_sched(m)
     if m.has("P7v4"):
         kmem_cache_deactivate(m, s)
     kmem_cache_shrink(m, s)
@@ -152,7 +154,9 @@ def offline_memcg(m, memcg: int) -> None:
     if not m.has("F_CSS") and not m.has("F_REPARENT") and not m.has("F_OBJCG") and read_once(m, memcg + MEMCG.kmem):
         # Charges remain: a reference more, dropped by the last uncharge.
         fetch_add(m, memcg + MEMCG.css, 1)
-        write_once(m, memcg + MEMCG.kmem_dead, 1)
+        # A full barrier before the counter is read, as set_bit is in a kernel: else this and the last
+        # uncharge may both miss the other's store, and the reference is never dropped.
+        xchg(m, memcg + MEMCG.kmem_dead, 1)
         if read_once(m, memcg + MEMCG.kmem) == 0 and cmpxchg(m, memcg + MEMCG.kmem_dead, 1, 0) == 1:
             css_put(m, memcg)
     css_put(m, memcg)

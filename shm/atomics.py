@@ -89,8 +89,8 @@ def cpu_relax(m) -> None:
 
 
 def os_sleep(m, microseconds: int) -> None:
-    """Give the real CPU away for at least so long (interpreted: one turn of a spin loop)."""
-    m.relax()
+    """Give the real CPU away for at least so long (interpreted: one turn of a wait)."""
+    m.sleep()
 
 
 def cycles(m) -> int:

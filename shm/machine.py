@@ -152,6 +152,9 @@ class Machine:
     def relax(self) -> None:
         pass
 
+    def sleep(self) -> None:
+        pass
+
     def cycles(self) -> int:
         """The same clock for all CPUs: an interval between two of them is never negative."""
         self.mem[MACHINE.ticks] += 1

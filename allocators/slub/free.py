@@ -1,6 +1,6 @@
 """SLUB's free: fast path, and the slow path's cases A to D of the specification (v3.16 __slab_free).
 
-The hook of P7, P7v3 and P7v4 is in put_cpu_partial, that of P7v2 here; F_NP keeps preemption off over
+The hook of P7, P7v3, P7v4 and P7b is in put_cpu_partial, that of P7v2 and P7a here; F_NP keeps preemption off over
 the whole free, so that a sched-RCU grace period is a barrier against every free that runs. F_FULL, of
 the re-parenting RFC, takes a child's slab off its node's full list.
 """
@@ -93,7 +93,10 @@ def slab_free_slow(m, s: int, page: int, obj: int) -> None:
         frozen = old & FROZEN
         freeze = False
         if frozen == 0 and (inuse_of(new) == 0 or prior == 0):
-            if cpu_partials and prior == 0:
+            hoard = cpu_partials and prior == 0
+            if m.has("P7a") and hoard:
+                hoard = not memcg_cache_dead(m, s)
+            if hoard:
                 # The slab was full and on no list: freeze it for this CPU's partial stack.
                 new |= FROZEN
                 freeze = True

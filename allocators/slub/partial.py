@@ -126,6 +126,9 @@ def put_cpu_partial(m, s: int, page: int, drain: bool) -> None:
 
     The CPU may change between two turns of the loop (Y2): the slab then lands on another CPU's stack.
     """
+    if m.has("P7b") and drain and memcg_cache_dead(m, s):
+        unfreeze_one(m, s, page)
+        return
     if m.has("P7v4") and m.has("PREEMPT"):
         preempt_disable(m)
     while True:
@@ -181,7 +184,7 @@ def put_cpu_partial_refill(m, s: int, page: int) -> None:
 
 @dual
 def unfreeze_one(m, s: int, page: int) -> None:
-    """P7 of v1: partial lists are disabled, so the slab just frozen goes to its node or is discarded."""
+    """P7 of v1, P7b: partial lists are disabled, so the slab just frozen goes to its node or is discarded."""
     n = node_of(m, s, load(m, page + PAGE.node))
     flags = local_irq_save(m)
     spin_lock(m, n + NODE.list_lock, LIST_LOCK)

@@ -30,7 +30,7 @@ def slub_shrink(m, s: int) -> int:
 
     Returns 0, or ENOMEM having done nothing when the sort array cannot be allocated (before P4).
     """
-    if (m.has("P7") or m.has("P7v2") or m.has("P7v3")) and memcg_cache_dead(m, s):
+    if (m.has("P7") or m.has("P7v2") or m.has("P7v3") or m.has("P7a") or m.has("P7b")) and memcg_cache_dead(m, s):
         # Readers hold a list_lock, and every list_lock is taken below before anybody relies on it.
         write_once(m, s + CACHE.min_partial, 0)
     sort = False
