@@ -47,6 +47,18 @@ class What(str, enum.Enum):
     allocators = "allocators"
     designs = "designs"
     scenarios = "scenarios"
+    races = "races"
+
+
+class Strategy(str, enum.Enum):
+    dfs = "dfs"
+    random = "random"
+    pct = "pct"
+
+
+class MemoryModel(str, enum.Enum):
+    sc = "sc"
+    tso = "tso"
 
 
 def guarded(command: Callable[[], Optional[int]]) -> None:
@@ -210,11 +222,11 @@ def run(
     guarded(body)
 
 
-@app.command(name="list", short_help="Allocators, designs and scenarios.")
+@app.command(name="list", short_help="Allocators, designs, scenarios and races.")
 def list_(
     what: Annotated[Optional[What], typer.Argument(help="One kind only; all of them without it.")] = None,
 ) -> None:
-    """What there is to run: allocators, designs and scenarios, a line each."""
+    """What there is to run: allocators, designs, scenarios and races, a line each."""
 
     def body() -> None:
         from stress.listing import print_listing
@@ -282,5 +294,57 @@ def claims(
             ids or (), seconds=seconds, seed=seed, out=out, format=format.value, quick=quick, quiet=quiet,
             command=shlex.join(["python", "-m", "stress", *sys.argv[1:]]),
         )  # fmt: skip
+
+    guarded(body)
+
+
+@app.command(
+    short_help="Look for races in every interleaving of the same source.",
+    epilog="Examples: `explore R12`, `explore R12 --design v1+F_ALLCPU`, `explore offline-vs-free --design v2 --strategy pct`, "
+    "`explore --all`. Exit status: 0 nothing found (says whether exhaustively), 1 found, 2 bad usage; with --all: 0 when every "
+    "race is as catalogued.",
+)
+def explore(
+    model: Annotated[Optional[str], typer.Argument(metavar="RACE|MODEL", help="What to explore (see `list races`).")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every race of the catalogue: in the design that has it and in the one that mends it.")] = False,
+    design: Annotated[Optional[str], typer.Option(metavar="DESIGN", help="Design to explore, edited with + and - as elsewhere.  [default: the model's]")] = None,
+    allocator: Annotated[Optional[str], typer.Option(metavar="NAME", help="Allocator, where the model is of more than one.  [default: the model's]")] = None,
+    cpus: Annotated[Optional[int], typer.Option(metavar="N", min=1, max=8, help="CPUs beside the kworker's.  [default: the model's]")] = None,
+    strategy: Annotated[Strategy, typer.Option(help="Depth-first with a bound, a random walk, or PCT of depth 3.")] = Strategy.dfs,
+    preemptions: Annotated[int, typer.Option(metavar="K", min=0, max=200, help="Bound of the depth-first search.")] = 3,
+    memory_model: Annotated[Optional[MemoryModel], typer.Option(help="Sequential consistency or x86-TSO.  [default: the model's]")] = None,
+    budget: Annotated[Optional[float], typer.Option(metavar="SECONDS", min=0.1, help="Limit of time (with --all: of each search).  [default: 60]")] = None,
+    schedules: Annotated[int, typer.Option(metavar="N", min=0, help="Limit of schedules; 0: none.")] = 0,
+    jobs: Annotated[Optional[int], typer.Option(metavar="N", min=1, help="Processes: for --all, and a seed each for random and pct.  [default: the CPUs at hand]")] = None,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of everything random.")] = opt.DEFAULT_SEED,
+    out: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Where the failing schedule goes (with --all: the table).  [default: MODEL.schedule.json]")] = None,
+    format: Annotated[Format, typer.Option(help="How to print the table of --all: text or markdown.")] = Format.text,
+) -> None:
+    """Run the allocators' own functions under a scheduler that owns every step, until something goes wrong.
+
+    What is found is made small and printed, a column per CPU, and its schedule is written to a file that
+    `replay` runs again.
+    """
+
+    def body() -> int:
+        from stress.explore import command
+
+        return command.main(
+            model, all_=all_, allocator=allocator, design=design, cpus=cpus, strategy=strategy.value, preemptions=preemptions,
+            memory_model=memory_model.value if memory_model else None, budget=budget, schedule_count=schedules,
+            jobs=jobs or command.default_jobs(), seed=seed, out=out, format=format.value,
+        )  # fmt: skip
+
+    guarded(body)
+
+
+@app.command(short_help="Run a schedule again that `explore` wrote.", epilog="Example: `replay R12.schedule.json`.")
+def replay(file: Annotated[Path, typer.Argument(metavar="FILE", help="A schedule that `explore` wrote.")]) -> None:
+    """Run one schedule again and print it; exit status 1 when it fails as it did."""
+
+    def body() -> int:
+        from stress.explore import command
+
+        return command.replay(file)
 
     guarded(body)

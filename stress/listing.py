@@ -12,7 +12,7 @@ from stress.options import ALLOCATORS
 if TYPE_CHECKING:
     from allocators.designs import Design
 
-KINDS = ("allocators", "designs", "scenarios")
+KINDS = ("allocators", "designs", "scenarios", "races")
 
 
 def print_listing(kind: str | None) -> None:
@@ -40,6 +40,10 @@ def entries(kind: str) -> list[tuple[str, str]]:
         from allocators.designs import DESIGNS
 
         return [(name, f"{design.summary} ({design.year})") for name, design in DESIGNS.items()]
+    if kind == "races":
+        from stress.explore.races import MODELS
+
+        return [(name, f"{model.summary} [{model.design}]") for name, model in MODELS.items()]
     from scenarios.registry import SCENARIOS
 
     return [(name, scenario.summary) for name, scenario in SCENARIOS.items()]

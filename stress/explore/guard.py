@@ -1,6 +1,6 @@
 """The guard of a world: which words belong to something that is gone.
 
-A destroyed cache is its descriptor, its NODEs and its part of every per-CPU area; a freed page is its
+A destroyed cache is its descriptor, its NODEs (SLAB: and arrays) and its part of every per-CPU area; a freed page is its
 frame and the slab's words in its PAGE. Touching one is a use after free, whatever the value read is good
 for. What code may do that, because the kernel's does: the page allocator with its own free pages, the
 creation and destruction of caches with their descriptors, and speculative reads that a compare-and-swap
@@ -15,6 +15,7 @@ import sys
 
 from allocators.kmem_cache import CACHE, CACHE_LIVE, NODE
 from allocators.page_alloc import KIND_SLAB, KIND_TAIL, PAGE
+from allocators.slab.state import SLAB_NODE
 from allocators.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, PAGE_SHIFT, STAT_WORDS, Layout
 from stress.explore.names import Names
 from stress.explore.space import Space, Violation
@@ -70,6 +71,11 @@ class Guard:
                 words += range(area + number * KMEM_CACHE_CPU_WORDS, area + (number + 1) * KMEM_CACHE_CPU_WORDS)
                 stats = area + limits.caches * KMEM_CACHE_CPU_WORDS + number * STAT_WORDS
                 words += range(stats, stats + STAT_WORDS)
+            if layout.arrays is not None:
+                slab_nodes = plan["slab_nodes"] + number * SLAB_NODE.SIZE * limits.nodes
+                words += range(slab_nodes, slab_nodes + SLAB_NODE.SIZE * limits.nodes)
+                arrays = plan["arrays"] + number * layout.arrays.cache
+                words += range(arrays, arrays + layout.arrays.cache)
             self.words_of.append(words)
         # Of caches that may be destroyed: all but the root, which is number 0.
         self.cache_words = {word: -1 - number for number in range(1, limits.caches) for word in self.words_of[number]}

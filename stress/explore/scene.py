@@ -75,6 +75,7 @@ class Scene:
         self.kworker = self.machine(cpus)
         memcg_caches.create_memcg(self.kworker, 1)
         self.memcg = self.mem[self.layout.plan["cgroup_table"] + 1]
+        self.flag = self.layout.plan["cgroup_table"] + 2  # a word that nobody else uses
         self.ends: list[Callable[[Space], None]] = []
 
     def machine(self, cpu: int) -> Machine:
@@ -108,14 +109,16 @@ class Scene:
 
     # Tasks.
 
-    def frees(self, name: str, cpu: int, objects: list[int], cpus: tuple[int, ...] = ()) -> None:
-        """A task that frees objects."""
+    def frees(self, name: str, cpu: int, objects: list[int], cpus: tuple[int, ...] = (), signal: bool = False) -> None:
+        """A task that frees objects. signal: it says so in the word `flag` then."""
 
         def run(m) -> None:
             for obj in objects:
                 self.live.discard(obj)
                 slab_common.kmem_cache_free(m, obj)
                 quiescent_point(m)
+            if signal:
+                m.fetch_add(self.flag, 1)
 
         self.task(name, cpu, run, cpus=cpus)
 

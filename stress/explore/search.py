@@ -43,8 +43,8 @@ class Found(NamedTuple):
 
 
 class _Meter:
-    def __init__(self, budget: Budget) -> None:
-        self.budget = budget
+    def __init__(self, budget: Budget, kinds: tuple[str, ...] = ()) -> None:
+        self.budget, self.kinds = budget, kinds
         self.start = time.perf_counter()
         self.schedules = self.points = 0
 
@@ -54,6 +54,10 @@ class _Meter:
         if self.budget.seconds and self.seconds() >= self.budget.seconds:
             return f"{self.budget.seconds:g} seconds"
         return ""
+
+    def wanted(self, outcome: Outcome) -> bool:
+        """Is this what is searched for?"""
+        return outcome.kind not in ("", "pruned") and (not self.kinds or outcome.kind in self.kinds)
 
     def seconds(self) -> float:
         return time.perf_counter() - self.start
@@ -77,15 +81,15 @@ def learn(space: Space, meter: _Meter, seed: int) -> None:
         quiet = 0 if _once(space, walk, meter).learned else quiet + 1
 
 
-def search(space: Space, strategy: str = "dfs", *, bound: int = 3, depth: int = 3, seed: int = 1, budget: Budget = Budget()) -> Found:
-    """Search by "dfs", "random" or "pct" (of this bug depth)."""
-    meter = _Meter(budget)
+def search(space: Space, strategy: str = "dfs", *, bound: int = 3, depth: int = 3, seed: int = 1, budget: Budget = Budget(), kinds: tuple[str, ...] = ()) -> Found:
+    """Search by "dfs", "random" or "pct" (of this bug depth). kinds: pass over violations of other kinds."""
+    meter = _Meter(budget, kinds)
     if strategy == "dfs":
         return _depth_first(space, bound, seed, meter)
     walk = RandomWalk(seed) if strategy == "random" else Pct(seed, depth, len(space.flows))
     while not (limit := meter.spent()):
         outcome = _once(space, walk, meter)
-        if outcome.kind and not outcome.learned:
+        if meter.wanted(outcome) and not outcome.learned:
             return meter.found(outcome)
     return meter.found(None, limit=limit)
 
@@ -105,7 +109,7 @@ def _depth_first(space: Space, bound: int, seed: int, meter: _Meter) -> Found:
                 if outcome.learned:
                     again = True
                     break
-                if outcome.kind and outcome.kind != "pruned":
+                if meter.wanted(outcome):
                     return meter.found(outcome, states=len(strategy.visited), bound=preemptions)
                 if not strategy.advance():
                     break

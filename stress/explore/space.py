@@ -309,7 +309,7 @@ class Space:
 
     def _may_switch(self, running: Task) -> bool:
         """May the CPU of `running` run another task now?"""
-        return (self.preempt or running.watch is not None) and self._preemptible(running.cpu)
+        return self._quiescent(running)
 
     def _interruptible(self, cpu: int, service: int) -> bool:
         running = self.running[cpu]
@@ -317,11 +317,15 @@ class Space:
             return True
         if service & SERVICE_IPI and self.mem[self.areas[cpu] + CPU.irq] == 0:
             return True
-        return bool(service & SERVICE_QS) and self.preempt and self._preemptible(cpu)
+        return bool(service & SERVICE_QS) and self._quiescent(running)
+
+    def _quiescent(self, running: Task) -> bool:
+        """May the CPU switch to another task (or to idle) from this one now?"""
+        return (self.preempt or running.asleep) and self._preemptible(running.cpu)
 
     def _interrupt(self, m: Task) -> None:
         running = self.running[m.cpu]
-        if running is None or running.done or (self.preempt and self._preemptible(m.cpu)):
+        if running is None or running.done or self._quiescent(running):
             quiescent_point(m)
         else:
             serve_ipis(m)

@@ -39,7 +39,7 @@ class Task(Machine):
 
     __slots__ = (
         "space", "id", "bit", "name", "home", "body", "daemon", "interrupt",
-        "n", "h", "seen", "own", "seen_guarded", "own_guarded", "reads", "watch", "done", "active", "greenlet", "buffer", "moved", "held", "stale",
+        "n", "h", "seen", "own", "seen_guarded", "own_guarded", "reads", "watch", "done", "active", "greenlet", "buffer", "moved", "held", "stale", "asleep",
     )  # fmt: skip
 
     def __init__(self, space: Space, number: int, name: str, cpu: int, body: Callable, daemon: bool, interrupt: bool) -> None:
@@ -59,6 +59,7 @@ class Task(Machine):
         self.watch: dict[int, int] | None = None  # waits until one of these has another value
         self.done = False
         self.active = False
+        self.asleep = False  # waits for a mutex: a CPU that has nothing else to do is quiescent
         self.greenlet = None
         self.held: frozenset[int] = frozenset()  # locks
         self.stale = True  # has done something visible since it last asked before touching what may end
@@ -235,6 +236,11 @@ class Task(Machine):
         self.h = hash((self.h, 4))
         self.space.wait(self)
         self.watch = None
+
+    def sleep(self) -> None:
+        self.asleep = True
+        self.relax()
+        self.asleep = False
 
     def changed(self) -> bool:
         """Has a word that the task waits for another value than it saw?"""

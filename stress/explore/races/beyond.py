@@ -1,0 +1,56 @@
+"""Questions beyond the catalogue, for any design: what may a new switch break?"""
+
+from __future__ import annotations
+
+from allocators.slab.reap import cache_reap
+from stress.explore.races.hiding import free_and_offline
+from stress.explore.races.race import Model
+from stress.explore.scene import Scene
+
+
+def alloc_and_offline(design: str, *, memory_model: str = "sc", cpus: int = 1, allocator: str = "slub") -> Scene:
+    """A task allocates on behalf of a cgroup and frees, while the cgroup goes offline."""
+    scene = Scene(design, allocator=allocator, cpus=cpus, memory_model=memory_model)
+    scene.create_child()
+    scene.allocates("alloc", 0, free=True)
+    scene.works(scene.offline)
+    return scene
+
+
+def create_and_offline(design: str, *, memory_model: str = "sc", cpus: int = 1, allocator: str = "slub") -> Scene:
+    """The first allocation of a cgroup asks for the child cache, while the cgroup goes offline."""
+    scene = Scene(design, allocator=allocator, cpus=cpus, memory_model=memory_model)
+    scene.allocates("alloc", 0, 2, free=True)
+    scene.works(scene.offline)
+    return scene
+
+
+def remote_free(design: str, *, memory_model: str = "sc", cpus: int = 2, allocator: str = "slub") -> Scene:
+    """An object is freed on another CPU than the one that allocates from the same slab."""
+    scene = Scene(design, allocator=allocator, cpus=cpus, objects=2, memory_model=memory_model)
+    scene.create_child()
+    mine = [scene.alloc(0)]
+    scene.frees("free", cpus - 1, mine)
+    scene.allocates("alloc", 0, 2, free=True)
+    scene.works()
+    return scene
+
+
+def reap_and_destroy(design: str, *, memory_model: str = "sc", cpus: int = 1, allocator: str = "slab") -> Scene:
+    """SLAB's reaper passes while a dead cache's last object is freed and the cache destroyed."""
+    scene = Scene(design, allocator=allocator, cpus=cpus, memory_model=memory_model)
+    scene.create_child()
+    mine = [scene.alloc(0)]
+    scene.frees("free", 0, mine)
+    scene.task("reaper", 0, lambda m: cache_reap(m))
+    scene.works(scene.offline)
+    return scene
+
+
+MODELS = (
+    Model("offline-vs-free", "a free while the cgroup goes offline", free_and_offline),
+    Model("alloc-vs-offline", "an allocation while the cgroup goes offline", alloc_and_offline),
+    Model("create-vs-offline", "a child cache is created while its cgroup goes offline", create_and_offline),
+    Model("remote-free", "a free on another CPU while its slab is allocated from", remote_free, cpus=2),
+    Model("reaper-vs-destroy", "SLAB's reaper while a dead cache is destroyed", reap_and_destroy, allocator="slab"),
+)

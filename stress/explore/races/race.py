@@ -1,0 +1,35 @@
+"""What a model is: a scene by design and memory model, and for a race of the catalogue what it claims."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable
+
+from stress.explore.scene import Scene
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A small named scene. build(design, memory_model=…, cpus=…) makes it.
+
+    A race of the catalogue has `design` (that has the race), `mended` (that does not), the `kinds` of
+    violation that it is, who `raised` it, and the `memory_model` it needs. `finding` says what exploring
+    it taught where that differs from what was claimed.
+    """
+
+    name: str
+    summary: str
+    build: Callable[..., Scene]
+    allocator: str = "slub"
+    design: str = "v3"
+    mended: str = ""
+    kinds: tuple[str, ...] = ()
+    raised: str = ""
+    memory_model: str = "sc"
+    finding: str = ""
+    aside: tuple[str, ...] = ()  # kinds that the mended design has too, and that are not this race
+    cpus: int = 1
+
+    @property
+    def is_race(self) -> bool:
+        return bool(self.mended)

@@ -1,0 +1,102 @@
+"""A schedule in a file: what `explore` writes when it has found something, and `replay` runs again.
+
+JSON of format version 1: the model, design, memory model and CPUs; `words`, what was known to be shared
+(it decides which operations are decisions); `switches`, the deviations, as [task, its decision, next
+task] by name; the `outcome`; and hashes of the sources, since a schedule only fits the code it is of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from stress.errors import UsageError
+from stress.explore.space import Outcome, Space
+from stress.explore.strategies import Follow
+
+FORMAT = 1
+
+
+class Words(msgspec.Struct):
+    """What a space has learnt. protected: word and the locks it is protected by; mortal: owners that end."""
+
+    shared: list[int]
+    protected: list[tuple[int, list[int]]]
+    mortal: list[int]
+
+
+class Schedule(msgspec.Struct):
+    """See the module's text."""
+
+    format: int
+    model: str
+    allocator: str
+    design: str
+    memory_model: str
+    cpus: int
+    kind: str
+    text: str
+    points: int
+    preemptions: int
+    end: int
+    switches: list[tuple[str, int, str]]
+    words: Words
+    sources: str
+
+
+def source_hash() -> str:
+    """Of every source an explored execution runs through."""
+    root = Path(__file__).resolve().parents[2]
+    digest = hashlib.sha256()
+    for pattern in ("shm/*.py", "allocators/**/*.py", "stress/explore/**/*.py"):
+        for path in sorted(root.glob(pattern)):
+            digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def record(space: Space, outcome: Outcome, *, model: str, allocator: str, design: str, memory_model: str, cpus: int) -> Schedule:
+    """The schedule of an execution."""
+    names = {flow.id: flow.name for flow in (*space.flows, space.boot)}
+    words = Words(sorted(space.shared), sorted((a, sorted(locks)) for a, locks in space.protected.items()), sorted(space.mortal))
+    switches = [(names[task], n, names[to]) for (task, n), to in outcome.deviations.items()]
+    return Schedule(
+        FORMAT, model, allocator, design, memory_model, cpus, outcome.kind, outcome.text, outcome.points, outcome.preemptions, outcome.end, switches, words, source_hash()
+    )
+
+
+def write(schedule: Schedule, path: Path) -> None:
+    """As indented JSON. UsageError when the file cannot be written."""
+    try:
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(schedule), indent=1) + b"\n")
+    except OSError as error:
+        raise UsageError(f"--out {path}: cannot be written: {error.strerror}; name another file") from None
+
+
+def read(path: Path) -> Schedule:
+    """UsageError when there is no such file, or it is none of these."""
+    try:
+        schedule = msgspec.json.decode(path.read_bytes(), type=Schedule)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    except msgspec.MsgspecError as error:
+        raise UsageError(f"{path} is not a schedule that `explore` wrote: {error}") from None
+    if schedule.format != FORMAT:
+        raise UsageError(f"{path} has format {schedule.format}, this version reads {FORMAT}; explore the model again")
+    return schedule
+
+
+def prepare(space: Space, schedule: Schedule) -> Follow:
+    """Let the space know what it knew when the schedule was found; the strategy that follows it.
+
+    UsageError when the schedule names tasks that the model no longer has.
+    """
+    space.shared = set(schedule.words.shared)
+    space.protected = {a: frozenset(locks) for a, locks in schedule.words.protected}
+    space.mortal = set(schedule.words.mortal)
+    numbers = {flow.name: flow.id for flow in (*space.flows, space.boot)}
+    unknown = {name for task, _, to in schedule.switches for name in (task, to)} - set(numbers)
+    if unknown:
+        raise UsageError(f"the schedule names tasks that the model {schedule.model} does not have: {', '.join(sorted(unknown))}; explore it again")
+    return Follow({(numbers[task], n): numbers[to] for task, n, to in schedule.switches})

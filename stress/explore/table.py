@@ -1,0 +1,85 @@
+"""The table of `explore --all`, as text and as docs/races.md."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from stress.explore.races import Model
+from stress.explore.search import Found
+from stress.explore.space import Outcome
+
+
+class Line(NamedTuple):
+    """A race: what was found in the design that has it, and in the one that mends it."""
+
+    model: Model
+    found: Found
+    outcome: Outcome | None
+    trace: str
+    mended: Found
+    left: Outcome | None
+    as_catalogued: bool
+
+
+def _was_found(line: Line) -> str:
+    found, outcome = line.found, line.outcome
+    if outcome is None:
+        return f"not found ({_reach(found)}, {found.schedules:,} schedules, {found.seconds:.1f} s)"
+    return f"{outcome.kind}, {outcome.preemptions} preemption{'' if outcome.preemptions == 1 else 's'} ({found.schedules:,} schedules, {found.seconds:.2f} s)"
+
+
+def _reach(found: Found) -> str:
+    if found.complete:
+        return "exhaustive"
+    return f"exhaustive to {found.bound} preemptions" if found.exhaustive else f"limit of {found.limit} reached"
+
+
+def _was_mended(line: Line) -> str:
+    if line.left is not None:
+        return f"STILL: {line.left.kind} ({line.left.text})"
+    return f"none ({_reach(line.mended)}, {line.mended.schedules:,} schedules, {line.mended.seconds:.1f} s)"
+
+
+def as_text(lines: list[Line]) -> str:
+    """A block of lines per race."""
+    parts = []
+    for line in lines:
+        m = line.model
+        parts.append(f"{m.name:4} {m.summary} ({m.raised})")
+        on = f"{m.allocator}, {m.memory_model.upper()}"
+        parts.append(f"     {m.design} on {on}: {_was_found(line)}")
+        parts.append(f"     {m.mended}: {_was_mended(line)}")
+        if m.finding:
+            parts.append(f"     {m.finding}")
+        if not line.as_catalogued:
+            parts.append("     ! not as catalogued")
+    good = sum(line.as_catalogued for line in lines)
+    parts.append(f"{good} of {len(lines)} as catalogued")
+    return "\n".join(parts)
+
+
+def as_markdown(lines: list[Line]) -> str:
+    """docs/races.md."""
+    parts = [
+        "# The races of the 2014 review, explored",
+        "",
+        "Written by `python -m stress explore --all --format markdown`. Each race is a small model: the explorer looks for it in a design",
+        "that has it, and in one that mends it, in every interleaving with a bounded number of preemptions.",
+        "Schedules include those that taught the explorer which words are shared.",
+        "",
+        "| race | what | raised by | design | memory | found | mended by | there |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for line in lines:
+        m = line.model
+        cells = (m.name, m.summary, m.raised, f"`{m.design}` ({m.allocator})", m.memory_model.upper(), _was_found(line), f"`{m.mended}`", _was_mended(line))
+        parts.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    parts += ["", "R1b, the variant of the re-parenting RFC, is missing: that design's re-parenting of slabs is not built.", ""]
+    for line in lines:
+        m = line.model
+        parts += [f"## {m.name}: {m.summary}", ""]
+        if m.finding:
+            parts += [m.finding[0].upper() + m.finding[1:] + ".", ""]
+        if line.trace:
+            parts += [f"`python -m stress explore {m.name}`, design `{m.design}`:", "", "```", line.trace, "```", ""]
+    return "\n".join(parts).rstrip()

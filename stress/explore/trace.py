@@ -1,0 +1,91 @@
+"""A failing execution for people: a column per CPU, every operation that others can see, with its source line.
+
+An execution is run once more with the log on. Operations on words that concern only one task are left out;
+what a switch was for stands between the rows.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from stress.explore.space import Outcome, Space
+from stress.explore.strategies import Follow
+
+ROOT = Path(__file__).resolve().parents[2]
+WIDTH = 46
+_PLUMBING = ("/shm/atomics.py", "/shm/waiting.py")
+
+
+class Row(NamedTuple):
+    """An operation (kind is its name), or a switch (kind "switch")."""
+
+    cpu: int
+    task: str
+    kind: str
+    word: str
+    values: str
+    where: str
+
+
+def rows(space: Space, outcome: Outcome, value=str) -> tuple[list[Row], Outcome]:
+    """Every row of an execution, and how it ended this time. value(a, v): a value in a word, for people."""
+    found: list[Row] = []
+    state = {"last": None}
+
+    def log(task, kind: str, a: int, old: int, new: int) -> None:
+        if kind.startswith("flush") or a in space.shared or ~a in space.shared:
+            values = value(a, new) if old == new else f"{value(a, old)} -> {value(a, new)}"
+            found.append(Row(task.cpu, task.name, kind, space.name_of(a), values, "" if kind.startswith("flush") else _where()))
+
+    def on_switch(flow) -> None:
+        last = state["last"]
+        if last is not None and last is not flow:
+            if getattr(last, "done", False):
+                why = f"{last.name} has ended"
+            elif getattr(last, "watch", None) is not None:
+                why = f"{last.name} waits for {space.name_of(next(reversed(last.watch)))}" if last.watch else f"{last.name} waits"
+            elif hasattr(last, "step"):
+                why = f"after the {last.name}"
+            else:
+                why = f"{last.name} is preempted"
+            found.append(Row(-1, flow.name, "switch", "", "", why))
+        state["last"] = flow
+
+    strategy = Follow(outcome.deviations)
+    strategy.begin()
+    space.log, space.on_switch = log, on_switch
+    try:
+        again = space.execute(strategy.pick)
+    finally:
+        space.log = space.on_switch = None
+    return found, again
+
+
+def _where() -> str:
+    frame = sys._getframe(2)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if "/stress/explore/" not in name and not name.endswith(_PLUMBING):
+            path = Path(name)
+            short = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name
+            return f"{frame.f_code.co_name} {short}:{frame.f_lineno}"
+        frame = frame.f_back
+    return ""
+
+
+def render(found: list[Row], outcome: Outcome, cpus: int) -> str:
+    """The rows as text, a column per CPU, and what went wrong."""
+    used = sorted({row.cpu for row in found if row.cpu >= 0}) or list(range(cpus))
+    lines = ["".join(f"cpu{cpu}".ljust(WIDTH) for cpu in used).rstrip()]
+    for row in found:
+        if row.kind == "switch":
+            lines.append(f"-- {row.where}: {row.task} goes on")
+            continue
+        left = " " * (WIDTH * used.index(row.cpu))
+        lines.append(f"{left}{row.kind} {row.word} {row.values}".rstrip())
+        if row.where:
+            lines.append(f"{left}    {row.where}")
+    lines.append(f"** {outcome.kind}: {outcome.text}")
+    return "\n".join(lines)

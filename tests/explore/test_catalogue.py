@@ -1,0 +1,59 @@
+"""Each race of the catalogue both ways: found in the design that has it, not in the one that mends it."""
+
+from __future__ import annotations
+
+import pytest
+
+from allocators.designs import parse_design
+from stress.explore.command import Request, build
+from stress.explore.minimise import minimise
+from stress.explore.oracles import KINDS
+from stress.explore.races import MODELS
+from stress.explore.search import Budget, search
+
+RACES = [model for model in MODELS.values() if model.is_race]
+POSSIBLE = [model for model in RACES if not model.finding or model.aside]
+IMPOSSIBLE = [model for model in RACES if model.finding and not model.aside]
+
+
+def look(model, design, *, bound, kinds=(), memory_model=""):
+    request = Request(model.name, model.allocator, design, memory_model or model.memory_model, model.cpus)
+    space = build(request).space()
+    return space, search(space, bound=bound, budget=Budget(30), kinds=kinds)
+
+
+@pytest.mark.parametrize("model", POSSIBLE, ids=lambda m: m.name)
+def test_found_where_it_is(model):
+    space, found = look(model, model.design, bound=2, kinds=model.kinds)
+    assert found.outcome is not None and found.outcome.kind in model.kinds
+    assert found.seconds < 10
+    assert found.outcome.preemptions <= 1
+    assert minimise(space, found.outcome).kind == found.outcome.kind
+
+
+@pytest.mark.parametrize("model", RACES, ids=lambda m: m.name)
+def test_not_found_where_it_is_mended(model):
+    _, found = look(model, model.mended, bound=1, kinds=model.kinds if model.aside else ())
+    assert found.outcome is None, found.outcome
+    assert found.exhaustive and found.bound == 1
+
+
+@pytest.mark.parametrize("model", IMPOSSIBLE, ids=lambda m: m.name)
+def test_said_to_be_possible_and_is_not(model):
+    _, found = look(model, model.design, bound=1)
+    assert found.outcome is None and found.exhaustive
+
+
+def test_r6_needs_a_store_buffer():
+    model = MODELS["R6"]
+    _, found = look(model, model.design, bound=1, memory_model="sc")
+    assert found.outcome is None and found.exhaustive
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=lambda m: m.name)
+def test_models_name_what_exists(model):
+    for design in (model.design, model.mended):
+        if design:
+            parse_design(design).check_allocator(model.allocator)
+    assert set(model.kinds) <= set(KINDS) and set(model.aside) <= set(KINDS)
+    assert bool(model.kinds) == bool(model.raised) == model.is_race
