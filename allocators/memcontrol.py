@@ -24,6 +24,8 @@ from shm.atomics import (
     fetch_add,
     load,
     load_acquire,
+    preempt_disable,
+    preempt_enable,
     read_once,
     smp_rmb,
     store_release,
@@ -190,10 +192,15 @@ def memcg_kmem_get_cache(m, root: int, memcg: int) -> int:
     if memcg == 0:
         return root
     slot = load(m, root + CACHE.slots) + kmemcg_id(m, memcg)
+    if m.has("F_ALLOCREF") and m.has("PREEMPT"):
+        preempt_disable(m)  # rcu_read_lock: a child that is found is not destroyed before the reference is taken
     child = load_acquire(m, slot)
-    if child > SLOT_PENDING:
-        if m.has("F_ALLOCREF") and not cache_ref_tryget(m, child):
-            return root
+    found = child > SLOT_PENDING
+    if m.has("F_ALLOCREF") and found:
+        found = cache_ref_tryget(m, child)
+    if m.has("F_ALLOCREF") and m.has("PREEMPT"):
+        preempt_enable(m)
+    if found:
         return child
     if child == 0:
         _schedule_create(m, root, memcg, slot)

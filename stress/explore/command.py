@@ -166,7 +166,7 @@ def _catalogue(preemptions: int, seconds: float, schedule_count: int, jobs: int,
     for model in races:
         for design, kinds in ((model.design, model.kinds), (model.mended, model.kinds if model.aside else ())):
             requests.append(
-                Request(model.name, model.allocator, design, model.memory_model, model.cpus, "dfs", preemptions, seconds, schedule_count, 1, kinds)
+                Request(model.name, model.allocator, design, model.memory_model, model.cpus, "dfs", min(preemptions, model.bound), seconds, schedule_count, 1, kinds)
             )
     answers = _in_parallel(requests, jobs)
     lines = [_line(model, *answers[2 * i : 2 * i + 2]) for i, model in enumerate(races)]
