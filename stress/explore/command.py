@@ -50,13 +50,13 @@ class Answer(NamedTuple):
 def build(request: Request) -> Scene:
     """The scene of a request; UsageError when its design or CPUs do not fit."""
     model = MODELS[request.model]
+    if request.allocator not in model.allocators:
+        raise UsageError(f"--allocator {request.allocator}: the model {request.model} is of {' and '.join(model.allocators)}")
     options = {} if request.allocator == "slub" else {"allocator": request.allocator}
     try:
         return model.build(request.design, memory_model=request.memory_model, cpus=request.cpus, **options)
     except DesignError as error:
         raise UsageError(f"--design: {error}") from None
-    except TypeError:
-        raise UsageError(f"--allocator {request.allocator}: the model {request.model} is of {model.allocator}") from None
 
 
 def explore(request: Request) -> Answer:

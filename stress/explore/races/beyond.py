@@ -42,15 +42,15 @@ def reap_and_destroy(design: str, *, memory_model: str = "sc", cpus: int = 1, al
     scene.create_child()
     mine = [scene.alloc(0)]
     scene.frees("free", 0, mine)
-    scene.task("reaper", 0, lambda m: cache_reap(m))
+    scene.task("reaper", 0, cache_reap)
     scene.works(scene.offline)
     return scene
 
 
 MODELS = (
-    Model("offline-vs-free", "a free while the cgroup goes offline", free_and_offline),
-    Model("alloc-vs-offline", "an allocation while the cgroup goes offline", alloc_and_offline),
-    Model("create-vs-offline", "a child cache is created while its cgroup goes offline", create_and_offline),
-    Model("remote-free", "a free on another CPU while its slab is allocated from", remote_free, cpus=2),
+    Model("offline-vs-free", "a free while the cgroup goes offline", free_and_offline, both=True),
+    Model("alloc-vs-offline", "an allocation while the cgroup goes offline", alloc_and_offline, both=True),
+    Model("create-vs-offline", "a child cache is created while its cgroup goes offline", create_and_offline, both=True),
+    Model("remote-free", "a free on another CPU while its slab is allocated from", remote_free, cpus=2, both=True),
     Model("reaper-vs-destroy", "SLAB's reaper while a dead cache is destroyed", reap_and_destroy, allocator="slab"),
 )

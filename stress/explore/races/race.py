@@ -31,6 +31,13 @@ class Model:
     cpus: int = 1
     bound: int = 3  # preemptions to which `explore --all` exhausts the mended design
 
+    both: bool = False  # a question for SLUB and SLAB alike
+
+    @property
+    def allocators(self) -> tuple[str, ...]:
+        """What it can be explored on."""
+        return ("slub", "slab") if self.both else (self.allocator,)
+
     @property
     def is_race(self) -> bool:
         return bool(self.mended)

@@ -1,0 +1,119 @@
+"""The commands: what they print, write and exit with."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from stress.cli import app
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def found(tmp_path):
+    path = tmp_path / "r12.json"
+    done = runner.invoke(app, ["explore", "R12", "--out", str(path)])
+    assert done.exit_code == 1, done.output
+    return path, done.output
+
+
+def test_a_race_is_printed_with_a_column_per_cpu_and_written(found):
+    path, output = found
+    assert "found: leak" in output and "empty slab in cpu_partial of cpu 0" in output
+    assert "cache 1 cpu0 .partial" in output and "allocators/slub/partial.py:" in output
+    assert "-- kworker waits: free goes on" in output
+    assert json.loads(path.read_text())["format"] == 1
+
+
+def test_a_schedule_replays_to_the_identical_outcome_every_time(found):
+    from stress.explore import schedule
+    from stress.explore.command import Request, build, follow
+
+    kept = schedule.read(found[0])
+    seen = set()
+    for _ in range(20):
+        scene = build(Request(kept.model, kept.allocator, kept.design, kept.memory_model, kept.cpus))
+        shown, outcome = follow(scene, scene.space(), kept)
+        assert (outcome.kind, outcome.text, outcome.points, outcome.end) == (kept.kind, kept.text, kept.points, kept.end)
+        seen.add(tuple(shown))
+    assert len(seen) == 1 and len(seen.pop()) > 20
+
+
+def test_replay_prints_the_trace_and_fails_as_before(found):
+    path, output = found
+    done = runner.invoke(app, ["replay", str(path)])
+    assert done.exit_code == 1
+    assert done.output.splitlines()[-1] in output
+
+
+def test_replay_against_changed_sources_says_so(found):
+    path, _ = found
+    kept = json.loads(path.read_text())
+    kept["sources"] = "0" * 16
+    path.write_text(json.dumps(kept))
+    done = runner.invoke(app, ["replay", str(path)])
+    assert done.exit_code == 1 and "the sources have changed" in done.output
+    kept["switches"] = []
+    kept["points"] += 1
+    path.write_text(json.dumps(kept))
+    done = runner.invoke(app, ["replay", str(path)])
+    assert done.exit_code == 2 and "no longer fits" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [("{}", "is not a schedule"), ("[", "is not a schedule"), (None, "cannot be read")],
+)
+def test_a_file_that_is_no_schedule(tmp_path, text, said):
+    path = tmp_path / "x.json"
+    if text is not None:
+        path.write_text(text)
+    done = runner.invoke(app, ["replay", str(path)])
+    assert done.exit_code == 2 and said in done.stderr
+
+
+def test_another_format_is_refused(found):
+    path, _ = found
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2}))
+    done = runner.invoke(app, ["replay", str(path)])
+    assert done.exit_code == 2 and "format 2" in done.stderr
+
+
+def test_nothing_found_says_how_far_the_search_got():
+    done = runner.invoke(app, ["explore", "R8", "--design", "v3+F_NRP", "--preemptions", "1"])
+    assert done.exit_code == 0 and "exhaustive for at most 1 preemptions" in done.stdout
+    done = runner.invoke(app, ["explore", "R8", "--design", "v3+F_NRP", "--schedules", "30"])
+    assert done.exit_code == 0 and "no pass" in done.stdout
+    done = runner.invoke(app, ["explore", "R8", "--design", "v3+F_NRP", "--strategy", "pct", "--schedules", "30", "--jobs", "1"])
+    assert done.exit_code == 0 and "no pass" in done.stdout
+
+
+@pytest.mark.parametrize("strategy", ["random", "pct"])
+def test_random_strategies_find_and_shrink(strategy, tmp_path):
+    done = runner.invoke(app, ["explore", "R8", "--strategy", strategy, "--jobs", "2", "--out", str(tmp_path / "s")])
+    assert done.exit_code == 1 and "found: leak, 1 preemptions" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["explore"], "name a model"),
+        (["explore", "R99"], "unknown model 'R99'"),
+        (["explore", "R1", "--all"], "--all"),
+        (["explore", "R1", "--design", "v9"], "unknown design 'v9'"),
+        (["explore", "R1", "--allocator", "slab"], "--allocator slab"),
+        (["explore", "reaper-vs-destroy", "--allocator", "slub"], "--allocator slub"),
+    ],
+)
+def test_bad_usage(arguments, said):
+    done = runner.invoke(app, arguments)
+    assert done.exit_code == 2 and said in done.stderr
+
+
+def test_races_are_listed():
+    done = runner.invoke(app, ["list", "races"])
+    assert done.exit_code == 0
+    assert [line.split()[0] for line in done.stdout.splitlines() if line[0] != " "][:3] == ["R1", "R2", "R3"]
