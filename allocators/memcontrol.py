@@ -88,11 +88,16 @@ def css_put_many(m, memcg: int, references: int) -> None:
 
 @dual
 def css_tryget_online(m, memcg: int) -> bool:
-    """Take a reference if the memcg is online; its base reference makes the check safe."""
+    """Take a reference if the memcg is online. Never the first one: it may go offline right after the check."""
     if read_once(m, memcg + MEMCG.online) == 0:
         return False
-    fetch_add(m, memcg + MEMCG.css, 1)
-    return True
+    seen = read_once(m, memcg + MEMCG.css)
+    while seen:
+        now = cmpxchg(m, memcg + MEMCG.css, seen, seen + 1)
+        if now == seen:
+            return True
+        seen = now
+    return False
 
 
 @dual

@@ -16,6 +16,7 @@ from allocators import memcg_caches, offline, slab_common
 from allocators.boot import boot, create_root
 from allocators.designs import parse_design
 from allocators.kmem_cache import CACHE, NODE
+from allocators.memcontrol import css_put, css_tryget_online
 from allocators.page_alloc import ZONE
 from allocators.slab.sizing import SlabSizing, array_room
 from allocators.slab.state import SLAB_NODE
@@ -123,9 +124,14 @@ class Scene:
         self.task(name, cpu, run, cpus=cpus)
 
     def allocates(self, name: str, cpu: int, count: int = 1, *, free: bool = False) -> None:
-        """A task that allocates objects of the cgroup, and frees each if asked to."""
+        """A task that allocates objects of the cgroup, and frees each if asked to.
+
+        It holds a reference to the memcg, as a task holds one to its cgroup; a cgroup that is offline has no tasks.
+        """
 
         def run(m) -> None:
+            if not css_tryget_online(m, self.memcg):
+                return
             for _ in range(count):
                 obj = slab_common.kmem_cache_alloc(m, self.root, self.memcg)
                 if obj in self.live:
@@ -137,6 +143,7 @@ class Scene:
                     self.live.discard(obj)
                     slab_common.kmem_cache_free(m, obj)
                     quiescent_point(m)
+            css_put(m, self.memcg)
 
         self.task(name, cpu, run)
 

@@ -27,18 +27,14 @@ from greenlet import getcurrent
 from shm.ipi import SERVICE_IPI, SERVICE_QS, serve_ipis
 from shm.machine import CPU, MACHINE, Bug
 from shm.rcu import quiescent_point
+from stress.explore.sharing import Sharing, Violation
 from stress.explore.task import Task
 
+__all__ = ["Body", "Outcome", "Pruned", "Space", "Violation"]
+
+
+
 _MECHANISM = (CPU.service, CPU.qs_done, CPU.ipi_lock, CPU.ipi_func, CPU.ipi_arg, CPU.ipi_pending)
-MAX_OPERATIONS = 200_000  # of one execution, on words that others touch too
-
-
-class Violation(Exception):
-    """What an oracle found. kind: one of ORACLES."""
-
-    def __init__(self, kind: str, text: str) -> None:
-        super().__init__(f"{kind}: {text}")
-        self.kind, self.text = kind, text
 
 
 class Pruned(Exception):
@@ -80,7 +76,7 @@ class _Step:
         self.n = 0
 
 
-class Space:
+class Space(Sharing):
     """See the module's text.
 
     mem: the words at the start of every execution. guard: looks at each operation on words that it
@@ -103,17 +99,9 @@ class Space:
         begin: Callable[[], None] = lambda: None,
         end: Callable[[Space], None] = lambda space: None,
     ) -> None:
-        self.mem, self.features, self.kernel, self.tso = mem, features, kernel, tso
-        self.guard, self.exempt, self.at_begin, self.at_end = guard, exempt, begin, end
-        self.shared: set[int] = set()
-        self.locks = locks
-        self.protected: dict[int, frozenset[int]] = {}  # shared words -> locks held whenever they were touched
-        self.mortal: set = set()  # owners of words (see the guard) that one task touches and another one ends
-        self._touched: dict = {}  # owner -> tasks that touch it
-        self._ended: dict = {}  # owner -> tasks that end it
-        self._readers: dict[int, int] = {}
-        self._writers: dict[int, int] = {}
-        self._base: dict[int, int] = {}  # every word ever written, and its value at the start
+        super().__init__(mem, guard, locks)
+        self.features, self.kernel, self.tso = features, kernel, tso
+        self.at_begin, self.at_end = begin, end
         self.log: Callable | None = None
         self.on_switch: Callable | None = None
         self.pick: Callable = lambda task, options, on: task if on else options[0]
@@ -342,105 +330,7 @@ class Space:
         task.migrate(cpu)
         self.running[cpu] = task
 
-    # Memory.
-
-    def touch(self, task: Task, a: int, key: int, write: bool) -> None:
-        """First operation of a task on a word (or one that is always looked at): is the word shared?
-
-        key: the word while its owner lives, ~a while it is free memory.
-        """
-        self.operations += 1
-        if self.operations > MAX_OPERATIONS:
-            raise Violation("endless loop", f"{task.name} has made {MAX_OPERATIONS} operations: a cycle in a list?")
-        if write and a not in self._base:
-            self._base[a] = self.mem[a]
-        guarded = self.guard is not None and self.guard.guards(a)
-        if guarded:
-            self.touch_owner(task, self.guard.owner(a))
-        if a not in self.exempt:
-            readers, writers = self._readers, self._writers
-            if write:
-                writers[key] = writers.get(key, 0) | task.bit
-            else:
-                readers[key] = readers.get(key, 0) | task.bit
-            wrote = writers.get(key, 0)
-            both = wrote | readers.get(key, 0)
-            if wrote and both & both - 1:
-                self.share(a, key, self._held(task))
-                return
-        if guarded:
-            task.seen_guarded.add(key)
-            if write:
-                task.own_guarded.add(key)
-        else:
-            task.seen.add(a)
-            if write:
-                task.own.add(a)
-
-    def _held(self, task: Task) -> frozenset[int]:
-        if task.interrupt or self.mem[self.areas[task.cpu] + CPU.irq]:
-            return task.held | {-1 - task.cpu}
-        return task.held
-
-    def still_protected(self, task: Task, key: int) -> bool:
-        """Is a lock held that always was when this word was touched?"""
-        held = self.protected[key] & self._held(task)
-        if held:
-            self.protected[key] = held
-            return True
-        del self.protected[key]
-        self.learned = True
-        return False
-
-    def share(self, a: int, key: int, held: frozenset[int]) -> None:
-        """From now on others are affected by operations on this word."""
-        self.shared.add(key)
-        if held and a not in self.locks:
-            self.protected[key] = held
-        self.learned = True
-        self._base.setdefault(a, self.mem[a])
-        self.forget(a, key)
-
-    def touch_owner(self, task: Task, owner) -> None:
-        """A task touches a word of what may come to its end."""
-        self._touched[owner] = touched = self._touched.get(owner, 0) | task.bit
-        ended = self._ended.get(owner, 0)
-        if ended and (ended | touched) & (ended | touched) - 1:
-            self._dies(owner)
-
-    def end_owner(self, task: Task, owner) -> None:
-        """A task brings it to its end."""
-        self._ended[owner] = ended = self._ended.get(owner, 0) | task.bit
-        touched = self._touched.get(owner, 0)
-        if (ended | touched) & (ended | touched) - 1:
-            self._dies(owner)
-
-    def _dies(self, owner) -> None:
-        if owner not in self.mortal:
-            self.mortal.add(owner)
-            self.learned = True
-
-    def forget(self, a: int, key: int) -> None:
-        """No task has a fast path to this word any more."""
-        for task in (*self.bodies, *self.interrupts):
-            task.seen.discard(a)
-            task.own.discard(a)
-            task.seen_guarded.discard(key)
-            task.own_guarded.discard(key)
-
-    def write(self, a: int, v: int) -> None:
-        """Change memory."""
-        mem = self.mem
-        old = mem[a]
-        if a in self.shared or ~a in self.shared:
-            if a not in self._base:
-                self._base[a] = old
-            self.digest ^= hash((a, old)) ^ hash((a, v))
-            if a in self.services:
-                self.regular = False
-        mem[a] = v
-        if self.guard is not None:
-            self.guard.written(a, old, v)
+    # Store buffers, and the state.
 
     def flush(self, cpu: int) -> None:
         """The oldest entry of a CPU's store buffer reaches memory."""

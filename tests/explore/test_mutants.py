@@ -53,12 +53,17 @@ def two_frees_of_a_slab() -> Scene:
 
 
 def free_and_keep() -> Scene:
-    """An object of a CPU slab is freed on another CPU, while its owner allocates and keeps what it gets."""
-    scene = Scene("v3+F_NRP", cpus=2, objects=2)
+    return remote_free("v3+F_NRP")
+
+
+def alloc_beside_its_buddy() -> Scene:
+    """A CPU is given the page whose buddy another CPU frees."""
+    scene = Scene("v3+F_NRP", cpus=2, cpu_partial=False, min_partial=0)
     scene.create_child()
-    mine = [scene.alloc(0), scene.alloc(0)]
-    scene.frees("free", 1, mine[:1])
-    scene.allocates("alloc", 0, 2)
+    _, even, odd, _ = [scene.alloc(2) for _ in range(4)]
+    scene.free(0, [odd])
+    scene.allocates("alloc", 0, 1)
+    scene.frees("free", 1, [even])
     scene.works()
     return scene
 
@@ -138,7 +143,7 @@ MUTANTS = {
     "a drained stack keeps its empty slabs": Mutant(partial.unfreeze_partials, "if inuse_of(old) == 0 and enough_partial(m, s, n):", "if False:", dead),
     "enough_partial is off by one": Mutant(partial.enough_partial, ">= read_once(m, s + CACHE.min_partial)", "> read_once(m, s + CACHE.min_partial)", dead),
     "the transaction id does not step": Mutant(state.next_tid, "(pair & TID_MASK) + TID_STEP & TID_MASK", "pair & TID_MASK", one_cpu_two_tasks),
-    "a free trusts that the slab is its CPU's": Mutant(free.slab_free, "mine = read_once(m, c + KMEM_CACHE_CPU.page) == page", "mine = True", lambda: remote_free("linux-3.16")),
+    "a free trusts that the slab is its CPU's": Mutant(free.slab_free, "mine = read_once(m, c + KMEM_CACHE_CPU.page) == page", "mine = True", free_and_keep),
     "the flush forgets the private objects": Mutant(deactivate.flush_slab, "freelist_of(pair))", "0)", dead),
     "the flush looks at CPU slabs only": Mutant(
         deactivate.has_cpu_slab, " or read_once(m, c + KMEM_CACHE_CPU.partial) != 0", "", lambda: free_and_offline("v2+F_NRP")
@@ -150,6 +155,12 @@ MUTANTS = {
     "a refill takes one object too many": Mutant(alloc.get_freelist, "page_pair(0, objects, objects, 1 if obj else 0)", "page_pair(0, objects - 1, objects, 1 if obj else 0)", free_and_keep),
     "shrink leaves empty slabs": Mutant(shrink._sort_partial, "if inuse == 0:", "if inuse < 0:", dead_no_cpu_partial),
     "the mark of a dead memcg is no barrier": Mutant(offline.offline_memcg, "xchg(m, memcg + MEMCG.kmem_dead, 1)", "store(m, memcg + MEMCG.kmem_dead, 1)", dead_tso),
+    "a page is marked as taken after the unlock": Mutant(
+        page_alloc._alloc_on_node,
+        "    spin_unlock(m, zone + ZONE.lock)\n",
+        "    if page:\n        store(m, page + PAGE.kind, KIND_BUDDY)\n    spin_unlock(m, zone + ZONE.lock)\n    if page:\n        store(m, page + PAGE.kind, KIND_SLAB)\n",
+        alloc_beside_its_buddy,
+    ),
     "a freed page is not returned": Mutant(page_alloc.free_pages, "_push(m, zone, MEM_MAP + frame * PAGE.SIZE, order)", "pass", dead),
 }
 
@@ -175,7 +186,7 @@ def test_found(name, monkeypatch):
     assert found.outcome is not None, f"nothing found in {found.schedules} schedules, exhaustive: {found.exhaustive}"
 
 
-@pytest.mark.parametrize("scene", [two_frees, two_discards, two_frees_of_a_slab, one_cpu_two_tasks, dead, dead_no_cpu_partial, free_and_keep], ids=lambda s: s.__name__)
+@pytest.mark.parametrize("scene", [two_frees, two_discards, two_frees_of_a_slab, one_cpu_two_tasks, dead, dead_no_cpu_partial, free_and_keep, alloc_beside_its_buddy], ids=lambda s: s.__name__)
 def test_the_scenes_are_sound_without_them(scene):
     found = search(scene().space(), bound=1, budget=Budget(20))
     assert found.outcome is None and found.bound >= 0, found.outcome

@@ -26,12 +26,12 @@ def create_and_offline(design: str, *, memory_model: str = "sc", cpus: int = 1, 
 
 
 def remote_free(design: str, *, memory_model: str = "sc", cpus: int = 2, allocator: str = "slub") -> Scene:
-    """An object is freed on another CPU than the one that allocates from the same slab."""
+    """An object of a CPU slab is freed on another CPU, while its owner allocates and keeps what it gets."""
     scene = Scene(design, allocator=allocator, cpus=cpus, objects=2, memory_model=memory_model)
     scene.create_child()
-    mine = [scene.alloc(0)]
-    scene.frees("free", cpus - 1, mine)
-    scene.allocates("alloc", 0, 2, free=True)
+    mine = [scene.alloc(0), scene.alloc(0)]
+    scene.frees("free", cpus - 1, mine[:1])
+    scene.allocates("alloc", 0, 2)
     scene.works()
     return scene
 
