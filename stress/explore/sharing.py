@@ -13,7 +13,7 @@ from shm.machine import CPU
 if TYPE_CHECKING:
     from stress.explore.task import Task
 
-MAX_OPERATIONS = 200_000  # of one execution, on words that others touch too
+MAX_OPERATIONS = 50_000  # of one execution, on words that others touch too
 
 
 class Violation(Exception):
@@ -52,9 +52,6 @@ class Sharing:
 
         key: the word while its owner lives, ~a while it is free memory.
         """
-        self.operations += 1
-        if self.operations > MAX_OPERATIONS:
-            raise Violation("endless loop", f"{task.name} has made {MAX_OPERATIONS} operations: a cycle in a list?")
         if write and a not in self._base:
             self._base[a] = self.mem[a]
         guarded = self.guard is not None and self.guard.guards(a)
@@ -79,6 +76,10 @@ class Sharing:
             task.seen.add(a)
             if write:
                 task.own.add(a)
+
+    def endless(self, task: Task) -> None:
+        """Too many operations for an execution that ends."""
+        raise Violation("endless loop", f"{task.name} has made {MAX_OPERATIONS} operations: a cycle in a list, or a wait that does not pause?")
 
     def _held(self, task: Task) -> frozenset[int]:
         if task.interrupt or self.mem[self.areas[task.cpu] + CPU.irq]:

@@ -32,8 +32,6 @@ from stress.explore.task import Task
 
 __all__ = ["Body", "Outcome", "Pruned", "Space", "Violation"]
 
-
-
 _MECHANISM = (CPU.service, CPU.qs_done, CPU.ipi_lock, CPU.ipi_func, CPU.ipi_arg, CPU.ipi_pending)
 
 
@@ -160,6 +158,8 @@ class Space(Sharing):
             kind, text = "assertion", str(failed)
         except (IndexError, ZeroDivisionError, OverflowError) as wild:
             kind, text = "wild access", f"{type(wild).__name__}: {wild}"
+        if self.learned:
+            self.ends.clear()  # they were told apart by less than is known now
         return Outcome(kind, text, self.points, self.preemptions, self.deviations, self.learned, end)
 
     def _reset(self) -> None:

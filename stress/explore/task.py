@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Callable
 from greenlet import greenlet
 
 from shm.machine import Machine
+from stress.explore.sharing import MAX_OPERATIONS
 
 if TYPE_CHECKING:
     from stress.explore.space import Space
@@ -94,6 +95,9 @@ class Task(Machine):
         """Before an operation on a word without a fast path: ask the scheduler if need be. True: the word is shared."""
         space, guard = self.space, self.space.guard
         key, mortal = a, False
+        space.operations += 1
+        if space.operations > MAX_OPERATIONS:
+            space.endless(self)
         if guard is not None:
             owner = guard.owner(a)
             if owner is not None:
