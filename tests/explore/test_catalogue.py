@@ -57,3 +57,25 @@ def test_models_name_what_exists(model):
             parse_design(design).check_allocator(model.allocator)
     assert set(model.kinds) <= set(KINDS) and set(model.aside) <= set(KINDS)
     assert bool(model.kinds) == bool(model.raised) == model.is_race
+
+
+@pytest.mark.parametrize(
+    "name, allocator, design, kind",
+    [
+        ("offline-vs-free", "slub", "linux-4.0", ""),
+        ("offline-vs-free", "slub", "linux-5.3", "use after free"),
+        ("alloc-vs-offline", "slub", "v3", "leak"),
+        ("alloc-vs-offline", "slub", "linux-5.3", ""),
+        ("create-vs-offline", "slub", "v3", "corruption"),
+        ("create-vs-offline", "slub", "linux-4.0", ""),
+        ("create-vs-offline", "slab", "linux-5.3", ""),
+        ("remote-free", "slub", "v3", ""),
+        ("remote-free", "slab", "v3", ""),
+        ("reaper-vs-destroy", "slab", "v1", "leak"),
+    ],
+)
+def test_beyond_the_catalogue(name, allocator, design, kind):
+    model = MODELS[name]
+    found = search(build(Request(name, allocator, design, "sc", model.cpus)).space(), bound=1, budget=Budget(30))
+    assert (found.outcome.kind if found.outcome else "") == kind
+    assert found.outcome or found.exhaustive
