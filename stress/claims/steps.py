@@ -1,8 +1,8 @@
 """Claim 4, exactly: what allocations and frees of live caches do to memory, operation by operation.
 
 Times are noisy, numbers of operations are not. The interpreted engine plays the tapes and counts each
-load, store, atomic and fence of the worker CPUs that the compiled code of a timed block would do. A
-fence may be one that x86 needs no instruction for, such as v3's read barrier before the dead mark.
+load, store, atomic and full fence of the worker CPUs that the compiled code of a timed block would do.
+Read and write barriers, such as v3's before the dead mark, are no instructions on x86 and not counted.
 """
 
 from __future__ import annotations
