@@ -9,14 +9,14 @@ from __future__ import annotations
 import enum
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
 from stress import options as opt
-from stress.errors import StressError
+from stress.cli_results import results
+from stress.guard import guarded
 
 # Without Rich markup Typer does not import Rich: half of the time of `--help`.
 app = typer.Typer(
@@ -28,6 +28,7 @@ app = typer.Typer(
     epilog="Start with `python -m stress run`. Exit status: 0 done, 1 an invariant was violated, 2 bad usage or input, "
     "3 the run was damaged or is incomplete.",
 )
+app.add_typer(results, name="results", short_help="List, show and remove results.")
 
 
 class Format(str, enum.Enum):
@@ -59,19 +60,6 @@ class Strategy(str, enum.Enum):
 class MemoryModel(str, enum.Enum):
     sc = "sc"
     tso = "tso"
-
-
-def guarded(command: Callable[[], Optional[int]]) -> None:
-    """Run a command's body and leave with its exit status; expected errors become one line on stderr."""
-    try:
-        status = command() or 0
-    except StressError as error:
-        print(f"error: {error}", file=sys.stderr)
-        status = error.exit_status
-    except KeyboardInterrupt:
-        print("interrupted before there was anything to report", file=sys.stderr)
-        status = 3
-    raise typer.Exit(status)
 
 
 RUN_EXAMPLES = """\b

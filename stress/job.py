@@ -5,7 +5,6 @@ Everything a user reads but the report goes to stderr.
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from stress.errors import DamagedRun
 from stress.options import RunOptions
+from stress.streams import printing
 
 if TYPE_CHECKING:
     from stress.result import Result
@@ -39,6 +39,7 @@ def run_job(
     from stress.log import close_logging, setup_logging
     from stress.measure import measure
     from stress.progress import Progress
+    from stress.report import render
     from stress.result import write_result
 
     setup_logging(log_level, log_file)
@@ -54,35 +55,11 @@ def run_job(
         raise DamagedRun(f"the result could not be written to --out {out}: {error}") from None
     finally:
         close_logging()
-    try:
-        report(result, path, format)
-    except BrokenPipeError:
-        # The reader of a pipe has seen enough. The result is written; keep the interpreter from
-        # complaining about the rest when it flushes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with printing():
+        render.write(result, path, format, sys.stdout)
     if format != "text" and not quiet:
         print(f"result: {path}", file=sys.stderr)
     return exit_status(result)
-
-
-def report(result: Result, path: Path, format: str) -> None:
-    """Print the result to stdout as text, markdown or json; json is the content of the file at `path`."""
-    # A terminal that cannot show an arrow or a dash shows a question mark.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
-    if format == "json":
-        from stress.result import encode
-
-        sys.stdout.write(encode(result).decode())
-    elif format == "markdown":
-        from stress.report import markdown
-
-        sys.stdout.write(markdown.render(result, path))
-    else:
-        from stress.report import text
-
-        text.print_report(result, sys.stdout, path)
-    sys.stdout.flush()
 
 
 def exit_status(result: Result) -> int:

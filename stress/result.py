@@ -153,7 +153,7 @@ class BlockSample(msgspec.Struct, kw_only=True, frozen=True):
     operations_per_second: OperationsPerSecond
     involuntary_switches: int
     steal_ticks: int
-    waited_seconds: float | None
+    waited_seconds: float | None = None
     failed_allocations: int
     grade: str
     reasons: list[str]

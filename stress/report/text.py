@@ -24,10 +24,14 @@ class _Console(Console):
         raise BrokenPipeError
 
 
+def make_console(stream: TextIO) -> Console:
+    """A console that takes texts as they are; in a pipe it has a fixed width."""
+    return _Console(file=stream, markup=False, highlight=False, emoji=False, width=None if stream.isatty() else PIPE_WIDTH)
+
+
 def print_report(result: Result, stream: TextIO, path: Path | None = None) -> None:
     """Write the whole report: heading, table, replay, sentences, trust, and where the result is."""
-    width = None if stream.isatty() else PIPE_WIDTH
-    console = _Console(file=stream, markup=False, highlight=False, emoji=False, width=width)
+    console = make_console(stream)
     console.print(table.heading(result), style="bold")
     for line in (table.machine_line(result), result.command):
         if line:

@@ -1,0 +1,94 @@
+"""The commands that work on results that exist: `results`, `report` and `compare`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from stress.guard import guarded
+
+OUT = Path("results")
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder that runs write their results to.")]
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's id, its beginning or end, its folder or result.json, or `last`.")
+]
+
+results = typer.Typer(
+    rich_markup_mode=None,
+    help="List, show and remove the runs of a results folder; without a command it lists.",
+    epilog="Examples: `results`, `results show last`, `results prune --keep 20 --dry-run`.",
+)
+
+
+@results.callback(invoke_without_command=True)
+def _list_by_default(context: typer.Context, out: Out = OUT) -> None:
+    context.obj = out
+    if context.invoked_subcommand is None:
+        list_(context)
+
+
+def _folder(context: typer.Context, out: Optional[Path]) -> Path:
+    """--out may stand before or after the command."""
+    return out if out is not None else context.obj
+
+
+@results.command(name="list", short_help="A line per run, the oldest first.")
+def list_(context: typer.Context, out: Annotated[Optional[Path], typer.Option("--out", metavar="DIR", help="Folder of results.")] = None) -> None:
+    """List the runs of the folder, the oldest first."""
+
+    def body() -> None:
+        from stress.results import runs
+        from stress.streams import printing
+
+        folder = _folder(context, out)
+        found = runs(folder)
+        from stress.report.runs import print_runs
+
+        with printing():
+            print_runs(found, folder, sys.stdout)
+
+    guarded(body)
+
+
+@results.command(short_help="The report of one run.")
+def show(
+    context: typer.Context,
+    run: RunName,
+    out: Annotated[Optional[Path], typer.Option("--out", metavar="DIR", help="Folder of results.")] = None,
+) -> None:
+    """Print the report of one run as its end printed it. Other formats: `report RUN --format …`."""
+
+    def body() -> None:
+        from stress.redraw import redraw
+
+        redraw(run, _folder(context, out), "text")
+
+    guarded(body)
+
+
+@results.command(short_help="Remove old runs.", epilog="Example: `results prune --keep 20 --older-than 30` removes runs that are both.")
+def prune(
+    context: typer.Context,
+    keep: Annotated[Optional[int], typer.Option("--keep", metavar="N", help="Leave the newest N runs.")] = None,
+    older_than: Annotated[Optional[float], typer.Option("--older-than", metavar="DAYS", help="Leave the runs of the last DAYS days.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")] = False,
+    out: Annotated[Optional[Path], typer.Option("--out", metavar="DIR", help="Folder of results.")] = None,
+) -> None:
+    """Remove the folders of old runs, without asking, and say which. A folder that holds other files too is left."""
+
+    def body() -> int:
+        from stress.results import prune
+        from stress.streams import printing
+
+        folder = _folder(context, out)
+        done = prune(folder, keep=keep, older_than_days=older_than, dry_run=dry_run)
+        from stress.report.runs import print_pruned
+
+        with printing():
+            print_pruned(done, folder, dry_run, sys.stdout)
+        return 0
+
+    guarded(body)

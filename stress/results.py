@@ -1,0 +1,156 @@
+"""A folder of results: which runs are in it, how one of them is named, and removing old ones.
+
+A run's folder is one that holds a `result.json`; everything else in the folder is let alone, and links
+are not followed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from stress.errors import UsageError
+from stress.result import FILE_NAME, Trust
+
+LAST = "last"
+OWN_FILES = frozenset({FILE_NAME, "report.html"})
+
+
+class Summary(msgspec.Struct, kw_only=True, frozen=True):
+    """The part of a result that a list shows; the rest of the file is skipped."""
+
+    created: str = ""
+    scenario: str
+    allocator: str
+    baseline: str
+    designs: dict[str, msgspec.Raw]
+    seconds: float
+    partial: bool
+    trust: Trust
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Run:
+    """One run's folder. created: when the run ended. summary: None when the result cannot be read, `damage` says why."""
+
+    folder: Path
+    created: datetime.datetime
+    summary: Summary | None
+    damage: str = ""
+
+    @property
+    def id(self) -> str:
+        """The name of the folder."""
+        return self.folder.name
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pruned:
+    """What `prune` removed, or would remove, and what it left although it was asked to, with the reason."""
+
+    removed: list[Run]
+    kept: list[tuple[Run, str]]
+
+
+def runs(out: Path) -> list[Run]:
+    """All runs in a results folder, the oldest first.
+
+    Raises UsageError when there is no such folder or it cannot be read.
+    """
+    try:
+        folders = [entry for entry in out.iterdir() if not entry.is_symlink() and (entry / FILE_NAME).is_file()]
+    except OSError as error:
+        raise UsageError(f"--out {out}: cannot be read: {error.strerror}; give the folder that runs wrote to") from None
+    return sorted(map(_read, folders), key=lambda run: (run.created, run.id))
+
+
+def _read(folder: Path) -> Run:
+    path = folder / FILE_NAME
+    written = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.timezone.utc)
+    try:
+        summary = msgspec.json.decode(path.read_bytes(), type=Summary)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        return Run(folder, written, None, str(error))
+    try:
+        created = datetime.datetime.fromisoformat(summary.created)
+    except ValueError:
+        created = written
+    return Run(folder, created if created.tzinfo else written, summary)
+
+
+def find(name: str, out: Path) -> Path:
+    """The `result.json` that a user means by a path, a run id, the unique beginning or end of one, or `last`.
+
+    Raises UsageError when nothing, or more than one run, goes by that name.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    if (path / FILE_NAME).is_file():
+        return path / FILE_NAME
+    known = runs(out) if out.is_dir() else []
+    if name == LAST and known:
+        return known[-1].folder / FILE_NAME
+    meant = [run for run in known if run.id == name] or [run for run in known if run.id.startswith(name) or run.id.endswith(name)]
+    if len(meant) == 1:
+        return meant[0].folder / FILE_NAME
+    if meant:
+        raise UsageError(f"RUN {name!r} fits {len(meant)} runs in --out {out}: {_some([run.id for run in meant])}; give more of the id")
+    where = f"--out {out} has {_some([run.id for run in reversed(known)])}" if known else f"--out {out} has no runs"
+    raise UsageError(f"RUN {name!r}: no such file, folder or run; {where}")
+
+
+def _some(names: Sequence[str], limit: int = 4) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
+
+
+def prune(
+    out: Path, *, keep: int | None = None, older_than_days: float | None = None, dry_run: bool = False, now: datetime.datetime | None = None
+) -> Pruned:
+    """Remove runs: all but the newest `keep`, or those older than so many days, or those that are both.
+
+    A folder that holds anything but what a run writes stays, as does one that cannot be removed. dry_run: only
+    say what would go. Raises UsageError when neither limit is given, one is negative, or there is no such folder.
+    """
+    if keep is None and older_than_days is None:
+        raise UsageError("say what may go: --keep N leaves the newest N runs, --older-than DAYS those of the last DAYS days")
+    for option, value in (("--keep", keep), ("--older-than", older_than_days)):
+        if value is not None and not 0 <= value < 1e5:
+            raise UsageError(f"{option} {value:g}: must be a number from 0 to 99999")
+    known = runs(out)
+    candidates = known if keep is None else known[: max(0, len(known) - keep)]
+    if older_than_days is not None:
+        limit = (now or datetime.datetime.now(datetime.timezone.utc)) - datetime.timedelta(days=older_than_days)
+        candidates = [run for run in candidates if run.created < limit]
+    result = Pruned([], [])
+    remove: Callable[[Path], str] = _obstacle if dry_run else _remove
+    for run in candidates:
+        if why := remove(run.folder):
+            result.kept.append((run, why))
+        else:
+            result.removed.append(run)
+    return result
+
+
+def _obstacle(folder: Path) -> str:
+    """Why a run's folder is not to be removed, or ""."""
+    foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in OWN_FILES)
+    return f"it also holds {_some(foreign)}" if foreign else ""
+
+
+def _remove(folder: Path) -> str:
+    """Remove a run's folder; why it was not removed, or ""."""
+    try:
+        if why := _obstacle(folder):
+            return why
+        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name == FILE_NAME):
+            entry.unlink()  # the result last: what is left of a removal that breaks off is still a run
+        folder.rmdir()
+    except OSError as error:
+        return f"it cannot be removed: {error.strerror}"
+    return ""
