@@ -15,7 +15,7 @@ from typing import Annotated, Optional
 import typer
 
 from stress import options as opt
-from stress.cli_results import results
+from stress.cli_results import report, results
 from stress.guard import guarded
 
 # Without Rich markup Typer does not import Rich: half of the time of `--help`.
@@ -28,7 +28,6 @@ app = typer.Typer(
     epilog="Start with `python -m stress run`. Exit status: 0 done, 1 an invariant was violated, 2 bad usage or input, "
     "3 the run was damaged or is incomplete.",
 )
-app.add_typer(results, name="results", short_help="List, show and remove results.")
 
 
 class Format(str, enum.Enum):
@@ -179,7 +178,7 @@ def run(
 
     Without options: a storm of cgroup removals on SLUB of Linux 3.16 against two versions of the series
     that lets dead caches destroy themselves. Prints one table and what it says, and writes
-    results/<run id>/result.json.
+    results/<run id>/result.json and a page to look at, report.html, beside it.
     """
 
     def body() -> int:
@@ -336,3 +335,9 @@ def replay(file: Annotated[Path, typer.Argument(metavar="FILE", help="A schedule
         return command.replay(file)
 
     guarded(body)
+
+
+app.command(
+    short_help="Report a run again, in any format.", epilog="Examples: `report last --format html`, `report RUN --format csv > blocks.csv`."
+)(report)
+app.add_typer(results, name="results", short_help="List, show and remove results.")

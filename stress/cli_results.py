@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import sys
 from pathlib import Path
 from typing import Annotated, Optional
@@ -15,6 +16,17 @@ Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder that run
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's id, its beginning or end, its folder or result.json, or `last`.")
 ]
+
+
+
+class ReportFormat(str, enum.Enum):
+    text = "text"
+    markdown = "markdown"
+    json = "json"
+    html = "html"
+    csv = "csv"
+    benchstat = "benchstat"
+
 
 results = typer.Typer(
     rich_markup_mode=None,
@@ -90,5 +102,23 @@ def prune(
         with printing():
             print_pruned(done, folder, dry_run, sys.stdout)
         return 0
+
+    guarded(body)
+
+
+def report(
+    run: RunName,
+    out: Out = OUT,
+    format: Annotated[
+        ReportFormat,
+        typer.Option(help="html renews report.html beside the result and prints its path; csv and benchstat print the timed blocks."),
+    ] = ReportFormat.text,
+) -> None:
+    """Report a run that has ended, in any format."""
+
+    def body() -> None:
+        from stress.redraw import redraw
+
+        redraw(run, out, format.value)
 
     guarded(body)

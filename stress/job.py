@@ -51,15 +51,27 @@ def run_job(
                 record = coordinator.run(options, progress)
             ending.ignore_further()
             result, path = write_result(measure(record), out)
+            page = draw_page(result, path.parent)
     except OSError as error:
         raise DamagedRun(f"the result could not be written to --out {out}: {error}") from None
     finally:
         close_logging()
     with printing():
-        render.write(result, path, format, sys.stdout)
+        render.write(result, path, format, sys.stdout, page)
     if format != "text" and not quiet:
         print(f"result: {path}", file=sys.stderr)
     return exit_status(result)
+
+
+def draw_page(result: Result, folder: Path) -> Path | None:
+    """Write the result's page beside it. The result is what counts: without room for a page one is told so, and goes on."""
+    from stress.report.page import write_page
+
+    try:
+        return write_page(result, folder)
+    except OSError as error:
+        print(f"the page could not be written to {folder}: {error}", file=sys.stderr)
+        return None
 
 
 def exit_status(result: Result) -> int:

@@ -1,4 +1,4 @@
-"""One result in one format, written to a stream."""
+"""One result in one format. What a format needs is imported when it is asked for."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from typing import TextIO
 
 from stress.result import Result
 
+FORMATS = ("text", "markdown", "json", "csv", "benchstat")  # those that go to a stream; html is a file beside the result
 
-def write(result: Result, path: Path, format: str, stream: TextIO) -> None:
-    """Write the report of the result at `path` as text, markdown or json; json is the content of that file."""
+
+def write(result: Result, path: Path, format: str, stream: TextIO, page: Path | None = None) -> None:
+    """Write the result at `path` to the stream in one of `FORMATS`; json is the content of that file.
+
+    page: where the result's page is, for formats that say so.
+    """
     if format == "json":
         from stress.result import encode
 
@@ -18,7 +23,15 @@ def write(result: Result, path: Path, format: str, stream: TextIO) -> None:
         from stress.report import markdown
 
         stream.write(markdown.render(result, path))
+    elif format == "csv":
+        from stress.report import export
+
+        stream.write(export.samples_csv(result))
+    elif format == "benchstat":
+        from stress.report import export
+
+        stream.write(export.benchstat(result))
     else:
         from stress.report import text
 
-        text.print_report(result, stream, path)
+        text.print_report(result, stream, path, page)

@@ -12,6 +12,8 @@ from stress.report import units
 from stress.result import Design, Lifetime, Ratios, Result
 from stress.statistics import CONFIDENCE
 
+STATISTICS = "per million frees"  # title of the group of the allocator's own statistics
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Row:
@@ -74,7 +76,7 @@ def groups(result: Result) -> list[Group]:
         Group("throughput (timed passes)", tuple(_throughput(result, names, row))),
         Group("dead caches (counted passes)", tuple(_dead_caches(designs, row))),
         Group("pages of objects (counted passes)", tuple(_heap(designs, row))),
-        Group("per million frees", tuple(_stats(designs, row))),
+        Group(STATISTICS, tuple(_stats(designs, row))),
         Group("per free", (
             row(f"{lock} acquisitions", lambda d: units.per_unit(d.per_free.list_lock)),
             row("… of them contended", lambda d: units.per_unit(d.per_free.list_lock_contended)),

@@ -29,8 +29,8 @@ def make_console(stream: TextIO) -> Console:
     return _Console(file=stream, markup=False, highlight=False, emoji=False, width=None if stream.isatty() else PIPE_WIDTH)
 
 
-def print_report(result: Result, stream: TextIO, path: Path | None = None) -> None:
-    """Write the whole report: heading, table, replay, sentences, trust, and where the result is."""
+def print_report(result: Result, stream: TextIO, path: Path | None = None, page: Path | None = None) -> None:
+    """Write the whole report: heading, table, replay, sentences, trust, and where the result and its page are."""
     console = make_console(stream)
     console.print(table.heading(result), style="bold")
     for line in (table.machine_line(result), result.command):
@@ -48,6 +48,8 @@ def print_report(result: Result, stream: TextIO, path: Path | None = None) -> No
             _item(console, finding.text, LEVEL_STYLE[finding.level])
     if path is not None:
         console.print(f"Result: {path}", soft_wrap=True)
+    if page is not None:
+        console.print(f"Page: {page}", soft_wrap=True)
 
 
 def main_table(result: Result) -> Table:

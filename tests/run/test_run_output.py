@@ -19,7 +19,7 @@ def test_json_is_the_result_and_nothing_else(tmp_path):
     (path,) = run.out.glob("*/result.json")
     assert path.read_text() == run.stdout
     assert re.fullmatch(r"\d{8}-\d{6}-offline-storm-[0-9a-f]{4}", path.parent.name)
-    assert [p.name for p in path.parent.iterdir()] == ["result.json"]
+    assert sorted(p.name for p in path.parent.iterdir()) == ["report.html", "result.json"]
     result = json.loads(run.stdout)
     assert msgspec.json.decode(run.stdout, type=Result).run_id == path.parent.name
     for name in (

@@ -45,7 +45,7 @@ def results(tmp_path) -> list[Path]:
 
 def test_help_lists_the_commands_and_options():
     text = invoke("--help").stdout
-    for command in ("run", "list", "conform", "bench"):
+    for command in ("run", "list", "conform", "bench", "report", "results"):
         assert f"\n  {command} " in text
     text = invoke("run", "--help").stdout
     for option in (
@@ -160,6 +160,23 @@ def test_runs_that_end_without_a_record(run, coordinator, tmp_path, error, statu
     done = run("--quiet")
     assert (done.exit_code, done.stdout) == (status, "") and done.stderr.startswith(says)
     assert results(tmp_path) == []
+
+
+def test_every_run_writes_its_page(run, tmp_path):
+    done = run()
+    (path,) = results(tmp_path)
+    assert f"Page: {path.with_name('report.html')}" in done.stdout
+    assert path.parent.name in path.with_name("report.html").read_text()
+
+
+def test_a_run_without_room_for_a_page_is_still_a_run(run, monkeypatch):
+    def full_disk(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("stress.report.page.write_atomically", full_disk)
+    done = run("--format", "json")
+    assert done.exit_code == 0 and json.loads(done.stdout) and "the page could not be written" in done.stderr
+    assert "Page:" not in run().stdout
 
 
 def test_list():

@@ -1,0 +1,217 @@
+"""The pictures of a result: which there are, what is drawn in each, and the same numbers as a table."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from statistics import median
+from xml.etree.ElementTree import Element
+
+from stress.report import charts, units
+from stress.report.sentences import MARGIN
+from stress.report.table import lock_name, order, place_name
+from stress.result import BlockSample, Design, Result
+from stress.statistics import CONFIDENCE
+
+# A rate's name -> (what it is the rate of, the same in short)
+KINDS = {
+    "live": ("frees into live caches", "frees, live"),
+    "dead": ("frees into dead caches", "frees, dead"),
+    "alloc": ("allocations", "allocations"),
+    "mixed": ("mixed allocations and frees", "mixed"),
+}
+MAX_MARKS = 600  # of one plot; more blocks than these are joined
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Figure:
+    """One picture. drawings: (subtitle or "", SVG). legend: (swatch, text). header and rows: its numbers."""
+
+    title: str
+    caption: str
+    drawings: Sequence[tuple[str, Element]]
+    legend: Sequence[tuple[Element, str]]
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def figures(result: Result) -> Iterator[Figure]:
+    """All pictures for which the result has figures, in the order of a page."""
+    for make in (_ratios, _throughput, _left, _hidden, _operations):
+        figure = make(result)
+        if figure is not None:
+            yield figure
+
+
+def designs_legend(names: Sequence[str]) -> list[tuple[Element, str]]:
+    """A mark and a name per design."""
+    return [(charts.swatch("", number), name) for number, name in enumerate(names)]
+
+
+def _ratios(result: Result) -> Figure | None:
+    intervals, rows = [], []
+    for number, name in enumerate(order(result)):
+        if name not in result.ratios:
+            continue
+        for kind, (_, short) in KINDS.items():
+            value = getattr(result.ratios[name], kind)
+            if value.estimate is not None:
+                text = units.ratio(value)
+                intervals.append(charts.Interval(f"{name}: {short}", number, value.estimate, value.low, value.high, text))
+                rows.append((f"{name}: {short}", *map(_three, (value.estimate, value.low, value.high)), units.count(value.pairs)))
+    if not intervals:
+        return None
+    level = f"{CONFIDENCE:.0%}"
+    return Figure(
+        f"Throughput against {result.baseline}",
+        f"Ratio of paired blocks with its {level} interval. An interval inside the grey band (±{MARGIN:.0%}) is a change nobody would "
+        "notice; one that crosses the middle line may be no change at all.",
+        [("", charts.forest(intervals, MARGIN, f"Ratios of throughput to {result.baseline}"))],
+        [],
+        ("", "ratio", "low", "high", "pairs"),
+        rows,
+    )
+
+
+def _three(value: float | None) -> str:
+    return units.UNKNOWN if value is None else f"{value:.3f}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Point:
+    """One block, or neighbours of one design joined: medians of their rates. at: seconds of timed play before its middle."""
+
+    design: str
+    at: float
+    blocks: list[BlockSample]
+
+    def rate(self, kind: str) -> float | None:
+        rates = [rate for block in self.blocks if (rate := _rate(block, kind)) is not None]
+        return median(rates) if rates else None
+
+    @property
+    def poor(self) -> bool:
+        return any(block.grade == "poor" for block in self.blocks)
+
+    @property
+    def name(self) -> str:
+        first, last = self.blocks[0], self.blocks[-1]
+        if first.warmup:
+            return "warm-up"
+        return f"pair {first.pair}" if first.pair == last.pair else f"pairs {first.pair}–{last.pair}"
+
+
+def _rate(block: BlockSample, kind: str) -> float | None:
+    return getattr(block.operations_per_second if kind in ("alloc", "mixed") else block.frees_per_second, kind)
+
+
+def _points(result: Result) -> list[_Point]:
+    """The blocks in the order they were played; too many of them are joined with their neighbours, warm-ups never."""
+    joined = -(-len(result.blocks) // MAX_MARKS)
+    points, open_, at = [], {}, 0.0
+    for block in result.blocks:
+        middle = at + block.wall_seconds / 2
+        at += block.wall_seconds
+        group = None if block.warmup else open_.get(block.design)
+        if group is not None and len(group.blocks) < joined:
+            group.blocks.append(block)
+            continue
+        point = _Point(block.design, middle, [block])
+        points.append(point)
+        if not block.warmup:
+            open_[block.design] = point
+    return points
+
+
+def _throughput(result: Result) -> Figure | None:
+    points = _points(result)
+    kinds = [kind for kind in KINDS if any(point.rate(kind) for point in points)]
+    if not kinds:
+        return None
+    names = order(result)
+    drawings = []
+    for kind in kinds:
+        series = []
+        for name in names:
+            own = [(point, rate) for point in points if point.design == name and (rate := point.rate(kind)) is not None]
+            dots = [
+                charts.Dot(point.at, rate, f"{name}, {point.name}: {units.rate(rate)}/s", point.blocks[0].warmup, point.poor)
+                for point, rate in own
+            ]
+            measured = [rate for block in result.blocks if block.design == name and not block.warmup and (rate := _rate(block, kind)) is not None]
+            series.append(charts.Series(name, dots, median(measured) if measured else None))
+        what = KINDS[kind][0]
+        drawings.append((f"{what}, per second", charts.throughput(series, f"{what} per second, block by block")))
+    joined = " Neighbouring blocks are joined to their median." if len(points) < len(result.blocks) else ""
+    return Figure(
+        "Throughput of each block over time",
+        "All CPUs together. Hollow: warm-up, used in no figure. Ringed: the machine disturbed the block badly. "
+        f"Lines: medians. Blocks of a pair stand side by side, so what slows the machine slows both.{joined}",
+        drawings,
+        designs_legend(names),
+        ("at second", "design", "block", *(f"{KINDS[kind][1]}/s" for kind in kinds), "grade"),
+        [
+            (f"{p.at:.2f}", p.design, p.name, *(units.rate(p.rate(kind)) for kind in kinds), ", ".join(dict.fromkeys(b.grade for b in p.blocks)))
+            for p in points
+        ],
+    )
+
+
+def _grouped(result: Result, title: str, caption: str, measures: Sequence[tuple[str, Callable[[Design], float | None], Callable]]) -> Figure | None:
+    """Bars of every measure that some design has more than nothing of."""
+    names = order(result)
+    groups = [charts.Bars(label, [get(result.designs[name]) for name in names], show) for label, get, show in measures]
+    groups = [group for group in groups if any(group.values)]
+    if not groups:
+        return None
+    return Figure(
+        title, caption, [("", charts.bars(groups, names, title))], [], ("", *names),
+        [(group.title, *map(group.show, group.values)) for group in groups],
+    )  # fmt: skip
+
+
+def _left(result: Result) -> Figure | None:
+    measures = [
+        ("dead caches", lambda d: d.dead_caches.left, units.count),
+        ("slabs of theirs", lambda d: d.slabs_left, units.count),
+        ("pages pinned", lambda d: d.pages_left, units.count),
+        ("cgroups pinned", lambda d: d.cgroups_pinned, units.count),
+    ]
+    return _grouped(result, "What is left at the end", "Exact counts, over all counted passes. Each group has a scale of its own.", measures)
+
+
+def _hidden(result: Result) -> Figure | None:
+    names = order(result)
+    places = [place for place in dict.fromkeys(p for name in names for p in result.designs[name].empty_slabs)]
+    rows = [(name, {place_name(place): n for place, n in result.designs[name].empty_slabs.items()}) for name in names]
+    if not any(n for _, row in rows for n in row.values()):
+        return None
+    shown = [place_name(place) for place in places]
+    title = "Where empty slabs of dead caches hide"
+    return Figure(
+        title,
+        "A cache can go only when its last slab has gone. These slabs hold no object any more, and nobody gives them back.",
+        [("", charts.stacked(rows, shown, title))],
+        [(charts.swatch(f"p{number % charts.COLOURS}"), place) for number, place in enumerate(shown)],
+        ("", *shown, "together"),
+        [(name, *(units.count(row.get(place, 0)) for place in shown), units.count(sum(row.values()))) for name, row in rows],
+    )
+
+
+def _operations(result: Result) -> Figure | None:
+    def of(part: str, key: str) -> Callable[[Design], float | None]:
+        return lambda design: getattr(getattr(design, part), key) if getattr(design, part) is not None else None
+
+    lock = lock_name(result.allocator)
+    measures = [
+        (label + tail, of(part, key), units.per_unit)
+        for key, label in (
+            ("list_lock", f"{lock} acquisitions"),
+            ("list_lock_contended", f"{lock} contended"),
+            ("page_cas", "page CAS"),
+            ("page_cas_failed", "page CAS failed"),
+        )
+        for part, tail in (("per_free", ""), ("per_dead_free", ", into dead caches only"))
+    ]
+    caption = "Exact counts of the counted passes, divided by the frees. Each group has a scale of its own."
+    return _grouped(result, "Operations per free", caption, measures)

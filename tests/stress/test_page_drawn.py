@@ -1,0 +1,60 @@
+"""The page in a real browser, where one is installed: nothing to complain about, every plot drawn, no page wider than a phone."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+from stress_records import TRACE, record
+
+from stress.measure import measure
+from stress.report import page
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"))), None)
+PROBE = """<script>addEventListener("load", () => {
+  const size = e => { const r = e.getBoundingClientRect(); return [r.width, r.height]; };
+  const plots = [...document.querySelectorAll("svg.plot")].map(svg => ({
+    name: svg.getAttribute("aria-label"), size: size(svg), marks: [...svg.querySelectorAll("rect, circle, polygon")].map(size),
+    fills: [...new Set([...svg.querySelectorAll("rect, circle, polygon")].map(e => getComputedStyle(e).fill))],
+    outside: [...svg.querySelectorAll("text")].filter(t => { const a = t.getBoundingClientRect(), b = svg.getBoundingClientRect();
+      return a.left < b.left - 1 || a.right > b.right + 1 || a.bottom > b.bottom + 1; }).map(t => t.textContent) }));
+  const seen = {plots, width: document.documentElement.scrollWidth, room: innerWidth};
+  document.body.innerHTML = ""; document.body.textContent = "PROBE" + JSON.stringify(seen) + "EBORP"; });</script>"""
+
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
+
+
+def browse(file, folder, *options):
+    """The page's elements after it was drawn, and what the browser said."""
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--user-data-dir={folder / 'profile'}",
+               "--enable-logging=stderr", "--log-level=0", *options, "--dump-dom", file.as_uri()]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+@pytest.fixture
+def text():
+    return page.render(measure(record(live_ns={"v3": 12.5}, trace=TRACE))).decode()
+
+
+def test_the_console_stays_empty(text, tmp_path):
+    file = tmp_path / "report.html"
+    file.write_text(text)
+    dom, said = browse(file, tmp_path)
+    assert dom.count("<figure") == 5 and "CONSOLE" not in said, said
+
+
+def test_every_plot_is_drawn_in_the_dark_on_a_phone(text, tmp_path):
+    file = tmp_path / "report.html"
+    policy = re.search(r'<meta http-equiv="Content-Security-Policy"[^>]*>', text)[0]  # it rightly forbids the probe
+    file.write_text(text.replace(policy, "").replace("</body>", PROBE + "</body>"))
+    dom, _ = browse(file, tmp_path, "--window-size=500,800", "--blink-settings=preferredColorScheme=0")
+    seen = json.loads(re.search("PROBE(.*)EBORP", dom)[1].replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">"))
+    assert len(seen["plots"]) == 6 and seen["width"] <= seen["room"]
+    for plot in seen["plots"]:
+        assert min(plot["size"]) > 40, plot["name"]
+        assert plot["marks"] and all(min(size) > 0 for size in plot["marks"]), plot["name"]
+        assert set(plot["fills"]) - {"none", "rgb(0, 0, 0)"}, plot["name"]
+        assert plot["outside"] == [], plot["name"]

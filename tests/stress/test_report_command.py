@@ -1,0 +1,84 @@
+"""`report`: a run that has ended, in every format."""
+
+import csv
+import io
+import re
+import statistics
+
+import pytest
+from stress_records import record
+from typer.testing import CliRunner
+
+from stress.cli import app
+from stress.measure import measure
+from stress.report import export
+from stress.result import read_result, write_result
+
+
+def invoke(*arguments: str):
+    return CliRunner().invoke(app, list(arguments), prog_name="python -m stress")
+
+
+@pytest.fixture
+def out(tmp_path):
+    write_result(measure(record(live_ns={"v3": 12.5})), tmp_path)
+    return tmp_path
+
+
+def report(out, format):
+    done = invoke("report", "last", "--out", str(out), "--format", format)
+    assert done.exit_code == 0, done.stderr
+    return done.stdout
+
+
+def test_text_markdown_and_json(out):
+    (path,) = out.glob("*/result.json")
+    assert "What the figures say" in report(out, "text") and str(path) in report(out, "text")
+    assert report(out, "markdown").startswith("## offline-storm")
+    assert report(out, "json") == path.read_text()
+
+
+def test_html_renews_the_page(out):
+    (folder,) = out.iterdir()
+    (folder / "report.html").write_text("old")
+    assert report(out, "html").strip() == str(folder / "report.html")
+    assert (folder / "report.html").read_text().startswith("<!doctype html>")
+    assert sorted(path.name for path in folder.iterdir()) == ["report.html", "result.json"]
+
+
+def test_csv_has_a_row_per_block(out):
+    rows = list(csv.DictReader(io.StringIO(report(out, "csv"))))
+    assert tuple(rows[0]) == export.COLUMNS and len(rows) == 27
+    assert {row["warmup"] for row in rows[:3]} == {"1"} and {row["warmup"] for row in rows[3:]} == {"0"}
+    (path,) = out.glob("*/result.json")
+    rates = [float(row["frees_per_second_live"]) for row in rows if row["design"] == "v3" and row["warmup"] == "0"]
+    assert statistics.median(rates) == pytest.approx(read_result(path).designs["v3"].frees_per_second.live)
+
+
+def test_benchstat_reads_as_a_go_benchmark(out):
+    lines = report(out, "benchstat").splitlines()
+    assert lines[:4] == ["cpu: Model CPU", "kernel: Linux 6.1", "allocator: slub", "scenario: offline-storm"]
+    for line in lines[4:]:
+        assert re.fullmatch(r"Benchmark[A-Z]\S+-2 1 \d+\.\d+ ns/op", line), line
+    assert lines[4] == "BenchmarkFree/live/design=linux-3.16-2 1 5.0000 ns/op"  # 10 ns on each of 2 CPUs
+    assert sum("Free/live/design=v3-2 " in line for line in lines) == 8 == sum("Free/dead/design=v1-2 " in line for line in lines)
+
+
+def test_names_of_benchmarks_have_no_spaces():
+    assert export._name("live", "linux-3.16+P2 x/y") == "Free/live/design=linux-3.16+P2_x_y"
+
+
+@pytest.mark.parametrize("arguments", [("report",), ("report", "nonsense"), ("report", "last"), ("report", "last", "--format", "pdf")])
+def test_errors_say_what_to_do(tmp_path, arguments):
+    done = invoke(*arguments, *(["--out", str(tmp_path)] if len(arguments) > 1 else []))
+    assert done.exit_code == 2 and ("RUN" in done.stderr or "--format" in done.stderr) and done.stdout == ""
+
+
+def test_a_page_that_cannot_be_written_is_an_error_of_report(out, monkeypatch):
+    monkeypatch.setattr("stress.report.page.write_atomically", _full_disk)
+    done = invoke("report", "last", "--out", str(out), "--format", "html")
+    assert done.exit_code == 2 and "No space left" in done.stderr
+
+
+def _full_disk(*_):
+    raise OSError(28, "No space left on device")
