@@ -15,7 +15,7 @@ from typing import Annotated, Optional
 import typer
 
 from stress import options as opt
-from stress.cli_results import report, results
+from stress.cli_results import compare, report, results
 from stress.guard import guarded
 
 # Without Rich markup Typer does not import Rich: half of the time of `--help`.
@@ -340,4 +340,7 @@ def replay(file: Annotated[Path, typer.Argument(metavar="FILE", help="A schedule
 app.command(
     short_help="Report a run again, in any format.", epilog="Examples: `report last --format html`, `report RUN --format csv > blocks.csv`."
 )(report)
+app.command(
+    short_help="Runs of the same work side by side.", epilog="Example: `compare 4c0c d964 --format html > compared.html`."
+)(compare)
 app.add_typer(results, name="results", short_help="List, show and remove results.")

@@ -28,6 +28,12 @@ class ReportFormat(str, enum.Enum):
     benchstat = "benchstat"
 
 
+class CompareFormat(str, enum.Enum):
+    text = "text"
+    markdown = "markdown"
+    html = "html"
+
+
 results = typer.Typer(
     rich_markup_mode=None,
     help="List, show and remove the runs of a results folder; without a command it lists.",
@@ -120,5 +126,30 @@ def report(
         from stress.redraw import redraw
 
         redraw(run, out, format.value)
+
+    guarded(body)
+
+
+def compare(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN RUN…", help="Two runs or more: ids, their beginnings or ends, folders or files, `last`.")
+    ],
+    out: Out = OUT,
+    format: Annotated[CompareFormat, typer.Option(help="How to print the comparison; html is a whole page.")] = CompareFormat.text,
+) -> None:
+    """Put runs of the same scenario and parameters beside each other: other designs, machines or sources.
+
+    Runs that did different work are refused, with the reason.
+    """
+
+    def body() -> None:
+        from stress.compare import compare_runs
+        from stress.streams import printing
+
+        comparison = compare_runs(runs, out)
+        from stress.report import comparison as reporting
+
+        with printing():
+            reporting.write(comparison, format.value, sys.stdout)
 
     guarded(body)

@@ -27,6 +27,7 @@ import numpy as np
 from allocators.designs import Design, parse_design
 from scenarios.settings import ParameterError
 from scenarios.tape import Workload
+from shm.compiler import source_hash
 from shm.machine import MACHINE
 from stress import ending, host
 from stress.arena import DEFAULT_MEMORY, STEP_NS, Arena
@@ -67,7 +68,7 @@ def run(options: RunOptions, progress: Progress) -> RunRecord:
         blocks=[],
         censuses=[],
         command=options.command,
-        machine=host.describe_machine(),
+        machine=host.describe_machine() | {"sources": source_hash()},
     )
     with _breakdowns(record):
         if options.trace is not None:
