@@ -95,9 +95,10 @@ def forest(intervals: Sequence[Interval], margin: float, label: str) -> Element:
     drawn = _svg(height, label)
     floor = height - bottom
     add(drawn, _rect(x(1 - margin), 0, x(1 + margin) - x(1 - margin), floor, "band"))
-    for value in ticks(x.low, x.high):
+    for value in ticks(x.low, x.high, 6):
         text = "as before" if abs(value - 1) < 1e-9 else units.signed_percent(value) if x.high < 3 else f"×{value:g}"
-        place = min(max(x(value), 20), WIDTH - 20)
+        half = LETTER * len(text) / 2 + 2
+        place = min(max(x(value), half), WIDTH - half)
         add(drawn, _line(x(value), 0, x(value), floor, "grid"), _text(place, floor + 15, text, "middle"))
     add(drawn, _line(x(1), 0, x(1), floor, "axis"))
     add(drawn, _text(left, height - 4, "← slower than before", "start", "note"), _text(WIDTH - left, height - 4, "faster →", "end", "note"))

@@ -101,7 +101,7 @@ def picture(figure: Figure) -> Element:
 def _trust_line(result: Result) -> Element:
     grade = result.trust.grade
     worst = result.trust.findings[0].text if result.trust.findings else "Nothing speaks against these figures."
-    return el("p", el("strong", grade, class_=f"grade {grade}"), f" is how far the timing can be trusted. {worst}")
+    return el("p", el("strong", grade, class_=f"grade {grade}"), f" is how far the figures can be trusted. {worst}")
 
 
 def _trust(result: Result) -> Element:
