@@ -6,7 +6,6 @@ Exit status: 0 whatever the verdicts; 1 an invariant was violated; 2 bad usage; 
 from __future__ import annotations
 
 import datetime
-import io
 import math
 import os
 import sys
@@ -18,6 +17,7 @@ from stress.claims.claim import Claim, Finding, Outcome, Part, PartOutcome, Verd
 from stress.claims.registry import CLAIMS
 from stress.errors import UsageError
 from stress.result import Violation
+from stress.streams import printing
 
 DONE, VIOLATED, USAGE, DAMAGED = 0, 1, 2, 3
 
@@ -68,18 +68,13 @@ def main(
                 raise UsageError(f"--out {out}: {error.strerror}; choose another folder") from None
     finally:
         close_logging()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
-    try:
+    with printing():
         if format == "json":
             sys.stdout.write(reporting.encode(report).decode())
         elif format == "markdown":
             sys.stdout.write(reporting.render_markdown(report))
         else:
             reporting.print_text(report, sys.stdout)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if not quiet:
         print(f"result: {folder / 'claims.json'}", file=sys.stderr)
     return exit_status(outcomes, interrupted)

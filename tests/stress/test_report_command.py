@@ -4,6 +4,9 @@ import csv
 import io
 import re
 import statistics
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from stress_records import record
@@ -13,6 +16,8 @@ from stress.cli import app
 from stress.measure import measure
 from stress.report import export
 from stress.result import read_result, write_result
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def invoke(*arguments: str):
@@ -72,6 +77,14 @@ def test_names_of_benchmarks_have_no_spaces():
 def test_errors_say_what_to_do(tmp_path, arguments):
     done = invoke(*arguments, *(["--out", str(tmp_path)] if len(arguments) > 1 else []))
     assert done.exit_code == 2 and ("RUN" in done.stderr or "--format" in done.stderr) and done.stdout == ""
+
+
+def test_a_reader_that_has_seen_enough(out):
+    """`report … | head -1`: no traceback, and the status of a command that did its work."""
+    command = [sys.executable, "-m", "stress", "report", "last", "--out", str(out), "--format", "csv"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait(60)) == ("", 0)
 
 
 def test_a_page_that_cannot_be_written_is_an_error_of_report(out, monkeypatch):
