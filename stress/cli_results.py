@@ -132,7 +132,7 @@ def report(
 
 def compare(
     runs: Annotated[
-        list[str], typer.Argument(metavar="RUN RUN…", help="Two runs or more: ids, their beginnings or ends, folders or files, `last`.")
+        list[str], typer.Argument(metavar="RUN", help="Two runs or more: ids, their beginnings or ends, folders or files, `last`.")
     ],
     out: Out = OUT,
     format: Annotated[CompareFormat, typer.Option(help="How to print the comparison; html is a whole page.")] = CompareFormat.text,

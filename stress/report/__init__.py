@@ -1,4 +1,5 @@
-"""Reports of a result: as text for a terminal, as Markdown, as JSON.
+"""Reports of a result: text for a terminal, Markdown, JSON, a page, CSV and benchstat text.
 
-`table` says what the rows are, `sentences` what they mean; `text` and `markdown` only set them.
+`table` says what the rows are, `sentences` and `verdict` what they mean, `figures` what is drawn; `text`, `markdown` and
+`page` only set them.
 """

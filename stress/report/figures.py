@@ -108,18 +108,20 @@ def _rate(block: BlockSample, kind: str) -> float | None:
 def _points(result: Result) -> list[_Point]:
     """The blocks in the order they were played; too many of them are joined with their neighbours, warm-ups never."""
     joined = -(-len(result.blocks) // MAX_MARKS)
-    points, open_, at = [], {}, 0.0
+    points: list[_Point] = []
+    filling: dict[str, _Point] = {}  # by design, the point that takes its next block
+    at = 0.0
     for block in result.blocks:
         middle = at + block.wall_seconds / 2
         at += block.wall_seconds
-        group = None if block.warmup else open_.get(block.design)
+        group = None if block.warmup else filling.get(block.design)
         if group is not None and len(group.blocks) < joined:
             group.blocks.append(block)
             continue
         point = _Point(block.design, middle, [block])
         points.append(point)
         if not block.warmup:
-            open_[block.design] = point
+            filling[block.design] = point
     return points
 
 
@@ -182,7 +184,7 @@ def _left(result: Result) -> Figure | None:
 
 def _hidden(result: Result) -> Figure | None:
     names = order(result)
-    places = [place for place in dict.fromkeys(p for name in names for p in result.designs[name].empty_slabs)]
+    places = list(dict.fromkeys(place for name in names for place in result.designs[name].empty_slabs))
     rows = [(name, {place_name(place): n for place, n in result.designs[name].empty_slabs.items()}) for name in names]
     if not any(n for _, row in rows for n in row.values()):
         return None
