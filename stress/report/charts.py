@@ -95,11 +95,15 @@ def forest(intervals: Sequence[Interval], margin: float, label: str) -> Element:
     drawn = _svg(height, label)
     floor = height - bottom
     add(drawn, _rect(x(1 - margin), 0, x(1 + margin) - x(1 - margin), floor, "band"))
-    for value in ticks(x.low, x.high, 6):
+    taken: list[tuple[float, float]] = []  # where labels stand; the middle one comes first, and one without room is left out
+    for value in sorted(ticks(x.low, x.high, 6), key=lambda value: abs(value - 1)):
         text = "as before" if abs(value - 1) < 1e-9 else units.signed_percent(value) if x.high < 3 else f"×{value:g}"
         half = LETTER * len(text) / 2 + 2
         place = min(max(x(value), half), WIDTH - half)
-        add(drawn, _line(x(value), 0, x(value), floor, "grid"), _text(place, floor + 15, text, "middle"))
+        add(drawn, _line(x(value), 0, x(value), floor, "grid"))
+        if all(place + half <= low or place - half >= high for low, high in taken):
+            add(drawn, _text(place, floor + 15, text, "middle"))
+            taken.append((place - half, place + half))
     add(drawn, _line(x(1), 0, x(1), floor, "axis"))
     add(drawn, _text(left, height - 4, "← slower than before", "start", "note"), _text(WIDTH - left, height - 4, "faster →", "end", "note"))
     for number, one in enumerate(intervals):
