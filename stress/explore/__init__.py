@@ -6,5 +6,5 @@
     names, guard, oracles   what words are called; use after free; leaks, invariants
     races/              named models: the races of the 2014 review
     minimise, schedule, trace   a failing schedule made small, kept in a file, printed
-    command             `python -m stress explore`
+    command, like       `python -m stress explore`; what went wrong in a run, explored
 """

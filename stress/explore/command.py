@@ -115,11 +115,11 @@ def main(
         seed,
     )
     build(request)  # says what is wrong with it before any process is started
-    answer = _best(_in_parallel([request._replace(seed=seed + i) for i in range(jobs if strategy != "dfs" else 1)], jobs))
+    answer = _best(in_parallel([request._replace(seed=seed + i) for i in range(jobs if strategy != "dfs" else 1)], jobs))
     path = out or Path(f"{name}.schedule.json")
     if answer.schedule is not None:
         schedules.write(answer.schedule, path)
-    _print(answer)
+    print_answer(answer)
     if answer.outcome is None:
         return 0
     print(f"schedule written to {path}; run it again with: python -m stress replay {path}")
@@ -130,14 +130,16 @@ def _best(answers: Sequence[Answer]) -> Answer:
     return min(answers, key=lambda a: (a.outcome is None, a.outcome.preemptions if a.outcome else 0))
 
 
-def _in_parallel(requests: list[Request], jobs: int) -> list[Answer]:
+def in_parallel(requests: list[Request], jobs: int) -> list[Answer]:
+    """Each search in a process of its own, `jobs` at a time."""
     if jobs == 1 or len(requests) == 1:
         return [explore(request) for request in requests]
     with multiprocessing.get_context("fork").Pool(min(jobs, len(requests))) as pool:
         return pool.map(explore, requests, chunksize=1)
 
 
-def _print(answer: Answer) -> None:
+def print_answer(answer: Answer) -> None:
+    """What was explored, how much of it, and the trace of what was found."""
     request, found = answer.request, answer.found
     rate = found.schedules / found.seconds if found.seconds else 0.0
     print(f"{request.model} on {request.allocator}, design {request.design}, {request.cpus} CPU{'s' if request.cpus > 1 else ''} and the kworker's, {request.memory_model.upper()}, {request.strategy}")
@@ -168,7 +170,7 @@ def _catalogue(preemptions: int, seconds: float, schedule_count: int, jobs: int,
             requests.append(
                 Request(model.name, model.allocator, design, model.memory_model, model.cpus, "dfs", min(preemptions, model.bound), seconds, schedule_count, 1, kinds)
             )
-    answers = _in_parallel(requests, jobs)
+    answers = in_parallel(requests, jobs)
     lines = [_line(model, *answers[2 * i : 2 * i + 2]) for i, model in enumerate(races)]
     text = as_markdown(lines) if format == "markdown" else as_text(lines)
     if out is not None:
