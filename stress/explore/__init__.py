@@ -7,4 +7,5 @@
     races/              named models: the races of the 2014 review
     minimise, schedule, trace   a failing schedule made small, kept in a file, printed
     command, like       `python -m stress explore`; what went wrong in a run, explored
+    testing             a test of your own, explored by `stress.pytest_plugin`
 """

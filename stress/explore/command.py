@@ -201,6 +201,8 @@ def _line(model: Model, broken: Answer, mended: Answer) -> Line:
 def replay(path: Path) -> int:
     """Run a schedule again: 1 when it fails as it did, 0 when it does not fail any more."""
     kept = schedules.read(path)
+    if kept.model.startswith("pytest "):
+        raise UsageError(f"{path} is of a test; run it with: pytest --stress-replay {path}")
     if kept.model not in MODELS:
         raise UsageError(f"{path} is of the model {kept.model!r}, which does not exist (any more)")
     scene = build(Request(kept.model, kept.allocator, kept.design, kept.memory_model, kept.cpus))
