@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from typing import Iterator, Sequence
 
 import numpy as np
 
 from allocators.invariants.snapshot import Snapshot
 from allocators.kmem_cache import CACHE
 from allocators.memcontrol import RCU_UNREGISTER, WORK_CREATE_CHILD, WORK_CSS_FREE, WORK_SHRINK_OR_DESTROY, WORK_UNREGISTER
-from allocators.slub.state import KMEM_CACHE_CPU, STAT, STATISTICS
+from allocators.slub.state import KMEM_CACHE_CPU, STATISTICS
 from allocators.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, OPS, OPS_AT, STAT_WORDS, WORLD, WORLD_AT
 from shm.ring import ITEM, RING
 
@@ -103,17 +103,26 @@ def _memcgs(w: Snapshot, children: np.ndarray, owner: np.ndarray, work: list[tup
             yield f"{name}: css is 0, and its descriptor is not queued to be freed"
 
 
-def conservation(w: Snapshot) -> Iterator[str]:
-    """Conservation of objects, slabs and pages over all caches that are or ever were."""
+def totals(w: Snapshot, statistics: Sequence[str]) -> tuple[dict[str, int], dict[str, int]]:
+    """The statistics of all caches that are or ever were, and the operations; by name, over all CPUs.
+
+    statistics: the allocator's names, in the order of their words.
+    """
     # A free that v1 lets outlive its cache (R1) counts in a descriptor that is free already: sum all.
-    at, count = CACHES_AT + w.layout.limits.caches * KMEM_CACHE_CPU_WORDS, w.layout.limits.caches * STAT_WORDS
+    at, words = CACHES_AT + w.layout.limits.caches * KMEM_CACHE_CPU_WORDS, w.layout.limits.caches * STAT_WORDS
     areas = [w.area(cpu) for cpu in range(w.layout.nr_cpus)]
     retired = w.layout.plan["retired"]
     total = w.words[retired : retired + STAT_WORDS].copy()
     for area in areas:
-        total += w.words[area + at : area + at + count].reshape(-1, STAT_WORDS).sum(axis=0)
-    s = {name: int(total[getattr(STAT, name)]) for name in STATISTICS}
+        total += w.words[area + at : area + at + words].reshape(-1, STAT_WORDS).sum(axis=0)
+    counted = {name: int(total[i]) for i, name in enumerate(statistics)}
     ops = {name: sum(w.mem[a + OPS_AT + getattr(OPS, name)] for a in areas) for name in OPS._fields if name != "SIZE"}
+    return counted, ops
+
+
+def conservation(w: Snapshot) -> Iterator[str]:
+    """Conservation of objects, slabs and pages over all caches that are or ever were."""
+    s, ops = totals(w, STATISTICS)
     discarded = w.mem[WORLD_AT + WORLD.shrink_discarded]
     blocks, slabs = len(w.frames), np.count_nonzero(~w.discarded)
     for text, left, right in (

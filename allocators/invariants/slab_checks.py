@@ -6,6 +6,7 @@ from typing import Iterator
 
 import numpy as np
 
+from allocators.invariants.accounting import totals
 from allocators.invariants.registry import locks as common_locks
 from allocators.invariants.slab_snapshot import (
     ALIEN_ARRAY,
@@ -22,7 +23,7 @@ from allocators.invariants.slab_snapshot import (
 from allocators.invariants.snapshot import RCU_WAIT
 from allocators.page_alloc import PAGE
 from allocators.slab.state import ALIEN_LIMIT, ARRAY_CACHE, STATISTICS
-from allocators.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, OPS, OPS_AT, STAT_WORDS, WORLD, WORLD_AT
+from allocators.world import MEM_MAP, WORLD, WORLD_AT
 
 
 def one_state(w: SlabSnapshot) -> Iterator[str]:
@@ -156,14 +157,7 @@ def locks(w: SlabSnapshot) -> Iterator[str]:
 
 def conservation(w: SlabSnapshot) -> Iterator[str]:
     """Conservation of objects, slabs and pages over all caches that are or ever were."""
-    at, words = CACHES_AT + w.layout.limits.caches * KMEM_CACHE_CPU_WORDS, w.layout.limits.caches * STAT_WORDS
-    areas = [w.area(cpu) for cpu in range(w.layout.nr_cpus)]
-    retired = w.layout.plan["retired"]
-    total = w.words[retired : retired + STAT_WORDS].copy()
-    for area in areas:
-        total += w.words[area + at : area + at + words].reshape(-1, STAT_WORDS).sum(axis=0)
-    s = {name: int(total[i]) for i, name in enumerate(STATISTICS)}
-    ops = {name: sum(w.mem[a + OPS_AT + getattr(OPS, name)] for a in areas) for name in OPS._fields if name != "SIZE"}
+    s, ops = totals(w, STATISTICS)
     frees = s["freehit"] + s["freemiss"] + s["node_frees"] + s["free_noarray"]
     handed = ops["alloc"] - ops["free"]
     known = w.cache >= 0

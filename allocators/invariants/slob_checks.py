@@ -6,10 +6,11 @@ from typing import Iterator
 
 import numpy as np
 
+from allocators.invariants.accounting import totals
 from allocators.invariants.registry import locks as common_locks
 from allocators.invariants.slob_snapshot import Objects, SlobSnapshot
 from allocators.slob.state import OBJECT_MASK, PAGE_UNITS, SLOB, STATISTICS, UNIT_BYTES
-from allocators.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, OPS, OPS_AT, PAGE_BYTES, STAT_WORDS
+from allocators.world import PAGE_BYTES
 
 
 def one_state(w: SlobSnapshot) -> Iterator[str]:
@@ -108,14 +109,7 @@ def locks(w: SlobSnapshot) -> Iterator[str]:
 
 def conservation(w: SlobSnapshot) -> Iterator[str]:
     """Conservation of objects, units and pages over all caches that are or ever were."""
-    at, words = CACHES_AT + w.layout.limits.caches * KMEM_CACHE_CPU_WORDS, w.layout.limits.caches * STAT_WORDS
-    areas = [w.area(cpu) for cpu in range(w.layout.nr_cpus)]
-    retired = w.layout.plan["retired"]
-    total = w.words[retired : retired + STAT_WORDS].copy()
-    for area in areas:
-        total += w.words[area + at : area + at + words].reshape(-1, STAT_WORDS).sum(axis=0)
-    s = {name: int(total[i]) for i, name in enumerate(STATISTICS)}
-    ops = {name: sum(w.mem[a + OPS_AT + getattr(OPS, name)] for a in areas) for name in OPS._fields if name != "SIZE"}
+    s, ops = totals(w, STATISTICS)
     shared = int(np.count_nonzero(w.shared))
     frees = s["free_to_full"] + s["free_to_partial"] + s["free_page"] + s["free_large"]
     handed = ops["alloc"] - ops["free"]
