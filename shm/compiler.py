@@ -38,6 +38,8 @@ from numba.core.typed_passes import (
 from numba.core.untyped_passes import DeadBranchPrune, FixupArgs, IRProcessing, ReconstructSSA, TranslateByteCode
 from numba.extending import register_jitable
 
+from shm.sources import source_digest
+
 # Typing nests as deep as the call tree, with some 25 Python frames a level.
 sys.setrecursionlimit(max(sys.getrecursionlimit(), 20_000))
 
@@ -226,13 +228,7 @@ def dual_slow(function):
 
 def source_hash() -> str:
     """Hash of every source file compiled code can come from, and of Numba's and Python's version."""
-    digest = hashlib.sha256()
-    digest.update(f"{numba.__version__} {sys.version_info[:3]}".encode())
-    root = Path(__file__).resolve().parent.parent
-    for pattern in _SOURCES:
-        for path in sorted(root.glob(pattern)):
-            digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]
+    return source_digest(*_SOURCES, prefix=f"{numba.__version__} {sys.version_info[:3]}")
 
 
 @functools.cache

@@ -7,11 +7,11 @@ task] by name; the `outcome`; and hashes of the sources, since a schedule only f
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import msgspec
 
+from shm.sources import source_digest
 from stress.errors import UsageError
 from stress.explore.space import Outcome, Space
 from stress.explore.strategies import Follow
@@ -48,12 +48,7 @@ class Schedule(msgspec.Struct):
 
 def source_hash() -> str:
     """Of every source an explored execution runs through."""
-    root = Path(__file__).resolve().parents[2]
-    digest = hashlib.sha256()
-    for pattern in ("shm/*.py", "allocators/**/*.py", "stress/explore/**/*.py"):
-        for path in sorted(root.glob(pattern)):
-            digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]
+    return source_digest("shm/*.py", "allocators/**/*.py", "stress/explore/**/*.py")
 
 
 def record(space: Space, outcome: Outcome, *, model: str, allocator: str, design: str, memory_model: str, cpus: int) -> Schedule:
