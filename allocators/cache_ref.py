@@ -30,6 +30,18 @@ def _add_here(m, s: int, n: int) -> None:
 
 
 @dual
+def inc_not_zero(m, a: int) -> bool:
+    """Count one more in a word unless it is 0 (atomic_inc_not_zero)."""
+    seen = read_once(m, a)
+    while seen:
+        now = cmpxchg(m, a, seen, seen + 1)
+        if now == seen:
+            return True
+        seen = now
+    return False
+
+
+@dual
 def cache_ref_get(m, s: int, n: int) -> None:
     """Take `n` references; the caller knows that there is one."""
     count(m, OPS.cache_ref)
@@ -56,13 +68,7 @@ def cache_ref_tryget(m, s: int) -> bool:
     if counted:
         return True
     count(m, OPS.cache_ref)
-    seen = read_once(m, s + CACHE.refcnt)
-    while seen:
-        now = cmpxchg(m, s + CACHE.refcnt, seen, seen + 1)
-        if now == seen:
-            return True
-        seen = now
-    return False
+    return inc_not_zero(m, s + CACHE.refcnt)
 
 
 @dual

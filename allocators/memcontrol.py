@@ -15,7 +15,7 @@ and finds the duplicates later).
 from __future__ import annotations
 
 from allocators.bugs import BUG_QUEUE_FULL
-from allocators.cache_ref import cache_ref_get, cache_ref_put, cache_ref_tryget
+from allocators.cache_ref import cache_ref_get, cache_ref_put, cache_ref_tryget, inc_not_zero
 from allocators.kmem_cache import CACHE
 from allocators.world import WORLD, world
 from shm.atomics import (
@@ -91,13 +91,7 @@ def css_tryget_online(m, memcg: int) -> bool:
     """Take a reference if the memcg is online. Never the first one: it may go offline right after the check."""
     if read_once(m, memcg + MEMCG.online) == 0:
         return False
-    seen = read_once(m, memcg + MEMCG.css)
-    while seen:
-        now = cmpxchg(m, memcg + MEMCG.css, seen, seen + 1)
-        if now == seen:
-            return True
-        seen = now
-    return False
+    return inc_not_zero(m, memcg + MEMCG.css)
 
 
 @dual
