@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from stress.claims.claim import Figure, Finding, Verdict, figure
 from stress.claims.lab import Lab
@@ -33,17 +34,13 @@ def no_impact(lab: Lab, allocator: str) -> Finding:
             ("free-burst", ("alloc", "live"), {"objects": objects, "bursts": lab.size(8, 2)}),
         ):
             settings = {"object_size": size} | settings
-
-            def ratios(*designs: str, scenario=scenario, settings=settings, size=size, kinds=kinds, **more) -> dict[str, Ratio]:
-                run = lab.run(scenario, "linux-3.16", *designs, allocator=allocator, serial=False, settings=settings, **options, **more)
-                return timed(run, f"{size} B", kinds)
-
-            first = ratios(*SERIES)
+            run = partial(lab.run, scenario, "linux-3.16", allocator=allocator, serial=False, settings=settings, **options)
+            first = timed(run(*SERIES), f"{size} B", kinds)
             measured += first.items()
             for design in SERIES:
                 slow = [name for name, ratio in first.items() if name.endswith(f", {design}") and is_slow(ratio)]
                 if slow:
-                    again = ratios(design, seconds=AGAIN * lab.timed_seconds)
+                    again = timed(run(design, seconds=AGAIN * lab.timed_seconds), f"{size} B", kinds)
                     measured += [(f"{name}, again", again[name]) for name in slow]
     return judge_equivalence(measured)
 
@@ -85,12 +82,17 @@ def judge_equivalence(ratios: Sequence[tuple[str, Ratio]]) -> Finding:
     return Finding(Verdict.HOLDS, f"none of {len(known)} intervals reaches beyond {MARGIN:.0%} slower", figures)
 
 
+def counted_and_timed(lab: Lab, scenario: str, design: str, settings: dict[str, int]) -> tuple[Result, Result]:
+    """The same work under linux-3.16 and a design: serially, for exact counts, and on all CPUs, for a time that one run must tell."""
+    run = partial(lab.run, scenario, "linux-3.16", design, settings=settings)
+    return run(), run(serial=False, seconds=LONGER * lab.timed_seconds)
+
+
 def full_tracking(lab: Lab) -> Finding:
     """Claim 6: remote-free, whose CPUs contend for each other's slabs; locks from the serial run."""
     lab.need("slub", ["full-tracking"])
     settings = {"object_size": 256, "rounds": lab.size(64, 4), "batch": lab.size(4096, 200)}
-    counted = lab.run("remote-free", "linux-3.16", "full-tracking", settings=settings)
-    clocked = lab.run("remote-free", "linux-3.16", "full-tracking", serial=False, settings=settings, seconds=LONGER * lab.timed_seconds)
+    counted, clocked = counted_and_timed(lab, "remote-free", "full-tracking", settings)
     before, after = (counted.designs[name] for name in ("linux-3.16", "full-tracking"))
     locks = [d.operations.get("list_lock", 0) / max(1, (d.frees or 0) + (d.allocations or 0)) for d in (before, after)]
     return judge_slowdown(clocked.ratios["full-tracking"].live, locks[0], locks[1])
@@ -116,8 +118,7 @@ def patch_6(lab: Lab) -> Finding:
     """Claim 8: compare-and-swaps of the refill exactly, and its time; remote-free refills from partly free slabs."""
     lab.need("slub", ["linux-3.16+P6"])
     settings = {"object_size": 256, "rounds": lab.size(64, 8), "batch": lab.size(4096, 1000)}
-    counted = lab.run("remote-free", "linux-3.16", "linux-3.16+P6", settings=settings)
-    clocked = lab.run("remote-free", "linux-3.16", "linux-3.16+P6", serial=False, settings=settings, seconds=LONGER * lab.timed_seconds)
+    counted, clocked = counted_and_timed(lab, "remote-free", "linux-3.16+P6", settings)
     ratios = clocked.ratios["linux-3.16+P6"]
     return judge_patch_6(counted, {"allocations": ratios.alloc, "frees": ratios.live})
 
