@@ -184,15 +184,25 @@ def speed(value: Ratio, baseline: str) -> str:
     """What a ratio of throughputs allows to be said, with its interval."""
     assert value.estimate is not None
     about = units.change(value.estimate)
-    if value.low is None or value.high is None:
+    if reading(value) == "few":
         have = units.plural(value.pairs, "pair")
         return f"cannot tell: only {have} of blocks, {MIN_PAIRS} are needed (on these: {_than(about, baseline)})"
     span = units.interval(value)
-    if 1 - MARGIN <= value.low and value.high <= 1 + MARGIN:
-        return f"no noticeable change (within ±{MARGIN:.0%}): {_than(about, baseline)} {span}"
-    if value.low > 1 or value.high < 1:
-        return f"{_than(about, baseline)} {span}"
+    match reading(value):
+        case "same":
+            return f"no noticeable change (within ±{MARGIN:.0%}): {_than(about, baseline)} {span}"
+        case "different":
+            return f"{_than(about, baseline)} {span}"
     return f"cannot tell: {_than(about, baseline)} {span}, and that includes no change"
+
+
+def reading(value: Ratio) -> str:
+    """What an interval allows to be said: "same" (within the margin), "different", or "unclear"; "few" without one."""
+    if value.low is None or value.high is None:
+        return "few"
+    if 1 - MARGIN <= value.low and value.high <= 1 + MARGIN:
+        return "same"
+    return "different" if value.low > 1 or value.high < 1 else "unclear"
 
 
 def _than(about: str, baseline: str) -> str:

@@ -59,12 +59,13 @@ def _speeds(result: Result) -> str:
 def speed(value: Ratio) -> str:
     """A ratio in a few words, by the same rules as `sentences.speed`."""
     assert value.estimate is not None
-    if value.low is None or value.high is None:
-        return f"cannot tell from {units.plural(value.pairs, 'pair')} of blocks"
-    if 1 - sentences.MARGIN <= value.low and value.high <= 1 + sentences.MARGIN:
-        about = "no noticeable change"
-    elif value.low > 1 or value.high < 1:
-        about = units.change(value.estimate)
-    else:
-        about = "cannot tell"
+    match sentences.reading(value):
+        case "few":
+            return f"cannot tell from {units.plural(value.pairs, 'pair')} of blocks"
+        case "same":
+            about = "no noticeable change"
+        case "different":
+            about = units.change(value.estimate)
+        case _:
+            about = "cannot tell"
     return f"{about} {units.interval(value)}"
