@@ -18,7 +18,6 @@ RunName = Annotated[
 ]
 
 
-
 class ReportFormat(str, enum.Enum):
     text = "text"
     markdown = "markdown"

@@ -1,7 +1,8 @@
-"""How a command's body ends: its exit status, and expected errors as one line."""
+"""What commands share: the formats of most reports, and how a body ends (exit status, expected errors as one line)."""
 
 from __future__ import annotations
 
+import enum
 import sys
 from collections.abc import Callable
 from typing import Optional
@@ -9,6 +10,12 @@ from typing import Optional
 import typer
 
 from stress.errors import StressError
+
+
+class Format(str, enum.Enum):
+    text = "text"
+    json = "json"
+    markdown = "markdown"
 
 
 def guarded(command: Callable[[], Optional[int]]) -> None:

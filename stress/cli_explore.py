@@ -1,0 +1,83 @@
+"""The commands that look at interleavings: `explore` and `replay`."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from stress import options as opt
+from stress.errors import UsageError
+from stress.guard import Format, guarded
+
+
+class Strategy(str, enum.Enum):
+    dfs = "dfs"
+    random = "random"
+    pct = "pct"
+
+
+class MemoryModel(str, enum.Enum):
+    sc = "sc"
+    tso = "tso"
+
+
+def explore(
+    model: Annotated[Optional[str], typer.Argument(metavar="RACE|MODEL", help="What to explore (see `list races`).")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every race of the catalogue: in the design that has it and in the one that mends it.")] = False,
+    like: Annotated[Optional[Path], typer.Option(metavar="RUN", help="Explore what went wrong in a run (its folder results/<run id>, its result.json, its id, or `last`): its allocator and the designs that violated an invariant or left dead caches. MODEL and --design narrow it.")] = None,
+    design: Annotated[Optional[str], typer.Option(metavar="DESIGN", help="Design to explore, edited with + and - as elsewhere.  [default: the model's]")] = None,
+    allocator: Annotated[Optional[str], typer.Option(metavar="NAME", help="Allocator, where the model is of more than one.  [default: the model's]")] = None,
+    cpus: Annotated[Optional[int], typer.Option(metavar="N", min=1, max=8, help="CPUs beside the kworker's.  [default: the model's]")] = None,
+    strategy: Annotated[Strategy, typer.Option(help="Depth-first with a bound, a random walk, or PCT of depth 3.")] = Strategy.dfs,
+    preemptions: Annotated[int, typer.Option(metavar="K", min=0, max=200, help="Bound of the depth-first search.")] = 3,
+    memory_model: Annotated[Optional[MemoryModel], typer.Option(help="Sequential consistency or x86-TSO.  [default: the model's]")] = None,
+    budget: Annotated[Optional[float], typer.Option(metavar="SECONDS", min=0.1, help="Limit of time (with --all and --like: of each search).  [default: 60; with --like 10]")] = None,
+    schedules: Annotated[int, typer.Option(metavar="N", min=0, help="Limit of schedules; 0: none.")] = 0,
+    jobs: Annotated[Optional[int], typer.Option(metavar="N", min=1, help="Processes: for --all and --like, and a seed each for random and pct.  [default: the CPUs at hand]")] = None,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of everything random.")] = opt.DEFAULT_SEED,
+    out: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Where the failing schedule goes (with --all: the table; with --like: a folder for them).  [default: MODEL.schedule.json]")] = None,
+    format: Annotated[Format, typer.Option(help="How to print the table of --all: text or markdown.")] = Format.text,
+) -> None:
+    """Run the allocators' own functions under a scheduler that owns every step, until something goes wrong.
+
+    What is found is made small and printed, a column per CPU, and its schedule is written to a file that
+    `replay` runs again.
+    """
+
+    def body() -> int:
+        from stress.explore import command
+
+        if like is not None:
+            return like_a_run()
+        return command.main(
+            model, all_=all_, allocator=allocator, design=design, cpus=cpus, strategy=strategy.value, preemptions=preemptions,
+            memory_model=memory_model.value if memory_model else None, budget=budget, schedule_count=schedules,
+            jobs=jobs or command.default_jobs(), seed=seed, out=out, format=format.value,
+        )  # fmt: skip
+
+    def like_a_run() -> int:
+        from stress.explore import command, like as like_command
+
+        if all_ or allocator:
+            raise UsageError("--like takes the allocator from the run and chooses the models: leave out --all and --allocator")
+        options = like_command.Options(
+            model, design, cpus, memory_model.value if memory_model else None, strategy.value, preemptions,
+            like_command.DEFAULT_BUDGET if budget is None else budget, schedules, jobs or command.default_jobs(), seed,
+        )  # fmt: skip
+        return like_command.main(like, options, out)
+
+    guarded(body)
+
+
+def replay(file: Annotated[Path, typer.Argument(metavar="FILE", help="A schedule that `explore` wrote.")]) -> None:
+    """Run one schedule again and print it; exit status 1 when it fails as it did."""
+
+    def body() -> int:
+        from stress.explore import command
+
+        return command.replay(file)
+
+    guarded(body)
