@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from typing import Iterator
+from typing import Any, Callable, Iterator
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from allocators.memcontrol import MEMCG, SLOT_PENDING
 from allocators.slab.sizing import array_room, slab_sizing
 from allocators.slob.sizing import slob_sizing
 from allocators.slub.sizing import sizing
-from allocators.world import WORLD, WORLD_AT, Limits, plan
+from allocators.world import MEM_MAP, WORLD, WORLD_AT, Limits, plan
 from shm.machine import Machine
 from shm.segment import Segment
 
@@ -179,3 +179,29 @@ class SmallWorld:
 
     def close(self) -> None:
         self.segment.close()
+
+
+def damage(*steps: tuple[Callable[[Any], int], int]) -> Callable[[Any], None]:
+    """A fault: add a number to each word that a test's busy world (with `mem`) names."""
+
+    def apply(busy: Any) -> None:
+        for where, delta in steps:
+            busy.mem[where(busy)] += delta
+
+    return apply
+
+
+def wild_memory(world: SmallWorld, rng: random.Random) -> Iterator[bool]:
+    """150 times: wild words anywhere but in the boot constants of the header; whether something was found. The memory is restored."""
+    good = world.words.copy()
+    used = np.flatnonzero(good).tolist()
+    for _ in range(150):
+        world.words[:] = good
+        for _ in range(rng.choice((1, 1, 5, 50))):
+            at = rng.choice(used) if rng.random() < 0.7 else rng.randrange(MEM_MAP, world.layout.plan.end)
+            world.words[at] = rng.choice(
+                (0, 1, -1, rng.randrange(-(1 << 63), 1 << 63), rng.randrange(world.layout.words), good[rng.choice(used)], good[at] + 1)
+            )
+        world.words[:64] = good[:64]
+        yield bool(world.check().violated)
+    world.words[:] = good

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Callable
 
 import pytest
 
@@ -12,7 +11,7 @@ from allocators.page_alloc import PAGE
 from allocators.slab import alloc, drain, free
 from allocators.slab.state import ARRAY_CACHE, KMEM_CACHE_ARRAY, SLAB_NODE, SLAB_STAT, alien_array, entry_of, index_array, index_at, set_index
 from allocators.world import MEM_MAP
-from small_world import SmallWorld
+from small_world import damage
 from test_slab import array_of, slab_node, slab_world
 
 
@@ -47,14 +46,6 @@ class Busy:
 
     def array(self) -> int:
         return array_of(self.world, self.root, 0)
-
-
-def damage(*steps: tuple[Callable[[Busy], int], int]) -> Callable[[Busy], None]:
-    def apply(b: Busy) -> None:
-        for where, delta in steps:
-            b.mem[where(b)] += delta
-
-    return apply
 
 
 def free_object_twice(b: Busy) -> None:
