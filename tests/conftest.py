@@ -1,6 +1,7 @@
 """What all tests share: one folder of compiled code, apart from the user's own."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """All workers of a session, and copies of the suite, compile each program once: file locks keep them apart.
 
     Set before anything is imported that asks for the folder, and inherited by the processes that tests start.
+
+    A shell starts what it puts into the background with SIGINT ignored; tests send it.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if getattr(config, "cache", None) is not None:
         os.environ.setdefault("SLAB_STRESS_CACHE", str(config.cache.mkdir("compiled")))
 
