@@ -16,7 +16,7 @@ A descriptor's `state` says whether it may be touched: CACHE_FREE descriptors ar
 from __future__ import annotations
 
 from allocators.page_alloc import PAGE
-from shm.atomics import load, store
+from shm.atomics import load, store, write_once
 from shm.compiler import dual
 from shm.layout import struct
 
@@ -107,7 +107,7 @@ def list_add_head(m, n: int, page: int) -> None:
         store(m, first + PAGE.prev, page)
     else:
         store(m, n + NODE.last, page)
-    store(m, n + NODE.first, page)
+    write_once(m, n + NODE.first, page)
 
 
 @dual
@@ -119,7 +119,7 @@ def list_add_tail(m, n: int, page: int) -> None:
     if last:
         store(m, last + PAGE.next, page)
     else:
-        store(m, n + NODE.first, page)
+        write_once(m, n + NODE.first, page)
     store(m, n + NODE.last, page)
 
 
@@ -131,7 +131,7 @@ def list_del(m, n: int, page: int) -> None:
     if before:
         store(m, before + PAGE.next, after)
     else:
-        store(m, n + NODE.first, after)
+        write_once(m, n + NODE.first, after)
     if after:
         store(m, after + PAGE.prev, before)
     else:

@@ -119,7 +119,7 @@ def take_descriptor(m) -> int:
             c = area_of(m, cpu) + load(m, s + CACHE.cpu_slab)
             # SLAB's word in this place is a pointer, which slab_setup sets where there is an array.
             store(m, c + KMEM_CACHE_CPU.pair, 0 if m.has("SLAB") or m.has("SLOB") else cpu)
-            store(m, c + KMEM_CACHE_CPU.page, 0)
+            write_once(m, c + KMEM_CACHE_CPU.page, 0)
             store(m, c + KMEM_CACHE_CPU.partial, 0)
             store(m, c + KMEM_CACHE_CPU.ref, 0)
         head = load(m, WORLD_AT + WORLD.slab_caches)

@@ -30,19 +30,19 @@ def store(m, a: int, v: int) -> None:
 
 
 def read_once(m, a: int) -> int:
-    return m.load(a)
+    return m.read_once(a)
 
 
 def write_once(m, a: int, v: int) -> None:
-    m.store(a, v)
+    m.write_once(a, v)
 
 
 def load_acquire(m, a: int) -> int:
-    return m.load(a)
+    return m.load_acquire(a)
 
 
 def store_release(m, a: int, v: int) -> None:
-    m.store(a, v)
+    m.store_release(a, v)
 
 
 def cmpxchg(m, a: int, old: int, new: int) -> int:

@@ -111,6 +111,20 @@ class Machine:
     def store(self, a: int, v: int) -> None:
         self.mem[a] = v
 
+    # Marked accesses, which may race. Here they are as the plain ones; an explorer tells them apart.
+
+    def read_once(self, a: int) -> int:
+        return self.load(a)
+
+    def write_once(self, a: int, v: int) -> None:
+        self.store(a, v)
+
+    def load_acquire(self, a: int) -> int:
+        return self.load(a)
+
+    def store_release(self, a: int, v: int) -> None:
+        self.store(a, v)
+
     def cmpxchg(self, a: int, old: int, new: int) -> int:
         seen = self.mem[a]
         if seen == old:

@@ -92,7 +92,7 @@ def next_slab(m, n: int) -> int:
     """The slab to take objects from, partial ones first; 0 when there is none. list_lock held."""
     page = load(m, n + SLAB_NODE.slabs_partial)
     if page == 0:
-        store(m, n + SLAB_NODE.free_touched, 1)
+        write_once(m, n + SLAB_NODE.free_touched, 1)
         page = load(m, n + SLAB_NODE.slabs_free)
     return page
 
@@ -117,7 +117,7 @@ def take_objects(m, s: int, n: int, page: int, ac: int, most: int) -> int:
     active += taken
     write_once(m, page + PAGE.pair, active)
     add_head(m, n + (SLAB_NODE.slabs_full if active == num else SLAB_NODE.slabs_partial), page)
-    store(m, n + SLAB_NODE.free_objects, load(m, n + SLAB_NODE.free_objects) - taken)
+    write_once(m, n + SLAB_NODE.free_objects, load(m, n + SLAB_NODE.free_objects) - taken)
     return taken
 
 
@@ -173,7 +173,7 @@ def cache_grow(m, s: int, node: int) -> int:
     spin_lock(m, n + SLAB_NODE.list_lock, LIST_LOCK)
     add_tail(m, n + SLAB_NODE.slabs_free, page)
     slab_stat(m, s, SLAB_STAT.grown, 1)
-    store(m, n + SLAB_NODE.free_objects, load(m, n + SLAB_NODE.free_objects) + num)
+    write_once(m, n + SLAB_NODE.free_objects, load(m, n + SLAB_NODE.free_objects) + num)
     spin_unlock(m, n + SLAB_NODE.list_lock)
     fetch_add(m, node_of(m, s, where) + NODE.nr_slabs, 1)
     fetch_add(m, node_of(m, s, where) + NODE.total_objects, num)

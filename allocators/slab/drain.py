@@ -64,7 +64,7 @@ def drain_freelist(m, s: int, n: int, most: int) -> int:
         page = load(m, n + SLAB_NODE.slabs_free + 1)
         if page:
             unlink(m, n + SLAB_NODE.slabs_free, page)
-            store(m, n + SLAB_NODE.free_objects, load(m, n + SLAB_NODE.free_objects) - load(m, s + CACHE.oo_objects))
+            write_once(m, n + SLAB_NODE.free_objects, load(m, n + SLAB_NODE.free_objects) - load(m, s + CACHE.oo_objects))
         spin_unlock(m, n + SLAB_NODE.list_lock)
         local_irq_restore(m, flags)
         if page == 0:

@@ -184,7 +184,7 @@ def free_object(m, s: int, n: int, obj: int) -> None:
         fetch_add(m, s + CACHE.num_active, -1)
     free_objects = load(m, n + SLAB_NODE.free_objects) + 1
     if active:
-        store(m, n + SLAB_NODE.free_objects, free_objects)
+        write_once(m, n + SLAB_NODE.free_objects, free_objects)
         add_tail(m, n + SLAB_NODE.slabs_partial, page)
         return
     surplus = free_objects > load(m, n + SLAB_NODE.free_limit)
@@ -192,10 +192,10 @@ def free_object(m, s: int, n: int, obj: int) -> None:
         if not m.has("F_FLIM"):
             surplus = surplus or memcg_cache_dead(m, s)
     if surplus:
-        store(m, n + SLAB_NODE.free_objects, free_objects - num)
+        write_once(m, n + SLAB_NODE.free_objects, free_objects - num)
         slab_destroy(m, s, page)
     else:
-        store(m, n + SLAB_NODE.free_objects, free_objects)
+        write_once(m, n + SLAB_NODE.free_objects, free_objects)
         add_head(m, n + SLAB_NODE.slabs_free, page)
 
 

@@ -94,7 +94,7 @@ def slab_alloc_slow(m, s: int, node: int) -> int:
             if node != NO_NODE and load(m, page + PAGE.node) != node:
                 stat(m, s, STAT.alloc_node_mismatch)
                 deactivate_slab(m, s, page, freelist_of(pair))
-                store(m, c + KMEM_CACHE_CPU.page, 0)
+                write_once(m, c + KMEM_CACHE_CPU.page, 0)
                 write_once(m, c + KMEM_CACHE_CPU.pair, cpu_pair(0, pair))
             else:
                 obj = freelist_of(pair)
@@ -105,14 +105,14 @@ def slab_alloc_slow(m, s: int, node: int) -> int:
                 if obj:
                     break
                 # The slab is full now, unfrozen and on no list: only its objects reach it.
-                store(m, c + KMEM_CACHE_CPU.page, 0)
+                write_once(m, c + KMEM_CACHE_CPU.page, 0)
                 stat(m, s, STAT.deactivate_bypass)
         partial = load(m, c + KMEM_CACHE_CPU.partial)
         if m.has("P7") and partial == PARTIAL_DISABLED:
             bug(m, BUG_ALLOC_FROM_DEAD, s)
             partial = 0
         if partial:
-            store(m, c + KMEM_CACHE_CPU.page, partial)
+            write_once(m, c + KMEM_CACHE_CPU.page, partial)
             write_once(m, c + KMEM_CACHE_CPU.partial, load(m, partial + PAGE.next))
             stat(m, s, STAT.cpu_partial_alloc)
             write_once(m, c + KMEM_CACHE_CPU.pair, cpu_pair(0, pair))
@@ -195,7 +195,7 @@ def get_partial_node(m, s: int, n: int) -> int:
         write_once(m, n + NODE.nr_partial, load(m, n + NODE.nr_partial) - 1)
         available += objects - inuse_of(old)
         if obj == 0:
-            store(m, cpu_slab(m, s) + KMEM_CACHE_CPU.page, page)
+            write_once(m, cpu_slab(m, s) + KMEM_CACHE_CPU.page, page)
             stat(m, s, STAT.alloc_from_partial)
             obj = freelist_of(old)
         else:
@@ -225,7 +225,7 @@ def new_slab_objects(m, s: int, node: int) -> int:
     objects = objects_of(pair)
     write_once(m, page + PAGE.pair, page_pair(0, objects, objects, 1))
     stat(m, s, STAT.alloc_slab)
-    store(m, c + KMEM_CACHE_CPU.page, page)
+    write_once(m, c + KMEM_CACHE_CPU.page, page)
     return freelist_of(pair)
 
 

@@ -78,8 +78,8 @@ def remove_full(m, n: int, page: int) -> None:
 def enough_partial(m, s: int, n: int) -> bool:
     """May an empty slab be discarded, with this many on the node's list? F_OBO: >= instead of >."""
     if m.has("F_OBO"):
-        return load(m, n + NODE.nr_partial) >= read_once(m, s + CACHE.min_partial)
-    return load(m, n + NODE.nr_partial) > read_once(m, s + CACHE.min_partial)
+        return read_once(m, n + NODE.nr_partial) >= read_once(m, s + CACHE.min_partial)
+    return read_once(m, n + NODE.nr_partial) > read_once(m, s + CACHE.min_partial)
 
 
 @dual

@@ -115,7 +115,7 @@ def _sort_partial(m, s: int, n: int, sort: bool) -> int:
                 else:
                     first = top
                 last = load(m, tails + i)
-        store(m, n + NODE.first, first)
+        write_once(m, n + NODE.first, first)
         store(m, n + NODE.last, last)
         if last:
             store(m, last + PAGE.next, 0)

@@ -13,7 +13,7 @@ from stress.explore import schedule as schedules
 from stress.explore.minimise import minimise
 from stress.explore.races import MODELS, Model
 from stress.explore.scene import Scene
-from stress.explore.search import Budget, Found, search
+from stress.explore.search import Budget, Found, races, search
 from stress.explore.space import Outcome, Space
 from stress.explore.table import Line, as_markdown, as_text
 from stress.explore.trace import Row, render, rows
@@ -38,10 +38,14 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came of it: the search's figures, and for a violation its smallest execution."""
+    """What came of it: the search's figures, and for a violation its smallest execution.
+
+    raced: executions that were looked at for data races, 0 when something else was found or only others were wanted.
+    """
 
     request: Request
     found: Found
+    raced: int
     outcome: Outcome | None
     trace: str
     schedule: schedules.Schedule | None
@@ -65,14 +69,21 @@ def explore(request: Request) -> Answer:
     space = scene.space()
     budget = Budget(request.seconds, request.schedules)
     found = search(space, request.strategy, bound=request.preemptions, seed=request.seed, budget=budget, kinds=request.kinds)
+    raced = 0
+    if found.outcome is None and not request.kinds:
+        space = scene.space(races=True)
+        racy = races(space, seed=request.seed, seconds=request.seconds)
+        raced = racy.schedules
+        if racy.outcome is not None:
+            found = found._replace(outcome=racy.outcome, schedules=found.schedules + raced, seconds=found.seconds + racy.seconds)
     if found.outcome is None:
-        return Answer(request, found, None, "", None)
+        return Answer(request, found, raced, None, "", None)
     outcome = minimise(space, found.outcome)
     shown, outcome = rows(space, outcome, scene.names.value)
     kept = schedules.record(
         space, outcome, model=request.model, allocator=request.allocator, design=request.design, memory_model=request.memory_model, cpus=request.cpus
     )
-    return Answer(request, found, outcome, render(shown, outcome, space.cpus), kept)
+    return Answer(request, found, raced, outcome, render(shown, outcome, space.cpus), kept)
 
 
 def main(
@@ -145,7 +156,7 @@ def print_answer(answer: Answer) -> None:
     print(f"{request.model} on {request.allocator}, design {request.design}, {request.cpus} CPU{'s' if request.cpus > 1 else ''} and the kworker's, {request.memory_model.upper()}, {request.strategy}")
     print(f"{found.schedules:,} schedules in {found.seconds:.2f} s ({rate:,.0f}/s), {found.states:,} states")
     if answer.outcome is None:
-        print("nothing found; " + said(found))
+        print("nothing found; " + said(found) + (f"; no data race in {answer.raced} random schedules" if answer.raced else ""))
         return
     print(f"found: {answer.outcome.kind}, {answer.outcome.preemptions} preemptions, {answer.outcome.points} decisions\n")
     print(answer.trace)
@@ -206,7 +217,7 @@ def replay(path: Path) -> int:
     if kept.model not in MODELS:
         raise UsageError(f"{path} is of the model {kept.model!r}, which does not exist (any more)")
     scene = build(Request(kept.model, kept.allocator, kept.design, kept.memory_model, kept.cpus))
-    space = scene.space()
+    space = scene.space(races=kept.kind == "data race")
     shown, outcome = follow(scene, space, kept)
     same = (outcome.kind, outcome.text, outcome.points, outcome.end) == (kept.kind, kept.text, kept.points, kept.end)
     changed = kept.sources != schedules.source_hash()

@@ -57,6 +57,8 @@ class Guard:
         self.mem, self.layout, self.names = mem, layout, names
         limits, plan = layout.limits, layout.plan
         self.first_object = layout.first_frame << PAGE_SHIFT
+        self.objects_end = layout.last_frame << PAGE_SHIFT
+        self.owners = plan["owners"] if "owners" in plan.regions else layout.words
         self.pages_end = MEM_MAP + layout.last_frame * PAGE.SIZE
         self.caches = plan["caches"]
         self.caches_end = self.caches + limits.caches * CACHE.SIZE
@@ -98,10 +100,17 @@ class Guard:
     def owner(self, a: int):
         """What the word belongs to: a frame's number, -1 - a child cache's number, or None: what never ends."""
         if a >= self.first_object:
-            return a >> PAGE_SHIFT
+            return self._frame(a)
         if MEM_MAP <= a < self.pages_end:
             return (a - MEM_MAP) // PAGE.SIZE
         return self.cache_words.get(a)
+
+    def _frame(self, a: int) -> int | None:
+        """The frame that word `a` is in, or (F_OBJCG) whose slab's owners it is among; None behind both."""
+        if a < self.objects_end:
+            return a >> PAGE_SHIFT
+        frame = (a - self.owners >> PAGE_SHIFT) + (self.first_object >> PAGE_SHIFT)
+        return frame if a >= self.owners and frame << PAGE_SHIFT < self.objects_end else None
 
     def dead(self, a: int, owner: int) -> bool:
         """Is the owner of this word gone?"""
@@ -116,10 +125,10 @@ class Guard:
             if function not in _CACHE_CORE and not (function in _ASSERTIONS and (a - self.caches) % CACHE.SIZE == CACHE.state):
                 number = self.poison[a]
                 self._use_after_free(task, a, f"cache {number}", self.ended.get(-number - 1, ""))
-        elif a >= self.first_object:
-            page = MEM_MAP + (a >> PAGE_SHIFT) * PAGE.SIZE
+        elif self.first_object <= a < len(self.mem) and (frame := self._frame(a)) is not None:
+            page = MEM_MAP + frame * PAGE.SIZE
             if self.mem[page + PAGE.kind] not in (KIND_SLAB, KIND_TAIL) and caller()[0] not in _SPECULATIVE:
-                self._use_after_free(task, a, f"page {a >> PAGE_SHIFT}", self.ended.get(page, ""))
+                self._use_after_free(task, a, f"page {frame}", self.ended.get(page, ""))
         elif MEM_MAP <= a < self.pages_end:
             page = a - (a - MEM_MAP) % PAGE.SIZE
             if self.mem[page + PAGE.kind] not in (KIND_SLAB, KIND_TAIL):

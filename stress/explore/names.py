@@ -25,6 +25,9 @@ class Names:
             return f"machine .{field_name(MACHINE, a)}" if a >= 0 else f"word {a}"
         if a < WORLD_AT + WORLD.SIZE:
             return f"world .{field_name(WORLD, a - WORLD_AT)}"
+        if "owners" in plan.regions and plan["owners"] <= a < layout.words:
+            frame, obj = divmod(a - plan["owners"], 1 << PAGE_SHIFT)
+            return f"page {frame} owner {obj}"
         if a >= layout.first_frame << PAGE_SHIFT:
             return f"page {(a >> PAGE_SHIFT) - layout.first_frame} word {a & (1 << PAGE_SHIFT) - 1}"
         for name, struct, label in (

@@ -10,6 +10,7 @@
 | deadlock | nothing can run and a task has not ended: a cycle of locks, or a wake-up that was lost |
 | endless loop | one execution makes more operations than any that ends: a cycle in a list |
 | wild access | a pointer that points nowhere |
+| data race | two accesses to a word in no order, one a write, one of them plain (`stress.explore.clocks`) |
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from stress.explore.space import Space, Violation
 if TYPE_CHECKING:
     from stress.explore.scene import Scene
 
-KINDS = ("use after free", "leak", "double hand-out", "corruption", "assertion", "deadlock", "endless loop", "wild access")
+KINDS = ("use after free", "leak", "double hand-out", "corruption", "assertion", "deadlock", "endless loop", "wild access", "data race")
 
 
 def at_rest(scene: Scene, space: Space) -> None:

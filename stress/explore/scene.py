@@ -180,8 +180,8 @@ class Scene:
             locks |= {plan_["slab_nodes"] + i * SLAB_NODE.SIZE + SLAB_NODE.list_lock for i in range(limits.caches)}
         return frozenset(locks)
 
-    def space(self) -> Space:
-        """The space of this scene's interleavings."""
+    def space(self, *, races: bool = False) -> Space:
+        """The space of this scene's interleavings. races: look for data races too."""
         self.mem[MACHINE.serial] = 0
         self.names = Names(self.layout)
         guard = Guard(self.mem, self.layout, self.names)
@@ -212,6 +212,7 @@ class Scene:
             locks=self._locks(),
             begin=begin,
             end=end,
+            races=races,
         )
         guard.space = space
         return space

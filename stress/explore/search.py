@@ -14,6 +14,7 @@ from typing import NamedTuple
 from stress.explore.space import Outcome, Space
 from stress.explore.strategies import DepthFirst, Pct, RandomWalk
 
+RACE_SCHEDULES = 100  # random executions that are looked at for data races
 LEARNING = 24  # executions in a row that must learn nothing before a depth-first search
 
 
@@ -92,6 +93,11 @@ def search(space: Space, strategy: str = "dfs", *, bound: int = 3, depth: int = 
         if meter.wanted(outcome) and not outcome.learned:
             return meter.found(outcome)
     return meter.found(None, limit=limit)
+
+
+def races(space: Space, *, seed: int = 1, seconds: float = 0.0) -> Found:
+    """Look for data races in random executions of a space that was made with `races=True`."""
+    return search(space, "random", seed=seed, budget=Budget(seconds, RACE_SCHEDULES), kinds=("data race",))
 
 
 def _depth_first(space: Space, bound: int, seed: int, meter: _Meter) -> Found:

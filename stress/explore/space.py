@@ -27,6 +27,7 @@ from greenlet import getcurrent
 from shm.ipi import SERVICE_IPI, SERVICE_QS, serve_ipis
 from shm.machine import CPU, MACHINE, Bug
 from shm.rcu import quiescent_point
+from stress.explore.clocks import ClockedTask, Clocks
 from stress.explore.sharing import Sharing, Violation
 from stress.explore.task import Task
 
@@ -80,7 +81,7 @@ class Space(Sharing):
     mem: the words at the start of every execution. guard: looks at each operation on words that it
     guards (`stress.explore.guard`). exempt: words that are no memory of the kernel (irq state, the
     laboratory's own bookkeeping): never a scheduling point. locks: words that are locks, 0 meaning free. begin: called before each execution;
-    end: called at quiescence, raises Violation.
+    end: called at quiescence, raises Violation. races: look for data races (`stress.explore.clocks`), which is slower.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Space(Sharing):
         locks: frozenset[int] = frozenset(),
         begin: Callable[[], None] = lambda: None,
         end: Callable[[Space], None] = lambda space: None,
+        races: bool = False,
     ) -> None:
         super().__init__(mem, guard, locks)
         self.features, self.kernel, self.tso = features, kernel, tso
@@ -112,9 +114,11 @@ class Space(Sharing):
         self.buffers: list[deque] = [deque() for _ in range(self.cpus)]
         self.hub = getcurrent()
         self.preempt = "PREEMPT" in features
-        self.bodies = [Task(self, i, b.name, b.cpu, b.run, b.daemon, False) for i, b in enumerate(bodies)]
+        self.clocks = Clocks(self.cpus) if races else None
+        kind = ClockedTask if races else Task
+        self.bodies = [kind(self, i, b.name, b.cpu, b.run, b.daemon, False) for i, b in enumerate(bodies)]
         number = len(bodies)
-        self.interrupts = [Task(self, number + c, f"interrupt of cpu{c}", c, self._interrupt, True, True) for c in range(self.cpus)]
+        self.interrupts = [kind(self, number + c, f"interrupt of cpu{c}", c, self._interrupt, True, True) for c in range(self.cpus)]
         number += self.cpus
         self.steps: list[_Step] = []
         if tso:
@@ -180,6 +184,8 @@ class Space(Sharing):
         self.last = self.boot
         if self.guard is not None:
             self.guard.begin()
+        if self.clocks is not None:
+            self.clocks.begin()
         self.at_begin()
 
     def _finish(self, end: int) -> None:

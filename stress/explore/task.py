@@ -162,6 +162,10 @@ class Task(Machine):
             space.log(self, "store", a, self.mem[a], v)
         space.write(a, v)
 
+    # Marked accesses are explored as plain ones; what may race matters to `stress.explore.clocks`.
+    read_once = load_acquire = load
+    write_once = store_release = store
+
     def cmpxchg(self, a: int, old: int, new: int) -> int:
         seen = self._locked(a)
         if self.space.log is not None:

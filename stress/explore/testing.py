@@ -22,7 +22,7 @@ from stress.explore import schedule as schedules
 from stress.explore.command import said
 from stress.explore.minimise import minimise
 from stress.explore.scene import Scene
-from stress.explore.search import Budget, Found, search
+from stress.explore.search import Budget, Found, races, search
 from stress.explore.space import Body, Outcome, Space, Violation
 from stress.explore.trace import render, rows
 
@@ -37,7 +37,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     seconds, schedules: limits, 0 for none. features: switches that `m.has` answers yes to; "PREEMPT" lets tasks
     of one CPU preempt each other. incomplete: "fail" or "pass" when nothing was found and a limit was reached;
-    None means "fail" for a depth-first search and "pass" for the random ones, which never are complete.
+    None means "fail" for a depth-first search and "pass" for the random ones, which never are complete. races: when
+    nothing else was found, look for data races, i.e. plain accesses (`load`, `store`) that nothing orders.
     """
 
     strategy: str = "dfs"
@@ -48,6 +49,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int = 1
     features: tuple[str, ...] = ()
     incomplete: str | None = None
+    races: bool = True
 
     @classmethod
     def of(cls, marks: list[tuple[tuple, dict[str, Any]]]) -> Options:
@@ -179,12 +181,21 @@ class Explorer:
         if scene is None and not self._bodies:
             raise RuntimeError("no tasks: give the test some with stress_explorer.task")
         self._ran = True
-        space, value = (scene.space(), scene.names.value) if scene is not None else (self._space(), lambda a, v: str(v))
+        options = self.options
+
+        def new_space(races: bool) -> Space:
+            return self._space(races) if scene is None else scene.space(races=races)
+
+        space = new_space(self.kept is not None and self.kept.kind == "data race")
+        value = scene.names.value if scene is not None else lambda a, v: str(v)
         if self.kept is not None:
             self._replay(space, value)
             return None
-        options = self.options
         found = search(space, options.strategy, bound=options.preemptions, seed=options.seed, budget=Budget(options.seconds, options.schedules))
+        if found.outcome is None and options.races:
+            space = new_space(True)
+            racy = races(space, seed=options.seed, seconds=options.seconds)
+            found = found._replace(outcome=racy.outcome, schedules=found.schedules + racy.schedules, seconds=found.seconds + racy.seconds)
         if found.outcome is not None:
             self._found(space, value, found)
         text = f"{found.schedules:,} schedules in {found.seconds:.2f} s, nothing found; {said(found)}"
@@ -195,7 +206,7 @@ class Explorer:
             )
         return found
 
-    def _space(self) -> Space:
+    def _space(self, races: bool) -> Space:
         cpus = max(body.cpu for body in self._bodies) + 1
         mem = [0] * FIRST_WORD + self._words
         for field, value in {"nr_cpus": cpus, "workers": cpus, "percpu_base": MACHINE.SIZE, "percpu_stride": STRIDE}.items():
@@ -205,7 +216,7 @@ class Explorer:
         memory_model = self.options.memory_model if self.kept is None else self.kept.memory_model
         space = _Space(
             mem, self._bodies, features=frozenset(self.options.features), tso=memory_model == "tso", locks=frozenset(self._locks),
-            begin=self._at_begin, end=self._at_end,
+            begin=self._at_begin, end=self._at_end, races=races,
         )  # fmt: skip
         space.named = self._named
         return space

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from allocators.slub import alloc
-from shm.atomics import bug, read_once, write_once
+from shm.atomics import bug, load, read_once, store, write_once
+from shm.locks import spin_lock, spin_unlock
 from stress.explore.bare import bare_space
 from stress.explore.command import Request, build
 from stress.explore.oracles import KINDS
 from stress.explore.scene import Scene
-from stress.explore.search import Budget, search
+from stress.explore.search import Budget, races, search
 from test_mutants import MUTANTS, Mutant, mutate
 
 
@@ -59,6 +60,18 @@ def endless(monkeypatch):
     return search(space, budget=Budget(10)).outcome
 
 
+def unlocked(monkeypatch):
+    """A count that is kept without the lock that the others hold."""
+
+    def locked(m, b):
+        spin_lock(m, b, 0)
+        store(m, b + 1, load(m, b + 1) + 1)
+        spin_unlock(m, b)
+
+    space, _ = bare_space([locked, lambda m, b: load(m, b + 1)], races=True)
+    return races(space).outcome
+
+
 FAULTS = {
     "use after free": race("R4"),
     "leak": race("R8"),
@@ -68,6 +81,7 @@ FAULTS = {
     "deadlock": mutant(MUTANTS["list_lock is never released"]),
     "endless loop": endless,
     "wild access": lambda monkeypatch: found_in(scene_with(lambda m: m.load(1 << 40))),
+    "data race": unlocked,
 }
 
 
@@ -86,7 +100,7 @@ def test_a_freed_page_is_not_touched(monkeypatch):
     obj = scene.alloc(0)
     scene.held = [obj]
     assert found_in(scene) is None
-    scene = scene_with(lambda m: m.load(scene.mem[m.space.guard.first_object] + m.space.guard.first_object + 512 * 900))
+    scene = scene_with(lambda m: m.load(m.space.guard.first_object + 512 * 900))
     assert found_in(scene).kind == "use after free"
 
 
