@@ -18,6 +18,7 @@ from allocators.page_alloc import KIND_SLAB, KIND_TAIL, PAGE
 from allocators.slab.state import SLAB_NODE
 from allocators.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, PAGE_SHIFT, STAT_WORDS, Layout
 from stress.explore.names import Names
+from stress.explore.sharing import OWNER
 from stress.explore.space import Space, Violation
 
 _PAGE_ALLOCATOR = {"_push", "_unlink", "_take", "_alloc_on_node", "free_pages"}
@@ -151,6 +152,7 @@ class Guard:
             if field == CACHE.state and old != v:
                 words = self.words_of[number]
                 if v == CACHE_LIVE:
+                    self.space.wrote.append(OWNER - 1 - number)
                     for word in words:
                         self.poison.pop(word, None)
                 else:
@@ -158,8 +160,10 @@ class Guard:
                     if self.space.log is not None:
                         self.ended[-number - 1] = f"{self.space.last.name} in {stack()}"
                     self.space.end_owner(self.space.last, -1 - number)
-        elif MEM_MAP <= a < self.pages_end and (a - MEM_MAP) % PAGE.SIZE == PAGE.kind and old in (KIND_SLAB, KIND_TAIL):
-            if v not in (KIND_SLAB, KIND_TAIL):
+        elif MEM_MAP <= a < self.pages_end and (a - MEM_MAP) % PAGE.SIZE == PAGE.kind:
+            if old not in (KIND_SLAB, KIND_TAIL):
+                self.space.wrote.append(OWNER + (a - MEM_MAP) // PAGE.SIZE)
+            elif v not in (KIND_SLAB, KIND_TAIL):
                 self.space.end_owner(self.space.last, (a - MEM_MAP) // PAGE.SIZE)
                 if self.space.log is not None:
                     self.ended[a - PAGE.kind] = f"{self.space.last.name} in {stack()}"

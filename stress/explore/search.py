@@ -11,8 +11,9 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
+from stress.explore.depth_first import DepthFirst
 from stress.explore.space import Outcome, Space
-from stress.explore.strategies import DepthFirst, Pct, RandomWalk
+from stress.explore.strategies import Pct, RandomWalk
 
 RACE_SCHEDULES = 100  # random executions that are looked at for data races
 LEARNING = 24  # executions in a row that must learn nothing before a depth-first search
@@ -110,16 +111,16 @@ def _depth_first(space: Space, bound: int, seed: int, meter: _Meter) -> Found:
             strategy = DepthFirst(space, preemptions)
             while True:
                 if limit := meter.spent():
-                    return meter.found(None, states=len(strategy.visited), bound=preemptions - 1, exhaustive=False, limit=limit)
+                    return meter.found(None, states=len(strategy.seen), bound=preemptions - 1, exhaustive=False, limit=limit)
                 outcome = _once(space, strategy, meter)
                 if outcome.learned:
                     again = True
                     break
                 if meter.wanted(outcome):
-                    return meter.found(outcome, states=len(strategy.visited), bound=preemptions)
+                    return meter.found(outcome, states=len(strategy.seen), bound=preemptions)
                 if not strategy.advance():
                     break
-        states = len(strategy.visited)
+        states = len(strategy.seen)
         if not strategy.cut:
             return meter.found(None, states=states, bound=preemptions, exhaustive=True, complete=True)
     return meter.found(None, states=states, bound=bound, exhaustive=True)

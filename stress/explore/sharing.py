@@ -13,6 +13,7 @@ from shm.machine import CPU
 if TYPE_CHECKING:
     from stress.explore.task import Task
 
+OWNER = 1 << 48  # added to the number of an owner, to tell it from words in footprints
 MAX_OPERATIONS = 50_000  # of one execution, on words that others touch too
 
 
@@ -44,6 +45,8 @@ class Sharing:
         self._writers: dict[int, int] = {}
         self._base: dict[int, int] = {}  # every word ever written, and its value at the start
         self.digest = self.operations = 0
+        self.read: list[int] = []
+        self.wrote: list[int] = []
         self.learned = False
         self.regular = True
 
@@ -114,6 +117,7 @@ class Sharing:
 
     def end_owner(self, task: Task, owner) -> None:
         """A task brings it to its end."""
+        self.wrote.append(OWNER + owner)
         self._ended[owner] = ended = self._ended.get(owner, 0) | task.bit
         touched = self._touched.get(owner, 0)
         if (ended | touched) & (ended | touched) - 1:

@@ -28,6 +28,7 @@ from shm.ipi import SERVICE_IPI, SERVICE_QS, serve_ipis
 from shm.machine import CPU, MACHINE, Bug
 from shm.rcu import quiescent_point
 from stress.explore.clocks import ClockedTask, Clocks
+from stress.explore.footprint import Footprint
 from stress.explore.sharing import Sharing, Violation
 from stress.explore.task import Task
 
@@ -63,12 +64,12 @@ class Outcome(NamedTuple):
 
 
 class _Step:
-    """A step without a task: a flush or a migration."""
+    """A step without a task: a flush (of a CPU's buffer) or a migration (cpu -1)."""
 
-    __slots__ = ("id", "name", "n", "h", "step", "ready")
+    __slots__ = ("id", "name", "cpu", "n", "h", "step", "ready")
 
-    def __init__(self, number: int, name: str, ready: Callable[[], bool], step: Callable[[], None]) -> None:
-        self.id, self.name, self.ready, self.step = number, name, ready, step
+    def __init__(self, number: int, name: str, cpu: int, ready: Callable[[], bool], step: Callable[[], None]) -> None:
+        self.id, self.name, self.cpu, self.ready, self.step = number, name, cpu, ready, step
         self.n = self.h = 0
 
     def begin(self) -> None:
@@ -124,17 +125,17 @@ class Space(Sharing):
         if tso:
             for c in range(self.cpus):
                 buffer = self.buffers[c]
-                self.steps.append(_Step(number + c, f"flush of cpu{c}", lambda b=buffer: bool(b), lambda c=c: self.flush(c)))
+                self.steps.append(_Step(number + c, f"flush of cpu{c}", c, lambda b=buffer: bool(b), lambda c=c: self.flush(c)))
             number += self.cpus
         for task, body in zip(self.bodies, bodies, strict=True):
             for cpu in body.cpus:
                 self.steps.append(
-                    _Step(number, f"migration of {task.name} to cpu{cpu}", lambda t=task, c=cpu: self._may_migrate(t, c), lambda t=task, c=cpu: self._migrate(t, c))
+                    _Step(number, f"migration of {task.name} to cpu{cpu}", -1, lambda t=task, c=cpu: self._may_migrate(t, c), lambda t=task, c=cpu: self._migrate(t, c))
                 )
                 number += 1
         self.flows: list = [*self.bodies, *self.interrupts, *self.steps]
         self.crowded = len({b.cpu for b in bodies}) < len(bodies) or any(b.cpus for b in bodies)
-        self.boot = _Step(-1, "start", lambda: False, lambda: None)
+        self.boot = _Step(-1, "start", -1, lambda: False, lambda: None)
 
     # One execution.
 
@@ -182,6 +183,7 @@ class Space(Sharing):
         self.regular = not self.crowded
         self.live = list(self.bodies)  # enabled tasks while nothing is irregular
         self.last = self.boot
+        self.begin_segment()
         if self.guard is not None:
             self.guard.begin()
         if self.clocks is not None:
@@ -222,6 +224,7 @@ class Space(Sharing):
                         self.preemptions += 1
             elif options:
                 chosen = options[0]
+                self.forced.append(chosen.id)
             else:
                 return None
             if chosen.__class__ is not _Step:
@@ -336,11 +339,29 @@ class Space(Sharing):
         task.migrate(cpu)
         self.running[cpu] = task
 
+    # Segments, from one decision to the next.
+
+    def begin_segment(self) -> None:
+        """A decision has been made."""
+        self.read: list[int] = []
+        self.wrote: list[int] = []
+        self.forced: list[int] = []  # flows that ran because nothing else could
+
+    def end_segment(self, chosen: int) -> Footprint:
+        """What has been touched since the flow that was chosen then went on."""
+        flows = frozenset((chosen, *self.forced))
+        cpus = 0
+        for flow in flows:
+            cpu = self.flows[flow].cpu
+            cpus = cpus | 1 << cpu if cpu >= 0 and cpus >= 0 else -1
+        return Footprint(frozenset(self.read), frozenset(self.wrote), flows, cpus, self.flows[chosen].cpu)
+
     # Store buffers, and the state.
 
     def flush(self, cpu: int) -> None:
         """The oldest entry of a CPU's store buffer reaches memory."""
         a, v = self.buffers[cpu].popleft()
+        self.wrote.append(a)
         if self.log is not None:
             self.log(self.running[cpu] or self.bodies[0], f"flush of cpu{cpu}", a, self.mem[a], v)
         self.write(a, v)

@@ -7,11 +7,7 @@
   and at depth - 1 random decisions the running task becomes the lowest. A bug of that depth is found by
   one execution with a probability of at least 1/(n k^(depth-1)), n tasks, k decisions. Flushes and
   migrations are tasks here.
-- `DepthFirst`: all schedules with at most `bound` preemptions (Musuvathi, Qadeer: CHESS, PLDI 2007),
-  stateless: each execution repeats a prefix of decisions. A state that was reached before with at
-  least as many preemptions left is not entered again. States are told apart by a 64-bit hash of shared
-  memory and of what each task has read; that two collide is possible and improbable (10^-8 for a
-  million states).
+- `stress.explore.depth_first.DepthFirst`: all schedules with a bounded number of preemptions.
 - `Follow`: a given schedule; deviations that do not fit any more are left out, unless it is strict.
 
 A strategy's `pick(task, options, on)` is called where there is more than one option.
@@ -20,8 +16,6 @@ A strategy's `pick(task, options, on)` is called where there is more than one op
 from __future__ import annotations
 
 import random
-
-from stress.explore.space import Pruned, Space
 
 
 class RandomWalk:
@@ -63,67 +57,6 @@ class Pct:
         if low is not None and on:
             self.priority[task.id] = low
         return max(options, key=lambda t: self.priority[t.id])
-
-
-class _Node:
-    __slots__ = ("choices", "at", "left", "on")
-
-    def __init__(self, choices: list, left: int, on: bool) -> None:
-        self.choices, self.at, self.left, self.on = choices, 0, left, on
-
-
-class DepthFirst:
-    """See the module's text. cut: some decision had an alternative that the bound forbade."""
-
-    def __init__(self, space: Space, bound: int) -> None:
-        self.space, self.bound = space, bound
-        self.path: list[_Node] = []
-        self.visited: dict[int, int] = {}
-        self.cut = False
-        self.run = 0
-
-    def begin(self) -> None:
-        self.run += 1
-        self.depth = 0
-        self.left = self.bound
-
-    def pick(self, task, options, on):
-        depth = self.depth
-        self.depth = depth + 1
-        if depth < len(self.path):
-            node = self.path[depth]
-        else:
-            left = self.left
-            key = self.space.key(task if on else None)
-            seen = self.visited.get(key, -1)
-            if seen >= 0 and seen & 255 >= left:
-                if seen >> 8 == self.run:
-                    raise RuntimeError(f"the same state twice in one execution, at {task.name}: the explorer does not see what changed")
-                raise Pruned
-            self.visited[key] = self.run << 8 | left
-            if not on:
-                choices = list(options)
-            elif left:
-                choices = [task]
-                choices += [t for t in options if t is not task]
-            else:
-                choices = [task]
-                self.cut = True
-            node = _Node(choices, left, on)
-            self.path.append(node)
-        chosen = node.choices[node.at]
-        self.left = node.left - 1 if node.on and node.at else node.left
-        return chosen
-
-    def advance(self) -> bool:
-        """On to the next schedule; False when there is none."""
-        while self.path:
-            node = self.path[-1]
-            node.at += 1
-            if node.at < len(node.choices):
-                return True
-            self.path.pop()
-        return False
 
 
 class Follow:

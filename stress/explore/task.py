@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Callable
 from greenlet import greenlet
 
 from shm.machine import Machine
-from stress.explore.sharing import MAX_OPERATIONS
+from stress.explore.sharing import MAX_OPERATIONS, OWNER
 
 if TYPE_CHECKING:
     from stress.explore.space import Space
@@ -118,8 +118,13 @@ class Task(Machine):
             if key not in (self.own_guarded if write else self.seen_guarded):
                 space.touch(self, a, key, write)
         if guard is not None:
+            if owner in space.mortal:
+                space.read.append(OWNER + owner)
             guard.check(self, a)
-        return a in shared or ~a in shared
+        if a in shared or ~a in shared:
+            (space.wrote if write else space.read).append(a)
+            return True
+        return False
 
     def _mortal_point(self) -> None:
         self._point()
@@ -241,8 +246,11 @@ class Task(Machine):
     def relax(self) -> None:
         """A turn of a wait: no step until a word that the last turn read has changed."""
         self.watch, self.reads = self.reads, {}
+        self.space.read.extend(self.watch)
         self.h = hash((self.h, 4))
         self.space.wait(self)
+        self.h = hash((self.h, 7))  # it goes on even if the word changes back
+        self.space.read.extend(self.watch)  # that it may go on depends on all of them
         self.watch = None
 
     def sleep(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 from stress.explore.space import Outcome, Space
 from stress.explore.strategies import Follow
@@ -29,7 +29,7 @@ class Row(NamedTuple):
     where: str
 
 
-def rows(space: Space, outcome: Outcome, value=str) -> tuple[list[Row], Outcome]:
+def rows(space: Space, outcome: Outcome, value: Callable[[int, int], str] = lambda a, v: str(v)) -> tuple[list[Row], Outcome]:
     """Every row of an execution, and how it ended this time. value(a, v): a value in a word, for people."""
     found: list[Row] = []
     state = {"last": None}

@@ -6,9 +6,10 @@ import pytest
 
 from shm.atomics import cmpxchg, cpu_relax, fetch_add, load, read_once, smp_mb, write_once
 from stress.explore.bare import bare_space
+from stress.explore.depth_first import DepthFirst
 from stress.explore.search import Budget, search
 from stress.explore.space import Space, Violation
-from stress.explore.strategies import DepthFirst, Follow, RandomWalk
+from stress.explore.strategies import Follow, RandomWalk
 
 
 def _lost_update(m, b):
