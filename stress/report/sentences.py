@@ -164,6 +164,8 @@ def _why(design: Design, holding: int, allocator: str) -> str:
         )
     if "F_CSS" in has and self_discarding and "P2" not in has:
         return " Its caches go when their cgroup is released, and each page that is charged pins the cgroup."
+    if "F_REPARENT_SLABS" in has:
+        return " Its switches do not explain this: every slab should have moved to the root cache."
     if not has & {"P2", "F_WORK", "F_CSS"}:
         return " Expected: without P2 nothing destroys a cache that had live objects when its cgroup went."
     if allocator == "slab":
