@@ -124,7 +124,9 @@ def _took(design: Design, joint: str) -> str:
     lifetime = design.lifetime_seconds
     if lifetime.p50 is None or lifetime.max is None:
         return ""
-    return f"{joint}{units.seconds(lifetime.p50)} after the last free (median; longest {units.seconds(lifetime.max)})"
+    # A re-parented cache goes before its objects do.
+    since = "their cgroups went offline" if "F_REPARENT_SLABS" in design.switches else "the last free"
+    return f"{joint}{units.seconds(lifetime.p50)} after {since} (median; longest {units.seconds(lifetime.max)})"
 
 
 def _hidden(design: Design, holding: int) -> list[str]:
