@@ -3,7 +3,8 @@
 `CACHE.refcnt` holds 1 for the online memcg, each CPU's part lies in its kmem_cache_cpu. The offline
 switches to `refcnt` alone: it adds a bias so that nobody can see zero, sets `ref_atomic`, waits for a
 grace period, adds the parts of all CPUs and takes bias and base away. Whoever then drops the last
-reference destroys the cache. Without F_REPARENT the switch never happens (F_FREEREF alone).
+reference destroys the cache; F_REPARENT_SLABS: lets its slabs move to the root cache. Without either the switch never
+happens (F_FREEREF alone).
 
 A part is written by its CPU only, with what is one unlocked instruction in a kernel; it may be
 negative, since a reference is often dropped on another CPU. The grace period makes the switch safe:

@@ -14,7 +14,7 @@ import re
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Switch:
-    """One change. group: at most one of a group can be on. needs: any one of these must be on too.
+    """One change. group: at most one of a group can be on. needs: any one of these must be on too; requires: all of these.
     conflicts: none of these may be on with it. defining: a design with it is no such design on an allocator
     that does not read it (other switches are then merely without effect)."""
 
@@ -23,6 +23,7 @@ class Switch:
     allocators: tuple[str, ...]
     group: str = ""
     needs: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
     defining: bool = False
 
@@ -38,6 +39,15 @@ SWITCHES: dict[str, Switch] = {
         Switch("P2", "a child is destroyed when its last slab is freed; +1 while its memcg is online", _BOTH, group="destruction"),
         Switch("F_CSS", "charged pages pin the memcg, children do not: they are destroyed with it, all together", _BOTH, group="destruction", defining=True),
         Switch("F_REPARENT", "children move to the parent cgroup at offline and go with their last slab; references per CPU while online", _BOTH, group="destruction", defining=True),
+        Switch(
+            "F_REPARENT_SLABS",
+            "slabs of children move to the root cache at offline, and the child is destroyed; frees in between are of a slow mode (13 May 2014)",
+            _SLUB,
+            group="destruction",
+            requires=("F_FULL", "F_FREEREF"),
+            conflicts=("P3", "P3v3", "P7v4"),
+            defining=True,
+        ),
         Switch("F_ALLOCREF", "an allocation holds a reference to the child that it uses (remedy of R10)", _BOTH, needs=("F_REPARENT",)),
         Switch("F_WORK", "the offline and each release of a dead child's last page schedule work that shrinks or destroys it", _BOTH, group="destruction", defining=True),
         Switch("P3", "children of an offline memcg are marked dead", _BOTH, group="P3"),
@@ -144,6 +154,13 @@ DESIGNS: dict[str, Design] = {
             "RFC cover.1399982635.git.vdavydov@parallels.com, 13 May 2014",
         ),
         Design(
+            "rfc-reparent",
+            frozenset({"F_OBO", "F_FULL", "F_FREEREF", "F_REPARENT_SLABS"}),
+            2014,
+            "the RFC before the series: at offline every slab moves to the root cache, live objects and all; no cache stays dead",
+            "RFC cover.1399982635.git.vdavydov@parallels.com, 13 May 2014; what it leaves open is inferred (docs/design.md)",
+        ),
+        Design(
             "v1",
             frozenset({"F_OBO", "P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8"}),
             2014,
@@ -238,6 +255,9 @@ def parse_design(text: str) -> Design:
         needs = SWITCHES[name].needs
         if needs and not switches.intersection(needs):
             raise DesignError(f"design {text!r}: {name} ({SWITCHES[name].summary}) makes no sense without {' or '.join(needs)}")
+        for other in SWITCHES[name].requires:
+            if other not in switches:
+                raise DesignError(f"design {text!r}: {name} ({SWITCHES[name].summary}) makes no sense without {other} ({SWITCHES[other].summary})")
         for other in SWITCHES[name].conflicts:
             if other in switches:
                 raise DesignError(f"design {text!r}: {name} ({SWITCHES[name].summary}) and {other} ({SWITCHES[other].summary}) exclude each other")

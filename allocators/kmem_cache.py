@@ -16,7 +16,8 @@ A descriptor's `state` says whether it may be touched: CACHE_FREE descriptors ar
 from __future__ import annotations
 
 from allocators.page_alloc import PAGE
-from shm.atomics import load, store, write_once
+from allocators.world import OPS, count, kernel_ns
+from shm.atomics import fetch_add, load, read_once, store, write_once
 from shm.compiler import dual
 from shm.layout import struct
 
@@ -44,7 +45,7 @@ CACHE = struct(
     "id",
     # written all the time: a line of its own
     "refcnt",  # P1: slabs; else pages; P2: +1 while the memcg is online
-    "ref_atomic",  # F_REPARENT: 0 while references are counted per CPU (allocators.cache_ref)
+    "ref_atomic",  # F_REPARENT, F_REPARENT_SLABS: 0 while references are counted per CPU (allocators.cache_ref)
     ("pad0", 6),
     # management
     "state",
@@ -89,6 +90,17 @@ NODE = struct(
     "full",  # F_FULL: first full slab of a child cache
     "pad",
 )
+
+
+@dual
+def count_free(m, s: int) -> None:
+    """The laboratory's books of a free to cache `s`, feature STATS. Before the free: after it the cache may be gone."""
+    count(m, OPS.free)
+    offline = read_once(m, s + CACHE.offline)
+    if offline:
+        count(m, OPS.dead_free)
+    if fetch_add(m, s + CACHE.live, -1) == 1 and offline:
+        write_once(m, s + CACHE.last_free, kernel_ns(m))
 
 
 @dual

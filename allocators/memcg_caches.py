@@ -2,7 +2,8 @@
 
 v3.16 memcg_register_cache, memcg_unregister_cache. P2: destroyed by the last uncharge. F_WORK, until
 3.15: each release of a dead child's last page schedules its work, which shrinks or destroys it. F_CSS,
-4.0: destroyed with their memcg. F_REPARENT, 5.3: destroyed by the last reference, whoever owns them.
+4.0: destroyed with their memcg. F_REPARENT, 5.3: destroyed by the last reference, whoever owns them. F_REPARENT_SLABS, the RFC of May 2014:
+destroyed when their slabs have moved to the root cache.
 What the offline does is in allocators.offline.
 
 Everything here runs on the kworker, under memcg_slab_mutex.
@@ -11,14 +12,17 @@ Everything here runs on the kworker, under memcg_slab_mutex.
 from __future__ import annotations
 
 from allocators.bugs import BUG_CLOSE_BUSY, BUG_SECOND_DESTROY
+from allocators.cache_ref import cache_ref_end_kill
 from allocators.kmem_cache import CACHE, CACHE_LIVE
 from allocators.memcontrol import (
     MEMCG,
+    RCU_REPARENT_SLABS,
     RCU_UNREGISTER,
     SLOT_PENDING,
     WORK_CREATE_CHILD,
     WORK_CSS_FREE,
     WORK_OBJCG_FREE,
+    WORK_REPARENT_SLABS,
     WORK_SHRINK_OR_DESTROY,
     WORK_UNREGISTER,
     css_put,
@@ -29,6 +33,7 @@ from allocators.objcg import create_objcg, free_objcg
 from allocators.slab_common import create_child, free_after_grace_period, kmem_cache_destroy, kmem_cache_shrink
 from allocators.slab.drain import slab_ipi
 from allocators.slob.cache import slob_ipi
+from allocators.slub.reparent import reparent_slabs
 from allocators.slub.sheaf import sheaf_ipi
 from allocators.world import SCRATCH_AT, WORLD, WORLD_AT, kernel_ns, world
 from shm.atomics import (
@@ -236,13 +241,22 @@ def _shrink_or_destroy(m, s: int) -> None:
 
 
 @dual
+def _reparent_and_destroy(m, s: int) -> None:
+    """F_REPARENT_SLABS: the re-parenter. The grace period is for who has read page.slab_cache and holds no reference (R1b)."""
+    reparent_slabs(m, s)
+    synchronize_sched(m)
+    if not unregister_child(m, s):
+        bug(m, BUG_CLOSE_BUSY, s)
+
+
+@dual
 def memcg_work(m, func: int, a: int, b: int) -> None:
     """The kworker's items."""
     if func == WORK_CREATE_CHILD:
         mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
         slot = load(m, b + CACHE.slots) + kmemcg_id(m, a)
         if load(m, slot) == SLOT_PENDING:
-            if (m.has("F_CSS") or m.has("F_REPARENT")) and read_once(m, a + MEMCG.online) == 0:
+            if (m.has("F_CSS") or m.has("F_REPARENT") or m.has("F_REPARENT_SLABS")) and read_once(m, a + MEMCG.online) == 0:
                 store_release(m, slot, 0)
             else:
                 register_child(m, b, a)
@@ -254,6 +268,13 @@ def memcg_work(m, func: int, a: int, b: int) -> None:
             bug(m, BUG_SECOND_DESTROY, a)
         else:
             unregister_child(m, a)
+        mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
+    elif func == WORK_REPARENT_SLABS and m.has("F_REPARENT_SLABS"):
+        mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
+        if load(m, a + CACHE.state) != CACHE_LIVE or load(m, a + CACHE.root) == 0:
+            bug(m, BUG_SECOND_DESTROY, a)
+        else:
+            _reparent_and_destroy(m, a)
         mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
     elif func == WORK_CSS_FREE:
         _css_free(m, a)
@@ -269,7 +290,9 @@ def memcg_work(m, func: int, a: int, b: int) -> None:
 
 @dual
 def memcg_rcu(m, func: int, arg: int) -> None:
-    """RCU callbacks: F_RCU's second half of the destruction."""
+    """RCU callbacks: F_RCU's second half of the destruction; F_REPARENT_SLABS': frees count in one word from now on."""
+    if m.has("F_REPARENT_SLABS") and func == RCU_REPARENT_SLABS and cache_ref_end_kill(m, arg):
+        queue_work(m, WORK_REPARENT_SLABS, arg, 0)
     if func == RCU_UNREGISTER and cmpxchg(m, arg + CACHE.work_pending, 0, 1) == 0:
         queue_work(m, WORK_UNREGISTER, arg, 0)
 

@@ -5,6 +5,7 @@ a css reference; the memcg's descriptor (and kmemcg_id, which is its index) is f
 last reference is gone. F_CSS turns that round, as of 4.0: each page charged holds a css reference, the
 child none, and the children are destroyed when the memcg is released. F_REPARENT, as of 5.3: a child
 without a memcg belongs to the root cgroup, and its references are counted by allocators.cache_ref.
+F_REPARENT_SLABS: a child's references are those of its frees alone; its pages are charged to the memcg only.
 
 Who may write what: `css`, `kmem` and a child's `refcnt` atomically by anybody; `online`, the list of
 children and the slot arrays under memcg_slab_mutex, except that a slot goes 0 -> SLOT_PENDING by the
@@ -57,8 +58,10 @@ WORK_UNREGISTER = 2  # a=cache
 WORK_CSS_FREE = 3  # a=memcg
 WORK_SHRINK_OR_DESTROY = 4  # a=cache, F_WORK
 WORK_OBJCG_FREE = 5  # a=obj_cgroup, F_OBJCG
+WORK_REPARENT_SLABS = 6  # a=cache, F_REPARENT_SLABS
 
 RCU_UNREGISTER = 1  # arg=cache
+RCU_REPARENT_SLABS = 2  # arg=cache
 
 
 @dual
@@ -129,7 +132,8 @@ def memcg_charge_slab(m, s: int, order: int) -> bool:
         if m.has("F_CSS"):
             fetch_add(m, memcg + MEMCG.css, 1 << order)
         fetch_add(m, memcg + MEMCG.kmem, 1 << order)
-        fetch_add(m, s + CACHE.refcnt, slab_weight(m, order))
+        if not m.has("F_REPARENT_SLABS"):
+            fetch_add(m, s + CACHE.refcnt, slab_weight(m, order))
     return True
 
 
@@ -154,6 +158,8 @@ def memcg_uncharge_slab(m, s: int, order: int) -> None:
     if fetch_add(m, memcg + MEMCG.kmem, -(1 << order)) == 1 << order:
         if cmpxchg(m, memcg + MEMCG.kmem_dead, 1, 0) == 1:
             css_put(m, memcg)
+    if m.has("F_REPARENT_SLABS"):
+        return
     weight = slab_weight(m, order)
     if fetch_add(m, s + CACHE.refcnt, -weight) == weight:
         if m.has("P2"):

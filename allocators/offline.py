@@ -4,26 +4,28 @@ v3.16 memcg_unregister_all_caches, with P3 (dead mark), F_MB (full barrier after
 reference of an online memcg is dropped) and F_RCU (one grace period before what is already empty is
 destroyed; F_FREEREF: the same, for the frees that hold references). F_WORK, until 3.15: only mark and schedule work. P7v4 and F_CSS, 4.0: deactivate and
 unpublish. F_REPARENT, 5.3: the same, with a grace period instead of the barrier, and the children move
-to the parent cgroup, here the root, so nothing of the memcg remains. F_OBJCG, 5.9: there are no
-children; the memcg's obj_cgroup moves.
+to the parent cgroup, here the root, so nothing of the memcg remains. F_REPARENT_SLABS, the RFC of May 2014: unpublish,
+and give the references up; the last one lets the slabs move to the root cache (allocators.slub.reparent). F_OBJCG, 5.9: there
+are no children; the memcg's obj_cgroup moves.
 
 Runs on the kworker, under memcg_slab_mutex.
 """
 
 from __future__ import annotations
 
+from allocators.bugs import BUG_QUEUE_FULL
 from allocators.cache_ref import cache_ref_begin_kill, cache_ref_end_kill
 from allocators.kmem_cache import CACHE
 from allocators.memcg_caches import link_child, tally, unlink_child, unpublish, unregister_child
-from allocators.memcontrol import MEMCG, css_put, schedule_shrink_or_destroy
+from allocators.memcontrol import MEMCG, RCU_REPARENT_SLABS, css_put, schedule_shrink_or_destroy
 from allocators.objcg import reparent_objcg
 from allocators.slab_common import kmem_cache_deactivate, kmem_cache_shrink
-from allocators.world import WORLD, WORLD_AT, kernel_ns
-from shm.atomics import cmpxchg, fetch_add, load, read_once, smp_mb, smp_wmb, store, write_once, xchg
+from allocators.world import WORLD, WORLD_AT, kernel_ns, world
+from shm.atomics import bug, cmpxchg, fetch_add, load, read_once, smp_mb, smp_wmb, store, write_once, xchg
 from shm.compiler import dual
 from shm.ipi import IPI_BARRIER, online_mask, smp_call_mask
 from shm.locks import MEMCG_SLAB_MUTEX, mutex_lock, mutex_unlock
-from shm.rcu import synchronize_sched
+from shm.rcu import call_rcu_sched, synchronize_sched
 
 
 @dual
@@ -78,6 +80,13 @@ def offline_child(m, s: int) -> bool:
         write_once(m, s + CACHE.dead, 1)
         write_once(m, s + CACHE.offline_at, kernel_ns(m))
         schedule_shrink_or_destroy(m, s)
+        return False
+    if m.has("F_REPARENT_SLABS"):
+        write_once(m, s + CACHE.offline_at, kernel_ns(m))
+        unpublish(m, s)
+        cache_ref_begin_kill(m, s)
+        if not call_rcu_sched(m, world(m, WORLD.rcu_queue), RCU_REPARENT_SLABS, s):
+            bug(m, BUG_QUEUE_FULL, s)
         return False
     mark_dead(m, s)
     if m.has("F_GP"):

@@ -7,6 +7,7 @@ PAGE is the struct of a page frame, one cache line, as in a kernel; its words ar
 | pair | SLUB: freelist, frozen, objects, inuse (see allocators.slub.state); SLAB: active; SLOB: free blocks (allocators.slob.state) | – |
 | next, prev | list of its node; SLUB also: (next) the CPU partial stack with prev = pages:32, pobjects:32 | the free list |
 | slab_cache | owning kmem_cache; SLOB: 0 unless of one large object | 0 |
+| order | of the block; F_REPARENT_SLABS: with the slab's bit lock | of the block |
 | head | itself; tails point to their head | itself |
 
 Who may write: `kind`, `order`, `next`, `prev` of a free block under the zone lock; of an allocated

@@ -7,7 +7,7 @@ name, and `m.has` of the allocator's feature picks the branch at compile time.
 from __future__ import annotations
 
 from allocators.cache_ref import cache_ref_get, cache_ref_put
-from allocators.kmem_cache import CACHE, CACHE_FREE, CACHE_LIVE, NODE, SLAB_DESTROY_BY_RCU
+from allocators.kmem_cache import CACHE, CACHE_FREE, CACHE_LIVE, NODE, SLAB_DESTROY_BY_RCU, count_free
 from allocators.memcontrol import memcg_kmem_get_cache, schedule_unregister
 from allocators.objcg import before_free, post_alloc, pre_alloc
 from allocators.page_alloc import PAGE, head_of
@@ -21,11 +21,12 @@ from allocators.slob.cache import free_waiting_objects, slob_cache_alloc, slob_c
 from allocators.slob.state import cache_of
 from allocators.slub.alloc import NO_NODE, slab_alloc
 from allocators.slub.free import slab_free
+from allocators.slub.reparent import free_to_owner
 from allocators.slub.sheaf import sheaf_alloc, sheaf_free
 from allocators.slub.shrink import slub_deactivate, slub_shrink, slub_shutdown
 from allocators.slub.state import KMEM_CACHE_CPU
-from allocators.world import OPS, STAT_WORDS, WORLD, WORLD_AT, count, kernel_ns, world
-from shm.atomics import area_of, fetch_add, load, read_once, store, store_release, write_once
+from allocators.world import OPS, STAT_WORDS, WORLD, WORLD_AT, count, world
+from shm.atomics import area_of, fetch_add, load, store, store_release
 from shm.compiler import dual, dual_inline
 from shm.ipi import IPI_BARRIER, online_mask, smp_call_mask
 from shm.locks import SLAB_MUTEX, mutex_lock, mutex_unlock
@@ -71,6 +72,9 @@ def kmem_cache_alloc(m, root: int, memcg: int) -> int:
 @dual_inline
 def kmem_cache_free(m, obj: int) -> None:
     """Free an object to the cache its slab belongs to, whichever cache the caller knows; SLOB: to the one its reference names."""
+    if m.has("F_REPARENT_SLABS"):
+        free_to_owner(m, obj)
+        return
     if m.has("SLOB"):
         s = cache_of(m, obj)
         page = 0
@@ -78,13 +82,7 @@ def kmem_cache_free(m, obj: int) -> None:
         page = head_of(m, obj)
         s = load(m, page + PAGE.slab_cache)
     if m.has("STATS"):
-        count(m, OPS.free)
-        offline = read_once(m, s + CACHE.offline)
-        if offline:
-            count(m, OPS.dead_free)
-        # Before the free: after it the cache may be gone.
-        if fetch_add(m, s + CACHE.live, -1) == 1 and offline:
-            write_once(m, s + CACHE.last_free, kernel_ns(m))
+        count_free(m, s)
     if m.has("F_OBJCG"):
         before_free(m, s, obj, page)
     child = False
@@ -154,7 +152,7 @@ def create_child(m, root: int, memcg: int) -> int:
         store(m, s + CACHE.root, root)
         store(m, s + CACHE.memcg, memcg)
         store(m, s + CACHE.index, -1)
-        if m.has("P2") or m.has("F_REPARENT"):
+        if m.has("P2") or m.has("F_REPARENT") or m.has("F_REPARENT_SLABS"):
             store(m, s + CACHE.refcnt, 1)
         if m.has("SLAB"):
             slab_setup(m, s)

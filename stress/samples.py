@@ -42,7 +42,7 @@ class Census:
     """State and exact counts at the end of one counted pass under one design.
 
     `lifetimes_ns`: for each dead cache that was destroyed, from its last free (or from the end of
-    its offline, if nothing was alive then) to its destruction, in kernel time.
+    its offline, if nothing was alive then, or its slabs moved to the root cache) to its destruction, in kernel time.
     `empty_slabs`: hiding place -> slabs with no live object in caches of offline cgroups.
     `pages_left`: pages held by caches of offline cgroups. `operations`: list_lock,
     list_lock_contended, page_cas, page_cas_failed, ... summed over CPUs.

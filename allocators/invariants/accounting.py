@@ -6,9 +6,18 @@ from typing import Iterator, Sequence
 
 import numpy as np
 
+from allocators.cache_ref import BIAS
 from allocators.invariants.snapshot import Snapshot
 from allocators.kmem_cache import CACHE
-from allocators.memcontrol import RCU_UNREGISTER, WORK_CREATE_CHILD, WORK_CSS_FREE, WORK_SHRINK_OR_DESTROY, WORK_UNREGISTER
+from allocators.memcontrol import (
+    RCU_REPARENT_SLABS,
+    RCU_UNREGISTER,
+    WORK_CREATE_CHILD,
+    WORK_CSS_FREE,
+    WORK_REPARENT_SLABS,
+    WORK_SHRINK_OR_DESTROY,
+    WORK_UNREGISTER,
+)
 from allocators.slub.state import KMEM_CACHE_CPU, STATISTICS
 from allocators.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, OPS, OPS_AT, STAT_WORDS, WORLD, WORLD_AT
 from shm.ring import ITEM, RING
@@ -25,7 +34,8 @@ def queued(w: Snapshot, ring: str) -> list[tuple[int, int, int]]:
 
 
 def references(w: Snapshot) -> Iterator[str]:
-    """refcnt = slabs (P1; else pages) + 1 while online (P2, F_REPARENT: with the parts of the CPUs); kmem = pages charged;
+    """refcnt = slabs (P1; else pages) + 1 while online (P2, F_REPARENT: with the parts of the CPUs; F_REPARENT_SLABS: 1, then a
+    bias more until it is given up, then 0); kmem = pages charged;
     css = online + children + queued creations + 1 while dead with charges (F_CSS: online + pages charged
     + queued creations); nothing is at 0 unnoticed."""
     pages = 1 << w.order
@@ -36,17 +46,20 @@ def references(w: Snapshot) -> Iterator[str]:
     by_reference = w.m.has("P2") or w.m.has("F_REPARENT")
     on = (w.caches["offline"][children] == 0) & by_reference
     parts = sum(_parts(w, cpu) for cpu in range(w.layout.nr_cpus))
-    if w.m.has("F_REPARENT"):
+    if w.m.has("F_REPARENT") or w.m.has("F_REPARENT_SLABS"):
         refcnt = w.caches["refcnt"][children] + parts[children]
         for cache in children[(w.caches["ref_atomic"][children] != 0) != (w.caches["offline"][children] != 0)]:
             yield f"{w.cache_name(cache)}: ref_atomic is {w.caches['ref_atomic'][cache]}"
-        settled = children[w.caches["ref_atomic"][children] != 0]
+        settled = children[(w.caches["ref_atomic"][children] != 0) & (w.caches["refcnt"][children] < BIAS)]
     else:
         refcnt = w.caches["refcnt"][children]
         settled = w.live_caches
     for cache in settled[parts[settled] != 0]:
         yield f"{w.cache_name(cache)}: {parts[cache]} references are counted per CPU"
     unit = "slabs" if w.m.has("P1") else "pages"
+    if w.m.has("F_REPARENT_SLABS"):
+        yield from _of_frees(w, children, refcnt)
+        refcnt = held[children]
     for i in np.flatnonzero(refcnt != held[children] + on):
         yield f"{w.cache_name(children[i])}: refcnt is {refcnt[i]}, it has {held[children[i]]} {unit}{' and is online' if on[i] else ''}"
     work = queued(w, "workqueue")
@@ -67,6 +80,18 @@ def references(w: Snapshot) -> Iterator[str]:
     for i in np.flatnonzero((owner < 0) & ~rooted):
         yield f"{w.cache_name(children[i])} belongs to word {w.caches['memcg'][children[i]]}, which is no memcg"
     yield from _memcgs(w, children[owner >= 0], owner[owner >= 0], work)
+
+
+def _of_frees(w: Snapshot, children: np.ndarray, refcnt: np.ndarray) -> Iterator[str]:
+    """F_REPARENT_SLABS: at rest no free holds a reference, and what the offline began is queued."""
+    killed = np.isin(w.layout.plan["caches"] + children * CACHE.SIZE, [a for f, a, _ in queued(w, "rcu_queue") if f == RCU_REPARENT_SLABS])
+    moving = np.isin(w.layout.plan["caches"] + children * CACHE.SIZE, [a for f, a, _ in queued(w, "workqueue") if f == WORK_REPARENT_SLABS])
+    offline = w.caches["offline"][children] != 0
+    expected = np.where(offline, np.where(killed, 1 + BIAS, 0), 1)
+    for i in np.flatnonzero(refcnt != expected):
+        yield f"{w.cache_name(children[i])}: refcnt is {refcnt[i]}, and no free is under way that holds a reference: {expected[i]} is right"
+    for cache in children[offline & ~killed & ~moving]:
+        yield f"{w.cache_name(cache)}: it is given up, and its re-parenting is not queued"
 
 
 def _parts(w: Snapshot, cpu: int) -> np.ndarray:

@@ -68,9 +68,9 @@ def _slots(w: Snapshot) -> Iterator[str]:
     base, size = w.layout.plan.regions["slots"]
     memcgs = w.layout.limits.memcgs
     is_child = w.caches["root"][w.live_caches] != 0
-    # F_CSS, F_REPARENT: the offline takes a child out of its slot; F_REPARENT: its memcg is the root cgroup then.
+    # F_CSS, F_REPARENT, F_REPARENT_SLABS: the offline takes a child out of its slot; F_REPARENT: its memcg is the root cgroup then.
     rooted = (w.caches["offline"] != 0) & w.m.has("F_REPARENT")
-    unpublished = (w.caches["offline"] != 0) & w.m.has("F_CSS") | rooted
+    unpublished = (w.caches["offline"] != 0) & (w.m.has("F_CSS") or w.m.has("F_REPARENT_SLABS")) | rooted
     for root in w.live_caches[~is_child]:
         at = int(w.caches["slots"][root]) - base
         if at < 0 or at % memcgs or at + memcgs > size:

@@ -15,7 +15,8 @@ from allocators.world import MEM_MAP
 def one_state(w: Snapshot) -> Iterator[str]:
     """A slab is the CPU slab or on one CPU partial list (both frozen), on its node's partial list (not
     frozen, with free objects), or full (not frozen, no free object, on no list; with F_FULL, in a child
-    cache, on its node's full list), or discarded, empty and waiting for a grace period."""
+    cache, on its node's full list), or discarded, empty and waiting for a grace period. F_REPARENT_SLABS:
+    until a child that was given up is re-parented, frees leave a slab where it is, free objects or none."""
     for i in np.flatnonzero(w.cache < 0):
         yield f"slab at frame {w.frames[i]} belongs to word {w.pages['slab_cache'][w.frames[i]]}, which is no live cache"
     for slabs in w.lists:
@@ -39,7 +40,8 @@ def one_state(w: Snapshot) -> Iterator[str]:
         if slabs.place == FULL:
             for i in at[w.node[at] != slabs.number]:
                 yield f"{w.slab_name(i)} lies on node {w.node[i]} and {where}"
-            for i in at[w.freelist[at] != 0]:
+            given_up = w.caches["ref_atomic"][slabs.cache] != 0 and w.m.has("F_REPARENT_SLABS")
+            for i in at[(w.freelist[at] != 0) & (not given_up)]:
                 yield f"{w.slab_name(i)} {where} with free objects"
             if not w.caches["root"][slabs.cache]:
                 yield f"{w.cache_name(slabs.cache)} is a root cache and has a full list"

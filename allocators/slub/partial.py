@@ -76,7 +76,12 @@ def remove_full(m, n: int, page: int) -> None:
 
 @dual
 def enough_partial(m, s: int, n: int) -> bool:
-    """May an empty slab be discarded, with this many on the node's list? F_OBO: >= instead of >."""
+    """May an empty slab be discarded, with this many on the node's list? F_OBO: >= instead of >.
+
+    F_REPARENT_SLABS: not of a child that is given up; who frees in slow mode may hold the page's lock, which only the re-parenter takes.
+    """
+    if m.has("F_REPARENT_SLABS") and read_once(m, s + CACHE.ref_atomic):
+        return False
     if m.has("F_OBO"):
         return read_once(m, n + NODE.nr_partial) >= read_once(m, s + CACHE.min_partial)
     return read_once(m, n + NODE.nr_partial) > read_once(m, s + CACHE.min_partial)

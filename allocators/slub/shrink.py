@@ -30,6 +30,8 @@ def slub_shrink(m, s: int) -> int:
 
     Returns 0, or ENOMEM having done nothing when the sort array cannot be allocated (before P4).
     """
+    if m.has("F_REPARENT_SLABS") and read_once(m, s + CACHE.ref_atomic):
+        return 0  # the re-parenter discards what is empty (see enough_partial)
     if (m.has("P7") or m.has("P7v2") or m.has("P7v3") or m.has("P7a") or m.has("P7b")) and memcg_cache_dead(m, s):
         # Readers hold a list_lock, and every list_lock is taken below before anybody relies on it.
         write_once(m, s + CACHE.min_partial, 0)

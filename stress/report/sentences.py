@@ -124,7 +124,9 @@ def _took(design: Design, joint: str) -> str:
     lifetime = design.lifetime_seconds
     if lifetime.p50 is None or lifetime.max is None:
         return ""
-    return f"{joint}{units.seconds(lifetime.p50)} after the last free (median; longest {units.seconds(lifetime.max)})"
+    # A re-parented cache goes before its objects do.
+    since = "their cgroups went offline" if "F_REPARENT_SLABS" in design.switches else "the last free"
+    return f"{joint}{units.seconds(lifetime.p50)} after {since} (median; longest {units.seconds(lifetime.max)})"
 
 
 def _hidden(design: Design, holding: int) -> list[str]:
@@ -164,6 +166,8 @@ def _why(design: Design, holding: int, allocator: str) -> str:
         )
     if "F_CSS" in has and self_discarding and "P2" not in has:
         return " Its caches go when their cgroup is released, and each page that is charged pins the cgroup."
+    if "F_REPARENT_SLABS" in has:
+        return " Its switches do not explain this: every slab should have moved to the root cache."
     if not has & {"P2", "F_WORK", "F_CSS"}:
         return " Expected: without P2 nothing destroys a cache that had live objects when its cgroup went."
     if allocator == "slab":

@@ -15,7 +15,7 @@ from allocators import cache_ref, kmem_cache, memcg_caches, memcontrol, objcg, p
 from allocators.kmem_cache import CACHE, NODE
 from allocators.memcontrol import MEMCG
 from allocators.page_alloc import PAGE
-from allocators.slub import alloc, deactivate, free, partial, sheaf, sheaf_state, shrink
+from allocators.slub import alloc, deactivate, free, partial, reparent, sheaf, sheaf_state, shrink
 from allocators.slub.state import FROZEN, KMEM_CACHE_CPU, cpu_pair, cpu_slab, page_pair
 from allocators.world import OPS
 from shm.locks import spin_lock
@@ -207,6 +207,21 @@ def reference_of_a_free_is_never_dropped(original):
     return lambda m, s, n: False
 
 
+@broken(reparent._account, "list_counts", design="rfc-reparent")
+def reparented_slab_is_not_counted(original):
+    return lambda m, n, slabs, objects: slabs < 0 and original(m, n, slabs, objects)
+
+
+@broken(reparent.memcg_uncharge_slab, "references", design="rfc-reparent")
+def reparented_slab_stays_charged(original):
+    return lambda m, s, order: None
+
+
+@broken(reparent.cache_ref_put, "references", design="rfc-reparent")
+def reference_of_a_free_to_its_owner_is_never_dropped(original):
+    return lambda m, s, n: False
+
+
 @broken(objcg.before_free, "owners", design="linux-5.9")
 def freed_object_keeps_its_owner(original):
     return lambda m, s, obj, page: None
@@ -352,6 +367,12 @@ def tour(world: SmallWorld) -> Iterator[str]:
     yield "a child without objects goes offline"
     world.work()
     yield "deferred work"
+    held = world.child_with_objects(3, 0, 300)
+    world.offline(3)
+    world.work()
+    yield "deferred work for a cgroup with objects"
+    world.free(1, held)
+    yield "its objects are freed"
 
 
 def first_caught(world: SmallWorld) -> set[str]:

@@ -52,6 +52,9 @@ def test_edits(text, same_as):
         ("v1-P3", "makes no sense without P3 or P3v3"),
         ("linux-3.16+F_RCU", "makes no sense without P2"),
         ("linux-5.9+P2", "exclude each other"),
+        ("rfc-reparent-F_FULL", "F_REPARENT_SLABS (slabs of children"),
+        ("rfc-reparent-F_FREEREF", "makes no sense without F_FREEREF"),
+        ("rfc-reparent+P3", "exclude each other"),
         ("linux-5.3+P2", "makes no sense without F_REPARENT"),
     ),
 )

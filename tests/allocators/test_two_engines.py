@@ -161,7 +161,7 @@ def region_of(small: SmallWorld, word: int) -> str:
     return "page frames"
 
 
-@pytest.mark.parametrize("design", ("linux-3.15", "linux-3.16", "v1", "v2", "v3", "linux-4.0", "linux-5.3", "full-tracking", "linux-5.9", "linux-6.18"))
+@pytest.mark.parametrize("design", ("linux-3.15", "linux-3.16", "v1", "v2", "v3", "linux-4.0", "linux-5.3", "full-tracking", "rfc-reparent", "linux-5.9", "linux-6.18"))
 @settings(max_examples=15, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(plays)
 def test_both_engines_leave_the_same_memory(design, steps_and_end):

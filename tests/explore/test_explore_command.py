@@ -116,4 +116,4 @@ def test_bad_usage(arguments, said):
 def test_races_are_listed():
     done = runner.invoke(app, ["list", "races"])
     assert done.exit_code == 0
-    assert [line.split()[0] for line in done.stdout.splitlines() if line[0] != " "][:3] == ["R1", "R2", "R3"]
+    assert [line.split()[0] for line in done.stdout.splitlines() if line[0] != " "][:3] == ["R1", "R1b", "R2"]

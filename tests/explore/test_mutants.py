@@ -14,8 +14,8 @@ from typing import Callable, NamedTuple
 import pytest
 
 import shm.atomics
-from allocators import memcontrol, offline, page_alloc, slab_common
-from allocators.slub import alloc, deactivate, discard, free, partial, shrink, state
+from allocators import cache_ref, memcontrol, offline, page_alloc, slab_common
+from allocators.slub import alloc, deactivate, discard, free, partial, reparent, shrink, state
 from shm import ipi, locks, rcu, ring
 from stress.explore.races.beyond import remote_free
 from stress.explore.races.hiding import free_and_offline
@@ -49,6 +49,27 @@ def two_frees_of_a_slab() -> Scene:
     scene.frees("free", 0, mine[:1])
     scene.frees("other free", 1, mine[1:])
     scene.works()
+    return scene
+
+
+def two_frees_while_reparenting() -> Scene:
+    """The same while the cgroup goes offline and the slab moves to the root cache."""
+    scene = Scene("rfc-reparent", cpus=2, objects=2)
+    scene.create_child()
+    mine = [scene.alloc(2), scene.alloc(2)]
+    scene.free(2, [scene.alloc(2)])
+    scene.frees("free", 0, mine[:1])
+    scene.frees("other free", 1, mine[1:])
+    scene.works(scene.offline)
+    return scene
+
+
+def free_into_a_cpu_slab_while_reparenting() -> Scene:
+    """The only object of the kworker's CPU slab is freed while its cgroup goes offline; caches keep no empty slab."""
+    scene = Scene("rfc-reparent", cpus=1, min_partial=0)
+    scene.create_child()
+    scene.frees("free", 0, [scene.alloc(1)])
+    scene.works(scene.offline)
     return scene
 
 
@@ -100,6 +121,10 @@ def dead() -> Scene:
 
 def dead_no_cpu_partial() -> Scene:
     return free_and_offline("v3+F_NRP", cpu_partial=False)
+
+
+def reparented() -> Scene:
+    return free_and_offline("rfc-reparent")
 
 
 def dead_tso() -> Scene:
@@ -161,6 +186,13 @@ MUTANTS = {
         "    if page:\n        store(m, page + PAGE.kind, KIND_BUDDY)\n    spin_unlock(m, zone + ZONE.lock)\n    if page:\n        store(m, page + PAGE.kind, KIND_SLAB)\n",
         alloc_beside_its_buddy,
     ),
+    "a slow free does not look again whose the slab is": Mutant(reparent.free_in_slow_mode, "mine = load(m, page + PAGE.slab_cache) == s", "mine = True", reparented),
+    "a slow free takes no page lock": Mutant(reparent.free_in_slow_mode, "    slab_lock(m, page)\n", "", two_frees_while_reparenting),
+    "a slab is moved without its lock": Mutant(reparent.give_to_root, "    slab_lock(m, page)\n", "", two_frees_while_reparenting),
+    "the flush of a child that is given up discards": Mutant(partial.enough_partial, 'm.has("F_REPARENT_SLABS")', "False", free_into_a_cpu_slab_while_reparenting),
+    "the re-parenter forgets the full list": Mutant(reparent.take_full, "page = load(m, n + NODE.full)", "page = 0", two_frees_while_reparenting),
+    "the re-parenter does not flush": Mutant(reparent.reparent_slabs, "    flush_all(m, s)\n", "", two_frees_while_reparenting),
+    "a free takes its reference from zero": Mutant(cache_ref.cache_ref_tryget, "return inc_not_zero(m, s + CACHE.refcnt)", "fetch_add(m, s + CACHE.refcnt, 1)\n    return True", reparented),
     "a freed page is not returned": Mutant(page_alloc.free_pages, "_push(m, zone, MEM_MAP + frame * PAGE.SIZE, order)", "pass", dead),
 }
 
@@ -186,7 +218,7 @@ def test_found(name, monkeypatch):
     assert found.outcome is not None, f"nothing found in {found.schedules} schedules, exhaustive: {found.exhaustive}"
 
 
-@pytest.mark.parametrize("scene", [two_frees, two_discards, two_frees_of_a_slab, one_cpu_two_tasks, dead, dead_no_cpu_partial, free_and_keep, alloc_beside_its_buddy], ids=lambda s: s.__name__)
+@pytest.mark.parametrize("scene", [two_frees, two_discards, two_frees_of_a_slab, one_cpu_two_tasks, dead, dead_no_cpu_partial, reparented, free_and_keep, alloc_beside_its_buddy, free_into_a_cpu_slab_while_reparenting], ids=lambda s: s.__name__)
 def test_the_scenes_are_sound_without_them(scene):
     found = search(scene().space(), bound=1, budget=Budget(20))
     assert found.outcome is None and found.bound >= 0, found.outcome

@@ -31,6 +31,11 @@ def test_v3_leaves_none():
     assert "all 41 caches of removed cgroups were destroyed, 21.0 ms after the last free" in said("v3")
 
 
+def test_a_re_parented_cache_does_not_wait_for_its_last_free():
+    switches = {**SWITCHES, "v3": ["F_REPARENT_SLABS", "F_FULL", "F_FREEREF"]}
+    assert "were destroyed, 21.0 ms after their cgroups went offline (median" in said("v3", switches=switches)
+
+
 def test_a_single_cache():
     assert "the only cache of removed cgroups was destroyed" in said(
         "v3", censuses=[census("v3", offlined=1, destroyed=1)]
@@ -48,6 +53,7 @@ def test_a_single_cache():
         (["F_OBO", "P2", "P7"], {"cpu_partial": 1}, "R12"),
         (["F_ALLCPU", "F_OBO", "P2", "P7"], {"cpu_partial": 1}, "do not explain"),
         (["F_WORK"], {"node_partial": 1}, "shrinks a cache once"),
+        (["F_REPARENT_SLABS"], {"node_partial": 1}, "do not explain"),
         (["P2", "P7v3"], {"node_partial": 1}, "R7"),
         (["F_OBO", "P2", "P7v3"], {"cpu_slab": 1}, "do not explain"),
     ],

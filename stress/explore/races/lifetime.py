@@ -1,4 +1,4 @@
-"""Races in which somebody outlives the cache that he works on: R1, R4, R9, R10, R11, R14 of the review."""
+"""Races in which somebody outlives the cache that he works on: R1, R1b, R4, R9, R10, R11, R14 of the review."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ def _wait_for_flag(scene: Scene, m) -> None:
 def free_with_stats(design: str, *, memory_model: str = "sc", cpus: int = 1) -> Scene:
     """As free_and_offline, in a kernel with SLUB_STATS."""
     return free_and_offline(design, memory_model=memory_model, cpus=cpus, stats=True)
+
+
+def preempted_free(design: str, *, memory_model: str = "sc", cpus: int = 1) -> Scene:
+    """As free_and_offline, by a preemptible task: a grace period does not wait for it where it may be preempted."""
+    return free_and_offline(design, memory_model=memory_model, cpus=cpus, preempt=True)
 
 
 def shrink_and_offline(design: str, *, memory_model: str = "sc", cpus: int = 1) -> Scene:
@@ -64,6 +69,15 @@ MODELS = (
         mended="v3+F_NRP",
         kinds=("use after free",),
         raised="Vladimir Davydov, 2 Jun 2014; Joonsoo Kim, 4 Jun 2014",
+    ),
+    Model(
+        "R1b",
+        "the freer has read page.slab_cache; the slab is re-parented and the cache destroyed before it takes a reference",
+        preempted_free,
+        design="rfc-reparent",
+        mended="rfc-reparent+F_NP",
+        kinds=("use after free",),
+        raised="Vladimir Davydov, 16 May 2014; that the RFC's frees are preemptible there is inferred",
     ),
     Model(
         "R4",
