@@ -26,7 +26,7 @@ from allocators.slub.sheaf import sheaf_alloc, sheaf_free
 from allocators.slub.shrink import slub_deactivate, slub_shrink, slub_shutdown
 from allocators.slub.state import KMEM_CACHE_CPU
 from allocators.world import OPS, STAT_WORDS, WORLD, WORLD_AT, count, world
-from shm.atomics import area_of, fetch_add, load, store, store_release
+from shm.atomics import area_of, fetch_add, load, store, store_release, write_once
 from shm.compiler import dual, dual_inline
 from shm.ipi import IPI_BARRIER, online_mask, smp_call_mask
 from shm.locks import SLAB_MUTEX, mutex_lock, mutex_unlock
