@@ -36,7 +36,7 @@ def explore(
     memory_model: Annotated[Optional[MemoryModel], typer.Option(help="Sequential consistency or x86-TSO.  [default: the model's]")] = None,
     budget: Annotated[Optional[float], typer.Option(metavar="SECONDS", min=0.1, help="Limit of time (with --all and --like: of each search).  [default: 60; with --like 10]")] = None,
     schedules: Annotated[int, typer.Option(metavar="N", min=0, help="Limit of schedules; 0: none.")] = 0,
-    jobs: Annotated[Optional[int], typer.Option(metavar="N", min=1, help="Processes: for --all and --like, and a seed each for random and pct.  [default: the CPUs at hand]")] = None,
+    jobs: Annotated[Optional[int], typer.Option(metavar="N", min=1, help="Processes: they share one depth-first search; random and pct get a seed each, --all and --like a search each.  [default: the CPUs at hand]")] = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of everything random.")] = opt.DEFAULT_SEED,
     out: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Where the failing schedule goes (with --all: the table; with --like: a folder for them).  [default: MODEL.schedule.json]")] = None,
     format: Annotated[Format, typer.Option(help="How to print the table of --all: text or markdown.")] = Format.text,

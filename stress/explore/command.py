@@ -35,6 +35,7 @@ class Request(NamedTuple):
     schedules: int = 0
     seed: int = 1
     kinds: tuple[str, ...] = ()
+    jobs: int = 1
 
 
 class Answer(NamedTuple):
@@ -68,7 +69,7 @@ def explore(request: Request) -> Answer:
     scene = build(request)
     space = scene.space()
     budget = Budget(request.seconds, request.schedules)
-    found = search(space, request.strategy, bound=request.preemptions, seed=request.seed, budget=budget, kinds=request.kinds)
+    found = search(space, request.strategy, bound=request.preemptions, seed=request.seed, budget=budget, kinds=request.kinds, jobs=request.jobs)
     raced = 0
     if found.outcome is None and not request.kinds:
         space = scene.space(races=True)
@@ -126,7 +127,8 @@ def main(
         seed,
     )
     build(request)  # says what is wrong with it before any process is started
-    answer = _best(in_parallel([request._replace(seed=seed + i) for i in range(jobs if strategy != "dfs" else 1)], jobs))
+    requests = [request._replace(jobs=jobs)] if strategy == "dfs" else [request._replace(seed=seed + i) for i in range(jobs)]
+    answer = _best(in_parallel(requests, jobs))
     path = out or Path(f"{name}.schedule.json")
     if answer.schedule is not None:
         schedules.write(answer.schedule, path)

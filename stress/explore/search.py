@@ -11,11 +11,14 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
+from stress.explore import shards
 from stress.explore.depth_first import DepthFirst
+from stress.explore.shards import Ended
 from stress.explore.space import Outcome, Space
-from stress.explore.strategies import Pct, RandomWalk
+from stress.explore.strategies import Follow, Pct, RandomWalk
 
 RACE_SCHEDULES = 100  # random executions that are looked at for data races
+ALONE = 0.5  # seconds of a bound after which a search is sharded
 LEARNING = 24  # executions in a row that must learn nothing before a depth-first search
 
 
@@ -83,11 +86,14 @@ def learn(space: Space, meter: _Meter, seed: int) -> None:
         quiet = 0 if _once(space, walk, meter).learned else quiet + 1
 
 
-def search(space: Space, strategy: str = "dfs", *, bound: int = 3, depth: int = 3, seed: int = 1, budget: Budget = Budget(), kinds: tuple[str, ...] = ()) -> Found:
-    """Search by "dfs", "random" or "pct" (of this bug depth). kinds: pass over violations of other kinds."""
+def search(space: Space, strategy: str = "dfs", *, bound: int = 3, depth: int = 3, seed: int = 1, budget: Budget = Budget(), kinds: tuple[str, ...] = (), jobs: int = 1) -> Found:
+    """Search by "dfs", "random" or "pct" (of this bug depth). kinds: pass over violations of other kinds.
+
+    jobs: processes of a depth-first search that takes longer than a moment.
+    """
     meter = _Meter(budget, kinds)
     if strategy == "dfs":
-        return _depth_first(space, bound, seed, meter)
+        return _depth_first(space, bound, seed, meter, jobs)
     walk = RandomWalk(seed) if strategy == "random" else Pct(seed, depth, len(space.flows))
     while not (limit := meter.spent()):
         outcome = _once(space, walk, meter)
@@ -101,26 +107,50 @@ def races(space: Space, *, seed: int = 1, seconds: float = 0.0) -> Found:
     return search(space, "random", seed=seed, budget=Budget(seconds, RACE_SCHEDULES), kinds=("data race",))
 
 
-def _depth_first(space: Space, bound: int, seed: int, meter: _Meter) -> Found:
+def _depth_first(space: Space, bound: int, seed: int, meter: _Meter, jobs: int) -> Found:
     learn(space, meter, seed)
     states = 0
     for preemptions in range(bound + 1):
-        again = True
-        while again:
-            again = False
-            strategy = DepthFirst(space, preemptions)
-            while True:
-                if limit := meter.spent():
-                    return meter.found(None, states=len(strategy.seen), bound=preemptions - 1, exhaustive=False, limit=limit)
-                outcome = _once(space, strategy, meter)
-                if outcome.learned:
-                    again = True
-                    break
-                if meter.wanted(outcome):
-                    return meter.found(outcome, states=len(strategy.seen), bound=preemptions)
-                if not strategy.advance():
-                    break
-        states = len(strategy.seen)
-        if not strategy.cut:
+        while True:
+            ended = _bounded(space, preemptions, meter, jobs)
+            if ended.outcome is None or not ended.outcome.learned:
+                break
+        states = ended.states
+        if ended.limit:
+            return meter.found(None, states=states, bound=preemptions - 1, limit=ended.limit)
+        if ended.outcome is not None:
+            return meter.found(ended.outcome, states=states, bound=preemptions)
+        if not ended.cut:
             return meter.found(None, states=states, bound=preemptions, exhaustive=True, complete=True)
     return meter.found(None, states=states, bound=bound, exhaustive=True)
+
+
+def _bounded(space: Space, preemptions: int, meter: _Meter, jobs: int) -> Ended:
+    """One bound; ends early with an outcome that is wanted, or that something was learnt from."""
+    strategy, start = DepthFirst(space, preemptions), time.perf_counter()
+    while True:
+        if limit := meter.spent():
+            return Ended(None, strategy.cut, len(strategy.seen), limit)
+        outcome = _once(space, strategy, meter)
+        if outcome.learned or meter.wanted(outcome):
+            return Ended(outcome, strategy.cut, len(strategy.seen), "")
+        if not strategy.advance():
+            return Ended(None, strategy.cut, len(strategy.seen), "")
+        if jobs > 1 and time.perf_counter() - start > ALONE:
+            return _sharded(space, strategy, meter, jobs)
+
+
+def _sharded(space: Space, strategy: DepthFirst, meter: _Meter, jobs: int) -> Ended:
+    schedules, points = meter.schedules, meter.points
+
+    def spent(more_schedules: int, more_points: int) -> str:
+        meter.schedules, meter.points = schedules + more_schedules, points + more_points
+        return meter.spent()
+
+    ended = shards.explore(space, strategy, jobs, lambda space, strategy: _once(space, strategy, _Meter(Budget())), meter.wanted, spent)
+    if ended.outcome is not None and ended.outcome.learned:
+        follow = Follow(ended.outcome.deviations)
+        follow.begin()
+        if not space.execute(follow.pick).learned:
+            raise RuntimeError("what one process learnt from an execution, another one does not: the explorer is not deterministic")
+    return ended
