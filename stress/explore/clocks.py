@@ -136,8 +136,8 @@ class ClockedTask(Task):
         self._note(a, "this_cpu_cmpxchg", write=seen == old, atomic=True)
         return seen
 
-    def _modify(self, name: str, a: int, change) -> int:
-        seen = super()._modify(name, a, change)
+    def _modified(self, name: str, a: int, seen: int, new: int) -> int:
+        super()._modified(name, a, seen, new)
         self._note(a, name, write=True, atomic=True)
         return seen
 

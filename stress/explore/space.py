@@ -30,7 +30,7 @@ from shm.rcu import quiescent_point
 from stress.explore.clocks import ClockedTask, Clocks
 from stress.explore.footprint import Footprint
 from stress.explore.sharing import Sharing, Violation
-from stress.explore.task import Task
+from stress.explore.task import Task, over
 
 __all__ = ["Body", "Outcome", "Pruned", "Space", "Violation"]
 
@@ -114,6 +114,7 @@ class Space(Sharing):
         self.exempt = exempt | {area + word for area in self.areas for word in (CPU.irq, CPU.preempt)}
         self.buffers: list[deque] = [deque() for _ in range(self.cpus)]
         self.hub = getcurrent()
+        self.failure: BaseException | None = None  # what a task has raised
         self.preempt = "PREEMPT" in features
         self.clocks = Clocks(self.cpus) if races else None
         kind = ClockedTask if races else Task
@@ -150,6 +151,8 @@ class Space(Sharing):
             chosen = self.decide(self.boot, False)
             while chosen is not None:
                 self.switch(chosen)
+                if self.failure is not None:
+                    raise self.failure
                 if self.stuck:
                     break
                 chosen = self.decide(self.last, False)
@@ -163,9 +166,20 @@ class Space(Sharing):
             kind, text = "assertion", str(failed)
         except (IndexError, ZeroDivisionError, OverflowError) as wild:
             kind, text = "wild access", f"{type(wild).__name__}: {wild}"
+        finally:
+            self._unwind()
         if self.learned:
             self.ends.clear()  # they were told apart by less than is known now
         return Outcome(kind, text, self.points, self.preemptions, self.deviations, self.learned, end)
+
+    def _unwind(self) -> None:
+        """End the tasks that have not ended; what they still do on their way out is no step of anything."""
+        self.failure = None
+        self.decide = over
+        for task in (*self.bodies, *self.interrupts):
+            if task.midway:
+                task.unwind()
+        del self.decide
 
     def _reset(self) -> None:
         mem = self.mem
@@ -245,7 +259,7 @@ class Space(Sharing):
         if self.on_switch is not None:
             self.on_switch(task)
         self.last = task
-        task.greenlet.switch()
+        task.greenlet.switch(task)
         # Back in the greenlet that left, or in the hub because a task has ended.
 
     def wait(self, task: Task) -> None:

@@ -15,6 +15,7 @@ A strategy's `pick(task, options, on)` is called where there is more than one op
 
 from __future__ import annotations
 
+import math
 import random
 
 
@@ -56,7 +57,11 @@ class Pct:
         self.now += 1
         if low is not None and on:
             self.priority[task.id] = low
-        return max(options, key=lambda t: self.priority[t.id])
+        priority, best, highest = self.priority, None, -math.inf
+        for flow in options:
+            if priority[flow.id] > highest:
+                best, highest = flow, priority[flow.id]
+        return best
 
 
 class Follow:

@@ -24,9 +24,9 @@ loads look there first; locked operations and smp_mb empty it, smp_rmb and smp_w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, NoReturn
 
-from greenlet import greenlet
+from greenlet import GreenletExit, greenlet
 
 from shm.machine import Machine
 from stress.explore.sharing import MAX_OPERATIONS, OWNER
@@ -35,12 +35,39 @@ if TYPE_CHECKING:
     from stress.explore.space import Space
 
 
+class _Unwound(BaseException):
+    """The execution is over; not for bodies to catch."""
+
+
+def over(task, on: bool) -> NoReturn:
+    """Stands for `Space.decide` when an execution is over."""
+    raise _Unwound
+
+
+def _run(task: Task | None) -> None:
+    """What a task's greenlet runs: its body, once for each execution. Between two it knows nothing of the task."""
+    while True:
+        space = task.space
+        try:
+            task.run()
+        except _Unwound:
+            pass
+        except GreenletExit:
+            raise
+        except BaseException as error:
+            space.failure = error
+        task.midway = False
+        hub = space.hub
+        task = space = None
+        task = hub.switch()
+
+
 class Task(Machine):
     """See the module's text. id: its place in the space; n: decisions it has asked for in this execution."""
 
     __slots__ = (
         "space", "id", "bit", "name", "home", "body", "daemon", "interrupt",
-        "n", "h", "seen", "own", "seen_guarded", "own_guarded", "reads", "watch", "done", "active", "greenlet", "buffer", "moved", "held", "stale", "asleep",
+        "n", "h", "seen", "own", "seen_guarded", "own_guarded", "reads", "watch", "done", "active", "greenlet", "buffer", "moved", "held", "stale", "asleep", "used", "midway",
     )  # fmt: skip
 
     def __init__(self, space: Space, number: int, name: str, cpu: int, body: Callable, daemon: bool, interrupt: bool) -> None:
@@ -51,17 +78,22 @@ class Task(Machine):
         self.own: set[int] = set()  # and write
         self.seen_guarded: set[int] = set()  # the same, of guarded words, by key (see Space.touch)
         self.own_guarded: set[int] = set()
+        self.used = True
+        self.greenlet: greenlet | None = None  # kept from execution to execution: making one costs more than an execution
+        self.midway = False
         self.begin()
 
     def begin(self) -> None:
-        """Back to the state before the first step."""
+        """Back to the state before the first step; nothing to do for an interrupt that did not come."""
+        if not self.used:
+            return
+        self.used = not self.interrupt
         self.n = self.h = 0
         self.reads: dict[int, int] = {}  # shared words read since the last turn of a wait, and their values
         self.watch: dict[int, int] | None = None  # waits until one of these has another value
         self.done = False
         self.active = False
         self.asleep = False  # waits for a mutex: a CPU that has nothing else to do is quiescent
-        self.greenlet = None
         self.held: frozenset[int] = frozenset()  # locks
         self.stale = True  # has done something visible since it last asked before touching what may end
         self.moved = 0  # its decision's number when it was migrated last
@@ -71,12 +103,20 @@ class Task(Machine):
 
     def start(self) -> None:
         """Make it ready to be switched to."""
+        self.used = True
         self.done = False
         self.active = True
         self.h = hash((self.h, 1))
-        self.greenlet = greenlet(self._main, self.space.hub)
+        self.midway = True
+        if self.greenlet is None:
+            self.greenlet = greenlet(_run, self.space.hub)
 
-    def _main(self) -> None:
+    def unwind(self) -> None:
+        """Let go of a body that will not be finished."""
+        self.greenlet.throw(_Unwound)
+
+    def run(self) -> None:
+        """From start to end."""
         self.body(self)
         self.done = True
         self.active = False
@@ -110,7 +150,9 @@ class Task(Machine):
                 if mortal:
                     self._mortal_point()
             else:
-                self._point()
+                chosen = space.decide(self, True)
+                if chosen is not self:
+                    space.switch(chosen)
                 self.stale = True
         else:
             if mortal:
@@ -122,7 +164,10 @@ class Task(Machine):
                 space.read.append(OWNER + owner)
             guard.check(self, a)
         if a in shared or ~a in shared:
-            (space.wrote if write else space.read).append(a)
+            if write:
+                space.wrote.append(a)
+            else:
+                space.read.append(a)
             return True
         return False
 
@@ -201,22 +246,25 @@ class Task(Machine):
         return seen
 
     def xchg(self, a: int, new: int) -> int:
-        return self._modify("xchg", a, lambda seen: new)
+        return self._modified("xchg", a, self._locked(a), new)
 
     def fetch_add(self, a: int, delta: int) -> int:
-        return self._modify("fetch_add", a, lambda seen: seen + delta)
+        seen = self._locked(a)
+        return self._modified("fetch_add", a, seen, seen + delta)
 
     def fetch_or(self, a: int, bits: int) -> int:
-        return self._modify("fetch_or", a, lambda seen: seen | bits)
+        seen = self._locked(a)
+        return self._modified("fetch_or", a, seen, seen | bits)
 
     def fetch_and(self, a: int, bits: int) -> int:
-        return self._modify("fetch_and", a, lambda seen: seen & bits)
-
-    def _modify(self, name: str, a: int, change: Callable[[int], int]) -> int:
         seen = self._locked(a)
+        return self._modified("fetch_and", a, seen, seen & bits)
+
+    def _modified(self, name: str, a: int, seen: int, new: int) -> int:
+        """The write half of a locked operation; returns what was there."""
         if self.space.log is not None:
-            self.space.log(self, name, a, seen, change(seen))
-        self.space.write(a, change(seen))
+            self.space.log(self, name, a, seen, new)
+        self.space.write(a, new)
         return seen
 
     def _locked(self, a: int) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from shm.atomics import cmpxchg, cpu_relax, fetch_add, load, read_once, smp_mb, write_once
@@ -137,3 +140,31 @@ def test_dekker_needs_its_fence_under_tso_only():
         space, _ = bare_space([enter(0, 1), enter(1, 0)], tso=tso, end=both)
         found = search(space, bound=10)
         assert (found.outcome.kind if found.outcome else "") == expected
+
+
+def test_nothing_of_a_space_stays():
+    """Tasks that never end, and those that an execution breaks off in, are let go."""
+    done = []
+
+    def stubborn(m, b):
+        try:
+            while read_once(m, b) == 0:
+                cpu_relax(m)
+        finally:
+            done.append(1)
+            fetch_add(m, b, 1)
+
+    def fail(m, b):
+        raise Violation("leak", "planted")
+
+    space, _ = bare_space([stubborn, stubborn, fail])
+    for _ in range(3):
+        done.clear()
+        assert search(space, budget=Budget(0, 1), bound=0).schedules == 1
+        assert not any(task.midway for task in space.bodies)
+    done.clear()
+    assert space.execute(lambda task, options, on: options[0]).kind == "leak" and len(done) == 2
+    gone = weakref.ref(space)
+    del space
+    gc.collect()
+    assert gone() is None
