@@ -1,7 +1,9 @@
 """The explorer: every interleaving of the same source, by a scheduler that owns every step.
 
     task, space         one flow of control; the scheduler, what is shared, one execution
-    strategies, search  random walk, PCT, depth-first with a preemption bound; budgets
+    strategies, search  random walk, PCT; budgets
+    depth_first, footprint, shards  all schedules up to a bound; what segments touch; several processes
+    clocks              data races
     bare, scene         a machine with nothing on it; a small world with tasks
     names, guard, oracles   what words are called; use after free; leaks, invariants
     races/              named models: the races of the 2014 review

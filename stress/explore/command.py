@@ -181,7 +181,7 @@ def _catalogue(preemptions: int, seconds: float, schedule_count: int, jobs: int,
     for model in races:
         for design, kinds in ((model.design, model.kinds), (model.mended, model.kinds if model.aside else ())):
             requests.append(
-                Request(model.name, model.allocator, design, model.memory_model, model.cpus, "dfs", min(preemptions, model.bound), seconds, schedule_count, 1, kinds)
+                Request(model.name, model.allocator, design, model.memory_model, model.cpus, "dfs", preemptions, seconds, schedule_count, 1, kinds)
             )
     answers = in_parallel(requests, jobs)
     lines = [_line(model, *answers[2 * i : 2 * i + 2]) for i, model in enumerate(races)]
@@ -206,6 +206,7 @@ def _line(model: Model, broken: Answer, mended: Answer) -> Line:
         broken.outcome,
         broken.trace,
         mended.found,
+        mended.raced,
         mended.outcome,
         good and mended.outcome is None and mended.found.exhaustive,
     )

@@ -15,7 +15,8 @@ and goes its own way from there. Two reductions leave schedules out, and nothing
   there the other order may cost a preemption more. Bounded search needs this care: Coons, Musuvathi,
   McKinley, "Bounded Partial-Order Reduction", OOPSLA 2013.)
 
-A state that is met again with a larger sleep set than before has nothing new to show; with another one it
+That holds for every state with what sleeps there, whoever explores the rest and when, so processes may share
+the work (`stress.explore.shards`). A state that is met again with a larger sleep set than before has nothing new to show; with another one it
 is entered again.
 """
 

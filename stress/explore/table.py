@@ -10,13 +10,17 @@ from stress.explore.space import Outcome
 
 
 class Line(NamedTuple):
-    """A race: what was found in the design that has it, and in the one that mends it."""
+    """A race: what was found in the design that has it, and in the one that mends it.
+
+    raced: random schedules of the mended design that were looked at for data races.
+    """
 
     model: Model
     found: Found
     outcome: Outcome | None
     trace: str
     mended: Found
+    raced: int
     left: Outcome | None
     as_catalogued: bool
 
@@ -37,7 +41,8 @@ def _reach(found: Found) -> str:
 def _was_mended(line: Line) -> str:
     if line.left is not None:
         return f"STILL: {line.left.kind} ({line.left.text})"
-    return f"none ({_reach(line.mended)}, {line.mended.schedules:,} schedules, {line.mended.seconds:.1f} s)"
+    races = f"; no data race in {line.raced}" if line.raced else ""
+    return f"none ({_reach(line.mended)}, {line.mended.schedules:,} schedules, {line.mended.seconds:.1f} s{races})"
 
 
 def as_text(lines: list[Line]) -> str:

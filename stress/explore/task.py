@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Callable, NoReturn
 
-from greenlet import GreenletExit, greenlet
+from greenlet import GreenletExit, getcurrent, greenlet
 
 from shm.machine import Machine
 from stress.explore.sharing import MAX_OPERATIONS, OWNER
@@ -44,9 +44,11 @@ def over(task, on: bool) -> NoReturn:
     raise _Unwound
 
 
-def _run(task: Task | None) -> None:
+def _run() -> None:
     """What a task's greenlet runs: its body, once for each execution. Between two it knows nothing of the task."""
+    hub = getcurrent().parent
     while True:
+        task = hub.switch()
         space = task.space
         try:
             task.run()
@@ -57,9 +59,7 @@ def _run(task: Task | None) -> None:
         except BaseException as error:
             space.failure = error
         task.midway = False
-        hub = space.hub
         task = space = None
-        task = hub.switch()
 
 
 class Task(Machine):
@@ -110,6 +110,7 @@ class Task(Machine):
         self.midway = True
         if self.greenlet is None:
             self.greenlet = greenlet(_run, self.space.hub)
+            self.greenlet.switch()
 
     def unwind(self) -> None:
         """Let go of a body that will not be finished."""

@@ -46,7 +46,7 @@ def test_said_to_be_possible_and_is_not(model):
 
 def test_r6_needs_a_store_buffer():
     model = MODELS["R6"]
-    _, found = look(model, model.design, bound=1, memory_model="sc")
+    _, found = look(model, model.design, bound=2, memory_model="sc")
     assert found.outcome is None and found.exhaustive
 
 

@@ -1,86 +1,30 @@
-"""Lock-free toys with known bugs, and how fast the explorer is on them."""
+"""Lock-free toys with known bugs, and how fast the explorer is on them (`speed.py` prints it)."""
 
 from __future__ import annotations
 
-import statistics
-import time
+import pytest
 
-from shm.atomics import cmpxchg, read_once, write_once
-from stress.explore.bare import bare_space
+import speed
 from stress.explore.search import Budget, search
-from stress.explore.space import Space, Violation
-
-TOP, NEXT = 0, 4  # the stack's top; the next pointer of node i is at NEXT + i
-WORDS = 16
+from toys import counter, treiber, twenty_steps
 
 
-def _pop(m, b) -> int:
-    while True:
-        top = read_once(m, b + TOP)
-        if top == 0:
-            return 0
-        if cmpxchg(m, b + TOP, top, read_once(m, b + NEXT + top)) == top:
-            return top
+@pytest.mark.parametrize("strategy", ["dfs", "random", "pct"])
+def test_aba_is_found_at_once(strategy):
+    assert search(treiber(), strategy, budget=Budget(10)).outcome.kind == "double hand-out"
+    assert speed.seconds_to_aba(strategy) < 1.0, "50 ms on a machine that does nothing else"
 
 
-def _push(m, b, node: int) -> None:
-    while True:
-        top = read_once(m, b + TOP)
-        write_once(m, b + NEXT + node, top)
-        if cmpxchg(m, b + TOP, top, node) == top:
-            return
-
-
-def treiber() -> Space:
-    """Three CPUs, a naive stack of three nodes: one pops while others pop two and push the first again (ABA)."""
-    popped: dict[int, list[int]] = {}
-
-    def popper(m, b):
-        popped[0] = [_pop(m, b)]
-
-    def recycler(m, b):
-        first, second = _pop(m, b), _pop(m, b)
-        popped[1] = [second]
-        if first:
-            _push(m, b, first)
-
-    def other(m, b):
-        popped[2] = [_pop(m, b)]
-
-    def end(space: Space) -> None:
-        base = len(space.mem) - WORDS
-        left, node = [], space.mem[base + TOP]
-        while node and len(left) < 9:
-            left.append(node)
-            node = space.mem[base + NEXT + node]
-        nodes = [n for n in sum(popped.values(), left) if n]
-        if len(nodes) != len(set(nodes)):
-            raise Violation("double hand-out", f"a node is in two places: popped {popped}, on the stack {left}")
-
-    space, base = bare_space([popper, recycler, other], WORDS, begin=popped.clear, end=end)
-    for node, after in ((1, 2), (2, 3), (3, 0)):
-        space.mem[base + NEXT + node] = after
-    space.mem[base + TOP] = 1
-    return space
-
-
-def test_aba_is_found_at_once():
-    for strategy in ("dfs", "random", "pct"):
-        seconds = []
-        for seed in range(20):
-            space = treiber()
-            start = time.perf_counter()
-            found = search(space, strategy, seed=seed, budget=Budget(10))
-            seconds.append(time.perf_counter() - start)
-            assert found.outcome.kind == "double hand-out"
-        assert statistics.median(seconds) < 1.0, "50 ms on a machine that does nothing else"
+def test_the_stack_is_exhausted():
+    assert speed.seconds_to_exhaust() < 20, "1 s on a machine that does nothing else"
 
 
 def test_thousands_of_schedules_a_second():
-    def count(m, b):
-        for _ in range(5):
-            write_once(m, b, read_once(m, b) + 1)
+    assert speed.rate(twenty_steps(), "random") > 1000, "20,000 on a machine that does nothing else"
 
-    space, _ = bare_space([count, count])
-    found = search(space, "random", budget=Budget(0, 3000))
-    assert found.schedules / found.seconds > 1000, "20,000 on a machine that does nothing else"
+
+def test_many_times_faster_than_an_explorer_of_threads():
+    rates = speed.peer()
+    if rates is None:
+        pytest.skip("frontrun is not installed")
+    assert speed.rate(counter(speed.INCREMENTS), "random") > 10 * max(rates.values()), "30 times on a machine that does nothing else"

@@ -72,7 +72,6 @@ MODELS = (
         kinds=("leak",),
         raised="Joonsoo Kim, 10 Jun 2014 and Jan 2015; Peter Zijlstra, Apr 2016",
         memory_model="tso",
-        bound=2,
     ),
     Model(
         "R12",

@@ -58,6 +58,5 @@ MODELS = (
         mended="v3+F_NRP+F_SYSFS",
         kinds=("leak",),
         raised="inferred; guarded in the draft of 21 May 2014",
-        bound=2,
     ),
 )

@@ -29,8 +29,6 @@ class Model:
     finding: str = ""
     aside: tuple[str, ...] = ()  # kinds that the mended design has too, and that are not this race
     cpus: int = 1
-    bound: int = 3  # preemptions to which `explore --all` exhausts the mended design
-
     both: bool = False  # a question for SLUB and SLAB alike
 
     @property

@@ -1,0 +1,104 @@
+"""How fast the explorer is: python tests/explore/speed.py, from the project's folder. Prints ratios where a peer is installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+# The same program for frontrun 0.7, in a process of its own: it patches Python's locks.
+PEER = """
+import json, time
+import frontrun
+
+class Counter:
+    def __init__(self):
+        self.value = 0
+
+    def run(self):
+        for _ in range(INCREMENTS):
+            now = self.value
+            self.value = now + 1
+
+rates = {}
+for strategy, options in (("dpor", {"max_executions": 300, "stop_on_first": False}), ("random", {"max_attempts": 300})):
+    start = time.perf_counter()
+    result = frontrun.explore(setup=Counter, workers=Counter.run, count=2, invariant=lambda c: True, strategy=strategy, detect_io=False, **options)
+    rates[strategy] = result.num_explored / (time.perf_counter() - start)
+print(json.dumps(rates))
+"""
+INCREMENTS = 5
+
+
+def rate(space, strategy: str, schedules: int = 3000) -> float:
+    """Schedules per second of this core."""
+    from stress.explore.search import Budget, search
+
+    search(space, "random", budget=Budget(0, 100))
+    start = time.perf_counter()
+    found = search(space, strategy, bound=20, budget=Budget(0, schedules))
+    return found.schedules / (time.perf_counter() - start)
+
+
+def peer() -> dict[str, float] | None:
+    """Schedules per second of frontrun by strategy; None where it is not installed."""
+    try:
+        import frontrun  # noqa: F401
+    except ImportError:
+        return None
+    program = PEER.replace("INCREMENTS", str(INCREMENTS))
+    done = subprocess.run([sys.executable, "-c", program], env=os.environ | {"FRONTRUN_ACTIVE": "1"}, capture_output=True, text=True, timeout=120)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def seconds_to_aba(strategy: str, seeds: int = 20) -> float:
+    """Median over seeds until the ABA of the naive stack is found."""
+    from stress.explore.search import Budget, search
+    from toys import treiber
+
+    seconds = []
+    for seed in range(seeds):
+        space = treiber()
+        start = time.perf_counter()
+        assert search(space, strategy, seed=seed, budget=Budget(10)).outcome is not None
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+def seconds_to_exhaust(bound: int = 3) -> float:
+    """For the space of the naive stack, its bug passed over."""
+    from stress.explore.search import search
+    from toys import treiber
+
+    space = treiber()
+    space.at_end = lambda space: None
+    start = time.perf_counter()
+    assert search(space, bound=bound).exhaustive
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Print it all."""
+    from toys import counter, twenty_steps
+
+    for strategy in ("random", "pct", "dfs"):
+        print(f"two CPUs, twenty steps, {strategy}: {rate(twenty_steps(), strategy):,.0f} schedules/s")
+        print(f"naive stack of three CPUs, {strategy}: ABA found in {1e3 * seconds_to_aba(strategy):.1f} ms (median of 20 seeds)")
+    print(f"naive stack of three CPUs: exhausted to three preemptions in {seconds_to_exhaust():.2f} s")
+    rates = peer()
+    if rates is None:
+        print("frontrun: not installed (pip install frontrun)")
+        return
+    ours = {"dpor": rate(counter(INCREMENTS), "dfs"), "random": rate(counter(INCREMENTS), "random")}
+    for strategy, theirs in rates.items():
+        print(f"two threads, {INCREMENTS} increments each, {strategy}: {ours[strategy]:,.0f} schedules/s, frontrun {theirs:,.0f}: {ours[strategy] / theirs:.0f} times")
+
+
+if __name__ == "__main__":
+    sys.path[:0] = [os.path.dirname(__file__), os.getcwd()]
+    main()
