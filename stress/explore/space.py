@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Callable, NamedTuple
 
-from greenlet import getcurrent
+from greenlet import getcurrent, greenlet
 
 from shm.ipi import SERVICE_IPI, SERVICE_QS, serve_ipis
 from shm.machine import CPU, MACHINE, Bug
@@ -113,7 +113,7 @@ class Space(Sharing):
         self.quiet = {area + word for area in self.areas for word in _MECHANISM} | {MACHINE.gp_seq}
         self.exempt = exempt | {area + word for area in self.areas for word in (CPU.irq, CPU.preempt)}
         self.buffers: list[deque] = [deque() for _ in range(self.cpus)]
-        self.hub = getcurrent()
+        self.hub: greenlet | None = None  # the greenlet that executes, those of all tasks are its children
         self.failure: BaseException | None = None  # what a task has raised
         self.preempt = "PREEMPT" in features
         self.clocks = Clocks(self.cpus) if races else None
@@ -143,11 +143,14 @@ class Space(Sharing):
     def execute(self, pick: Callable) -> Outcome:
         """Run all tasks once under a strategy: `pick(task, options, may_go_on)` names the next of `options`."""
         self.pick = pick
+        if self.hub is None:
+            self.hub = getcurrent()
+            for task in (*self.bodies, *self.interrupts):
+                task.make_ready()
         self._reset()
         kind = text = ""
         end = 0
         try:
-            self.hub = getcurrent()
             chosen = self.decide(self.boot, False)
             while chosen is not None:
                 self.switch(chosen)

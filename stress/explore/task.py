@@ -108,9 +108,11 @@ class Task(Machine):
         self.active = True
         self.h = hash((self.h, 1))
         self.midway = True
-        if self.greenlet is None:
-            self.greenlet = greenlet(_run, self.space.hub)
-            self.greenlet.switch()
+
+    def make_ready(self) -> None:
+        """Before the first execution, by the hub: a greenlet is made, and waits."""
+        self.greenlet = greenlet(_run)
+        self.greenlet.switch()
 
     def unwind(self) -> None:
         """Let go of a body that will not be finished."""
