@@ -236,7 +236,7 @@ class Result(msgspec.Struct, kw_only=True, frozen=True):
     schema_version: str = SCHEMA_VERSION
 
 
-def _plain(value: object) -> object:
+def plain_value(value: object) -> object:
     """What msgspec does not know: paths, and the scalars and arrays of NumPy."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
@@ -247,7 +247,7 @@ def _plain(value: object) -> object:
 
 def encode(result: Result) -> bytes:
     """The result as indented JSON with a newline at its end, schema_version first."""
-    plain = msgspec.to_builtins(result, enc_hook=_plain)
+    plain = msgspec.to_builtins(result, enc_hook=plain_value)
     ordered = {"schema_version": plain.pop("schema_version"), **plain}
     return msgspec.json.format(msgspec.json.encode(ordered), indent=2) + b"\n"
 
