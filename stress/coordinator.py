@@ -210,7 +210,7 @@ class _Stage:
         self.progress: Progress = progress
         self.rate = rate
         self.patience = max(patience, SLOWEST * sum(map(len, arena.load.tapes)))
-        self.began = time.monotonic()
+        self.began = float("inf")  # of the timed blocks; before them nothing of the share is done
         self.frees_per_second = dict.fromkeys(plain, 0.0)
 
     def play_all(self) -> None:

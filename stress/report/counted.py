@@ -6,17 +6,10 @@ from collections.abc import Sequence
 
 from stress.report import curves, units
 from stress.report.figure import Figure, designs_legend
-from stress.report.table import order
+from stress.report.table import PATHS, order
+from stress.report.table import latency as duration
 from stress.result import TAIL_STEPS, Latency, Result
 
-PATHS = {
-    "free_fast": "frees, fast path",
-    "free_slow": "frees, slow path, of what the same CPU allocated",
-    "free_remote": "frees, slow path, of what another CPU allocated",
-    "free_dead": "frees into dead caches",
-    "alloc_fast": "allocations, fast path",
-    "alloc_slow": "allocations, slow path",
-}
 QUANTILES = (("p50", "50 %", 2.0), ("p90", "90 %", 10.0), ("p99", "99 %", 100.0), ("p999", "99.9 %", 1000.0))
 HEADER = ("", "operations", *(name for _, name, _ in QUANTILES), "longest")
 
@@ -62,22 +55,18 @@ def _latencies(result: Result, title: str, prefix: str) -> Figure | None:
 def latency_cells(latency: Latency, floor: float) -> list[str]:
     """The cells of `HEADER` but its first. floor: ns that cannot be told from nothing."""
     values = [getattr(latency, key) for key, _, _ in QUANTILES] + [latency.max]
-    return [units.count(latency.operations), *(_duration(ns, floor) for ns in values)]
-
-
-def _duration(ns: float, floor: float) -> str:
-    return f"≤ {units.seconds(floor / 1e9)}" if ns <= floor else units.seconds(ns / 1e9)
+    return [units.count(latency.operations), *(duration(ns, floor) for ns in values)]
 
 
 def _tail(number: int, name: str, latency: Latency, floor: float) -> curves.Tail:
     points = [(10 ** (step / TAIL_STEPS), ns) for step, ns in enumerate(latency.tail)]
     points.append((float(latency.operations), latency.max))
     marked = [
-        (rarity, getattr(latency, key), f"{name}: {share} took no longer than {_duration(getattr(latency, key), floor)}")
+        (rarity, getattr(latency, key), f"{name}: {share} took no longer than {duration(getattr(latency, key), floor)}")
         for key, share, rarity in QUANTILES
         if rarity <= latency.operations
     ]
-    return curves.Tail(number, points, [*marked, (float(latency.operations), latency.max, f"{name}: the longest: {_duration(latency.max, floor)}")])
+    return curves.Tail(number, points, [*marked, (float(latency.operations), latency.max, f"{name}: the longest: {duration(latency.max, floor)}")])
 
 
 def over_time(result: Result) -> Figure | None:
@@ -98,8 +87,8 @@ def over_time(result: Result) -> Figure | None:
         drawings.append((what, curves.courses(drawn, longest, f"{what} over time")))
     return Figure(
         "Dead caches and what they pin, over time",
-        "Across: kernel time of each design's counted pass, whose end has a mark. Objects of removed cgroups are freed until shortly before the "
-        "end, so something is always pinned; what matters is what is still there at the mark.",
+        "Across: kernel time of each design's counted pass, whose end has a mark; a pass that the machine slowed down is longer. On the way "
+        "live objects pin what was removed under every design. What is still there at the mark is left behind.",
         drawings,
         designs_legend(order(result)),
         ("at", *(what for _, what in measures)),

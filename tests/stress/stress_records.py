@@ -38,8 +38,8 @@ def latencies(ns: float) -> Latencies:
 
 
 def curve(dead: int, pages: int = 0, cgroups: int = 0) -> list[Pinned]:
-    """What is dead and pinned over 20 ms, in the end so much."""
-    return [*(Pinned(i * MS, 2 * i, 9 * i, i) for i in range(20)), Pinned(20 * MS, dead, pages, cgroups)]
+    """What is dead and pinned over 200 ms, in the end so much."""
+    return [*(Pinned(10 * i * MS, 2 * i, 9 * i, i) for i in range(20)), Pinned(200 * MS, dead, pages, cgroups)]
 
 
 def census(design: str, **fields: Any) -> Census:
