@@ -85,7 +85,8 @@ def courses(curves: Sequence[Course], longest: float, label: str) -> Element:
             add(drawn, line(left, y(value), RIGHT, y(value), "grid"), words(left - 5, y(value) + 4, units.count(int(value)), "end"))
     for value in ticks(x.low, x.high):
         said = f"{value:g} {name}" if value else "0"
-        add(drawn, words(min(x(value), WIDTH - LETTER * len(said) / 2), height - bottom + 15, said, "middle"))
+        fits = x(value) + LETTER * len(said) < WIDTH
+        add(drawn, words(x(value) if fits else WIDTH, height - bottom + 15, said, "middle" if fits else "end"))
     add(drawn, line(left, height - bottom, RIGHT, height - bottom, "axis"))
     for curve in curves:
         points = [(x(seconds / unit), y(value)) for seconds, value in curve.points]
