@@ -94,7 +94,7 @@ def groups(result: Result) -> list[Group]:
             row("… of them failed", lambda d: units.per_unit(d.per_free.page_cas_failed)),
             row("… into dead caches only", lambda d: units.per_unit(d.per_dead_free.page_cas if d.per_dead_free else None)),
         )),
-        Group("how long, p50 / p99 (counted passes, not paired)", tuple(_latencies(designs, row))),
+        Group("how long, p50 / p99 (counted)", tuple(_latencies(designs, row))),
     ) if group.rows]  # fmt: skip
 
 
