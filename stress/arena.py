@@ -21,7 +21,7 @@ from scenarios.tape import EV_CREATE_CACHE, CacheSpec, Workload
 from shm.layout import view
 from shm.machine import Machine
 from shm.segment import Segment
-from stress.engine import EVENT, PLAY, RUN, SECTION
+from stress.engine import EVENT, LATENCY, PER_CGROUP, PLAY, RUN, SAMPLE, SAMPLE_EVERY, SAMPLES, SECTION
 from stress.errors import UsageError
 
 DEFAULT_MEMORY = 512 << 20
@@ -101,6 +101,9 @@ class Arena:
             "schedule": EVENT.SIZE * max(1, len(load.events)),
             "slot_table": max(1, load.slots),
             "marks": max(1, len(load.marks) * len(load.caches)),
+            "latencies": LATENCY.SIZE * load.cpus,
+            "makers": max(1, load.slots),
+            "samples": SAMPLE.SIZE * SAMPLES,
         }
         for cpu, tape in enumerate(load.tapes):
             extra[f"tape{cpu}"] = len(tape)
@@ -128,8 +131,11 @@ class Arena:
     def kworker_cpu(self) -> int:
         return self.layout.nr_cpus - 1
 
-    def reset(self, features: frozenset[str], *, seed: int = 1, settle_ns: int | None = None) -> None:
-        """Boot the world, create the root caches, lay tapes and schedule out."""
+    def reset(self, features: frozenset[str], *, seed: int = 1, settle_ns: int | None = None, curve: bool = False) -> None:
+        """Boot the world, create the root caches, lay tapes and schedule out.
+
+        curve: have the kworker sample dead caches and what they pin (see `engine.curve`).
+        """
         words, plan_, load = self.words, self.plan, self.load
         boot(words, self.layout, serial=self.serial)
         words[WORLD_AT + WORLD.clock_rate] = max(1, round(self.cycles_per_kernel_ns * 1_000_000))
@@ -164,6 +170,10 @@ class Arena:
             "step_ns": self.step_ns,
             "settle_ns": self.settle_ns if settle_ns is None else settle_ns,
             "seed": seed_of(seed),
+            "latencies": plan_["latencies"],
+            "makers": plan_["makers"],
+            "samples": plan_["samples"] if curve else 0,
+            "sample_every": max(SAMPLE_EVERY, PER_CGROUP * load.cgroups),
         }.items():
             words[self.run + getattr(RUN, field)] = value
 
@@ -181,6 +191,14 @@ class Arena:
         kinds = (PLAY.SIZE - PLAY.section) // SECTION.SIZE
         raw = np.stack([self.words[self.plan["plays"] + c * PLAY.SIZE + PLAY.section :][: kinds * SECTION.SIZE] for c in range(n)])
         return view(raw.reshape(-1), SECTION, 0, n * kinds).reshape(n, kinds)
+
+    def latencies(self) -> np.ndarray:
+        """LATENCY structs, one per worker CPU."""
+        return view(self.words, LATENCY, self.plan["latencies"], self.load.cpus)
+
+    def samples(self) -> np.ndarray:
+        """The SAMPLE structs that the kworker has taken."""
+        return view(self.words, SAMPLE, self.plan["samples"], int(self.words[self.run + RUN.sampled]))
 
     def marks(self) -> np.ndarray:
         """Slabs per [mark, cache index] as the censuses took them."""

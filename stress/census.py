@@ -19,7 +19,8 @@ from shm.locks import LOCK_CLASSES, LOCK_COUNT, LOCK_COUNTS
 from scenarios.tape import SECTIONS
 from stress.arena import Arena
 from stress.engine import SLOT_FAILED
-from stress.samples import Block, Census, SectionSum
+from stress.latency import clock_ns, read_latencies
+from stress.samples import Block, Census, Pinned, SectionSum
 
 FREE_KINDS = ("live", "dead")
 STATISTICS = {"slub": slub_state.STATISTICS, "slab": slab_state.STATISTICS, "slob": slob_state.STATISTICS}
@@ -125,8 +126,16 @@ def section_operations(arena: Arena) -> dict[str, dict[str, int]]:
     }
 
 
-def take_census(arena: Arena, design: str, features: frozenset[str]) -> Census:
-    """Everything a counted pass leaves behind; the world is at rest. Checks the invariants too."""
+def pinned_over_time(arena: Arena) -> list[Pinned]:
+    """The samples of the kworker; see `stress.engine.curve`."""
+    return [Pinned(*map(int, sample)) for sample in arena.samples()]
+
+
+def take_census(arena: Arena, design: str, features: frozenset[str], cycles_per_ns: float | None = None) -> Census:
+    """Everything a counted pass leaves behind; the world is at rest. Checks the invariants too.
+
+    cycles_per_ns: rate of the cycle counter; without it (serial play) there are no latencies.
+    """
     m = arena.machine(features, 0)
     words = arena.words
     operations = operation_counts(arena) | sheaf_census(m, arena.layout) | page_census(m, arena.layout)
@@ -151,6 +160,9 @@ def take_census(arena: Arena, design: str, features: frozenset[str]) -> Census:
         violated=report.violated,
         cgroups_pinned=int(words[WORLD_AT + WORLD.cgroups_offline]),
         free_sections=section_operations(arena),
+        latencies={} if cycles_per_ns is None else read_latencies(arena, cycles_per_ns),
+        clock_ns=None if cycles_per_ns is None else clock_ns(arena, cycles_per_ns),
+        pinned=pinned_over_time(arena),
     )
 
 

@@ -254,7 +254,8 @@ def claims(
 ) -> None:
     """Run what each claim needs and print a row: what was run, figures, verdict, the published number.
 
-    A verdict (holds, does not hold, cannot tell) never changes the exit status.
+    A verdict (holds, does not hold, cannot tell) never changes the exit status. Writes claims.json and
+    a page to look at, claims.html, into a folder of their own in --out.
     """
 
     def body() -> int:

@@ -25,12 +25,20 @@ class ReportFormat(str, enum.Enum):
     html = "html"
     csv = "csv"
     benchstat = "benchstat"
+    mmtests = "mmtests"
+    parquet = "parquet"
 
 
 class CompareFormat(str, enum.Enum):
     text = "text"
     markdown = "markdown"
     html = "html"
+    json = "json"
+
+
+class ListFormat(str, enum.Enum):
+    text = "text"
+    json = "json"
 
 
 results = typer.Typer(
@@ -44,7 +52,7 @@ results = typer.Typer(
 def _list_by_default(context: typer.Context, out: Out = OUT) -> None:
     context.obj = out
     if context.invoked_subcommand is None:
-        list_(context)
+        list_(context, format=ListFormat.text)
 
 
 def _folder(context: typer.Context, out: Optional[Path]) -> Path:
@@ -52,8 +60,12 @@ def _folder(context: typer.Context, out: Optional[Path]) -> Path:
     return out if out is not None else context.obj
 
 
-@results.command(name="list", short_help="A line per run, the oldest first.")
-def list_(context: typer.Context, out: Annotated[Optional[Path], typer.Option("--out", metavar="DIR", help="Folder of results.")] = None) -> None:
+@results.command(name="list", short_help="A line per run, the oldest first.", epilog="Example: `results list --format json`.")
+def list_(
+    context: typer.Context,
+    out: Annotated[Optional[Path], typer.Option("--out", metavar="DIR", help="Folder of results.")] = None,
+    format: Annotated[ListFormat, typer.Option(help="How to print the list; json is described by stress/runs.schema.json.")] = ListFormat.text,
+) -> None:
     """List the runs of the folder, the oldest first."""
 
     def body() -> None:
@@ -62,6 +74,12 @@ def list_(context: typer.Context, out: Annotated[Optional[Path], typer.Option("-
 
         folder = _folder(context, out)
         found = runs(folder)
+        if format is ListFormat.json:
+            from stress.listed import encode, listed
+
+            with printing():
+                sys.stdout.write(encode(listed(found, folder)))
+            return
         from stress.report.runs import print_runs
 
         with printing():
@@ -116,7 +134,8 @@ def report(
     out: Out = OUT,
     format: Annotated[
         ReportFormat,
-        typer.Option(help="html renews report.html beside the result and prints its path; csv and benchstat print the timed blocks."),
+        typer.Option(help="html renews report.html beside the result and prints its path; parquet (needs the extra `parquet`) writes the samples there; "
+            "csv and benchstat print the timed blocks; mmtests prints columns as mmtests' compare does."),
     ] = ReportFormat.text,
 ) -> None:
     """Report a run that has ended, in any format."""
@@ -134,7 +153,7 @@ def compare(
         list[str], typer.Argument(metavar="RUN", help="Two runs or more: ids, their beginnings or ends, folders or files, `last`.")
     ],
     out: Out = OUT,
-    format: Annotated[CompareFormat, typer.Option(help="How to print the comparison; html is a whole page.")] = CompareFormat.text,
+    format: Annotated[CompareFormat, typer.Option(help="How to print the comparison; html is a whole page; json is described by stress/comparison.schema.json.")] = CompareFormat.text,
 ) -> None:
     """Put runs of the same scenario and parameters beside each other: other designs, machines or sources.
 

@@ -210,7 +210,7 @@ class _Stage:
         self.progress: Progress = progress
         self.rate = rate
         self.patience = max(patience, SLOWEST * sum(map(len, arena.load.tapes)))
-        self.began = time.monotonic()
+        self.began = float("inf")  # of the timed blocks; before them nothing of the share is done
         self.frees_per_second = dict.fromkeys(plain, 0.0)
 
     def play_all(self) -> None:
@@ -236,7 +236,7 @@ class _Stage:
     def _play(self, i: int, counted: bool) -> int:
         design = self.designs[i]
         settle = int(self.options.settle * 1e9) if counted else 0  # timed blocks end with their tapes
-        self.arena.reset(self.plain[design.name], seed=self.options.seed, settle_ns=settle)
+        self.arena.reset(self.plain[design.name], seed=self.options.seed, settle_ns=settle, curve=counted)
         start = time.monotonic()
         self.crew.command(2 * i + counted)
         try:
@@ -281,7 +281,7 @@ class _Stage:
     def _counted(self, i: int) -> None:
         name = self.designs[i].name
         self._play(i, counted=True)
-        self.record.censuses.append(take_census(self.arena, name, self.plain[name] | STATS))
+        self.record.censuses.append(take_census(self.arena, name, self.plain[name] | STATS, self.rate))
         self.counted(name)
 
     def _check(self, i: int, block: str) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 
 from stress import trust
+from stress.engine import PATHS
+from stress.latency import summarise
 from stress.result import (
     SLUB_STATS,
     BlockSample,
@@ -19,12 +21,13 @@ from stress.result import (
     Invariants,
     Lifetime,
     OperationsPerSecond,
+    OverTime,
     PerFree,
     Ratios,
     Result,
     Violation,
 )
-from stress.samples import Block, Census, RunRecord, SectionSum
+from stress.samples import Block, Census, Pinned, RunRecord, SectionSum
 from stress.statistics import Ratio, concurrent_rate, estimate_ratio, pair_ratios, quantiles
 
 FREES = ("live", "dead")  # kinds of section that hold nothing but frees
@@ -175,6 +178,24 @@ def describe(
         operations=operations,
         counted_passes=len(censuses),
         measured_blocks=len(blocks),
+        latency_ns={path: summarise([c.latencies[path] for c in censuses if path in c.latencies]) for path in _paths(censuses)},
+        clock_ns=next((round(census.clock_ns, 2) for census in censuses if census.clock_ns is not None), None),
+        over_time=over_time(censuses[0].pinned) if censuses and censuses[0].pinned else None,
+    )
+
+
+def _paths(censuses: Sequence[Census]) -> list[str]:
+    """Paths that some operation of some pass took, in the order of the engine."""
+    return [path for path in PATHS if any(path in census.latencies for census in censuses)]
+
+
+def over_time(samples: Sequence[Pinned]) -> OverTime:
+    """Samples of one counted pass as columns."""
+    return OverTime(
+        seconds=[sample.at_ns / 1e9 for sample in samples],
+        dead_caches=[sample.dead_caches for sample in samples],
+        pages_pinned=[sample.pages for sample in samples],
+        cgroups_pinned=[sample.cgroups for sample in samples],
     )
 
 

@@ -1,20 +1,44 @@
-"""What a run is doing right now, on stderr: a live line on a terminal, a plain line now and then elsewhere.
+"""What a run is doing right now, on stderr: a live view on a terminal, a plain line now and then elsewhere.
 
-No thread is started for it: the line changes when `update` is called, so the coordinator stays
-single-threaded while it forks workers.
+On a terminal: how far the run is, about how long it still takes, and a line per design with the rates of its
+last blocks as a sparkline, its dead caches and the pages they pin. No thread is started for it: the view
+changes when `update` is called, so the coordinator stays single-threaded while it forks workers.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
-from collections.abc import Callable
-from typing import TextIO
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TextIO
 
 from stress.report.units import count, rate
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
 PLAIN_EVERY = 2.0  # seconds between plain lines
-LIVE_EVERY = 0.1  # seconds between changes of the live line
+LIVE_EVERY = 0.1  # seconds between changes of the live view
+SPARKS = " ▁▂▃▄▅▆▇█"
+BLOCKS = 16  # of a sparkline
+FORESEEABLE = 0.05  # share of the run that must have passed before its rest is foretold
+
+
+@dataclasses.dataclass(slots=True)
+class _Seen:
+    """What was last seen of a design. rates: of its last blocks, frees per second."""
+
+    rates: deque[float]
+    dead_caches: int = 0
+    pages_pinned: int = 0
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """A letter per value, its height the value's share of the greatest; "" for none."""
+    most = max(values, default=0.0)
+    return "".join(SPARKS[max(1, round(value / most * (len(SPARKS) - 1)))] if value > 0 else SPARKS[0] for value in values) if most > 0 else ""
 
 
 class Progress:
@@ -25,8 +49,10 @@ class Progress:
         self._quiet = quiet
         self._clock = clock
         self._last = -float("inf")
-        self._phase = ""
         self._live = None
+        self._designs: dict[str, _Seen] = {}
+        self._from: tuple[float, float] | None = None  # when its share began to grow, and from what
+        self._share = 0.0
         if not quiet and self._stream.isatty():
             from rich.console import Console
             from rich.live import Live
@@ -39,21 +65,28 @@ class Progress:
 
     def phase(self, text: str) -> None:
         """A new phase of the run began, such as "compiling v3"."""
-        self._phase = text
         self._show(text)
 
     def update(self, done: float, dead_caches: int, pages_pinned: int, frees_per_second: float, design: str) -> None:
         """Where the run stands: share done (0 to 1), state of the design that is being played now.
 
-        Cheap enough to be called often: it shows itself only as often as somebody can read it.
+        frees_per_second: of that design's last block, 0 where speed is not measured. Cheap enough to be called
+        often: it shows itself only as often as somebody can read it.
         """
-        if self._quiet or self._clock() - self._last < (LIVE_EVERY if self._live else PLAIN_EVERY):
+        if self._quiet:
             return
+        seen = self._designs.setdefault(design, _Seen(deque(maxlen=BLOCKS)))
+        seen.dead_caches, seen.pages_pinned = dead_caches, pages_pinned
+        if frees_per_second and (not seen.rates or seen.rates[-1] != frees_per_second):
+            seen.rates.append(frees_per_second)
         share = min(max(done, 0.0), 1.0)
-        self._show(
-            f"{share:4.0%} {design}: {rate(frees_per_second)} frees/s, "
-            f"{count(dead_caches)} dead caches, {count(pages_pinned)} pages pinned"
-        )
+        left = self._left(share)
+        if self._clock() - self._last < (LIVE_EVERY if self._live else PLAIN_EVERY):
+            return
+        if self._live is not None:
+            self._show(self._view(share, left, design))
+        else:
+            self._show(f"{share:4.0%} {design}: {_state(seen)}{left and f', {left}'}")
 
     def close(self) -> None:
         """Take the live line away. May be called more than once."""
@@ -67,7 +100,33 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _show(self, text: str) -> None:
+    def _left(self, share: float) -> str:
+        """About how long it still takes, going by how the share has grown; "" as long as that is a guess.
+
+        The share may fall back, as after the warm-up, when what was estimated before means nothing any more.
+        """
+        now = self._clock()
+        if self._from is None or share < self._share or share <= self._from[1]:
+            self._from = (now, share)
+        self._share = share
+        began, first = self._from
+        if share - first < FORESEEABLE:
+            return ""
+        seconds = round((now - began) * (1 - share) / (share - first))
+        return f"{seconds} s left" if seconds < 100 else f"{seconds // 60} min left"
+
+    def _view(self, share: float, left: str, current: str) -> "RenderableType":
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        head, rows = Table.grid(padding=(0, 1)), Table.grid(padding=(0, 1))
+        head.add_row(ProgressBar(total=1.0, completed=share, width=30), f"{share:4.0%}", left)
+        for name, seen in self._designs.items():
+            rows.add_row("›" if name == current else " ", name, sparkline(seen.rates), _state(seen), style=None if name == current else "dim")
+        return Group(head, rows)
+
+    def _show(self, text: "RenderableType") -> None:
         if self._quiet:
             return
         self._last = self._clock()
@@ -75,3 +134,8 @@ class Progress:
             self._live.update(text, refresh=True)
         else:
             print(text, file=self._stream, flush=True)
+
+
+def _state(seen: _Seen) -> str:
+    speed = f"{rate(seen.rates[-1])} frees/s, " if seen.rates else ""
+    return f"{speed}{count(seen.dead_caches)} dead caches, {count(seen.pages_pinned)} pages pinned"

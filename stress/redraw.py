@@ -13,21 +13,26 @@ from stress.streams import printing
 
 
 def redraw(name: str, out: Path, format: str) -> None:
-    """Print the run's report to stdout in one of `render.FORMATS`; html renews the page beside the result and prints its path.
+    """Print the run's report to stdout in one of `render.FORMATS`; html and parquet write files beside the result and print their paths.
 
-    Raises UsageError when there is no such run, its result cannot be read, or the page cannot be written.
+    Raises UsageError when there is no such run, its result cannot be read, or a file cannot be written.
     """
     path = find(name, out)
     result = read_result(path)
-    if format != "html":
+    if format in render.FORMATS:
         with printing():
             render.write(result, path, format, sys.stdout)
         return
-    from stress.report.page import write_page
-
     try:
-        page = write_page(result, path.parent)
+        if format == "html":
+            from stress.report.page import write_page
+
+            written = [write_page(result, path.parent)]
+        else:
+            from stress.report.parquet import write_parquet
+
+            written = write_parquet(result, path.parent)
     except OSError as error:
-        raise UsageError(f"RUN {name}: the page cannot be written to {path.parent}: {error.strerror}") from None
+        raise UsageError(f"RUN {name}: {format} cannot be written to {path.parent}: {error.strerror or error}") from None
     with printing():
-        print(page)
+        print(*written, sep="\n")

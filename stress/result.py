@@ -22,6 +22,7 @@ from stress.statistics import Ratio
 
 SCHEMA_VERSION = "1"
 FILE_NAME = "result.json"
+TAIL_STEPS = 8  # of `Latency.tail` for each power of ten
 
 # The statistics of CONFIG_SLUB_STATS in the kernel's own order.
 SLUB_STATS = (
@@ -78,6 +79,31 @@ class PerFree(msgspec.Struct, kw_only=True, frozen=True):
     page_cas_failed: float | None = None
 
 
+class Latency(msgspec.Struct, kw_only=True, frozen=True):
+    """How long the operations of one path took in counted passes, ns. The statistics' own work is in it, the clock's is not.
+
+    Quantiles are read from a histogram, to 3 %; max is exact. tail[k]: all but one in 10^(k/8) operations
+    took no longer, so tail[0] is the shortest and tail[16] the 99th percentile.
+    """
+
+    operations: int
+    p50: float
+    p90: float
+    p99: float
+    p999: float
+    max: float
+    tail: list[float]
+
+
+class OverTime(msgspec.Struct, kw_only=True, frozen=True):
+    """Dead caches and what they pin in a counted pass, at moments of kernel time in seconds from its start."""
+
+    seconds: list[float]
+    dead_caches: list[int]
+    pages_pinned: list[int]
+    cgroups_pinned: list[int]
+
+
 class Design(msgspec.Struct, kw_only=True, frozen=True):
     """One column of the table. Rates come from timed passes; all else is exact, from counted passes.
 
@@ -85,6 +111,8 @@ class Design(msgspec.Struct, kw_only=True, frozen=True):
     (locks, CAS, IPIs…). counted_passes: counts are sums over so many passes.
     per_free: inside the sections that hold nothing but frees, where a scenario has such; otherwise
     all operations by all frees. per_live_free, per_dead_free: the same for one kind of section.
+    latency_ns: by path (alloc_fast, alloc_slow, free_fast, free_slow, free_remote, free_dead); empty in serial
+    play. clock_ns: what reading the clock costs, taken off each; two latencies that differ by less do not differ. over_time: of the first counted pass.
     """
 
     switches: list[str]
@@ -107,6 +135,9 @@ class Design(msgspec.Struct, kw_only=True, frozen=True):
     operations: dict[str, int]
     counted_passes: int
     measured_blocks: int
+    latency_ns: dict[str, Latency] = {}
+    clock_ns: float | None = None
+    over_time: OverTime | None = None
 
 
 class Ratios(msgspec.Struct, kw_only=True, frozen=True):
@@ -205,7 +236,7 @@ class Result(msgspec.Struct, kw_only=True, frozen=True):
     schema_version: str = SCHEMA_VERSION
 
 
-def _plain(value: object) -> object:
+def plain_value(value: object) -> object:
     """What msgspec does not know: paths, and the scalars and arrays of NumPy."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
@@ -216,7 +247,7 @@ def _plain(value: object) -> object:
 
 def encode(result: Result) -> bytes:
     """The result as indented JSON with a newline at its end, schema_version first."""
-    plain = msgspec.to_builtins(result, enc_hook=_plain)
+    plain = msgspec.to_builtins(result, enc_hook=plain_value)
     ordered = {"schema_version": plain.pop("schema_version"), **plain}
     return msgspec.json.format(msgspec.json.encode(ordered), indent=2) + b"\n"
 

@@ -17,7 +17,7 @@ from stress.errors import UsageError
 from stress.result import FILE_NAME, Trust
 
 LAST = "last"
-OWN_FILES = frozenset({FILE_NAME, "report.html"})
+OWN_FILES = frozenset({FILE_NAME, "report.html", "blocks.parquet", "latency.parquet", "over_time.parquet"})
 
 
 class Summary(msgspec.Struct, kw_only=True, frozen=True):

@@ -38,6 +38,24 @@ class Block:
 
 
 @dataclasses.dataclass(slots=True)
+class Latencies:
+    """Operations that took one path (see `stress.engine.latency`). buckets: ns -> how many; longest: ns."""
+
+    buckets: dict[float, int]
+    longest: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pinned:
+    """What dead caches there were at a moment of a counted pass, kernel time, and what they pinned."""
+
+    at_ns: int
+    dead_caches: int
+    pages: int
+    cgroups: int
+
+
+@dataclasses.dataclass(slots=True)
 class Census:
     """State and exact counts at the end of one counted pass under one design.
 
@@ -68,6 +86,9 @@ class Census:
     cgroups_pinned: int = 0
     # kind of free section -> frees, list_lock, list_lock_contended, page_cas, page_cas_failed inside it
     free_sections: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
+    latencies: dict[str, Latencies] = dataclasses.field(default_factory=dict)  # by path; none in serial play
+    clock_ns: float | None = None  # what reading the cycle counter costs, taken off the latencies
+    pinned: list[Pinned] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(slots=True)

@@ -41,7 +41,7 @@ def play_serially(
     for design in designs:
         features = plain[design.name]
         progress.phase(f"playing {design.name}")
-        arena.reset(features, seed=options.seed, settle_ns=int(options.settle * 1e9))
+        arena.reset(features, seed=options.seed, settle_ns=int(options.settle * 1e9), curve=True)
         m = arena.machine(features, arena.kworker_cpu)
 
         def tick(share: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -42,7 +42,7 @@ class Bench(msgspec.Struct, kw_only=True, frozen=True):
     """
 
     schema_version: str = SCHEMA_VERSION
-    machine: dict[str, object]
+    machine: dict[str, Any]
     design: str
     no_reference: str | None
     differing_words: int | None

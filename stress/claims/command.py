@@ -41,6 +41,7 @@ def main(
     from stress import ending, host, statistics
     from stress.claims import report as reporting
     from stress.claims.lab import Lab
+    from stress.claims.page import PAGE_NAME, render
     from stress.log import close_logging, setup_logging
     from stress.progress import Progress
     from stress.result import write_atomically
@@ -64,6 +65,7 @@ def main(
             try:
                 folder.mkdir(parents=True)
                 write_atomically(folder / "claims.json", reporting.encode(report))
+                write_atomically(folder / PAGE_NAME, render(report))
             except OSError as error:
                 raise UsageError(f"--out {out}: {error.strerror}; choose another folder") from None
     finally:
@@ -76,7 +78,7 @@ def main(
         else:
             reporting.print_text(report, sys.stdout)
     if not quiet:
-        print(f"result: {folder / 'claims.json'}", file=sys.stderr)
+        print(f"page: {folder / PAGE_NAME}\nresult: {folder / 'claims.json'}", file=sys.stderr)
     return exit_status(outcomes, interrupted)
 
 

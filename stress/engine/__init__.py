@@ -6,6 +6,8 @@ segment (regions of `stress.arena`):
     RUN     one struct: barriers, the schedule's progress, the end of the block
     PLAY    one per CPU: where its tape is, its round, its sums of timed sections
     EVENT   the schedule, read only
+    LATENCY one per CPU: how long its allocations and frees take (counted passes)
+    SAMPLE  dead caches and what they pin over time (counted passes); the kworker writes
 
 Who may write: a PLAY by its CPU (the kworker reads `round`); `RUN.ready`, `RUN.done` atomically by
 the CPUs; `events_done` and `over` by the kworker; `stop` of the machine by the coordinator.
@@ -14,11 +16,14 @@ A slot holds 0 (empty), an object, or SLOT_FAILED for an allocation that found n
 then skipped, so a tape plays to its end whatever memory there is.
 """
 
+from stress.engine.curve import PER_CGROUP, SAMPLE, SAMPLE_EVERY, SAMPLES
+from stress.engine.latency import LATENCY, PATHS
 from stress.engine.play import cpu_main
 from stress.engine.programs import counting_main, kworker_main, play_block, serial_ordered, serial_seeded
 from stress.engine.words import EVENT, FAST, FINISHED, PLAY, PLAYING, RUN, SECTION, SLOT_FAILED, SLOW, STUCK
 
 __all__ = [
-    "EVENT", "FAST", "FINISHED", "PLAY", "PLAYING", "RUN", "SECTION", "SLOT_FAILED", "SLOW", "STUCK",
+    "EVENT", "FAST", "FINISHED", "LATENCY", "PATHS", "PER_CGROUP", "PLAY", "PLAYING", "RUN", "SAMPLE", "SAMPLES", "SAMPLE_EVERY", "SECTION",
+    "SLOT_FAILED", "SLOW", "STUCK",
     "counting_main", "cpu_main", "kworker_main", "play_block", "serial_ordered", "serial_seeded",
 ]  # fmt: skip

@@ -33,6 +33,7 @@ from shm.machine import MACHINE
 from shm.rcu import quiescent_point, synchronize_sched
 from shm.ring import ring_count
 from shm.waiting import NAP
+from stress.engine.curve import sample_when_due, take_sample
 from stress.engine.play import add_to, start_line, timers
 from stress.engine.words import EVENT, PLAY, RUN
 
@@ -151,6 +152,7 @@ def run_kworker(m, run):
         quiescent_point(m)
         timers(m)
         ended = load_acquire(m, run + RUN.done) == load(m, MACHINE.workers)
+        sample_when_due(m, run)
         if kworker_turn(m, run):
             turns = 0
         elif ended and load(m, run + RUN.events_done) == load(m, run + RUN.events) and not settling(m, run):
@@ -158,5 +160,6 @@ def run_kworker(m, run):
         else:
             turns += 1
             os_sleep(m, min(turns * NAP, LONGEST_NAP))
+    take_sample(m, run)
     write_once(m, run + RUN.over, 1)
     return load(m, run + RUN.events_done)

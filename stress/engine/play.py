@@ -30,6 +30,7 @@ from shm.locks import LIST_LOCK, LOCK_COUNT, LOCK_COUNTS, SLOB_LOCK
 from shm.machine import MACHINE
 from shm.rcu import quiescent_point
 from shm.waiting import pause
+from stress.engine.latency import begin_operation, end_alloc, end_free, maker_of, measure_clock
 from stress.engine.words import PLAY, RUN, SECTION, SLOT_FAILED
 
 
@@ -42,9 +43,15 @@ def execute(m, p: int, run: int, op: int) -> bool:
         obj = load_acquire(m, slot)
         if obj == 0:
             return False
+        if m.has("STATS"):
+            maker = maker_of(m, run, op >> 36)
         store_release(m, slot, 0)
         if obj != SLOT_FAILED:
+            if m.has("STATS"):
+                begin_operation(m, run)
             kmem_cache_free(m, obj)
+            if m.has("STATS"):
+                end_free(m, run, maker)
     elif code == OP_ALLOC:
         slot = load(m, run + RUN.slots) + (op >> 36)
         if load_acquire(m, slot) != 0:
@@ -56,7 +63,11 @@ def execute(m, p: int, run: int, op: int) -> bool:
             memcg = load_acquire(m, world(m, WORLD.cgroup_table) + cgroup)
         obj = 0
         if root:
+            if m.has("STATS"):
+                begin_operation(m, run)
             obj = kmem_cache_alloc(m, root, memcg)
+            if m.has("STATS"):
+                end_alloc(m, run, op >> 36)
         else:
             store(m, p + PLAY.skipped, load(m, p + PLAY.skipped) + 1)
         if obj == 0:
@@ -152,6 +163,8 @@ def cpu_main(m, run):
     p = load(m, run + RUN.plays) + this_cpu(m) * PLAY.SIZE
     at = load(m, p + PLAY.tape)
     first = at
+    if m.has("STATS"):
+        measure_clock(m, run)
     start_line(m, run)
     turns = 0
     while True:

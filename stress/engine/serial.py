@@ -15,6 +15,7 @@ from shm.atomics import (
 )
 from shm.compiler import dual
 from shm.machine import MACHINE
+from stress.engine.curve import sample_when_due, take_sample
 from stress.engine.kworker import kworker_turn, settling
 from stress.engine.play import execute
 from stress.engine.words import FAST, FINISHED, PLAY, PLAYING, RUN, SLOW, STUCK
@@ -43,14 +44,15 @@ def _step(m, run: int, cpu: int) -> bool:
         return False
     store(m, p + PLAY.tape, at + 1)
     store(m, p + PLAY.operations, load(m, p + PLAY.operations) + 1)
-    _pass_time(m, load(m, WORLD_AT + WORLD.now) + load(m, run + RUN.step_ns))
+    _pass_time(m, run, load(m, WORLD_AT + WORLD.now) + load(m, run + RUN.step_ns))
     return True
 
 
 @dual
-def _pass_time(m, now: int) -> None:
+def _pass_time(m, run: int, now: int) -> None:
     """Serial play: it is `now` in the kernel; what is due by then runs."""
     store(m, WORLD_AT + WORLD.now, now)
+    sample_when_due(m, run)
     if m.has("SLAB"):
         if now >= load(m, WORLD_AT + WORLD.reaper_due):
             run_reapers(m)
@@ -63,7 +65,7 @@ def _settle(m, run: int) -> bool:
         if settling(m, run):
             due = reaper_due(m)
             end = load(m, run + RUN.settled_at)
-            _pass_time(m, due if due < end else end)
+            _pass_time(m, run, due if due < end else end)
             return True
     return False
 
@@ -98,6 +100,7 @@ def play_ordered(m, run, order, steps, first):
         while _settle(m, run):
             while kworker_turn(m, run):
                 pass
+        take_sample(m, run)
     return -1
 
 
@@ -130,6 +133,7 @@ def play_seeded(m, run, bursts):
                 if not _all_ended(m, run):
                     return STUCK
                 if not _settle(m, run):
+                    take_sample(m, run)
                     return FINISHED
     return PLAYING
 

@@ -27,6 +27,13 @@ RUN = struct(
     "step_ns",  # serial play: kernel time that passes with each operation
     "settle_ns",  # SLAB: kernel time after the last tape's end for dead caches to die in
     "settled_at",  # when that time is over, 0 as long as tapes are played. Kworker only.
+    # Counted passes; see `latency` and `curve`.
+    "latencies",  # LATENCY[workers]
+    "makers",  # by slot: the CPU that allocated its object
+    "samples",  # SAMPLE[SAMPLES], 0 = not wanted
+    "sampled",  # how many there are. These three: kworker only.
+    "sample_every",  # ns of kernel time
+    "sample_due",
     size=64,
 )
 

@@ -12,8 +12,12 @@ UNPAIRED = "Blocks of different runs are not paired: compare ratios, each to its
 
 
 def write(comparison: Comparison, format: str, stream: TextIO) -> None:
-    """Write the comparison to the stream as text, markdown or html."""
-    if format == "html":
+    """Write the comparison to the stream as text, markdown, html or json."""
+    if format == "json":
+        from stress.listed import compared, encode
+
+        stream.write(encode(compared(comparison)))
+    elif format == "html":
         stream.write(render_page(comparison).decode())
     elif format == "markdown":
         stream.write(render_markdown(comparison))

@@ -24,14 +24,19 @@ def samples_csv(result: Result) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
+    writer.writerows(block_rows(result))
+    return stream.getvalue()
+
+
+def block_rows(result: Result) -> Iterator[tuple[object, ...]]:
+    """The values of `COLUMNS` for each timed block; None where something was not measured."""
     for number, block in enumerate(result.blocks):
         rates = block.frees_per_second
-        writer.writerow(
-            (result.run_id, number, block.design, block.pair, int(block.warmup), block.wall_seconds, rates.live, rates.dead, rates.all,
-             block.operations_per_second.alloc, block.operations_per_second.mixed, block.involuntary_switches, block.steal_ticks,
-             block.waited_seconds, block.failed_allocations, block.grade, "; ".join(block.reasons))
+        yield (
+            result.run_id, number, block.design, block.pair, int(block.warmup), block.wall_seconds, rates.live, rates.dead, rates.all,
+            block.operations_per_second.alloc, block.operations_per_second.mixed, block.involuntary_switches, block.steal_ticks,
+            block.waited_seconds, block.failed_allocations, block.grade, "; ".join(block.reasons),
         )  # fmt: skip
-    return stream.getvalue()
 
 
 def benchstat(result: Result) -> str:
@@ -54,12 +59,13 @@ def _measured(result: Result) -> Iterator[tuple[str, str, float]]:
     for kind in RATES:
         for design in order(result):
             for block in result.blocks:
-                rate = _rate(block, kind)
+                rate = rate_of(block, kind)
                 if block.design == design and not block.warmup and rate:
                     yield design, kind, rate
 
 
-def _rate(block: BlockSample, kind: str) -> float | None:
+def rate_of(block: BlockSample, kind: str) -> float | None:
+    """A block's rate of one of `RATES`, operations per second."""
     return getattr(block.frees_per_second if kind in ("live", "dead") else block.operations_per_second, kind)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from statistics import median
-from xml.etree.ElementTree import Element
 
-from stress.report import charts, units
+from stress.report import charts, shapes, units
+from stress.report.counted import alloc_latencies, free_latencies, over_time
+from stress.report.figure import Figure, designs_legend
 from stress.report.sentences import MARGIN
 from stress.report.table import lock_name, order, place_name
 from stress.result import BlockSample, Design, Result
@@ -23,29 +24,12 @@ KINDS = {
 MAX_MARKS = 600  # of one plot; more blocks than these are joined
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Figure:
-    """One picture. drawings: (subtitle or "", SVG). legend: (swatch, text). header and rows: its numbers."""
-
-    title: str
-    caption: str
-    drawings: Sequence[tuple[str, Element]]
-    legend: Sequence[tuple[Element, str]]
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-
 def figures(result: Result) -> Iterator[Figure]:
     """All pictures for which the result has figures, in the order of a page."""
-    for make in (_ratios, _throughput, _left, _hidden, _operations):
+    for make in (_ratios, _throughput, over_time, _left, _hidden, _operations, free_latencies, alloc_latencies):
         figure = make(result)
         if figure is not None:
             yield figure
-
-
-def designs_legend(names: Sequence[str]) -> list[tuple[Element, str]]:
-    """A mark and a name per design."""
-    return [(charts.swatch("", number), name) for number, name in enumerate(names)]
 
 
 def _ratios(result: Result) -> Figure | None:
@@ -194,7 +178,7 @@ def _hidden(result: Result) -> Figure | None:
         title,
         "A cache can go only when its last slab has gone. These slabs hold no object any more, and nobody gives them back.",
         [("", charts.stacked(rows, shown, title))],
-        [(charts.swatch(f"p{number % charts.COLOURS}"), place) for number, place in enumerate(shown)],
+        [(shapes.swatch(f"p{number % shapes.COLOURS}"), place) for number, place in enumerate(shown)],
         ("", *shown, "together"),
         [(name, *(units.count(row.get(place, 0)) for place in shown), units.count(sum(row.values()))) for name, row in rows],
     )

@@ -12,9 +12,10 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from stress.report import sentences, table, trace
-from stress.report.charts import swatch
 from stress.report.element import document, el, grid
-from stress.report.figures import Figure, figures
+from stress.report.figure import Figure
+from stress.report.figures import figures
+from stress.report.shapes import swatch
 from stress.report.verdict import verdict
 from stress.result import FILE_NAME, Result, write_atomically
 

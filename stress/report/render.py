@@ -7,7 +7,7 @@ from typing import TextIO
 
 from stress.result import Result
 
-FORMATS = ("text", "markdown", "json", "csv", "benchstat")  # those that go to a stream; html is a file beside the result
+FORMATS = ("text", "markdown", "json", "csv", "benchstat", "mmtests")  # those that go to a stream; html and parquet are files beside the result
 
 
 def write(result: Result, path: Path, format: str, stream: TextIO, page: Path | None = None) -> None:
@@ -31,6 +31,10 @@ def write(result: Result, path: Path, format: str, stream: TextIO, page: Path | 
         from stress.report import export
 
         stream.write(export.benchstat(result))
+    elif format == "mmtests":
+        from stress.report import mmtests
+
+        stream.write(mmtests.compare_columns(result))
     else:
         from stress.report import text
 

@@ -13,6 +13,15 @@ from stress.result import Design, Lifetime, Ratios, Result
 from stress.statistics import CONFIDENCE
 
 STATISTICS = "per million frees"  # title of the group of the allocator's own statistics
+# The paths of `Design.latency_ns`, in the order they are shown.
+PATHS = {
+    "free_fast": "frees, fast path",
+    "free_slow": "frees, slow path, own objects",
+    "free_remote": "frees, slow path, another CPU's",
+    "free_dead": "frees into dead caches",
+    "alloc_fast": "allocations, fast path",
+    "alloc_slow": "allocations, slow path",
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -85,6 +94,7 @@ def groups(result: Result) -> list[Group]:
             row("… of them failed", lambda d: units.per_unit(d.per_free.page_cas_failed)),
             row("… into dead caches only", lambda d: units.per_unit(d.per_dead_free.page_cas if d.per_dead_free else None)),
         )),
+        Group("how long, p50 / p99 (counted)", tuple(_latencies(designs, row))),
     ) if group.rows]  # fmt: skip
 
 
@@ -133,6 +143,21 @@ def _dead_caches(designs: list[Design], row: Callable[..., Row]) -> list[Row]:
         row("pages pinned", lambda d: units.count(d.pages_left)),
         row("cgroups pinned", lambda d: units.count(d.cgroups_pinned)),
     ]
+
+
+def _latencies(designs: list[Design], row: Callable[..., Row]) -> list[Row]:
+    """Latencies of the paths that some design took; what is not longer than reading the clock cannot be told from it."""
+
+    def cell(design: Design, path: str) -> str:
+        found = design.latency_ns.get(path)
+        return units.UNKNOWN if found is None else " / ".join(latency(ns, design.clock_ns or 0.0) for ns in (found.p50, found.p99))
+
+    return [row(label, lambda d, path=path: cell(d, path)) for path, label in PATHS.items() if any(path in d.latency_ns for d in designs)]
+
+
+def latency(ns: float, clock_ns: float) -> str:
+    """A latency; one that is not longer than reading the clock takes only has a bound."""
+    return f"≤ {units.seconds(clock_ns / 1e9)}" if ns <= clock_ns else units.seconds(ns / 1e9)
 
 
 def _lifetime(design: Design, which: str) -> str:

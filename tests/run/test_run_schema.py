@@ -12,7 +12,7 @@ from stress.result import encode
 
 
 def validate(data: bytes | str) -> None:
-    jsonschema.validate(json.loads(data), json.loads(schema.PATH.read_text()))
+    jsonschema.validate(json.loads(data), json.loads(schema.path("result").read_text()))
 
 
 @pytest.mark.parametrize("allocator, after", [("slub", ("v3",)), ("slab", ("v1",)), ("slob", ("v1",))])

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from stress.result import SLUB_STATS
-from stress.samples import Block, Census, RunRecord, SectionSum
+from stress.engine import PATHS
+from stress.samples import Block, Census, Latencies, Pinned, RunRecord, SectionSum
 
 SWITCHES = {
     "linux-3.16": ["F_OBO"],
@@ -29,6 +30,16 @@ def block(
     return Block(
         **{"design": design, "pair": pair, "warmup": False, "wall_ns": 100 * MS, "sections": sections, **fields}
     )
+
+
+def latencies(ns: float) -> Latencies:
+    """Ten thousand operations around `ns`, and a few that took long."""
+    return Latencies({ns / 10: 1000, ns: 8000, 5 * ns: 989, 100 * ns: 10, 4e6: 1}, 4.1e6)
+
+
+def curve(dead: int, pages: int = 0, cgroups: int = 0) -> list[Pinned]:
+    """What is dead and pinned over 200 ms, in the end so much."""
+    return [*(Pinned(10 * i * MS, 2 * i, 9 * i, i) for i in range(20)), Pinned(200 * MS, dead, pages, cgroups)]
 
 
 def census(design: str, **fields: Any) -> Census:
@@ -58,6 +69,9 @@ def census(design: str, **fields: Any) -> Census:
         "checked": ["I1", "I2", "pages"],
         "violated": [],
         "cgroups_pinned": 0,
+        "latencies": {path: latencies(20.0 * (number + 1)) for number, path in enumerate(PATHS)},
+        "clock_ns": 9.2,
+        "pinned": curve(0),
     }
     return Census(**{**given, **fields})
 
@@ -72,6 +86,7 @@ def leak(design: str = "linux-3.16", left: int = 41, **fields: Any) -> Census:
         "slabs_left": 118,
         "pages_left": 236,
         "cgroups_pinned": 9,
+        "pinned": curve(left, 236, 9),
     }
     return census(design, **{**given, **fields})
 

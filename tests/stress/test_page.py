@@ -60,21 +60,22 @@ def test_verdict_table_pictures_and_how_to_repeat_it():
     wanted = (
         "Of 41 caches of removed cgroups linux-3.16 leaves all behind, v1 3 and v3 none; frees against linux-3.16: v1 no noticeable change",
         "frees/s, live caches", "What is left at the end", "Where empty slabs of dead caches hide", "Operations per free",
-        "Throughput of each block over time", "Throughput against linux-3.16", "python -m stress run", "Model CPU", "seed", "cgroups",
+        "Throughput of each block over time", "How long frees take", "How long allocations take", "Dead caches and what they pin, over time",
+        "Throughput against linux-3.16", "python -m stress run", "Model CPU", "seed", "cgroups",
         "Replay of a recorded trace", "free_frozen", "Invariants that were checked: I1, I2, pages",
     )  # fmt: skip
     places = [made.text.find(text) for text in wanted]
     assert -1 not in places, wanted[places.index(-1)]
-    assert len([a for a in made.named("svg") if a["class"] == "plot"]) == 6
+    assert len([a for a in made.named("svg") if a["class"] == "plot"]) == 6 + 3 + 4 + 2
 
 
 def test_every_picture_has_its_numbers_and_a_name_for_those_who_do_not_see_it():
     for figure in figures(plain()):
-        assert figure.rows and all(len(row) == len(figure.header) for row in figure.rows), figure.title
+        assert figure.rows and all(len(row) in (1, len(figure.header)) for row in figure.rows), figure.title
         assert figure.caption and all(drawing.get("aria-label") for _, drawing in figure.drawings)
     made = read(plain())
-    assert len(made.named("figure")) == len(list(figures(plain()))) == 5
-    assert len(made.named("details")) == 5 + 1
+    assert len(made.named("figure")) == len(list(figures(plain()))) == 8
+    assert len(made.named("details")) == 8 + 1
 
 
 def test_numbers_beside_the_pictures_are_those_of_the_table():
@@ -84,6 +85,11 @@ def test_numbers_beside_the_pictures_are_those_of_the_table():
     assert ("linux-3.16", "0", "100", "18", "118") in by_title["Where empty slabs of dead caches hide"].rows
     assert ("v3: frees, live", "0.800", "0.800", "0.800", "8") in by_title["Throughput against linux-3.16"].rows
     assert len(by_title["Throughput of each block over time"].rows) == 27
+    course = by_title["Dead caches and what they pin, over time"].rows
+    assert course.count(("200 ms", "41", "236", "9")) == 1 and len(course) == 3 * (1 + 21)
+    frees = by_title["How long frees take"].rows
+    assert frees[1] == ("linux-3.16", "10,000", "60.0 ns", "60.0 ns", "300 ns", "6.00 µs", "4.10 ms")
+    assert sum(row[0] == "v3" for row in frees) == 4
 
 
 @pytest.mark.parametrize(

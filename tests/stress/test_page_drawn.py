@@ -6,8 +6,10 @@ import shutil
 import subprocess
 
 import pytest
+from claims_report import report
 from stress_records import TRACE, record
 
+from stress.claims import page as claims_page
 from stress.measure import measure
 from stress.report import page
 
@@ -34,25 +36,37 @@ def browse(file, folder, *options):
     return done.stdout, done.stderr
 
 
-@pytest.fixture
-def text():
+def run_page() -> str:
     return page.render(measure(record(live_ns={"v3": 12.5}, trace=TRACE))).decode()
 
 
-def test_the_console_stays_empty(text, tmp_path):
+def page_of_claims() -> str:
+    return claims_page.render(report()).decode()
+
+
+# The page, its figures and its plots.
+@pytest.fixture(params=[(run_page, 8, 15), (page_of_claims, 2, 3)], ids=["run", "claims"])
+def drawn(request):
+    make, figures, plots = request.param
+    return make(), figures, plots
+
+
+def test_the_console_stays_empty(drawn, tmp_path):
+    text, figures, _ = drawn
     file = tmp_path / "report.html"
     file.write_text(text)
     dom, said = browse(file, tmp_path)
-    assert dom.count("<figure") == 5 and "CONSOLE" not in said, said
+    assert dom.count("<figure") == figures and "CONSOLE" not in said, said
 
 
-def test_every_plot_is_drawn_in_the_dark_on_a_phone(text, tmp_path):
+def test_every_plot_is_drawn_in_the_dark_on_a_phone(drawn, tmp_path):
+    text, _, plots = drawn
     file = tmp_path / "report.html"
     policy = re.search(r'<meta http-equiv="Content-Security-Policy"[^>]*>', text)[0]  # it rightly forbids the probe
     file.write_text(text.replace(policy, "").replace("</body>", PROBE + "</body>"))
     dom, _ = browse(file, tmp_path, "--window-size=500,800", "--blink-settings=preferredColorScheme=0")
     seen = json.loads(re.search("PROBE(.*)EBORP", dom)[1].replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">"))
-    assert len(seen["plots"]) == 6 and seen["width"] <= seen["room"]
+    assert len(seen["plots"]) == plots and seen["width"] <= seen["room"]
     for plot in seen["plots"]:
         assert min(plot["size"]) > 40, plot["name"]
         assert plot["marks"] and all(min(size) > 0 for size in plot["marks"]), plot["name"]

@@ -2,7 +2,7 @@
 
 import io
 
-from stress.progress import PLAIN_EVERY, Progress
+from stress.progress import PLAIN_EVERY, Progress, sparkline
 
 
 class Terminal(io.StringIO):
@@ -26,13 +26,13 @@ def test_plain_lines_come_every_few_seconds():
     lines = play(io.StringIO()).splitlines()
     assert lines[0] == "compiling v3"
     assert len(lines) - 1 == int(10 / PLAIN_EVERY)
-    assert lines[1] == " 19% v3: 12.3 M frees/s, 41 dead caches, 2,360 pages pinned"
+    assert lines[1] == " 19% v3: 12.3 M frees/s, 41 dead caches, 2,360 pages pinned, 8 s left"
 
 
 def test_a_terminal_has_one_live_line_that_goes_away(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     text = play(Terminal())
-    assert "41 dead caches" in text and "\x1b" in text
+    assert "41 dead caches" in text and "\x1b" in text and "█ 12.3 M frees/s" in text and "s left" in text
     assert "\x1b[?25h" in text  # the cursor is shown again
 
 
@@ -44,4 +44,31 @@ def test_share_stays_between_0_and_100_percent():
     stream = io.StringIO()
     progress = Progress(stream=stream, clock=lambda: 0.0)
     progress.update(1.7, 0, 0, 0.0, "v1")
-    assert stream.getvalue().startswith("100% v1: 0 frees/s")
+    assert stream.getvalue().startswith("100% v1: 0 dead caches, 0 pages pinned"), "without a rate nothing is said of speed"
+
+
+def test_sparklines():
+    assert sparkline([]) == "" and sparkline([0.0]) == ""
+    assert sparkline([8.0, 4.0, 0.1, 0.0]) == "█▄▁ "
+
+
+def test_a_share_that_falls_back_makes_the_rest_unknown_again():
+    stream, now = io.StringIO(), [0.0]
+    with Progress(stream=stream, clock=lambda: now[0]) as progress:
+        for share in (0.0, 0.5, 0.0, 0.01, 0.25):
+            progress.update(share, 0, 0, 0.0, "v1")
+            now[0] += PLAIN_EVERY
+    ends = [line.rpartition(", ")[2] for line in stream.getvalue().splitlines()]
+    assert ends == ["0 pages pinned", "2 s left", "0 pages pinned", "0 pages pinned", "12 s left"]
+
+
+def test_a_terminal_has_a_line_per_design(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    stream, now = Terminal(), [0.0]
+    with Progress(stream=stream, clock=lambda: now[0]) as progress:
+        for pair in range(4):
+            for name, speed in (("linux-3.16", 16e6), ("v3", 8e6 * (pair + 1) / 4)):
+                now[0] += 1.0
+                progress.update(pair / 4, 7, 9, speed, name)
+    last = stream.getvalue().rpartition("75%")[2]
+    assert "linux-3.16" in last and "▂▄▆█ 8.00 M frees/s" in last

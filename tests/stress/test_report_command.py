@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 
 from stress.cli import app
 from stress.measure import measure
-from stress.report import export
+from stress.report import export, mmtests
 from stress.result import read_result, write_result
+from stress.results import prune
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -67,6 +68,41 @@ def test_benchstat_reads_as_a_go_benchmark(out):
         assert re.fullmatch(r"Benchmark[A-Z]\S+-2 1 \d+\.\d+ ns/op", line), line
     assert lines[4] == "BenchmarkFree/live/design=linux-3.16-2 1 5.0000 ns/op"  # 10 ns on each of 2 CPUs
     assert sum("Free/live/design=v3-2 " in line for line in lines) == 8 == sum("Free/dead/design=v1-2 " in line for line in lines)
+
+
+def test_mmtests_columns(out):
+    lines = report(out, "mmtests").splitlines()
+    assert lines[0].split() == ["linux-3.16", "v1", "v3"] and len({len(line) for line in lines}) == 1
+    rows = {tuple(line.split()[:2]): line for line in lines[1:]}
+    assert "199750312.11 (   0.00%)" in rows["Hmean", "free-live/s"]
+    # 12.5 ns instead of 10: surely slower. The dead frees take the same time: no stars.
+    assert "*" not in rows["Hmean", "free-dead/s"] and "* -20.00%*" in rows["Hmean", "free-live/s"]
+    assert rows["Lat", "50.0th-free-dead"].split()[2] == "120.00"
+    assert "41.00 (   0.00%)" in rows["Ops", "dead-caches-left"] and "( 100.00%)" in rows["Ops", "dead-caches-left"]
+
+
+def test_gains_from_nothing_have_no_percentage():
+    assert mmtests._cell(0, 3, True, False) == "3.00 (       -)" and mmtests._cell(0, 0, True, False) == "0.00 (   0.00%)"
+    assert mmtests._cell(10.0, None, False, False) == "-"
+
+
+def test_parquet_has_the_samples_of_the_result(out):
+    tables = pytest.importorskip("pyarrow.parquet")
+    paths = report(out, "parquet").splitlines()
+    blocks, latency, course = (tables.read_table(path).to_pylist() for path in paths)
+    (path,) = out.glob("*/result.json")
+    result = read_result(path)
+    assert tuple(blocks[0]) == export.COLUMNS and len(blocks) == len(result.blocks)
+    assert {row["run_id"] for row in (*blocks, *latency, *course)} == {result.run_id}
+    assert [row["ns"] for row in latency if row["design"] == "v3" and row["path"] == "free_dead"][-1] == result.designs["v3"].latency_ns["free_dead"].max
+    assert [row["pages_pinned"] for row in course if row["design"] == "v1"] == result.designs["v1"].over_time.pages_pinned
+    assert prune(out, keep=0, dry_run=True).kept == [], "the files belong to the run"
+
+
+def test_parquet_without_pyarrow_says_how_to_get_it(out, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    done = invoke("report", "last", "--out", str(out), "--format", "parquet")
+    assert done.exit_code == 2 and "slab-stress[parquet]" in done.stderr
 
 
 def test_names_of_benchmarks_have_no_spaces():

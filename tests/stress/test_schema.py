@@ -6,20 +6,32 @@ import jsonschema
 import pytest
 from stress_records import TRACE, census, record
 
+from claims_report import report
+from typer.testing import CliRunner
+
 from stress import schema
+from stress.claims import report as claims
+from stress.cli import app
 from stress.measure import measure
-from stress.result import encode
+from stress.result import encode, write_result
+
+
+def invoke(*arguments) -> str:
+    done = CliRunner().invoke(app, list(map(str, arguments)), prog_name="python -m stress")
+    assert done.exit_code == 0, done.stderr
+    return done.stdout
 
 
 @pytest.fixture(scope="module")
 def validator():
-    published = json.loads(schema.PATH.read_text())
+    published = json.loads(schema.path("result").read_text())
     jsonschema.Draft202012Validator.check_schema(published)
     return jsonschema.Draft202012Validator(published)
 
 
-def test_the_committed_file_is_what_the_structs_give():
-    assert schema.PATH.read_bytes() == schema.encode_schema(), "renew it: python -m stress.schema > stress/result.schema.json"
+@pytest.mark.parametrize("name", schema.SCHEMAS)
+def test_the_committed_files_are_what_the_structs_give(name):
+    assert schema.path(name).read_bytes() == schema.encode_schema(name), f"renew it: python -m stress.schema {name} > stress/{name}.schema.json"
 
 
 @pytest.mark.parametrize(
@@ -52,6 +64,42 @@ def test_what_is_no_result_is_refused(validator, harm):
     data = json.loads(encode(measure(record())))
     harm(data)
     assert not validator.is_valid(data)
+
+
+def valid(name: str, data: str) -> dict:
+    """The data of a command's output, which must keep to a published schema."""
+    published = json.loads(schema.path(name).read_text())
+    jsonschema.Draft202012Validator.check_schema(published)
+    decoded = json.loads(data)
+    jsonschema.validate(decoded, published)
+    return decoded
+
+
+def test_lists_of_runs_are_valid(tmp_path):
+    assert valid("runs", invoke("results", "list", "--out", tmp_path, "--format", "json"))["runs"] == []
+    write_result(measure(record()), tmp_path)
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "result.json").write_text("{")
+    runs = valid("runs", invoke("results", "--out", tmp_path, "list", "--format", "json"))["runs"]
+    assert [run["designs"] for run in runs if run["damage"] is None] == [["linux-3.16", "v1", "v3"]]
+    assert [run["id"] for run in runs if run["damage"]] == ["damaged"]
+
+
+def test_comparisons_are_valid(tmp_path):
+    for seed in (1, 2):
+        write_result(measure(record(seed=seed)), tmp_path)
+    names = [folder.name for folder in tmp_path.iterdir()]
+    data = valid("comparison", invoke("compare", *names, "--out", tmp_path, "--format", "json"))
+    assert [result["run_id"] for result in data["results"]] == names
+    assert all(len(row["cells"]) == len(data["columns"]) == 6 for group in data["groups"] for row in group["rows"])
+    assert any("seed" in text for text in data["differences"])
+
+
+def test_claims_are_valid():
+    data = valid("claims", claims.encode(report()).decode())
+    data["claims"][0]["verdict"] = "perhaps"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(data, json.loads(schema.path("claims").read_text()))
 
 
 def test_a_field_of_a_later_minor_change_is_no_error(validator):

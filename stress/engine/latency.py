@@ -1,0 +1,110 @@
+"""How long each allocation and each free takes, in counted passes of parallel play.
+
+Around each call the CPU reads the cycle counter; by what the call did to the CPU's counters (`OPS`) it is
+counted in the histogram of one path:
+
+    alloc_fast, alloc_slow     the allocator's fast path, or not (OPS.slow)
+    free_fast, free_slow       the same for frees into caches of cgroups that are online
+    free_remote                a free_slow of an object that another CPU allocated
+    free_dead                  any free into a cache of a cgroup that is offline (OPS.dead_free)
+
+What is fast is the allocator's to say: SLUB, this CPU's slab; SLAB, this CPU's array has room (a copy's
+that is of another node's slab never is); SLOB, no page is taken from or given to the page allocator.
+The statistics' own work is in the time, so a latency is an upper bound; the counter's own is taken off.
+Some counters advance in steps of tens of cycles, so a fast path may seem to take nothing, or one step.
+In serial play time is the model's, and nothing is recorded.
+"""
+
+from __future__ import annotations
+
+from allocators.world import OPS, OPS_AT
+from shm.atomics import cpu_area, cycles, load, store, this_cpu
+from shm.compiler import dual
+from shm.histogram import HISTOGRAM, record
+from shm.layout import struct
+from shm.machine import MACHINE
+from stress.engine.words import RUN
+
+PATHS = ("alloc_fast", "alloc_slow", "free_fast", "free_slow", "free_remote", "free_dead")
+_ALLOC_FAST, _ALLOC_SLOW, _FREE_FAST, _FREE_SLOW, _FREE_REMOTE, _FREE_DEAD = range(len(PATHS))
+_READINGS, _ROUNDS = 100, 20
+
+LATENCY = struct(
+    "LATENCY",
+    "clock",  # cycles that reading the counter takes
+    "began",
+    "b_slow",
+    "b_dead_free",
+    ("pad", 4),
+    ("path", HISTOGRAM.SIZE * len(PATHS)),  # HISTOGRAM[PATHS], cycles
+)
+
+
+@dual
+def _own(m, run: int) -> int:
+    return load(m, run + RUN.latencies) + this_cpu(m) * LATENCY.SIZE
+
+
+@dual
+def measure_clock(m, run: int) -> None:
+    """Find out what reading the counter costs this CPU: the mean over some readings, in the quickest of some rounds."""
+    clock = 1 << 30
+    for _ in range(_ROUNDS):
+        began = cycles(m)
+        now = began
+        for _ in range(_READINGS):
+            now = cycles(m)
+        clock = min(clock, (now - began) // _READINGS)
+    store(m, _own(m, run) + LATENCY.clock, clock)
+
+
+@dual
+def begin_operation(m, run: int) -> None:
+    """An allocation or a free begins."""
+    if load(m, MACHINE.serial) == 0:
+        a = _own(m, run)
+        ops = cpu_area(m) + OPS_AT
+        store(m, a + LATENCY.b_slow, load(m, ops + OPS.slow))
+        store(m, a + LATENCY.b_dead_free, load(m, ops + OPS.dead_free))
+        store(m, a + LATENCY.began, cycles(m))
+
+
+@dual
+def end_alloc(m, run: int, slot: int) -> None:
+    """The allocation for a slot (its number) has ended; to be called before others can see the object."""
+    if load(m, MACHINE.serial) == 0:
+        now = cycles(m)
+        a = _own(m, run)
+        slow = load(m, cpu_area(m) + OPS_AT + OPS.slow) != load(m, a + LATENCY.b_slow)
+        _record(m, a, now, _ALLOC_SLOW if slow else _ALLOC_FAST)
+        store(m, load(m, run + RUN.makers) + slot, this_cpu(m))
+
+
+@dual
+def maker_of(m, run: int, slot: int) -> int:
+    """The CPU that allocated the object in a slot; to be asked before the slot is emptied."""
+    return load(m, load(m, run + RUN.makers) + slot)
+
+
+@dual
+def end_free(m, run: int, maker: int) -> None:
+    """The free of an object that CPU `maker` allocated has ended."""
+    if load(m, MACHINE.serial) == 0:
+        now = cycles(m)
+        a = _own(m, run)
+        ops = cpu_area(m) + OPS_AT
+        path = _FREE_FAST
+        if load(m, ops + OPS.dead_free) != load(m, a + LATENCY.b_dead_free):
+            path = _FREE_DEAD
+        elif load(m, ops + OPS.slow) != load(m, a + LATENCY.b_slow):
+            path = _FREE_SLOW if maker == this_cpu(m) else _FREE_REMOTE
+        _record(m, a, now, path)
+
+
+@dual
+def _record(m, a: int, now: int, path: int) -> None:
+    took = now - load(m, a + LATENCY.began) - load(m, a + LATENCY.clock)
+    # Counters of two CPUs may differ by a little, and a thread that is not pinned may change its CPU.
+    if took < 0:
+        took = 0
+    record(m, a + LATENCY.path + path * HISTOGRAM.SIZE, took)

@@ -1,0 +1,104 @@
+"""Counted passes: how long operations take by path, and dead caches with what they pin over time."""
+
+from __future__ import annotations
+
+import pytest
+from running import play
+
+from allocators.world import WORLD, WORLD_AT
+from scenarios.registry import build
+from stress.arena import Arena
+from stress.engine import RUN, SAMPLE_EVERY, SAMPLES
+from stress.engine.curve import sample_when_due, take_sample
+from stress.latency import summarise
+from stress.samples import Latencies
+
+STORM = {"operations": 20_000, "cgroups": 24, "active": 8, "rounds": 24, "burst": 64}
+FREES = ("free_fast", "free_slow", "free_remote", "free_dead")
+
+
+def operations(design, *paths: str) -> int:
+    return sum(design.latency_ns[path].operations for path in paths if path in design.latency_ns)
+
+
+@pytest.mark.xdist_group("compiles")
+@pytest.mark.parametrize("allocator", ["slub", "slab"])
+def test_every_operation_is_in_the_histogram_of_one_path(allocator):
+    result = play(settings=STORM, serial=False, allocator=allocator, cpus=2, settle=0.1)
+    for design in result.designs.values():
+        assert operations(design, "alloc_fast", "alloc_slow") == design.allocations
+        assert operations(design, *FREES) == design.frees
+        assert operations(design, "free_dead") == design.dead_frees
+        assert design.clock_ns is not None and design.clock_ns > 0
+        for latency in design.latency_ns.values():
+            assert 0 <= latency.p50 <= latency.p90 <= latency.p99 <= latency.p999 <= latency.max
+            assert latency.tail == sorted(latency.tail) and latency.tail[-1] <= latency.max
+        if allocator == "slub":
+            live_fast = operations(design, "free_fast")
+            assert live_fast <= design.stats["free_fastpath"] <= live_fast + design.dead_frees
+            assert operations(design, "alloc_fast") == design.stats["alloc_fastpath"]
+
+
+@pytest.mark.xdist_group("compiles")
+def test_frees_into_dead_caches_are_dead_whatever_their_path():
+    result = play(scenario="dead-free", settings={"slabs": 32, "cgroups": 4}, serial=False, cpus=2)
+    for design in result.designs.values():
+        assert operations(design, "free_dead") == design.dead_frees > 0
+
+
+@pytest.mark.xdist_group("compiles")
+def test_one_cpu_frees_nothing_that_another_allocated():
+    result = play(scenario="remote-free", settings={"rounds": 8, "batch": 64}, serial=False, cpus=1)
+    assert all("free_remote" not in design.latency_ns for design in result.designs.values())
+    result = play(scenario="remote-free", settings={"rounds": 8, "batch": 64}, serial=False, cpus=2)
+    assert all(design.latency_ns["free_remote"].operations > 0 for design in result.designs.values())
+
+
+@pytest.mark.parametrize(("allocator", "after"), [("slub", ("v1", "v3", "linux-4.0")), ("slab", ("v3",)), ("slob", ())])
+def test_the_curve_ends_where_the_census_does(allocator, after):
+    result = play(settings=STORM, allocator=allocator, after=after or ("v1",))
+    for name, design in result.designs.items():
+        over_time = design.over_time
+        assert over_time.seconds == sorted(over_time.seconds) and over_time.seconds[-1] > over_time.seconds[0]
+        assert len(over_time.seconds) == len(over_time.dead_caches) <= SAMPLES
+        assert over_time.dead_caches[-1] == design.dead_caches.left, name
+        assert (over_time.pages_pinned[-1], over_time.cgroups_pinned[-1]) == (design.pages_left, design.cgroups_pinned), name
+        assert max(over_time.cgroups_pinned) > 0 or allocator == "slob"
+    assert not any(design.latency_ns for design in result.designs.values()), "time is the model's in serial play"
+
+
+@pytest.fixture
+def arena():
+    load, _ = build("pairs", ["operations=10"], 1, 1)
+    made = Arena(load, memory=1 << 22, serial=True)
+    yield made
+    made.close()
+
+
+def test_a_long_curve_keeps_its_ends_and_grows_coarser(arena):
+    arena.reset(frozenset({"STATS"}), curve=True)
+    m = arena.machine(frozenset({"STATS"}), arena.kworker_cpu)
+    for now in range(0, 3 * SAMPLES * SAMPLE_EVERY, SAMPLE_EVERY // 4):
+        arena.words[WORLD_AT + WORLD.now], arena.words[WORLD_AT + WORLD.offlined] = now, now
+        sample_when_due(m, arena.run)
+    take_sample(m, arena.run)
+    samples = arena.samples()
+    assert SAMPLES // 2 < len(samples) <= SAMPLES
+    assert samples["at"][0] == 0 and samples["at"][-1] == now
+    assert (samples["dead"] == samples["at"]).all()
+    assert set(samples["at"][1:-1] - samples["at"][:-2]) == {4 * SAMPLE_EVERY}
+
+
+def test_blocks_that_want_no_curve_take_no_sample(arena):
+    arena.reset(frozenset({"STATS"}))
+    take_sample(arena.machine(frozenset({"STATS"}), arena.kworker_cpu), arena.run)
+    assert arena.words[arena.run + RUN.sampled] == 0
+
+
+def test_quantiles_of_several_passes_together():
+    one, other = Latencies({10.0: 98, 100.0: 1}, 104.0), Latencies({1000.0: 1}, 990.0)
+    latency = summarise([one, other])
+    assert (latency.operations, latency.p50, latency.p90, latency.p99, latency.max) == (100, 10.0, 10.0, 100.0, 990.0)
+    assert latency.p999 == 990.0, "a bucket's middle never exceeds what was seen"
+    assert len(latency.tail) == 17 and (latency.tail[0], latency.tail[16]) == (10.0, 100.0)
+    assert summarise([Latencies({7.0: 1}, 7.0)]).tail == [7.0]
