@@ -39,7 +39,7 @@ def explore(
     jobs: Annotated[Optional[int], typer.Option(metavar="N", min=1, help="Processes: they share one depth-first search; random and pct get a seed each, --all and --like a search each.  [default: the CPUs at hand]")] = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of everything random.")] = opt.DEFAULT_SEED,
     out: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Where the failing schedule goes (with --all: the table; with --like: a folder for them).  [default: MODEL.schedule.json]")] = None,
-    format: Annotated[Format, typer.Option(help="How to print the table of --all: text or markdown.")] = Format.text,
+    format: Annotated[Format, typer.Option(help="How to print: text or json; the table of --all also as markdown.")] = Format.text,
 ) -> None:
     """Run the allocators' own functions under a scheduler that owns every step, until something goes wrong.
 

@@ -22,6 +22,8 @@ SCHEMAS = {
     "runs": ("stress.listed", "RunList"),
     "comparison": ("stress.listed", "Compared"),
     "claims": ("stress.claims.report", "Report"),
+    "exploration": ("stress.explore.published", "Exploration"),
+    "catalogue": ("stress.explore.published", "Catalogue"),
     "bench": ("stress.bench.result", "Bench"),
 }
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 from pathlib import Path
-from typing import NamedTuple, Sequence
+from typing import Sequence
 
 from allocators.designs import DesignError
 from stress.errors import UsageError
+from stress.explore import published
 from stress.explore import schedule as schedules
+from stress.explore.answer import DEFAULT_BUDGET, Answer, Request
 from stress.explore.minimise import minimise
 from stress.explore.races import MODELS, Model
 from stress.explore.scene import Scene
@@ -17,40 +19,6 @@ from stress.explore.search import Budget, Found, races, search
 from stress.explore.space import Outcome, Space
 from stress.explore.table import Line, as_markdown, as_text
 from stress.explore.trace import Row, render, rows
-
-DEFAULT_BUDGET = 60.0
-
-
-class Request(NamedTuple):
-    """One search."""
-
-    model: str
-    allocator: str
-    design: str
-    memory_model: str
-    cpus: int
-    strategy: str = "dfs"
-    preemptions: int = 3
-    seconds: float = DEFAULT_BUDGET
-    schedules: int = 0
-    seed: int = 1
-    kinds: tuple[str, ...] = ()
-    jobs: int = 1
-
-
-class Answer(NamedTuple):
-    """What came of it: the search's figures, and for a violation its smallest execution.
-
-    raced: executions that were looked at for data races, 0 when something else was found or only others were wanted.
-    """
-
-    request: Request
-    found: Found
-    raced: int
-    outcome: Outcome | None
-    trace: str
-    schedule: schedules.Schedule | None
-
 
 def build(request: Request) -> Scene:
     """The scene of a request; UsageError when its design or CPUs do not fit."""
@@ -78,13 +46,13 @@ def explore(request: Request) -> Answer:
         if racy.outcome is not None:
             found = found._replace(outcome=racy.outcome, schedules=found.schedules + raced, seconds=found.seconds + racy.seconds)
     if found.outcome is None:
-        return Answer(request, found, raced, None, "", None)
+        return Answer(request, found, raced, None, [], None)
     outcome = minimise(space, found.outcome)
     shown, outcome = rows(space, outcome, scene.names.value)
     kept = schedules.record(
         space, outcome, model=request.model, allocator=request.allocator, design=request.design, memory_model=request.memory_model, cpus=request.cpus
     )
-    return Answer(request, found, raced, outcome, render(shown, outcome, space.cpus), kept)
+    return Answer(request, found, raced, outcome, shown, kept)
 
 
 def main(
@@ -109,6 +77,8 @@ def main(
         if name or design or cpus or memory_model or allocator:
             raise UsageError("--all explores each race of the catalogue as it is: leave out the model, --design, --cpus, --allocator and --memory-model")
         return _catalogue(preemptions, budget or DEFAULT_BUDGET, schedule_count, jobs, format, out)
+    if format == "markdown":
+        raise UsageError("--format markdown is of the table of --all; a single model is printed as text or json")
     if name is None:
         raise UsageError(f"name a model, or say --all (models: {', '.join(MODELS)})")
     if name not in MODELS:
@@ -132,6 +102,9 @@ def main(
     path = out or Path(f"{name}.schedule.json")
     if answer.schedule is not None:
         schedules.write(answer.schedule, path)
+    if format == "json":
+        print(published.encode(published.exploration(answer, str(path) if answer.schedule is not None else None)))
+        return 0 if answer.outcome is None else 1
     print_answer(answer)
     if answer.outcome is None:
         return 0
@@ -185,7 +158,13 @@ def _catalogue(preemptions: int, seconds: float, schedule_count: int, jobs: int,
             )
     answers = in_parallel(requests, jobs)
     lines = [_line(model, *answers[2 * i : 2 * i + 2]) for i, model in enumerate(races)]
-    text = as_markdown(lines) if format == "markdown" else as_text(lines)
+    match format:
+        case "markdown":
+            text = as_markdown(lines)
+        case "json":
+            text = published.encode(published.catalogue(lines))
+        case _:
+            text = as_text(lines)
     if out is not None:
         try:
             out.write_text(text + "\n")
@@ -200,16 +179,7 @@ def _catalogue(preemptions: int, seconds: float, schedule_count: int, jobs: int,
 def _line(model: Model, broken: Answer, mended: Answer) -> Line:
     impossible = bool(model.finding) and not model.aside
     good = broken.outcome is None and broken.found.exhaustive if impossible else broken.outcome is not None
-    return Line(
-        model,
-        broken.found,
-        broken.outcome,
-        broken.trace,
-        mended.found,
-        mended.raced,
-        mended.outcome,
-        good and mended.outcome is None and mended.found.exhaustive,
-    )
+    return Line(model, broken, mended, good and mended.outcome is None and mended.found.exhaustive)
 
 
 def replay(path: Path) -> int:

@@ -4,29 +4,22 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from stress.explore.answer import Answer
 from stress.explore.races import Model
 from stress.explore.search import Found
-from stress.explore.space import Outcome
 
 
 class Line(NamedTuple):
-    """A race: what was found in the design that has it, and in the one that mends it.
-
-    raced: random schedules of the mended design that were looked at for data races.
-    """
+    """A race: what was found in the design that has it, and in the one that mends it."""
 
     model: Model
-    found: Found
-    outcome: Outcome | None
-    trace: str
-    mended: Found
-    raced: int
-    left: Outcome | None
+    broken: Answer
+    mended: Answer
     as_catalogued: bool
 
 
 def _was_found(line: Line) -> str:
-    found, outcome = line.found, line.outcome
+    found, outcome = line.broken.found, line.broken.outcome
     if outcome is None:
         return f"not found ({_reach(found)}, {found.schedules:,} schedules, {found.seconds:.1f} s)"
     return f"{outcome.kind}, {outcome.preemptions} preemption{'' if outcome.preemptions == 1 else 's'} ({found.schedules:,} schedules, {found.seconds:.2f} s)"
@@ -39,10 +32,11 @@ def _reach(found: Found) -> str:
 
 
 def _was_mended(line: Line) -> str:
-    if line.left is not None:
-        return f"STILL: {line.left.kind} ({line.left.text})"
-    races = f"; no data race in {line.raced}" if line.raced else ""
-    return f"none ({_reach(line.mended)}, {line.mended.schedules:,} schedules, {line.mended.seconds:.1f} s{races})"
+    found, left, raced = line.mended.found, line.mended.outcome, line.mended.raced
+    if left is not None:
+        return f"STILL: {left.kind} ({left.text})"
+    races = f"; no data race in {raced}" if raced else ""
+    return f"none ({_reach(found)}, {found.schedules:,} schedules, {found.seconds:.1f} s{races})"
 
 
 def as_text(lines: list[Line]) -> str:
@@ -85,6 +79,6 @@ def as_markdown(lines: list[Line]) -> str:
         parts += [f"## {m.name}: {m.summary}", ""]
         if m.finding:
             parts += [m.finding[0].upper() + m.finding[1:] + ".", ""]
-        if line.trace:
-            parts += [f"`python -m stress explore {m.name}`, design `{m.design}`:", "", "```", line.trace, "```", ""]
+        if trace := line.broken.trace:
+            parts += [f"`python -m stress explore {m.name}`, design `{m.design}`:", "", "```", trace, "```", ""]
     return "\n".join(parts).rstrip()
