@@ -1,6 +1,7 @@
 """The explorer: every interleaving of the same source, by a scheduler that owns every step.
 
-    task, space         one flow of control; the scheduler, what is shared, one execution
+    task, bodies        one flow of control; its greenlet
+    space, scheduler, sharing   executions; who runs next; what tasks share
     strategies, search  random walk, PCT; budgets
     depth_first, footprint, shards  all schedules up to a bound; what segments touch; several processes
     clocks              data races

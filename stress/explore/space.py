@@ -24,13 +24,12 @@ from typing import Callable, NamedTuple
 
 from greenlet import getcurrent, greenlet
 
-from shm.ipi import SERVICE_IPI, SERVICE_QS, serve_ipis
 from shm.machine import CPU, MACHINE, Bug
-from shm.rcu import quiescent_point
+from stress.explore.bodies import over
 from stress.explore.clocks import ClockedTask, Clocks
-from stress.explore.footprint import Footprint
-from stress.explore.sharing import Sharing, Violation
-from stress.explore.task import Task, over
+from stress.explore.scheduler import Scheduler, Step
+from stress.explore.sharing import Violation
+from stress.explore.task import Task
 
 __all__ = ["Body", "Outcome", "Pruned", "Space", "Violation"]
 
@@ -63,20 +62,7 @@ class Outcome(NamedTuple):
     end: int  # hash of the final state
 
 
-class _Step:
-    """A step without a task: a flush (of a CPU's buffer) or a migration (cpu -1)."""
-
-    __slots__ = ("id", "name", "cpu", "n", "h", "step", "ready")
-
-    def __init__(self, number: int, name: str, cpu: int, ready: Callable[[], bool], step: Callable[[], None]) -> None:
-        self.id, self.name, self.cpu, self.ready, self.step = number, name, cpu, ready, step
-        self.n = self.h = 0
-
-    def begin(self) -> None:
-        self.n = 0
-
-
-class Space(Sharing):
+class Space(Scheduler):
     """See the module's text.
 
     mem: the words at the start of every execution. guard: looks at each operation on words that it
@@ -122,21 +108,21 @@ class Space(Sharing):
         number = len(bodies)
         self.interrupts = [kind(self, number + c, f"interrupt of cpu{c}", c, self._interrupt, True, True) for c in range(self.cpus)]
         number += self.cpus
-        self.steps: list[_Step] = []
+        self.steps: list[Step] = []
         if tso:
             for c in range(self.cpus):
                 buffer = self.buffers[c]
-                self.steps.append(_Step(number + c, f"flush of cpu{c}", c, lambda b=buffer: bool(b), lambda c=c: self.flush(c)))
+                self.steps.append(Step(number + c, f"flush of cpu{c}", c, lambda b=buffer: bool(b), lambda c=c: self.flush(c)))
             number += self.cpus
         for task, body in zip(self.bodies, bodies, strict=True):
             for cpu in body.cpus:
                 self.steps.append(
-                    _Step(number, f"migration of {task.name} to cpu{cpu}", -1, lambda t=task, c=cpu: self._may_migrate(t, c), lambda t=task, c=cpu: self._migrate(t, c))
+                    Step(number, f"migration of {task.name} to cpu{cpu}", -1, lambda t=task, c=cpu: self._may_migrate(t, c), lambda t=task, c=cpu: self._migrate(t, c))
                 )
                 number += 1
         self.flows: list = [*self.bodies, *self.interrupts, *self.steps]
         self.crowded = len({b.cpu for b in bodies}) < len(bodies) or any(b.cpus for b in bodies)
-        self.boot = _Step(-1, "start", -1, lambda: False, lambda: None)
+        self.boot = Step(-1, "start", -1, lambda: False, lambda: None)
 
     # One execution.
 
@@ -220,173 +206,6 @@ class Space(Sharing):
     def name_of(self, a: int) -> str:
         """What a word is, for people."""
         return self.guard.name_of(a) if self.guard is not None else f"word {a}"
-
-    # The scheduler.
-
-    def decide(self, task, on: bool):
-        """Who runs next? on: `task` asks before an operation and could go on. None: nobody can run."""
-        task.n += 1
-        while True:
-            if self.regular:
-                options = self.live
-            else:
-                options = self._enabled()
-            if len(options) > 1:
-                self.points += 1
-                chosen = self.pick(task, options, on)
-                default = task if on else options[0]
-                if chosen is not default:
-                    self.deviations[task.id, task.n] = chosen.id
-                    if on:
-                        self.preemptions += 1
-            elif options:
-                chosen = options[0]
-                self.forced.append(chosen.id)
-            else:
-                return None
-            if chosen.__class__ is not _Step:
-                return chosen
-            if self.on_switch is not None:
-                self.on_switch(chosen)
-            chosen.n += 1
-            chosen.step()
-            task, on = chosen, False
-
-    def switch(self, task: Task) -> None:
-        """Leave the current greenlet for a task's."""
-        if not task.interrupt:
-            if self.running[task.cpu] is not task:
-                self.running[task.cpu] = task
-        if not task.active:
-            task.start()
-        if self.on_switch is not None:
-            self.on_switch(task)
-        self.last = task
-        task.greenlet.switch(task)
-        # Back in the greenlet that left, or in the hub because a task has ended.
-
-    def wait(self, task: Task) -> None:
-        """`task` waits until a word changes."""
-        if task.changed():
-            return  # it asks again before its next operation
-        self.regular = False
-        chosen = self.decide(task, False)
-        if chosen is None:
-            self.stuck = True
-            self.hub.switch()
-        elif chosen is not task:
-            self.switch(chosen)
-
-    def _enabled(self) -> list:
-        """All that can run now, in the order of their numbers."""
-        options: list = []
-        regular = not self.crowded
-        mem = self.mem
-        waiting = False
-        for task in self.bodies:
-            if task.done:
-                continue
-            if task.watch is not None:
-                regular = False
-                if not task.changed():
-                    waiting = True
-                    continue
-            if self.interrupts[task.cpu].active:
-                continue
-            other = self.running[task.cpu]
-            if other is not None and other is not task and not other.done and not self._may_switch(other):
-                continue
-            options.append(task)
-        for task in self.interrupts:
-            if task.active:
-                regular = False
-                if task.watch is None or task.changed():
-                    options.append(task)
-            else:
-                service = mem[self.areas[task.cpu] + CPU.service]
-                if service:
-                    regular = False
-                    if self._interruptible(task.cpu, service):
-                        options.append(task)
-        for step in self.steps:
-            if step.ready():
-                regular = False
-                options.append(step)
-        if regular and not waiting:
-            self.live = [t for t in self.bodies if not t.done]
-            self.regular = True
-        return options
-
-    def _preemptible(self, cpu: int) -> bool:
-        area = self.areas[cpu]
-        return self.mem[area + CPU.irq] == 0 and self.mem[area + CPU.preempt] == 0
-
-    def _may_switch(self, running: Task) -> bool:
-        """May the CPU of `running` run another task now?"""
-        return self._quiescent(running)
-
-    def _interruptible(self, cpu: int, service: int) -> bool:
-        running = self.running[cpu]
-        if running is None or running.done:
-            return True
-        if service & SERVICE_IPI and self.mem[self.areas[cpu] + CPU.irq] == 0:
-            return True
-        return bool(service & SERVICE_QS) and self._quiescent(running)
-
-    def _quiescent(self, running: Task) -> bool:
-        """May the CPU switch to another task (or to idle) from this one now?"""
-        return (self.preempt or running.asleep) and self._preemptible(running.cpu)
-
-    def _interrupt(self, m: Task) -> None:
-        running = self.running[m.cpu]
-        if running is None or running.done or self._quiescent(running):
-            quiescent_point(m)
-        else:
-            serve_ipis(m)
-
-    def _may_migrate(self, task: Task, cpu: int) -> bool:
-        if task.cpu == cpu or task.done or not task.active or task.moved == task.n or self.interrupts[task.cpu].active or self.interrupts[cpu].active:
-            return False
-        there = self.running[cpu]
-        return self.preempt and self._preemptible(task.cpu) and (there is None or there.done)
-
-    def _migrate(self, task: Task, cpu: int) -> None:
-        self.drain(task.cpu)  # a context switch is a full barrier
-        self.running[task.cpu] = None
-        task.migrate(cpu)
-        self.running[cpu] = task
-
-    # Segments, from one decision to the next.
-
-    def begin_segment(self) -> None:
-        """A decision has been made."""
-        self.read: list[int] = []
-        self.wrote: list[int] = []
-        self.forced: list[int] = []  # flows that ran because nothing else could
-
-    def end_segment(self, chosen: int) -> Footprint:
-        """What has been touched since the flow that was chosen then went on."""
-        flows = frozenset((chosen, *self.forced))
-        cpus = 0
-        for flow in flows:
-            cpu = self.flows[flow].cpu
-            cpus = cpus | 1 << cpu if cpu >= 0 and cpus >= 0 else -1
-        return Footprint(frozenset(self.read), frozenset(self.wrote), flows, cpus, self.flows[chosen].cpu)
-
-    # Store buffers, and the state.
-
-    def flush(self, cpu: int) -> None:
-        """The oldest entry of a CPU's store buffer reaches memory."""
-        a, v = self.buffers[cpu].popleft()
-        self.wrote.append(a)
-        if self.log is not None:
-            self.log(self.running[cpu] or self.bodies[0], f"flush of cpu{cpu}", a, self.mem[a], v)
-        self.write(a, v)
-
-    def drain(self, cpu: int) -> None:
-        """A full barrier of a CPU."""
-        while self.buffers[cpu]:
-            self.flush(cpu)
 
     def key(self, task) -> int:
         """Identifies the state: shared words, each task's local state, and who runs. A 64-bit hash of it."""

@@ -24,42 +24,16 @@ loads look there first; locked operations and smp_mb empty it, smp_rmb and smp_w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, NoReturn
+from typing import TYPE_CHECKING, Callable
 
-from greenlet import GreenletExit, getcurrent, greenlet
+from greenlet import greenlet
 
 from shm.machine import Machine
+from stress.explore.bodies import Unwound, run_bodies
 from stress.explore.sharing import MAX_OPERATIONS, OWNER
 
 if TYPE_CHECKING:
     from stress.explore.space import Space
-
-
-class _Unwound(BaseException):
-    """The execution is over; not for bodies to catch."""
-
-
-def over(task, on: bool) -> NoReturn:
-    """Stands for `Space.decide` when an execution is over."""
-    raise _Unwound
-
-
-def _run() -> None:
-    """What a task's greenlet runs: its body, once for each execution. Between two it knows nothing of the task."""
-    hub = getcurrent().parent
-    while True:
-        task = hub.switch()
-        space = task.space
-        try:
-            task.run()
-        except _Unwound:
-            pass
-        except GreenletExit:
-            raise
-        except BaseException as error:
-            space.failure = error
-        task.midway = False
-        task = space = None
 
 
 class Task(Machine):
@@ -111,12 +85,12 @@ class Task(Machine):
 
     def make_ready(self) -> None:
         """Before the first execution, by the hub: a greenlet is made, and waits."""
-        self.greenlet = greenlet(_run)
+        self.greenlet = greenlet(run_bodies)
         self.greenlet.switch()
 
     def unwind(self) -> None:
         """Let go of a body that will not be finished."""
-        self.greenlet.throw(_Unwound)
+        self.greenlet.throw(Unwound)
 
     def run(self) -> None:
         """From start to end."""
