@@ -29,6 +29,9 @@ def finding(result, part):
         ({"waited_ns": SECOND // 50, "involuntary_switches": 1000}, "good"),
         ({"waited_ns": SECOND // 10}, "fair"),
         ({"waited_ns": SECOND // 4}, "poor"),
+        ({"waited_ns": SECOND // 50, "long_stalls": 5}, "good"),
+        ({"waited_ns": SECOND // 50, "long_stalls": 20}, "fair"),
+        ({"waited_ns": SECOND // 50, "long_stalls": 120}, "poor"),
         ({"steal_ticks": 1}, "good"),
         ({"steal_ticks": 5}, "fair"),
         ({"steal_ticks": 50}, "poor"),
@@ -121,7 +124,7 @@ def test_counters_only_grow_and_survive_processes_that_are_gone():
     after = host.read_counters([os.getpid(), 2**22 + 1], host.available_cpus())
     added = after.since(before)
     assert added.involuntary_switches >= 0 and added.steal_ticks >= 0
-    assert before.since(host.Counters(10**9, 10**9)) == host.Counters(0, 0)
+    assert before.since(host.Counters(10**9, 10**9, waits=10**9)) == host.Counters(0, 0)
 
 
 def test_time_waited_for_a_cpu_is_counted():
@@ -141,6 +144,20 @@ def test_time_waited_for_a_cpu_is_counted():
     finally:
         for child in both:
             child.communicate(b"\n")
+
+
+@pytest.mark.parametrize(
+    ("counters", "kept"),
+    [
+        (host.Counters(), (None, None)),
+        (host.Counters(waited_ns=0, waits=9), (0, 0)),
+        (host.Counters(waited_ns=7 * host.STALL_NS, waits=3), (7 * host.STALL_NS, 3)),
+        (host.Counters(waited_ns=7 * host.STALL_NS, waits=900), (7 * host.STALL_NS, 7)),
+        (host.Counters(waited_ns=7 * host.STALL_NS, waits=900, shared_ns=5 * host.STALL_NS + 1), (2 * host.STALL_NS - 1, 1)),
+    ],
+)
+def test_long_stalls_are_bounded_by_the_time_waited_and_the_number_of_waits(counters, kept):
+    assert counters.kept_waiting() == kept
 
 
 def test_where_the_kernel_does_not_tell_the_time_waited(monkeypatch):
