@@ -15,6 +15,7 @@ from typing import Annotated, Optional
 import typer
 
 from stress import options as opt
+from stress.cli_calibrate import calibrate
 from stress.cli_explore import explore, replay
 from stress.cli_results import compare, report, results
 from stress.guard import Format, guarded
@@ -252,6 +253,13 @@ def bench(
         return command.main(format=format.value, quiet=quiet)
 
     guarded(body)
+
+
+app.command(
+    short_help="How often comparisons are wrong: false alarms and power.",
+    epilog="Examples: `calibrate --runs 20 --seconds 10`, `calibrate --slowdown 0 --slowdown 3 --scenario pairs`, "
+    "`calibrate --runs 5 --samples samples.json` (again and again), `calibrate --runs 0 --samples samples.json --format markdown`.",
+)(calibrate)
 
 
 @app.command(

@@ -47,7 +47,6 @@ class Counters:
     """Disturbances so far: of some processes involuntary context switches and the nanoseconds they could
     have run but had to wait for a CPU (None where the kernel does not tell); of some CPUs steal ticks.
 
-    `waits` is how often these processes got a CPU after having waited for it.
     `shared_ns` is what a process of the model that has no CPU of its own ran: they may have waited for that.
 
     A tick is 1 / `os.sysconf("SC_CLK_TCK")` seconds, usually 10 ms.
@@ -57,7 +56,6 @@ class Counters:
     steal_ticks: int = 0
     waited_ns: int | None = None
     shared_ns: int = 0
-    waits: int = 0
 
     def since(self, earlier: Counters) -> Counters:
         """What was added; never below 0, although a process that ended takes its count with it."""
@@ -66,19 +64,19 @@ class Counters:
             max(0, self.steal_ticks - earlier.steal_ticks),
             None if self.waited_ns is None or earlier.waited_ns is None else max(0, self.waited_ns - earlier.waited_ns),
             max(0, self.shared_ns - earlier.shared_ns),
-            max(0, self.waits - earlier.waits),
         )
 
     def kept_waiting(self) -> tuple[int | None, int | None]:
-        """(Nanoseconds waited beyond what the model's own process ran, how many waits were long stalls at most.)
+        """(Nanoseconds waited beyond what the model's own process ran, how many long stalls these were at most.)
 
-        The kernel tells the sum and the number of waits, not each of them: of `waits` that add up to so much no
-        more than sum / `STALL_NS` can have lasted that long. (None, None) where it does not tell.
+        A stall is a switch away from a process that wanted to go on. The kernel tells how many there were and
+        the sum of all waits, not each of them: no more than sum / `STALL_NS` can have lasted that long.
+        (None, None) where it does not tell.
         """
         if self.waited_ns is None:
             return None, None
         waited = max(0, self.waited_ns - self.shared_ns)
-        return waited, min(self.waits, waited // STALL_NS)
+        return waited, min(self.involuntary_switches, waited // STALL_NS)
 
 
 def read_counters(pids: Iterable[int], cpus: Iterable[int], sharing: int | None = None) -> Counters:
@@ -90,13 +88,11 @@ def read_counters(pids: Iterable[int], cpus: Iterable[int], sharing: int | None 
 
     switches = 0
     waited: int | None = 0
-    waits = 0
     for pid in pids:
         try:
             switches += psutil.Process(pid).num_ctx_switches().involuntary
             if waited is not None:
-                _, longer, more = _schedstat(pid)
-                waited, waits = waited + longer, waits + more
+                waited += _schedstat(pid)[1]
         except psutil.Error:
             pass
         except (OSError, ValueError):
@@ -107,17 +103,17 @@ def read_counters(pids: Iterable[int], cpus: Iterable[int], sharing: int | None 
     if sharing is not None and waited is not None:
         with contextlib.suppress(OSError, ValueError):
             shared = _schedstat(sharing)[0]
-    return Counters(switches, round(stolen * os.sysconf("SC_CLK_TCK")), waited, shared, waits)
+    return Counters(switches, round(stolen * os.sysconf("SC_CLK_TCK")), waited, shared)
 
 
-def _schedstat(pid: int) -> tuple[int, int, int]:
-    """Nanoseconds the process's first thread ran, and waited on a run queue; how many times it was given a CPU.
+def _schedstat(pid: int) -> tuple[int, int]:
+    """Nanoseconds the process's first thread ran, and waited on a run queue.
 
     Raises OSError or ValueError where the kernel does not tell (CONFIG_SCHED_INFO).
     """
     with open(f"/proc/{pid}/schedstat", encoding="ascii") as file:
-        ran, waited, times = map(int, file.read().split())
-    return ran, waited, times
+        ran, waited, _ = map(int, file.read().split())
+    return ran, waited
 
 
 def describe_machine() -> dict[str, object]:

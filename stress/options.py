@@ -191,16 +191,19 @@ def check_margin(margin: float) -> None:
         raise UsageError(f"--margin {margin:g}: a fraction above 0 and up to {MOST_MARGIN:g} is needed, such as 0.02 for 2 %")
 
 
-def check_designs(before: str, after: Sequence[str], allocator: str) -> None:
-    """Every design must parse and be one that the allocator has, and each may be named once: a table has one column per design."""
+def check_designs(before: str, after: Sequence[str], allocator: str, *, option: str = "--before") -> None:
+    """Every design must parse and be one that the allocator has, and each may be named once: a table has one column per design.
+
+    option: the one that `before` was given with.
+    """
     from allocators.designs import parse_design
 
-    for option, design in [("--before", before), *(("--after", d) for d in after)]:
+    for name, design in [(option, before), *(("--after", d) for d in after)]:
         try:
             parse_design(design).check_allocator(allocator)
         except ValueError as error:
-            raise UsageError(f"{option}: {error} (see `python -m stress list designs`)") from None
-    seen = {before: "--before"}
+            raise UsageError(f"{name}: {error} (see `python -m stress list designs`)") from None
+    seen = {before: option}
     for design in after:
         if design in seen:
             raise UsageError(f"--after {design!r} is already given by {seen[design]}; name each design once")

@@ -142,7 +142,8 @@ class BlockSample(msgspec.Struct, kw_only=True, frozen=True):
 
     grade: good, fair or poor; reasons say why it is not good. Poor blocks count like all others.
     waited_seconds: of all workers, able to run but without a CPU, beyond what the kworker ran on their CPUs;
-    null where the kernel does not tell. long_stalls: how many of these waits lasted a millisecond or longer, at most.
+    null where the kernel does not tell. long_stalls: of the switches away from
+    them at most so many were followed by a wait of a millisecond or longer.
     """
 
     design: str

@@ -53,7 +53,7 @@ def grade_block(block: Block, cpus: int) -> tuple[str, list[str]]:
     stalls = block.long_stalls / (seconds * cpus) if block.long_stalls is not None else 0.0
     if block.long_stalls and block.long_stalls > 1 and stalls > STALLS_FAIR:
         grade = max(grade, 2 if stalls > STALLS_POOR else 1)
-        reasons.append(f"the workers were kept from a CPU for {STALL_NS / 1e6:g} ms or longer up to {stalls:.0f} times per second and CPU")
+        reasons.append(f"the workers were taken off their CPU for {STALL_NS / 1e6:g} ms or longer up to {stalls:.0f} times per second and CPU")
     stolen = block.steal_ticks / os.sysconf("SC_CLK_TCK") / (seconds * cpus)
     if block.steal_ticks > 1 and stolen > STEAL_FAIR:
         grade = max(grade, 2 if stolen > STEAL_POOR else 1)

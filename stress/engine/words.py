@@ -27,6 +27,8 @@ RUN = struct(
     "step_ns",  # serial play: kernel time that passes with each operation
     "settle_ns",  # SLAB: kernel time after the last tape's end for dead caches to die in
     "settled_at",  # when that time is over, 0 as long as tapes are played. Kworker only.
+    "spin_every",  # SPIN: of so many frees of a CPU the last one spins
+    "spin_cycles",  # SPIN: so long
     size=64,
 )
 
@@ -55,7 +57,10 @@ PLAY = struct(
     "operations",
     "failed",
     "skipped",  # operations on caches that are gone
-    ("pad1", 4),
+    "spin_due",  # SPIN: frees until the next that spins
+    "spins",  # SPIN: frees that spun
+    "spun",  # SPIN: cycles that they spun
+    ("pad1", 1),
     ("section", SECTION.SIZE * len(SECTIONS)),
     size=128,
 )
