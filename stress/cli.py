@@ -257,7 +257,7 @@ def bench(
 
 app.command(
     short_help="How often comparisons are wrong: false alarms and power.",
-    epilog="Examples: `calibrate --runs 20 --seconds 10`, `calibrate --slowdown 0 --slowdown 3 --scenario pairs`, "
+    epilog="Examples: `calibrate --runs 20 --seconds 10`, `calibrate --slowdown 0 --slowdown 3 --scenario free-burst`, "
     "`calibrate --runs 5 --samples samples.json` (again and again), `calibrate --runs 0 --samples samples.json --format markdown`.",
 )(calibrate)
 

@@ -23,10 +23,10 @@ def calibrate(
             help="Slow frees of one side down by so much; with 0 one program is compared with itself too. Repeatable.  [default: 0 1 2 3 5 10]",
         ),
     ] = None,
-    scenario: Annotated[str, typer.Option(metavar="NAME", help="Workload to play (see `list scenarios`).")] = "free-burst",
+    scenario: Annotated[str, typer.Option(metavar="NAME", help="Workload to play (see `list scenarios`).")] = "pairs",
     set_: Annotated[
         Optional[list[str]],
-        typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the scenario. Repeatable.  [default for free-burst: objects=2048 bursts=4]"),
+        typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the scenario. Repeatable.  [default for pairs: operations=50000; for free-burst: objects=2048 bursts=4]"),
     ] = None,
     allocator: Annotated[str, typer.Option(metavar="NAME", help="Allocator (see `list allocators`).")] = "slub",
     design: Annotated[str, typer.Option(metavar="DESIGN", help="Design that is compared with itself.")] = opt.DEFAULT_BEFORE,

@@ -97,7 +97,7 @@ def compare(stage: Stage, kind: float | None, tuner: Tuner, seconds: float, *, s
         full_speed.append(played[0])
     took = time.monotonic() - began
     disturbed = stage.counters().since(before)
-    waited, stalls = disturbed.kept_waiting()
+    waited, _ = disturbed.kept_waiting()
     cpu_seconds = took * stage.arena.load.cpus
     comparison = Comparison(
         slowdown=kind,
@@ -106,7 +106,6 @@ def compare(stage: Stage, kind: float | None, tuner: Tuner, seconds: float, *, s
         judged=[estimate_ratio(ratios[: max(1, round(share * len(ratios)))]) for share in SHARES],
         spun=round(median(spun), 6),
         waited=None if waited is None else waited / 1e9 / cpu_seconds,
-        long_stalls=None if stalls is None else stalls / cpu_seconds,
         steal=disturbed.steal_ticks / os.sysconf("SC_CLK_TCK") / cpu_seconds,
     )
     tuner.learn(comparison, full_speed)

@@ -27,8 +27,8 @@ def titles(found: Calibration) -> list[str]:
 
 
 def cells(row: Row) -> list[str]:
-    """Of one kind of comparison. What a false alarm is for like and like is power for what was slowed."""
-    share = row.slower if row.slowdown else row.alarms
+    """Of one kind of comparison."""
+    share = row.found
     return [
         name_of(row),
         units.ratio(row.measured),
@@ -49,16 +49,16 @@ def name_of(row: Row) -> str:
 
 def sooner_titles(found: Calibration) -> list[str]:
     """Of the columns of the second table."""
-    return ["slowed by", *(f"after {units.seconds(share * found.setting.seconds)}" for share in found.shares)]
+    return ["slowed by", *(f"after {units.seconds(times * found.setting.seconds)}" for times in found.times)]
 
 
 def sooner_cells(row: Row) -> list[str]:
-    """How many were called slower after a part of their pairs."""
-    return [name_of(row), *(_short(share) for share in row.slower_after)]
+    """What was found in shorter and longer comparisons."""
+    return [name_of(row), *map(_short, row.found_after)]
 
 
-def _short(share: Share) -> str:
-    return f"{share.value:.0%} [{share.low:.0%}, {share.high:.0%}]"
+def _short(share: Share | None) -> str:
+    return units.UNKNOWN if share is None else f"{share.count} of {share.runs} [{share.low:.0%}, {share.high:.0%}]"
 
 
 def heading(found: Calibration) -> list[str]:
@@ -68,7 +68,7 @@ def heading(found: Calibration) -> list[str]:
     return [
         f"{s.design} against itself: {s.scenario} on {s.allocator}, {units.plural(s.cpus, 'CPU')}, {units.seconds(s.seconds)} a comparison, margin ±{units.percent(found.margin)}",
         f"{settings}; memory {s.memory >> 20} MiB; sources {s.sources}",
-        f"{s.machine}; {units.plural(sum(row.alarms.runs for row in found.rows), 'comparison')} in {units.seconds(found.seconds)}",
+        f"{s.machine}; {units.plural(sum(row.found.runs for row in found.rows), 'comparison')} in {units.seconds(found.seconds)}",
     ]
 
 
@@ -84,7 +84,7 @@ def _goal_rows(found: Calibration) -> list[tuple[str, str, str]]:
 
 
 GOAL_TITLES = ("goal", "measured", "")
-SOONER = "Called slower (or, of like with like, wrongly so) when only the first pairs of each comparison are judged"
+SOONER = "Found when only the first pairs of each comparison are judged, and when comparisons of a kind are joined to longer ones"
 
 
 def _text(found: Calibration, stream: TextIO) -> None:

@@ -35,8 +35,8 @@ class Comparison(msgspec.Struct, kw_only=True, frozen=True):
     slowdown: asked for, as a fraction of the time of frees; None for one program against itself.
     ratios: of the throughputs of each pair, second side / first. judged: what `run` would have said
     after the shares `SHARES` of them. spun: share of the timed time that the second side's frees spun.
-    waited: share of their time that workers waited for a CPU; None where the kernel does not tell.
-    long_stalls, steal: per second and CPU, and as a share of the time.
+    waited: share of their time that workers waited for a CPU, also for one that the coordinator had when it woke
+    them; None where the kernel does not tell. steal: share of the time that the hypervisor took.
     """
 
     slowdown: float | None
@@ -45,7 +45,6 @@ class Comparison(msgspec.Struct, kw_only=True, frozen=True):
     judged: list[Ratio]
     spun: float
     waited: float | None
-    long_stalls: float | None
     steal: float
 
 

@@ -11,11 +11,12 @@ from stress.calibrate.samples import SHARES, Comparison, Samples, Setting
 from stress.equivalence import judge
 from stress.result import Finding, Trust
 from stress.statistics import CONFIDENCE, Ratio, estimate_ratio
-from stress.trust import STALLS_FAIR, STEAL_FAIR, WAITED_FAIR
+from stress.trust import STEAL_FAIR, WAITED_FAIR
 
 SCHEMA_VERSION = "1"
 NO_ALARM = 0.95  # goal: share of comparisons of like with like that are called equivalent or cannot tell
 POWER, FOUND = 0.80, 0.03  # goal: this share of comparisons slowed by so much is called slower
+JOINED = (2, 4)  # comparisons of a kind, one after another, that are also judged as one: what longer ones would find
 DIRECTIONS = 100  # runs in which none may be called faster that is slower
 
 
@@ -37,7 +38,8 @@ class Row(msgspec.Struct, kw_only=True, frozen=True):
 
     slowdown: asked for; None: one program against itself. measured: the ratio over all pairs of all of them.
     spun: share of the time that was spent spinning, by the clock (median). faster to cannot_tell: calls.
-    alarms: called faster or slower. slower_after: called slower after the shares `shares` of the pairs.
+    found: of like and like false alarms, called faster or slower; of what was slowed down, called slower.
+    found_after: the same when comparisons last `times` as long; None where there are too few to join.
     half_width: of the interval, as a fraction (median). pairs: of one comparison (median).
     """
 
@@ -50,8 +52,8 @@ class Row(msgspec.Struct, kw_only=True, frozen=True):
     equivalent: Share
     slower: Share
     cannot_tell: Share
-    alarms: Share
-    slower_after: list[Share]
+    found: Share
+    found_after: list[Share | None]
 
 
 class Goal(msgspec.Struct, kw_only=True, frozen=True):
@@ -63,13 +65,13 @@ class Goal(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Calibration(msgspec.Struct, kw_only=True, frozen=True):
-    """Everything of a calibration. shares: see `Row.slower_after`. seconds: of all comparisons together."""
+    """Everything of a calibration. times: see `Row.found_after`. seconds: of all comparisons together."""
 
     schema_version: str = SCHEMA_VERSION
     setting: Setting
     margin: float
     confidence: float = CONFIDENCE
-    shares: tuple[float, ...] = SHARES
+    times: tuple[float, ...] = (*SHARES, *JOINED)
     commands: list[str]
     seconds: float
     rows: list[Row]
@@ -104,6 +106,10 @@ def _row(slowdown: float | None, comparisons: Sequence[Comparison], margin: floa
     runs = len(comparisons)
     calls = [[_call(ratio, margin) for ratio in comparison.judged] for comparison in comparisons]
     last = [of[-1] for of in calls]
+
+    def found(said: Sequence[str]) -> Share | None:
+        return share_of(said.count("slower") + (0 if slowdown else said.count("faster")), len(said)) if said else None
+
     halves = [(r.high / r.low - 1) / 2 for c in comparisons if (r := c.judged[-1]).low and r.high]
     return Row(
         slowdown=slowdown,
@@ -112,9 +118,15 @@ def _row(slowdown: float | None, comparisons: Sequence[Comparison], margin: floa
         pairs=round(median(len(c.ratios) for c in comparisons)),
         half_width=median(halves) if halves else None,
         **{name.replace(" ", "_"): share_of(last.count(name), runs) for name in ("faster", "equivalent", "slower", "cannot tell")},
-        alarms=share_of(last.count("faster") + last.count("slower"), runs),
-        slower_after=[share_of([of[i] for of in calls].count("slower"), runs) for i in range(len(SHARES))],
+        found=found(last),
+        found_after=[*(found([of[i] for of in calls]) for i in range(len(SHARES))), *(found(_joined(comparisons, n, margin)) for n in JOINED)],
     )
+
+
+def _joined(comparisons: Sequence[Comparison], number: int, margin: float) -> list[str]:
+    """Calls of so many comparisons at a time, their pairs taken together; what is left over is left out."""
+    groups = (comparisons[at : at + number] for at in range(0, len(comparisons) - number + 1, number))
+    return [_call(estimate_ratio([ratio for comparison in group for ratio in comparison.ratios]), margin) for group in groups]
 
 
 def _call(ratio: Ratio, margin: float) -> str:
@@ -126,7 +138,7 @@ def _goals(rows: Sequence[Row]) -> list[Goal]:
     like = [row for row in rows if not row.slowdown]
     goals = []
     for row in like:
-        quiet = share_of(row.alarms.runs - row.alarms.count, row.alarms.runs)
+        quiet = share_of(row.found.runs - row.found.count, row.found.runs)
         what = "one program against itself" if row.slowdown is None else "two programs of the same code"
         goals.append(Goal(name=f"{what}: equivalent or cannot tell, at least {NO_ALARM:.0%}", measured=in_words(quiet), met=quiet.value >= NO_ALARM))
     slowed = [row for row in rows if row.slowdown]
@@ -148,14 +160,13 @@ def in_words(share: Share) -> str:
 def _trust(comparisons: Sequence[Comparison]) -> Trust:
     """What disturbed the comparisons. All of them are counted."""
     findings = []
-    for what, name, limit, unit in (
-        ("the workers waited for a CPU that others had", "waited", WAITED_FAIR, "of their time"),
-        ("the hypervisor took CPU time", "steal", STEAL_FAIR, "of it"),
-        ("the workers were kept from a CPU for long", "long_stalls", STALLS_FAIR, "times per second and CPU"),
+    for what, limit, values in (
+        ("the workers waited for a CPU", WAITED_FAIR, [c.waited for c in comparisons if c.waited is not None]),
+        ("the hypervisor took a CPU", STEAL_FAIR, [c.steal for c in comparisons]),
     ):
-        values = [value for c in comparisons if (value := getattr(c, name)) is not None]
         many = [value for value in values if value > limit]
         if many:
-            shown = f"{max(many):.0f}" if unit.startswith("times") else f"{max(many):.1%}"
-            findings.append(Finding(level="warning", text=f"In {len(many)} of {len(values)} comparisons {what}, up to {shown} {unit}; they are counted all the same."))
+            often = f"{len(many)} of {len(values)} comparisons"
+            text = f"In {often} {what} for more than {limit:.0%} of the time, half of these for more than {median(many):.1%}, one for {max(many):.1%}; they are counted all the same."
+            findings.append(Finding(level="warning", text=text))
     return Trust(grade="fair" if findings else "good", findings=findings)

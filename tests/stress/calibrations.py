@@ -32,7 +32,6 @@ def comparison(slowdown: float | None, seed: int, *, pairs: int = 16, noise: flo
         "judged": [estimate_ratio(ratios[: round(share * pairs)]) for share in SHARES],
         "spun": slowdown or 0.0,
         "waited": 0.001,
-        "long_stalls": 0.0,
         "steal": 0.0,
     }
     return Comparison(**{**given, **fields})

@@ -31,7 +31,7 @@ def printed(found: Calibration, format: str) -> str:
 def test_calls_are_counted_by_kind():
     found = calibration(samples(None, 0.0, 0.03, runs=3), margin=0.02)
     assert [row.slowdown for row in found.rows] == [None, 0.0, 0.03]
-    assert row(found, 0.0).equivalent.count == 3 and row(found, 0.0).alarms.count == 0
+    assert row(found, 0.0).equivalent.count == 3 and row(found, 0.0).found.count == 0
     assert row(found, 0.03).slower.count == 3 and row(found, 0.03).pairs == 16
     assert row(found, 0.03).measured.estimate == pytest.approx(0.97, abs=0.005) and row(found, 0.03).measured.pairs == 48
     assert found.trust.grade == "good" and found.seconds == 36.0
@@ -44,8 +44,11 @@ def test_the_margin_is_the_reports_not_the_samples():
 
 def test_less_time_finds_less():
     found = row(calibration(samples(0.03, runs=6, noise=0.05, pairs=40), margin=0.02), 0.03)
-    counts = [share.count for share in found.slower_after]
-    assert counts == sorted(counts) and counts[-1] == found.slower.count > counts[0]
+    counts = [share.count for share in found.found_after[:3]]
+    assert counts == sorted(counts) and counts[-1] == found.found.count == found.slower.count > counts[0]
+    assert [share.runs for share in found.found_after] == [6, 6, 6, 3, 1]
+    few = row(calibration(samples(None, runs=3, shown=0.1), margin=0.02), None)
+    assert (few.found_after[3].count, few.found_after[3].runs, few.found_after[4]) == (1, 1, None)
 
 
 def test_shares_have_exact_intervals():
@@ -73,11 +76,11 @@ def test_goals(kinds, fields, name, met):
 
 def test_disturbed_comparisons_are_counted_and_named():
     made = samples(0.0, runs=2)
-    made.comparisons.append(comparison(0.0, 9, waited=0.3, long_stalls=80.0, steal=0.2))
+    made.comparisons.append(comparison(0.0, 9, waited=0.3, steal=0.2))
     found = calibration(made, margin=0.02)
     said = " ".join(finding.text for finding in found.trust.findings)
-    assert "In 1 of 3 comparisons the workers waited for a CPU that others had, up to 30.0%" in said
-    assert "hypervisor" in said and "up to 80 times per second and CPU" in said and row(found, 0.0).alarms.runs == 3
+    assert "In 1 of 3 comparisons the workers waited for a CPU for more than 3% of the time" in said and "one for 30.0%" in said
+    assert "hypervisor" in said and row(found, 0.0).found.runs == 3
 
 
 @pytest.mark.parametrize("format", ["text", "markdown"])
@@ -117,8 +120,8 @@ def test_what_is_no_file_of_samples_is_refused(tmp_path, content):
 def test_options_by_default():
     options = make_options()
     assert options.slowdowns == tuple(percent / 100 for percent in SLOWDOWNS) and options.same
-    assert options.settings == {"objects": "2048", "bursts": "4"} and options.memory == 64 << 20
-    assert make_options(settings=["bursts=2"]).settings == {"objects": "2048", "bursts": "2"}
+    assert options.settings == {"operations": "50000"} and options.memory == 64 << 20
+    assert make_options(scenario="free-burst", settings=["bursts=2"]).settings == {"objects": "2048", "bursts": "2"}
     assert not make_options(slowdowns=[3, 1]).same and make_options(slowdowns=[3, 1]).slowdowns == (0.01, 0.03)
 
 
