@@ -46,7 +46,7 @@ class Plan:
 
 def settled(ratio: Ratio, margin: float) -> bool:
     """Is there a verdict, and the interval narrower than the band of the margin?"""
-    verdict = judge(ratio, margin)
+    verdict = judge(ratio, margin, confidence=EACH)
     if verdict is None or verdict.call == "cannot tell":
         return False
     return ratio.low is not None and ratio.high is not None and ratio.high - ratio.low < 2 * margin

@@ -18,7 +18,8 @@ from typing import Any
 import msgspec
 
 from stress.errors import UsageError
-from stress.statistics import Ratio
+from stress.options import DEFAULT_MARGIN
+from stress.statistics import CONFIDENCE, Ratio
 
 SCHEMA_VERSION = "1"
 FILE_NAME = "result.json"
@@ -216,8 +217,8 @@ class Result(msgspec.Struct, kw_only=True, frozen=True):
     trust: Trust
     blocks: list[BlockSample]
     trace: dict[str, Any] | None = None
-    margin: float = 0.02
-    confidence: float = 0.95
+    margin: float = DEFAULT_MARGIN
+    confidence: float = CONFIDENCE
     until_sure: UntilSure | None = None
     schema_version: str = SCHEMA_VERSION
 

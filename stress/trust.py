@@ -23,8 +23,8 @@ WAITED_FAIR, WAITED_POOR = 0.03, 0.10
 SWITCHES_FAIR, SWITCHES_POOR = 20.0, 100.0
 # Share of the CPUs' time that the hypervisor gave to others. One tick is the resolution of the counter.
 STEAL_FAIR, STEAL_POOR = 0.01, 0.05
-# Long stalls per second and CPU (see `host.Counters`): so many milliseconds at least are lost in a second, and the
-# blocks that they hit stand out among their pairs. The usual time slice of a competitor is a few milliseconds.
+# Long stalls per second and CPU, at most (see `host.Counters.kept_waiting`). One block of a pair has them, the other
+# may not; a competitor's usual time slice is a few milliseconds.
 STALLS_FAIR, STALLS_POOR = 5.0, 50.0
 # Width of a ratio's interval, high / low − 1, from which a difference of a few percent cannot be seen.
 WIDE_INTERVAL = 0.10

@@ -8,8 +8,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from stress.report import units
 from stress.equivalence import verdict_of
+from stress.report import units
 from stress.result import Design, Lifetime, Ratios, Result
 
 STATISTICS = "per million frees"  # title of the group of the allocator's own statistics
