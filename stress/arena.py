@@ -25,6 +25,7 @@ from stress.engine import EVENT, LATENCY, PER_CGROUP, PLAY, RUN, SAMPLE, SAMPLE_
 from stress.errors import UsageError
 
 DEFAULT_MEMORY = 512 << 20
+NEVER = 1 << 62  # a `spin_every` that lets no free spin
 STEP_NS = 100  # kernel time of one operation in serial play, at a time scale of 1
 
 
@@ -68,6 +69,7 @@ class Arena:
     owners: room for a design with F_OBJCG, at twice the virtual size. sheaves: room for one with F_SHEAF.
     fail_shrink_alloc, fail_page_alloc: failures on purpose (allocators.injection), the latter a
     probability; set them before `reset`.
+    spin_every, spin_cycles: which frees of a program with SPIN spin and how long; set them before `reset`.
     cycles_per_kernel_ns: the pace of kernel time in parallel play; set it before `reset`.
     Raises UsageError when the sizes cannot be had.
     """
@@ -94,6 +96,7 @@ class Arena:
         self.cycles_per_kernel_ns = 1.0
         self.fail_shrink_alloc = False
         self.fail_page_alloc = 0.0
+        self.spin_every, self.spin_cycles = NEVER, 0
         self.sizes = [size_of(c, allocator, load.cpus) for c in load.caches]
         extra = {
             "run": RUN.SIZE,
@@ -152,6 +155,7 @@ class Arena:
             base = plan_[f"tape{cpu}"]
             words[base : base + len(tape)] = tape
             words[plan_["plays"] + cpu * PLAY.SIZE + PLAY.tape] = base
+            words[plan_["plays"] + cpu * PLAY.SIZE + PLAY.spin_due] = self.spin_every
         events = view(words, EVENT, plan_["schedule"], len(load.events))
         for field in ("kind", "arg", "round", "cpu"):
             events[field] = [getattr(e, field) for e in load.events]
@@ -174,6 +178,8 @@ class Arena:
             "makers": plan_["makers"],
             "samples": plan_["samples"] if curve else 0,
             "sample_every": max(SAMPLE_EVERY, PER_CGROUP * load.cgroups),
+            "spin_every": self.spin_every,
+            "spin_cycles": self.spin_cycles,
         }.items():
             words[self.run + getattr(RUN, field)] = value
 

@@ -15,6 +15,7 @@ from typing import Annotated, Optional
 import typer
 
 from stress import options as opt
+from stress.cli_calibrate import calibrate
 from stress.cli_explore import explore, replay
 from stress.cli_results import compare, report, results
 from stress.guard import Format, guarded
@@ -48,6 +49,7 @@ class What(str, enum.Enum):
 RUN_EXAMPLES = """\b
 Examples:
   run --after v3 --seconds 30
+  run --after v3 --until-sure --seconds 300 --margin 0.01
   run --scenario dead-free --set object_size=256 --set free_order=random
   run --serial --cpus 32 --format json
   run --trace boot.csv.zst --serial --after v1
@@ -104,6 +106,18 @@ def run(
     seconds: Annotated[
         float, typer.Option(metavar="S", help="Time to measure, in seconds, all designs together.")
     ] = opt.DEFAULT_SECONDS,
+    margin: Annotated[
+        float,
+        typer.Option(metavar="X", help="How near to 1 a ratio of throughputs counts as equivalent, as a fraction: 0.02 is 2 %."),
+    ] = opt.DEFAULT_MARGIN,
+    until_sure: Annotated[
+        bool,
+        typer.Option(
+            "--until-sure",
+            help="Stop before --seconds are spent if by then every design is surely equivalent, faster or slower and its ratio known to "
+            "within the margin. It looks at five planned moments, so its intervals are of 99 %.",
+        ),
+    ] = False,
     seed: Annotated[
         int, typer.Option(metavar="N", help="Seed of everything random; the same seed plays the same work.")
     ] = opt.DEFAULT_SEED,
@@ -177,6 +191,8 @@ def run(
             nodes=nodes,
             seconds=seconds,
             seed=seed,
+            margin=margin,
+            until_sure=until_sure,
             time_scale=time_scale,
             settle=settle,
             memory=memory,
@@ -237,6 +253,13 @@ def bench(
         return command.main(format=format.value, quiet=quiet)
 
     guarded(body)
+
+
+app.command(
+    short_help="How often comparisons are wrong: false alarms and power.",
+    epilog="Examples: `calibrate --runs 20 --seconds 10`, `calibrate --slowdown 0 --slowdown 3 --scenario free-burst`, "
+    "`calibrate --runs 5 --samples samples.json` (again and again), `calibrate --runs 0 --samples samples.json --format markdown`.",
+)(calibrate)
 
 
 @app.command(

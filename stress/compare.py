@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from stress.equivalence import verdict_of
 from stress.errors import UsageError
 from stress.report import table, units
 from stress.result import Ratios, Result, read_result
@@ -153,9 +154,15 @@ def _findings(results: Sequence[Result]) -> list[str]:
                 continue
             lows, highs = [value.low for _, value in found], [value.high for _, value in found]
             agree = "their intervals overlap" if max(lows) <= min(highs) else "THEIR INTERVALS DO NOT OVERLAP"
-            each = ", ".join(f"{units.ratio(value)} (run {number})" for number, value in found)
+            each = "; ".join(f"run {number} {units.ratio(value)} {_call(value)}" for number, value in found)
             said.append(f"{design} against {baseline}, {what}: {each}: {agree}.")
     return said
+
+
+def _call(ratio: Ratio) -> str:
+    """The verdict of a ratio, with the margin it was judged by."""
+    verdict = verdict_of(ratio)
+    return "" if verdict is None else f"{verdict.call} (±{units.percent(verdict.margin)})"
 
 
 def _ratio(ratios: Ratios, kind: str) -> Ratio | None:

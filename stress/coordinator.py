@@ -29,15 +29,18 @@ from scenarios.settings import ParameterError
 from scenarios.tape import Workload
 from shm.compiler import source_hash
 from shm.machine import MACHINE
-from stress import ending, host
+from stress import host
 from stress.arena import DEFAULT_MEMORY, STEP_NS, Arena
 from stress.census import live_objects, pinned_now, reaper_passes, take_block, take_census
 from stress.compiled import Target, ready
 from stress.engine import RUN, counting_main, cpu_main
 from stress.errors import UsageError
+from stress.looks import EACH, Plan
+from stress.measure import headline, sample
 from stress.options import RunOptions, within
 from stress.progress import Progress
 from stress.samples import RunRecord
+from stress.statistics import CONFIDENCE, Ratio, least_pairs
 from stress.worker import Crew, Lost
 
 log = logging.getLogger(__name__)
@@ -45,7 +48,6 @@ log = logging.getLogger(__name__)
 STATS = frozenset({"STATS"})
 HANG_SECONDS = 60.0
 SLOWEST = 1e-6  # seconds an operation may take, before a block without other signs of life is called hung
-MIN_PAIRS = 5
 SERIAL_CPUS = 4  # serial play depends on no machine, so it has a number of its own
 
 
@@ -69,6 +71,8 @@ def run(options: RunOptions, progress: Progress) -> RunRecord:
         censuses=[],
         command=options.command,
         machine=host.describe_machine() | {"sources": source_hash()},
+        margin=options.margin,
+        looks=Plan(options.seconds) if options.until_sure else None,
     )
     with _breakdowns(record):
         if options.trace is not None:
@@ -222,16 +226,37 @@ class _Stage:
             self.progress.phase(f"counting {design.name}")
             self._counted(i)
         self.began = time.monotonic()
+        try:
+            self._timed_pairs()
+        finally:
+            self.record.timed_seconds = time.monotonic() - self.began
+
+    def _timed_pairs(self) -> None:
         rng = np.random.Generator(np.random.PCG64(self.options.seed))
         order = rng.permutation(len(self.designs))
         pair = 0
-        while pair < MIN_PAIRS or time.monotonic() - self.began < self.options.seconds:
+        least = least_pairs(CONFIDENCE if self.record.looks is None else EACH)
+        while pair < least or (time.monotonic() - self.began < self.options.seconds and not self._sure()):
             # ABBA: every second pair runs the other way round, so that drift cancels.
             for i in order if pair % 2 == 0 else order[::-1]:
                 self._timed(int(i), pair=pair, warmup=False)
             pair += 1
             if pair % 2 == 0:
                 order = rng.permutation(len(self.designs))
+        if self.record.looks is not None and not self.record.looks.sure:
+            self.record.looks.look(self._headlines(), self.options.margin)  # the last one, when all time is spent
+
+    def _sure(self) -> bool:
+        """With --until-sure, at a planned look: is there nothing left to find out?"""
+        looks = self.record.looks
+        if looks is None or not looks.due(time.monotonic() - self.began):
+            return False
+        return looks.look(self._headlines(), self.options.margin)
+
+    def _headlines(self) -> list[Ratio]:
+        samples = [sample(block, self.record.cpus) for block in self.record.blocks if not block.warmup]
+        before, *others = (design.name for design in self.designs)
+        return [headline(samples, before, other, seed=self.options.seed, confidence=EACH) for other in others]
 
     def _play(self, i: int, counted: bool) -> int:
         design = self.designs[i]
@@ -268,8 +293,7 @@ class _Stage:
         block = take_block(self.arena, name, pair, warmup=warmup, wall_ns=wall, cycles_per_ns=self.rate)
         block.involuntary_switches = disturbed.involuntary_switches
         block.steal_ticks = disturbed.steal_ticks
-        if disturbed.waited_ns is not None:
-            block.waited_ns = max(0, disturbed.waited_ns - disturbed.shared_ns)
+        block.waited_ns, block.long_stalls = disturbed.kept_waiting()
         frees = [s for kind in ("live", "dead") for s in block.sections[kind]]
         busy = sum(s.nanoseconds for s in frees) / max(1, self.record.cpus)
         self.frees_per_second[name] = sum(s.operations for s in frees) / busy * 1e9 if busy else 0.0

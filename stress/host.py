@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 PACKAGES = ("numba", "numpy")
+STALL_NS = 1_000_000  # a wait for a CPU from which it is a long stall
 _PR_SET_TIMERSLACK = 29
 
 
@@ -64,6 +65,18 @@ class Counters:
             None if self.waited_ns is None or earlier.waited_ns is None else max(0, self.waited_ns - earlier.waited_ns),
             max(0, self.shared_ns - earlier.shared_ns),
         )
+
+    def kept_waiting(self) -> tuple[int | None, int | None]:
+        """(Nanoseconds waited beyond what the model's own process ran, how many long stalls these were at most.)
+
+        A stall is a switch away from a process that wanted to go on. The kernel tells how many there were and
+        the sum of all waits, not each of them: no more than sum / `STALL_NS` can have lasted that long.
+        (None, None) where it does not tell.
+        """
+        if self.waited_ns is None:
+            return None, None
+        waited = max(0, self.waited_ns - self.shared_ns)
+        return waited, min(self.involuntary_switches, waited // STALL_NS)
 
 
 def read_counters(pids: Iterable[int], cpus: Iterable[int], sharing: int | None = None) -> Counters:

@@ -11,7 +11,9 @@ from statistics import median
 
 from stress import trust
 from stress.engine import PATHS
+from stress.equivalence import DEFAULT_MARGIN, judged
 from stress.latency import summarise
+from stress.looks import EACH, SHARES
 from stress.result import (
     SLUB_STATS,
     BlockSample,
@@ -25,10 +27,11 @@ from stress.result import (
     PerFree,
     Ratios,
     Result,
+    UntilSure,
     Violation,
 )
 from stress.samples import Block, Census, Pinned, RunRecord, SectionSum
-from stress.statistics import Ratio, concurrent_rate, estimate_ratio, pair_ratios, quantiles
+from stress.statistics import CONFIDENCE, Ratio, concurrent_rate, estimate_ratio, pair_ratios, quantiles
 
 FREES = ("live", "dead")  # kinds of section that hold nothing but frees
 
@@ -37,8 +40,13 @@ def measure(record: RunRecord) -> Result:
     """Figures, ratios and their trustworthiness from the records of a run."""
     blocks = [sample(block, record.cpus) for block in record.blocks]
     measured = [block for block in blocks if not block.warmup]
+    confidence = CONFIDENCE if record.looks is None else EACH
+    pairs = len({block.pair for block in measured})
+    pair_seconds = record.timed_seconds / pairs if pairs and record.timed_seconds else None
     ratios = {
-        name: compare(measured, record.baseline, name, seed=record.seed)
+        name: compare(
+            measured, record.baseline, name, seed=record.seed, margin=record.margin, confidence=confidence, pair_seconds=pair_seconds
+        )
         for name in record.switches
         if name != record.baseline
     }
@@ -71,6 +79,9 @@ def measure(record: RunRecord) -> Result:
         trust=trust.grade_run(record, blocks, ratios),
         blocks=blocks,
         trace=record.trace,
+        margin=record.margin,
+        confidence=confidence,
+        until_sure=None if record.looks is None else UntilSure(sure=record.looks.sure, shares=list(SHARES), looked_at=record.looks.looked_at),
     )
 
 
@@ -91,6 +102,7 @@ def sample(block: Block, cpus: int) -> BlockSample:
         involuntary_switches=block.involuntary_switches,
         steal_ticks=block.steal_ticks,
         waited_seconds=None if block.waited_ns is None else block.waited_ns / 1e9,
+        long_stalls=block.long_stalls,
         failed_allocations=block.failed_allocations,
         grade=grade,
         reasons=reasons,
@@ -112,15 +124,34 @@ def _joined(sums: Sequence[SectionSum]) -> SectionSum:
     )
 
 
-def compare(blocks: Sequence[BlockSample], before: str, after: str, *, seed: int) -> Ratios:
-    """Ratios after / before over the pairs in which both were measured."""
+def compare(
+    blocks: Sequence[BlockSample],
+    before: str,
+    after: str,
+    *,
+    seed: int,
+    margin: float = DEFAULT_MARGIN,
+    confidence: float = CONFIDENCE,
+    pair_seconds: float | None = None,
+) -> Ratios:
+    """Ratios after / before over the pairs in which both were measured, with their verdicts."""
 
     def ratio(kind: str) -> Ratio:
-        return estimate_ratio(pair_ratios(_by_pair(blocks, before, kind), _by_pair(blocks, after, kind)), seed=seed)
+        ratios = pair_ratios(_by_pair(blocks, before, kind), _by_pair(blocks, after, kind))
+        return judged(estimate_ratio(ratios, seed=seed, confidence=confidence), margin, pair_seconds=pair_seconds, confidence=confidence)
 
     return Ratios(
         free_throughput=ratio("all"), live=ratio("live"), dead=ratio("dead"), alloc=ratio("alloc"), mixed=ratio("mixed")
     )
+
+
+def headline(blocks: Sequence[BlockSample], before: str, after: str, *, seed: int, confidence: float) -> Ratio:
+    """The one ratio that a run is about: of all frees, or of mixed operations where no frees were timed apart."""
+    for kind in ("all", "mixed"):
+        ratios = pair_ratios(_by_pair(blocks, before, kind), _by_pair(blocks, after, kind))
+        if ratios:
+            return estimate_ratio(ratios, seed=seed, confidence=confidence)
+    return Ratio()
 
 
 def _by_pair(blocks: Iterable[BlockSample], design: str, kind: str) -> dict[int, float]:

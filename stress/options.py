@@ -24,6 +24,8 @@ DEFAULT_SECONDS = 15.0
 DEFAULT_SEED = 1
 DEFAULT_TIME_SCALE = {"slub": 1.0, "slab": 20.0, "slob": 1.0}  # SLAB has timers of seconds
 DEFAULT_SETTLE = 60.0
+DEFAULT_MARGIN = 0.02  # of equivalence
+MOST_MARGIN = 0.5
 MAX_CPUS = 62  # as many as a world has bits for: allocators.world.Limits
 MIN_MEMORY = 1 << 20
 MAX_MEMORY = 15 << 30  # pointers inside slabs are 31-bit word indices: 16 GiB with all that describes them
@@ -43,7 +45,8 @@ class RunOptions:
     settings: KEY=VALUE of `--set`, still text but accepted by the scenario, which gives them their types.
     before, after: designs by name, as typed (`v1-P7`), known to `allocators.designs.parse_design`.
     cpus: None lets the coordinator take every CPU it may pin to. seconds: of measurement, all designs
-    together. time_scale: kernel seconds that pass in one real second. settle: kernel seconds that SLAB's
+    together. margin: a ratio this near to 1, as a fraction, counts as equivalent. until_sure: stop before
+    `seconds` if the ratios are settled at a planned look. time_scale: kernel seconds that pass in one real second. settle: kernel seconds that SLAB's
     reaper has after a counted pass to let dead caches die. memory: arena in bytes, None
     for the default. check_blocks: check the invariants between blocks too, not only at the end.
     fail_shrink_alloc, fail_page_alloc: what fails on purpose; the latter is a probability.
@@ -59,6 +62,8 @@ class RunOptions:
     nodes: int = 1
     seconds: float = DEFAULT_SECONDS
     seed: int = DEFAULT_SEED
+    margin: float = DEFAULT_MARGIN
+    until_sure: bool = False
     time_scale: float = 1.0
     settle: float = DEFAULT_SETTLE
     memory: int | None = None
@@ -86,6 +91,8 @@ def make_options(
     nodes: int = 1,
     seconds: float = DEFAULT_SECONDS,
     seed: int = DEFAULT_SEED,
+    margin: float = DEFAULT_MARGIN,
+    until_sure: bool = False,
     time_scale: float | None = None,
     settle: float = DEFAULT_SETTLE,
     memory: str | None = None,
@@ -132,6 +139,9 @@ def make_options(
             f"--time-scale {time_scale:g}: must be a number above 0; 10 lets kernel time pass ten times as fast"
         )
     within("--seed", seed, 0, 2**63 - 1)
+    check_margin(margin)
+    if until_sure and serial:
+        raise UsageError("--until-sure with --serial: serial runs measure no speed, so there is nothing to be sure of; leave one of them out")
     fail_shrink_alloc, fail_page_alloc = parse_failures(fail)
     if fail_shrink_alloc and allocator != "slub":
         raise UsageError(f"--fail shrink-alloc with --allocator {allocator}: only slub's kmem_cache_shrink allocates a sort array; leave it out")
@@ -146,6 +156,8 @@ def make_options(
         nodes=nodes,
         seconds=float(seconds),
         seed=seed,
+        margin=float(margin),
+        until_sure=until_sure,
         time_scale=float(time_scale),
         settle=float(settle),
         memory=None if memory is None else parse_size(memory),
@@ -173,16 +185,25 @@ def choose(option: str, value: str, names: Iterable[str], where: str) -> None:
     raise UsageError(f"{option} {value!r} is not known: {hint}allowed are {', '.join(names)} (see `{where}`)")
 
 
-def check_designs(before: str, after: Sequence[str], allocator: str) -> None:
-    """Every design must parse and be one that the allocator has, and each may be named once: a table has one column per design."""
+def check_margin(margin: float) -> None:
+    """The margin must be a fraction of 1 that leaves something to be found."""
+    if not 0 < margin <= MOST_MARGIN:
+        raise UsageError(f"--margin {margin:g}: a fraction above 0 and up to {MOST_MARGIN:g} is needed, such as 0.02 for 2 %")
+
+
+def check_designs(before: str, after: Sequence[str], allocator: str, *, option: str = "--before") -> None:
+    """Every design must parse and be one that the allocator has, and each may be named once: a table has one column per design.
+
+    option: the one that `before` was given with.
+    """
     from allocators.designs import parse_design
 
-    for option, design in [("--before", before), *(("--after", d) for d in after)]:
+    for name, design in [(option, before), *(("--after", d) for d in after)]:
         try:
             parse_design(design).check_allocator(allocator)
         except ValueError as error:
-            raise UsageError(f"{option}: {error} (see `python -m stress list designs`)") from None
-    seen = {before: "--before"}
+            raise UsageError(f"{name}: {error} (see `python -m stress list designs`)") from None
+    seen = {before: option}
     for design in after:
         if design in seen:
             raise UsageError(f"--after {design!r} is already given by {seen[design]}; name each design once")

@@ -19,7 +19,7 @@ from allocators.slub import inspect as slub_inspect
 from allocators.slub.state import STAT
 from allocators.world import WORLD, WORLD_AT
 from scenarios.tape import OP_ALLOC, OP_FREE, OP_SECTION_BEGIN, OP_SECTION_END, SECTION_MIXED, Workload, concatenate, decode, op
-from scenarios.traces import ABSENT, FAST, NEVER, UNRECORDED, Recording, TraceError, open_trace
+from scenarios.traces import ABSENT, FAST, NEVER, UNRECORDED, TraceError, open_trace
 from stress import engine
 from stress.arena import Arena
 from stress.errors import UsageError

@@ -18,7 +18,8 @@ from typing import Any
 import msgspec
 
 from stress.errors import UsageError
-from stress.statistics import Ratio
+from stress.options import DEFAULT_MARGIN
+from stress.statistics import CONFIDENCE, Ratio
 
 SCHEMA_VERSION = "1"
 FILE_NAME = "result.json"
@@ -173,7 +174,8 @@ class BlockSample(msgspec.Struct, kw_only=True, frozen=True):
 
     grade: good, fair or poor; reasons say why it is not good. Poor blocks count like all others.
     waited_seconds: of all workers, able to run but without a CPU, beyond what the kworker ran on their CPUs;
-    null where the kernel does not tell.
+    null where the kernel does not tell. long_stalls: of the switches away from
+    them at most so many were followed by a wait of a millisecond or longer.
     """
 
     design: str
@@ -185,6 +187,7 @@ class BlockSample(msgspec.Struct, kw_only=True, frozen=True):
     involuntary_switches: int
     steal_ticks: int
     waited_seconds: float | None = None
+    long_stalls: int | None = None
     failed_allocations: int
     grade: str
     reasons: list[str]
@@ -204,11 +207,23 @@ class Trust(msgspec.Struct, kw_only=True, frozen=True):
     findings: list[Finding]
 
 
+class UntilSure(msgspec.Struct, kw_only=True, frozen=True):
+    """A run with --until-sure. sure: all frees (or mixed operations) were settled before the time was spent.
+
+    shares: of the time, when looks were planned. looked_at: number of pairs at each look that was taken.
+    """
+
+    sure: bool
+    shares: list[float]
+    looked_at: list[int]
+
+
 class Result(msgspec.Struct, kw_only=True, frozen=True):
     """Everything of one run, as `result.json` holds it.
 
     created: UTC, ISO 8601. seconds: real time of the whole run. partial: the run did not come to its
     end, `partial_reason` says how. trace: predicted against recorded, for replays of kernel traces.
+    margin: a ratio this near to 1, as a fraction, counts as equivalent. confidence: of the ratios' intervals.
     """
 
     run_id: str = ""
@@ -233,6 +248,9 @@ class Result(msgspec.Struct, kw_only=True, frozen=True):
     trust: Trust
     blocks: list[BlockSample]
     trace: dict[str, Any] | None = None
+    margin: float = DEFAULT_MARGIN
+    confidence: float = CONFIDENCE
+    until_sure: UntilSure | None = None
     schema_version: str = SCHEMA_VERSION
 
 

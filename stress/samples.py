@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 
+from stress.looks import Plan
+from stress.options import DEFAULT_MARGIN
+
 
 @dataclasses.dataclass(slots=True)
 class SectionSum:
@@ -34,6 +37,7 @@ class Block:
     involuntary_switches: int = 0
     steal_ticks: int = 0
     waited_ns: int | None = None
+    long_stalls: int | None = None
     failed_allocations: int = 0
 
 
@@ -115,3 +119,6 @@ class RunRecord:
     command: str = ""
     machine: dict[str, object] = dataclasses.field(default_factory=dict)
     trace: dict[str, object] | None = None  # predicted against recorded, for trace replays
+    margin: float = DEFAULT_MARGIN
+    timed_seconds: float = 0.0  # real time of the timed pairs, boots between blocks included
+    looks: Plan | None = None  # of --until-sure

@@ -18,26 +18,45 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import msgspec
 
-MIN_PAIRS = 5  # below it no interval is given
+MIN_PAIRS = 5  # below it no interval of 95 % is given
 CONFIDENCE = 0.95
 RESAMPLES = 1999
 MAX_VALUES = 60
 
 
+class Verdict(msgspec.Struct, kw_only=True, frozen=True):
+    """What a ratio's interval allows to be said; `stress.equivalence` has the rules.
+
+    margin: the fraction of 1 that the interval was held against. confidence: of that interval.
+    different: the interval excludes 1. So an equivalent ratio may be different, by less than the margin.
+    more_pairs, more_seconds: what would settle a "cannot tell", roughly; null when unknown or settled.
+    """
+
+    call: Literal["equivalent", "faster", "slower", "cannot tell"]
+    different: bool
+    margin: float
+    confidence: float
+    more_pairs: int | None = None
+    more_seconds: float | None = None
+
+
 class Ratio(msgspec.Struct, kw_only=True, frozen=True):
     """after / before, dimensionless. Above 1 means more throughput after.
 
-    low and high bound the interval of `CONFIDENCE`; None when fewer than `MIN_PAIRS` pairs exist.
-    estimate is None when there is no pair at all.
+    low and high bound the interval of the verdict's confidence, 95 % unless it says otherwise; None when fewer
+    than `least_pairs` of it exist. estimate is None when there is no pair at all. verdict is None then too, and
+    where nobody asked for one.
     """
 
     estimate: float | None = None
     low: float | None = None
     high: float | None = None
     pairs: int = 0
+    verdict: Verdict | None = None
 
 
 def warm_up() -> None:
@@ -55,12 +74,20 @@ def concurrent_rate(operations: Sequence[float], nanoseconds: Sequence[float]) -
     return math.fsum(rates) if rates else None
 
 
+def least_pairs(confidence: float = CONFIDENCE) -> int:
+    """Pairs below which no interval of this confidence is given: one more for every halving of the doubt.
+
+    An interval made of n values lies between the smallest and the largest, which miss the truth once in 2^(n-1).
+    """
+    return MIN_PAIRS + max(0, math.ceil(math.log2((1 - CONFIDENCE) / (1 - confidence)) - 1e-9))
+
+
 def pair_ratios(before: dict[int, float], after: dict[int, float]) -> list[float]:
     """after / before for every pair number that both have, in order of the pairs."""
     return [after[pair] / before[pair] for pair in sorted(before.keys() & after.keys())]
 
 
-def estimate_ratio(ratios: Sequence[float], *, seed: int = 0) -> Ratio:
+def estimate_ratio(ratios: Sequence[float], *, seed: int = 0, confidence: float = CONFIDENCE) -> Ratio:
     """The typical ratio (Hodges–Lehmann on logarithms) and its bootstrap interval.
 
     ratios: one positive number per pair. The same ratios and seed give the same interval.
@@ -78,11 +105,11 @@ def estimate_ratio(ratios: Sequence[float], *, seed: int = 0) -> Ratio:
     if count > MAX_VALUES:
         logs = np.array([hodges_lehmann(group) for group in np.array_split(logs, MAX_VALUES)])
     estimate = float(np.exp(hodges_lehmann(logs)))
-    if count < MIN_PAIRS:
+    if count < least_pairs(confidence):
         return Ratio(estimate=estimate, pairs=count)
     if np.ptp(logs) < 1e-12:  # nothing to resample: every pair agrees
         return Ratio(estimate=estimate, low=float(values.min()), high=float(values.max()), pairs=count)
-    low, high = _bootstrap_interval(logs, seed)
+    low, high = _bootstrap_interval(logs, seed, confidence)
     return Ratio(estimate=estimate, low=math.exp(low), high=math.exp(high), pairs=count)
 
 
@@ -95,12 +122,12 @@ def hodges_lehmann(values, axis: int = -1):
     return np.median((values[..., i] + values[..., j]) / 2, axis=-1)
 
 
-def _bootstrap_interval(values, seed: int) -> tuple[float, float]:
+def _bootstrap_interval(values, seed: int, confidence: float) -> tuple[float, float]:
     import numpy as np
     from scipy import stats
 
     count = values.size
-    widened = 1 - 2 * stats.norm.cdf(stats.t.ppf((1 - CONFIDENCE) / 2, count - 1) * math.sqrt(count / (count - 1)))
+    widened = 1 - 2 * stats.norm.cdf(stats.t.ppf((1 - confidence) / 2, count - 1) * math.sqrt(count / (count - 1)))
     interval = stats.bootstrap(
         (values,),
         hodges_lehmann,

@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from stress.host import STALL_NS
+from stress.looks import EACH, SHARES, Plan
 from stress.result import BlockSample, Finding, Ratios, Trust
 from stress.samples import Block, RunRecord
-from stress.statistics import CONFIDENCE, MIN_PAIRS, Ratio, spread
+from stress.statistics import CONFIDENCE, Ratio, least_pairs, spread
 
 # Share of the workers' time in which they could have run but had no CPU, beyond what the kworker ran.
 WAITED_FAIR, WAITED_POOR = 0.03, 0.10
@@ -21,6 +23,9 @@ WAITED_FAIR, WAITED_POOR = 0.03, 0.10
 SWITCHES_FAIR, SWITCHES_POOR = 20.0, 100.0
 # Share of the CPUs' time that the hypervisor gave to others. One tick is the resolution of the counter.
 STEAL_FAIR, STEAL_POOR = 0.01, 0.05
+# Long stalls per second and CPU, at most (see `host.Counters.kept_waiting`). One block of a pair has them, the other
+# may not; a competitor's usual time slice is a few milliseconds.
+STALLS_FAIR, STALLS_POOR = 5.0, 50.0
 # Width of a ratio's interval, high / low − 1, from which a difference of a few percent cannot be seen.
 WIDE_INTERVAL = 0.10
 # (largest − smallest) / median of the baseline's own blocks.
@@ -45,6 +50,10 @@ def grade_block(block: Block, cpus: int) -> tuple[str, list[str]]:
     elif switches > SWITCHES_FAIR:
         grade = max(grade, 2 if switches > SWITCHES_POOR else 1)
         reasons.append(f"{switches:.0f} involuntary context switches per second and CPU")
+    stalls = block.long_stalls / (seconds * cpus) if block.long_stalls is not None else 0.0
+    if block.long_stalls and block.long_stalls > 1 and stalls > STALLS_FAIR:
+        grade = max(grade, 2 if stalls > STALLS_POOR else 1)
+        reasons.append(f"the workers were taken off their CPU for {STALL_NS / 1e6:g} ms or longer up to {stalls:.0f} times per second and CPU")
     stolen = block.steal_ticks / os.sysconf("SC_CLK_TCK") / (seconds * cpus)
     if block.steal_ticks > 1 and stolen > STEAL_FAIR:
         grade = max(grade, 2 if stolen > STEAL_POOR else 1)
@@ -144,6 +153,8 @@ def _precision(record: RunRecord, blocks: Sequence[BlockSample], ratios: dict[st
         )
         if not blocks:
             return found
+    if record.looks is not None:
+        found.append(_note(_looked(record.looks)))
     warmups = sum(block.warmup for block in blocks)
     if warmups:
         found.append(_note(f"{warmups} warm-up blocks are listed in the result and not used in any figure."))
@@ -164,11 +175,21 @@ def _precision(record: RunRecord, blocks: Sequence[BlockSample], ratios: dict[st
     return found
 
 
+def _looked(looks: Plan) -> str:
+    at = ", ".join(map(str, looks.looked_at)) or "none"
+    end = "ended when all designs were settled" if looks.sure else "was not sure of all designs when its time was spent"
+    return (
+        f"--until-sure {end}: {len(looks.looked_at)} of {len(SHARES)} planned looks were taken (pairs: {at}), and so that looking "
+        f"more than once does not make false alarms likelier all intervals are of {EACH:.0%}."
+    )
+
+
 def _vague(name: str, baseline: str, ratio: Ratio) -> str:
     """Why a ratio says little, or "" if it is precise enough."""
-    if ratio.pairs < MIN_PAIRS:
-        return f"{name} and {baseline} have {ratio.pairs} pairs of timed blocks; below {MIN_PAIRS} no interval is given"
+    confidence = ratio.verdict.confidence if ratio.verdict else CONFIDENCE
+    if ratio.pairs < least_pairs(confidence):
+        return f"{name} and {baseline} have {ratio.pairs} pairs of timed blocks; below {least_pairs(confidence)} no interval is given"
     if ratio.low is not None and ratio.high is not None and ratio.high / ratio.low - 1 > WIDE_INTERVAL:
-        span = f"{ratio.high / ratio.low - 1:.0%} at {CONFIDENCE:.0%} confidence"
+        span = f"{ratio.high / ratio.low - 1:.0%} at {confidence:.0%} confidence"
         return f"The interval of {name}'s ratio spans {span}: small differences cannot be seen"
     return ""

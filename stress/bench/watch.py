@@ -46,5 +46,6 @@ def watched(part: str, pids: Sequence[int], cpus: Sequence[int]) -> Iterator[Dis
         involuntary_switches=counted.involuntary_switches,
         steal_ticks=counted.steal_ticks,
         waited_ns=counted.waited_ns,
+        long_stalls=counted.kept_waiting()[1],
     )
     found.grade, found.reasons = grade_block(block, len(cpus))

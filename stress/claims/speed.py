@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from stress import equivalence
 from stress.claims.claim import Figure, Finding, Verdict, figure
 from stress.claims.lab import Lab
 from stress.report import units
 from stress.result import Result
 from stress.statistics import MIN_PAIRS, Ratio
 
-MARGIN = 0.02  # what "no noticeable impact" is taken to mean; stress.report.sentences uses the same
+MARGIN = equivalence.DEFAULT_MARGIN  # what "no noticeable impact" is taken to mean
 BURST_BYTES = 16 << 20  # of one CPU in free-burst
 SERIES = ("v1", "v3")
 AGAIN = 2.0  # times as long, when something is measured again
@@ -53,7 +54,7 @@ def timed(result: Result, name: str, kinds: Sequence[str]) -> dict[str, Ratio]:
 
 def is_slow(ratio: Ratio) -> bool:
     """Does the whole interval lie beyond the margin, on the slow side?"""
-    return ratio.high is not None and ratio.high < 1 - MARGIN
+    return equivalence.beyond(ratio) == "slower"
 
 
 def ratio_figure(name: str, ratio: Ratio) -> Figure:
@@ -76,7 +77,7 @@ def judge_equivalence(ratios: Sequence[tuple[str, Ratio]]) -> Finding:
     slow = [name for name, ratio in known.items() if is_slow(ratio)]
     if slow:
         return Finding(Verdict.FAILS, f"more than {MARGIN:.0%} slower: {'; '.join(slow)}", figures)
-    wide = [name for name, ratio in known.items() if ratio.low < 1 - MARGIN]
+    wide = [name for name, ratio in known.items() if not equivalence.not_slower(ratio)]
     if wide:
         return Finding(Verdict.UNKNOWN, f"{len(wide)} of {len(known)} intervals reach beyond {MARGIN:.0%} slower", figures)
     return Finding(Verdict.HOLDS, f"none of {len(known)} intervals reaches beyond {MARGIN:.0%} slower", figures)
@@ -107,9 +108,9 @@ def judge_slowdown(ratio: Ratio, locks_before: float, locks_after: float) -> Fin
     if ratio.estimate is None or ratio.low is None or ratio.high is None:
         return Finding(Verdict.UNKNOWN, f"fewer than {MIN_PAIRS} pairs of blocks", figures)
     said = f"frees are {units.change(ratio.estimate)} {units.interval(ratio)}"
-    if ratio.high < 1 - MARGIN:
+    if is_slow(ratio):
         return Finding(Verdict.HOLDS, said, figures)
-    if ratio.low > 1 - MARGIN:
+    if equivalence.not_slower(ratio):
         return Finding(Verdict.FAILS, said, figures)
     return Finding(Verdict.UNKNOWN, f"{said}, which includes no noticeable change", figures)
 
@@ -142,8 +143,8 @@ def judge_patch_6(counted: Result, ratios: dict[str, Ratio]) -> Finding:
     known = [r for r in ratios.values() if r.low is not None and r.high is not None]
     if len(known) < len(ratios):
         return Finding(Verdict.UNKNOWN, f"fewer than {MIN_PAIRS} pairs of blocks", figures)
-    if any(r.low > 1 + MARGIN or r.high < 1 - MARGIN for r in known):
+    if any(map(equivalence.beyond, known)):
         return Finding(Verdict.FAILS, f"the time changes by more than {MARGIN:.0%}", figures)
-    if all(r.low >= 1 - MARGIN and r.high <= 1 + MARGIN for r in known):
+    if all(map(equivalence.within, known)):
         return Finding(Verdict.HOLDS, f"one CAS less per refilled slab, no time beyond {MARGIN:.0%}", figures)
     return Finding(Verdict.UNKNOWN, f"one CAS less per refilled slab, but the intervals of the time reach beyond {MARGIN:.0%}", figures)

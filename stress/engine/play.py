@@ -49,6 +49,8 @@ def execute(m, p: int, run: int, op: int) -> bool:
         if obj != SLOT_FAILED:
             if m.has("STATS"):
                 begin_operation(m, run)
+            if m.has("SPIN"):
+                slow_down(m, p, run)
             kmem_cache_free(m, obj)
             if m.has("STATS"):
                 end_free(m, run, maker)
@@ -77,6 +79,30 @@ def execute(m, p: int, run: int, op: int) -> bool:
     else:
         return _execute_rare(m, p, run, op, code)
     return True
+
+
+@dual_inline
+def slow_down(m, p: int, run: int) -> None:
+    """SPIN: make frees slower by a known time (`python -m stress calibrate`).
+
+    A percent of a free is less than a look at the clock takes, so few frees spin for long, not all for a moment.
+    All are counted, whether any is to spin or not: programs with SPIN differ in the spinning alone.
+    """
+    due = load(m, p + PLAY.spin_due) - 1
+    store(m, p + PLAY.spin_due, due)
+    if due <= 0:
+        _spin(m, p, run)
+
+
+@dual_slow
+def _spin(m, p: int, run: int) -> None:
+    began = cycles(m)
+    now = began
+    while now - began < load(m, run + RUN.spin_cycles):
+        now = cycles(m)
+    store(m, p + PLAY.spin_due, load(m, run + RUN.spin_every))
+    store(m, p + PLAY.spins, load(m, p + PLAY.spins) + 1)
+    store(m, p + PLAY.spun, load(m, p + PLAY.spun) + now - began)
 
 
 @dual_slow

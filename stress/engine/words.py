@@ -34,6 +34,8 @@ RUN = struct(
     "sampled",  # how many there are. These three: kworker only.
     "sample_every",  # ns of kernel time
     "sample_due",
+    "spin_every",  # SPIN: of so many frees of a CPU the last one spins
+    "spin_cycles",  # SPIN: so long
     size=64,
 )
 
@@ -62,7 +64,10 @@ PLAY = struct(
     "operations",
     "failed",
     "skipped",  # operations on caches that are gone
-    ("pad1", 4),
+    "spin_due",  # SPIN: frees until the next that spins
+    "spins",  # SPIN: frees that spun
+    "spun",  # SPIN: cycles that they spun
+    ("pad1", 1),
     ("section", SECTION.SIZE * len(SECTIONS)),
     size=128,
 )

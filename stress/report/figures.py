@@ -9,10 +9,8 @@ from statistics import median
 from stress.report import charts, shapes, units
 from stress.report.counted import alloc_latencies, free_latencies, over_time
 from stress.report.figure import Figure, designs_legend
-from stress.report.sentences import MARGIN
 from stress.report.table import lock_name, order, place_name
 from stress.result import BlockSample, Design, Result
-from stress.statistics import CONFIDENCE
 
 # A rate's name -> (what it is the rate of, the same in short)
 KINDS = {
@@ -45,12 +43,12 @@ def _ratios(result: Result) -> Figure | None:
                 rows.append((f"{name}: {short}", *map(_three, (value.estimate, value.low, value.high)), units.count(value.pairs)))
     if not intervals:
         return None
-    level = f"{CONFIDENCE:.0%}"
+    level = units.percent(result.confidence)
     return Figure(
         f"Throughput against {result.baseline}",
-        f"Ratio of paired blocks with its {level} interval. An interval inside the grey band (±{MARGIN:.0%}) is a change nobody would "
-        "notice; one that crosses the middle line may be no change at all.",
-        [("", charts.forest(intervals, MARGIN, f"Ratios of throughput to {result.baseline}"))],
+        f"Ratio of paired blocks with its {level} interval. An interval inside the grey band (±{units.percent(result.margin)}) is called "
+        "equivalent; one that crosses the middle line may be no change at all.",
+        [("", charts.forest(intervals, result.margin, f"Ratios of throughput to {result.baseline}"))],
         [],
         ("", "ratio", "low", "high", "pairs"),
         rows,

@@ -1,19 +1,18 @@
 """What the figures say, in sentences. Each is derived from numbers of the result and from nothing else.
 
-A sentence claims no more than its numbers carry: a speed is called unchanged only when the whole
-interval lies within `MARGIN` of 1, different only when the interval excludes 1, and otherwise the
-sentence says that one cannot tell. Causes come from the design's switches and are worded as such.
+A sentence claims no more than its numbers carry: what it says of a speed is the verdict of
+`stress.equivalence`. Causes come from the design's switches and are worded as such.
 """
 
 from __future__ import annotations
 
+from stress.equivalence import verdict_of
 from stress.report import units
 from stress.report.table import lock_name, order, place_name
 from stress.result import Design, Result
-from stress.statistics import MIN_PAIRS, Ratio
+from stress.statistics import Ratio, least_pairs
 
 PAGE_BYTES = 4096
-MARGIN = 0.02  # a change of throughput that nobody would notice
 
 
 def sentences(result: Result) -> list[str]:
@@ -186,27 +185,19 @@ def _why(design: Design, holding: int, allocator: str) -> str:
 
 def speed(value: Ratio, baseline: str) -> str:
     """What a ratio of throughputs allows to be said, with its interval."""
-    assert value.estimate is not None
-    about = units.change(value.estimate)
-    if reading(value) == "few":
+    verdict = verdict_of(value)
+    assert value.estimate is not None and verdict is not None
+    than = _than(units.change(value.estimate), baseline)
+    if value.low is None:
         have = units.plural(value.pairs, "pair")
-        return f"cannot tell: only {have} of blocks, {MIN_PAIRS} are needed (on these: {_than(about, baseline)})"
+        return f"cannot tell: only {have} of blocks, {least_pairs(verdict.confidence)} are needed (on these: {than}){units.more_time(verdict)}"
     span = units.interval(value)
-    match reading(value):
-        case "same":
-            return f"no noticeable change (within ±{MARGIN:.0%}): {_than(about, baseline)} {span}"
-        case "different":
-            return f"{_than(about, baseline)} {span}"
-    return f"cannot tell: {_than(about, baseline)} {span}, and that includes no change"
-
-
-def reading(value: Ratio) -> str:
-    """What an interval allows to be said: "same" (within the margin), "different", or "unclear"; "few" without one."""
-    if value.low is None or value.high is None:
-        return "few"
-    if 1 - MARGIN <= value.low and value.high <= 1 + MARGIN:
-        return "same"
-    return "different" if value.low > 1 or value.high < 1 else "unclear"
+    if verdict.call == "equivalent":
+        small = ", a difference smaller than the margin" if verdict.different else ""
+        return f"equivalent (within ±{units.percent(verdict.margin)}{small}): {than} {span}"
+    if verdict.call == "cannot tell":
+        return f"cannot tell: {than} {span}, and that includes no change{units.more_time(verdict)}"
+    return f"{than} {span}"
 
 
 def _than(about: str, baseline: str) -> str:

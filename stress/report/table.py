@@ -8,9 +8,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from stress.equivalence import verdict_of
 from stress.report import units
 from stress.result import Design, Lifetime, Ratios, Result
-from stress.statistics import CONFIDENCE
 
 STATISTICS = "per million frees"  # title of the group of the allocator's own statistics
 # The paths of `Design.latency_ns`, in the order they are shown.
@@ -99,28 +99,37 @@ def groups(result: Result) -> list[Group]:
 
 
 def _throughput(result: Result, names: list[str], row: Callable[..., Row]) -> list[Row]:
-    def against(label: str, kind: str) -> Row:
-        return Row(label, tuple("1" if n == result.baseline else _ratio(result.ratios.get(n), kind) for n in names))
+    def against(label: str, kind: str) -> list[Row]:
+        others = [n for n in names if n != result.baseline]
+        rows = [Row(label, ("1", *(_ratio(result.ratios.get(n), kind) for n in others)))]
+        if any(n in result.ratios and getattr(result.ratios[n], kind).pairs for n in others):
+            rows.append(Row(f"… verdict (±{units.percent(result.margin)})", ("", *(_call(result.ratios.get(n), kind) for n in others))))
+        return rows
 
-    level = f"{CONFIDENCE:.0%}"
+    level = units.percent(result.confidence)
     rows = [
         row("frees/s, live caches", lambda d: units.rate(d.frees_per_second.live)),
         row("frees/s, dead caches", lambda d: units.rate(d.frees_per_second.dead)),
         row("frees/s, all", lambda d: units.rate(d.frees_per_second.all)),
-        against(f"ratio to before [{level}]", "free_throughput"),
-        against("ratio, live caches", "live"),
-        against("ratio, dead caches", "dead"),
+        *against(f"ratio to before [{level}]", "free_throughput"),
+        *against("ratio, live caches", "live"),
+        *against("ratio, dead caches", "dead"),
     ]
     designs = [result.designs[name] for name in names]
     for kind, label in (("alloc", "allocations/s"), ("mixed", "operations/s, mixed")):
         if any(getattr(d.operations_per_second, kind) is not None for d in designs):
             rows.append(row(label, lambda d, kind=kind: units.rate(getattr(d.operations_per_second, kind))))
-            rows.append(against(f"ratio, {label.replace('/s', '')}", kind))
+            rows.extend(against(f"ratio, {label.replace('/s', '')}", kind))
     return rows
 
 
 def _ratio(ratios: Ratios | None, kind: str) -> str:
     return units.UNKNOWN if ratios is None else units.ratio(getattr(ratios, kind))
+
+
+def _call(ratios: Ratios | None, kind: str) -> str:
+    verdict = None if ratios is None else verdict_of(getattr(ratios, kind))
+    return units.UNKNOWN if verdict is None else verdict.call
 
 
 def _dead_caches(designs: list[Design], row: Callable[..., Row]) -> list[Row]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stress.statistics import Ratio
+from stress.statistics import Ratio, Verdict
 
 UNKNOWN = "–"
 
@@ -74,6 +74,24 @@ def signed_percent(value: float) -> str:
     percent = (value - 1) * 100
     sign = "−" if percent < -0.05 else "+" if percent >= 0.05 else "±"
     return f"{sign}{abs(percent):.1f} %"
+
+
+def percent(fraction: float) -> str:
+    """A fraction without needless digits: 2 %, 0.5 %."""
+    return f"{100 * fraction:.3g} %"
+
+
+def more_time(verdict: Verdict) -> str:
+    """"; about 40 more seconds would be needed", or how else to come to an end; "" when there is nothing to settle."""
+    if verdict.call != "cannot tell":
+        return ""
+    seconds = verdict.more_seconds
+    if seconds is None:
+        return "; longer measurement is needed (--seconds)"
+    for size, unit in ((3600.0, "hour"), (60.0, "minute")):
+        if seconds >= 2 * size:
+            return f"; about {_three_digits(float(f'{seconds / size:.2g}'))} more {unit}s would be needed"
+    return f"; about {plural(max(1, round(float(f'{seconds:.2g}'))), 'more second')} would be needed"
 
 
 def interval(value: Ratio) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from stress.report import sentences, units
+from stress.equivalence import verdict_of
+from stress.report import units
 from stress.report.table import order
 from stress.result import Result
 from stress.statistics import Ratio
@@ -57,15 +58,10 @@ def _speeds(result: Result) -> str:
 
 
 def speed(value: Ratio) -> str:
-    """A ratio in a few words, by the same rules as `sentences.speed`."""
-    assert value.estimate is not None
-    match sentences.reading(value):
-        case "few":
-            return f"cannot tell from {units.plural(value.pairs, 'pair')} of blocks"
-        case "same":
-            about = "no noticeable change"
-        case "different":
-            about = units.change(value.estimate)
-        case _:
-            about = "cannot tell"
+    """A ratio in a few words, by the same verdict as `sentences.speed`."""
+    verdict = verdict_of(value)
+    assert value.estimate is not None and verdict is not None
+    if value.low is None:
+        return f"cannot tell from {units.plural(value.pairs, 'pair')} of blocks"
+    about = units.change(value.estimate) if verdict.call in ("faster", "slower") else verdict.call
     return f"{about} {units.interval(value)}"

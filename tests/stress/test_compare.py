@@ -27,7 +27,7 @@ def test_columns_are_runs_and_designs():
     assert rows(both, "frees/s, live caches") == [("200 M", "200 M", "160 M", "400 M", "400 M", "400 M")]
     assert rows(both, "left") == [("41", "3", "0") * 2]
     assert "machine: cpu: Model CPU (1), Other CPU (2)" in both.differences
-    assert any(said.startswith("v3 against linux-3.16, frees into live caches: 0.800") and "DO NOT OVERLAP" in said for said in both.findings)
+    assert any(said.startswith("v3 against linux-3.16, frees into live caches: run 1 0.800") and "DO NOT OVERLAP" in said for said in both.findings)
     assert any(said.startswith("v1 against") and "intervals overlap" in said for said in both.findings)
 
 
@@ -59,6 +59,11 @@ def test_runs_of_different_designs():
 def test_other_work_is_refused(fields, why):
     with pytest.raises(UsageError, match=f"cannot be compared: .*{why}"):
         compare([plain(), plain(**fields)])
+
+
+def test_each_ratio_is_compared_with_its_verdict_and_margin():
+    said = "\n".join(compare([plain(live_ns={"v3": 12.5}), plain(margin=0.005)]).findings)
+    assert "v3 against linux-3.16, frees into live caches: run 1 0.800 [0.800, 0.800] slower (±2 %); run 2 0.800 [0.800, 0.800] slower (±0.5 %)" in said
 
 
 def test_doubtful_runs_are_named():

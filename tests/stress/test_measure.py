@@ -98,6 +98,7 @@ def test_what_was_not_measured_is_null_and_never_nan():
         "low": None,
         "high": None,
         "pairs": 0,
+        "verdict": None,
     }
 
 

@@ -58,7 +58,7 @@ def plain(**fields):
 def test_verdict_table_pictures_and_how_to_repeat_it():
     made = read(plain(trace=TRACE))
     wanted = (
-        "Of 41 caches of removed cgroups linux-3.16 leaves all behind, v1 3 and v3 none; frees against linux-3.16: v1 no noticeable change",
+        "Of 41 caches of removed cgroups linux-3.16 leaves all behind, v1 3 and v3 none; frees against linux-3.16: v1 equivalent",
         "frees/s, live caches", "What is left at the end", "Where empty slabs of dead caches hide", "Operations per free",
         "Throughput of each block over time", "How long frees take", "How long allocations take", "Dead caches and what they pin, over time",
         "Throughput against linux-3.16", "python -m stress run", "Model CPU", "seed", "cgroups",
@@ -172,7 +172,7 @@ def test_scales():
 @pytest.mark.parametrize(
     ("ratio", "said"),
     [
-        (Ratio(estimate=1.001, low=0.99, high=1.01, pairs=9), "no noticeable change [−1.0 %, +1.0 %]"),
+        (Ratio(estimate=1.001, low=0.99, high=1.01, pairs=9), "equivalent [−1.0 %, +1.0 %]"),
         (Ratio(estimate=0.9, low=0.85, high=0.95, pairs=9), "10.0 % slower [−15.0 %, −5.0 %]"),
         (Ratio(estimate=0.97, low=0.9, high=1.05, pairs=9), "cannot tell [−10.0 %, +5.0 %]"),
         (Ratio(estimate=0.97, pairs=2), "cannot tell from 2 pairs of blocks"),

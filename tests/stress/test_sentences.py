@@ -93,16 +93,16 @@ def test_violations_come_first_and_are_loud():
     [
         (
             Ratio(estimate=0.996, low=0.989, high=1.003, pairs=9),
-            "no noticeable change (within ±2%): 0.4 % slower than before [−1.1 %, +0.3 %]",
+            "equivalent (within ±2 %): 0.4 % slower than before [−1.1 %, +0.3 %]",
             "tell",
         ),
         (Ratio(estimate=0.9, low=0.85, high=0.95, pairs=9), "10.0 % slower than before [−15.0 %, −5.0 %]", "tell"),
         (Ratio(estimate=1.1, low=1.05, high=1.15, pairs=9), "10.0 % faster than before", "tell"),
-        (Ratio(estimate=0.985, low=0.98, high=0.99, pairs=9), "no noticeable change", "tell"),
-        (Ratio(estimate=0.985, low=0.96, high=0.99, pairs=9), "1.5 % slower than before", "change"),
-        (Ratio(estimate=0.99, low=0.9, high=1.1, pairs=9), "cannot tell", "noticeable"),
+        (Ratio(estimate=0.985, low=0.98, high=0.99, pairs=9), "equivalent (within ±2 %, a difference smaller than the margin): 1.5 % slower than before [−2.0 %", "tell"),
+        (Ratio(estimate=0.985, low=0.96, high=0.99, pairs=9), "1.5 % slower than before", "equivalent"),
+        (Ratio(estimate=0.99, low=0.9, high=1.1, pairs=9), "and that includes no change; longer measurement is needed (--seconds)", "equivalent"),
         (Ratio(estimate=0.5, low=0.49, high=0.51, pairs=9), "2.00 times slower than before", "tell"),
-        (Ratio(estimate=0.9, pairs=3), "cannot tell: only 3 pairs of blocks, 5 are needed", "noticeable"),
+        (Ratio(estimate=0.9, pairs=3), "cannot tell: only 3 pairs of blocks, 5 are needed", "equivalent"),
         (Ratio(estimate=1.0, low=1.0, high=1.0, pairs=9), "as fast as before", "than"),
     ],
 )
@@ -114,7 +114,7 @@ def test_speed_claims_no_more_than_the_interval_carries(ratio, says, not_says):
 def test_speed_of_live_and_dead_caches_is_said_apart():
     text = said("v3", live_ns={"v3": 12.5})
     assert "v3: frees into live caches: 20.0 % slower than linux-3.16" in text
-    assert "v3: frees into dead caches: no noticeable change" in text
+    assert "v3: frees into dead caches: equivalent" in text
 
 
 def test_without_timed_blocks_nothing_is_said_about_speed():

@@ -29,6 +29,9 @@ def finding(result, part):
         ({"waited_ns": SECOND // 50, "involuntary_switches": 1000}, "good"),
         ({"waited_ns": SECOND // 10}, "fair"),
         ({"waited_ns": SECOND // 4}, "poor"),
+        ({"waited_ns": SECOND // 50, "long_stalls": 5}, "good"),
+        ({"waited_ns": SECOND // 50, "long_stalls": 20}, "fair"),
+        ({"waited_ns": SECOND // 50, "long_stalls": 120}, "poor"),
         ({"steal_ticks": 1}, "good"),
         ({"steal_ticks": 5}, "fair"),
         ({"steal_ticks": 50}, "poor"),
@@ -141,6 +144,20 @@ def test_time_waited_for_a_cpu_is_counted():
     finally:
         for child in both:
             child.communicate(b"\n")
+
+
+@pytest.mark.parametrize(
+    ("counters", "kept"),
+    [
+        (host.Counters(), (None, None)),
+        (host.Counters(waited_ns=0, involuntary_switches=9), (0, 0)),
+        (host.Counters(waited_ns=7 * host.STALL_NS, involuntary_switches=3), (7 * host.STALL_NS, 3)),
+        (host.Counters(waited_ns=7 * host.STALL_NS, involuntary_switches=900), (7 * host.STALL_NS, 7)),
+        (host.Counters(waited_ns=7 * host.STALL_NS, involuntary_switches=900, shared_ns=5 * host.STALL_NS + 1), (2 * host.STALL_NS - 1, 1)),
+    ],
+)
+def test_long_stalls_are_bounded_by_the_time_waited_and_the_number_of_switches(counters, kept):
+    assert counters.kept_waiting() == kept
 
 
 def test_where_the_kernel_does_not_tell_the_time_waited(monkeypatch):

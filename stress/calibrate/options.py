@@ -1,0 +1,105 @@
+"""What `calibrate` was asked for, checked once."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from stress.errors import UsageError
+from stress.options import (
+    ALLOCATORS,
+    DEFAULT_BEFORE,
+    DEFAULT_MARGIN,
+    DEFAULT_SEED,
+    MAX_CPUS,
+    check_designs,
+    check_margin,
+    choose,
+    parse_settings,
+    parse_size,
+    scenario_names,
+    within,
+)
+
+SCENARIO = "pairs"
+# Unless told otherwise: blocks of about a millisecond, whose pairs are close in time (docs/calibration.md).
+SETTINGS = {"pairs": {"operations": "50000"}, "free-burst": {"objects": "2048", "bursts": "4"}}
+SLOWDOWNS = (0.0, 1.0, 2.0, 3.0, 5.0, 10.0)  # percent
+MOST = 50.0
+MEMORY = "64M"
+RUNS = 10
+SECONDS = 5.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CalibrateOptions:
+    """slowdowns: fractions, in ascending order. seconds: of one comparison. runs: comparisons of each kind.
+    memory: arena in bytes. samples: the file that comparisons are added to, or None."""
+
+    runs: int
+    seconds: float
+    slowdowns: tuple[float, ...]
+    same: bool
+    scenario: str
+    settings: dict[str, str]
+    allocator: str
+    design: str
+    cpus: int | None
+    memory: int
+    margin: float
+    seed: int
+    samples: Path | None
+    command: str
+
+
+def make_options(
+    *,
+    runs: int = RUNS,
+    seconds: float = SECONDS,
+    slowdowns: Sequence[float] = (),
+    scenario: str = SCENARIO,
+    settings: Sequence[str] = (),
+    allocator: str = "slub",
+    design: str = DEFAULT_BEFORE,
+    cpus: int | None = None,
+    memory: str = MEMORY,
+    margin: float = DEFAULT_MARGIN,
+    seed: int = DEFAULT_SEED,
+    samples: Path | None = None,
+    command: str = "python -m stress calibrate",
+) -> CalibrateOptions:
+    """Check the values of the command line; UsageError otherwise. slowdowns: in percent, none for the usual ones."""
+    choose("--allocator", allocator, ALLOCATORS, "python -m stress list allocators")
+    choose("--scenario", scenario, scenario_names(), "python -m stress list scenarios")
+    check_designs(design, (), allocator, option="--design")
+    if cpus is not None:
+        within("--cpus", cpus, 1, MAX_CPUS)
+    within("--runs", runs, 0, 100_000)
+    if runs == 0 and (samples is None or not samples.exists()):
+        raise UsageError("--runs 0: prints the table of --samples FILE, which must be given and exist; or ask for a run or more")
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise UsageError(f"--seconds {seconds:g}: the time of a comparison must be a number above 0, such as {SECONDS:g}")
+    for percent in slowdowns:
+        if not 0 <= percent <= MOST:
+            raise UsageError(f"--slowdown {percent:g}: in percent, 0 to {MOST:g} is allowed, such as 3")
+    check_margin(margin)
+    within("--seed", seed, 0, 2**63 - 1)
+    chosen = {**SETTINGS.get(scenario, {}), **parse_settings(scenario, settings)}
+    return CalibrateOptions(
+        runs=runs,
+        seconds=float(seconds),
+        slowdowns=tuple(sorted({percent / 100 for percent in (slowdowns or SLOWDOWNS)})),
+        same=not slowdowns or 0 in slowdowns,
+        scenario=scenario,
+        settings=chosen,
+        allocator=allocator,
+        design=design,
+        cpus=cpus,
+        memory=parse_size(memory),
+        margin=float(margin),
+        seed=seed,
+        samples=samples,
+        command=command,
+    )

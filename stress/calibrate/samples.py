@@ -1,0 +1,84 @@
+"""Comparisons as data, and the file in which those of several invocations are gathered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from stress.errors import UsageError
+from stress.result import write_atomically
+from stress.statistics import Ratio
+
+SCHEMA_VERSION = "1"
+SHARES = (0.25, 0.5, 1.0)  # of a comparison's pairs, from its first, at which it is judged
+
+
+class Setting(msgspec.Struct, kw_only=True, frozen=True):
+    """What all comparisons of a table have in common. seconds: of one comparison. memory: bytes."""
+
+    scenario: str
+    parameters: dict[str, Any]
+    allocator: str
+    design: str
+    cpus: int
+    seconds: float
+    memory: int
+    sources: str
+    machine: str
+
+
+class Comparison(msgspec.Struct, kw_only=True, frozen=True):
+    """One comparison of the design with itself.
+
+    slowdown: asked for, as a fraction of the time of frees; None for one program against itself.
+    ratios: of the throughputs of each pair, second side / first. judged: what `run` would have said
+    after the shares `SHARES` of them. spun: share of the timed time that the second side's frees spun.
+    waited: share of their time that workers waited for a CPU, also for one that the coordinator had when it woke
+    them; None where the kernel does not tell. steal: share of the time that the hypervisor took.
+    """
+
+    slowdown: float | None
+    seconds: float
+    ratios: list[float]
+    judged: list[Ratio]
+    spun: float
+    waited: float | None
+    steal: float
+
+
+class Samples(msgspec.Struct, kw_only=True):
+    """A file of comparisons, all of one setting."""
+
+    setting: Setting
+    comparisons: list[Comparison]
+    commands: list[str]
+    schema_version: str = SCHEMA_VERSION
+
+
+def read_samples(path: Path) -> Samples:
+    """Raises UsageError when the file cannot be read or is none of this program's."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Samples)
+    except OSError as error:
+        raise UsageError(f"--samples {path}: cannot be read: {error.strerror}") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise UsageError(f"--samples {path}: is no file of samples of this program ({error}); name another one") from None
+
+
+def write_samples(path: Path, samples: Samples) -> None:
+    """Replace the file whole. Raises OSError."""
+    write_atomically(path, msgspec.json.encode(samples) + b"\n")
+
+
+def continued(path: Path | None, setting: Setting) -> Samples:
+    """The samples of the file so far, none if it is not there yet. Raises UsageError when they are of another setting."""
+    if path is None or not path.exists():
+        return Samples(setting=setting, comparisons=[], commands=[])
+    found = read_samples(path)
+    for name in Setting.__struct_fields__:
+        theirs, ours = getattr(found.setting, name), getattr(setting, name)
+        if theirs != ours:
+            raise UsageError(f"--samples {path}: its comparisons have {name} {theirs}, this one {ours}; name another file, or repeat with its options")
+    return found

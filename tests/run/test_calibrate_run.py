@@ -1,0 +1,70 @@
+"""calibrate on real workers: a slowdown that was injected is found, samples add up, Ctrl-C keeps what is done."""
+
+import json
+import signal
+
+import pytest
+from running import Run, finish
+
+from stress.calibrate.gather import compare
+from stress.calibrate.options import make_options
+from stress.calibrate.stage import ONE, TWO, Slowness, launched
+from stress.calibrate.tuning import Tuner
+from stress.equivalence import judge
+from stress.progress import Progress
+
+pytestmark = pytest.mark.xdist_group("cpus")
+SMALL = ("--scenario", "pairs", "--set", "operations=20000")
+
+
+@pytest.fixture(scope="module")
+def stage():
+    with launched(make_options(scenario="pairs", settings=["operations=50000"]), Progress(quiet=True)) as stage:
+        yield stage
+
+
+def test_a_slowdown_that_was_injected_is_called_slower(stage):
+    tuner = Tuner(stage)
+    calls = []
+    while "slower" not in calls and len(calls) < 3:  # on a machine that others use an interval may be too wide at first
+        made = compare(stage, 0.10, tuner, 1.0, swapped=False)
+        assert made.spun > 0.02
+        calls.append(judge(made.judged[-1]).call)
+    assert "slower" in calls and "faster" not in calls, calls
+    assert compare(stage, None, tuner, 0.1, swapped=True).spun == 0.0
+
+
+def test_frees_spin_as_often_and_as_long_as_told(stage):
+    full = stage.play(TWO)
+    assert full.spins == full.spun == 0 and full.rate > 0 and full.operations == pytest.approx(2 * 50_000, rel=0.01)
+    played = stage.play(ONE, Slowness(every=100, cycles=3000))
+    assert played.spins == pytest.approx(full.operations / 2 / 100, abs=4)
+    assert played.spun >= 3000 * played.spins
+
+
+def test_samples_of_several_invocations_make_one_table(tmp_path):
+    common = ("--seconds", "0.1", "--runs", "1", "--slowdown", "10", "--samples", str(tmp_path / "s.json"), "--quiet", *SMALL)
+    finish(tmp_path, *common, command="calibrate")
+    run = finish(tmp_path, *common, "--format", "json", command="calibrate")
+    found = json.loads(run.stdout)
+    assert [row["slower"]["runs"] for row in found["rows"]] == [2] and len(found["commands"]) == 2
+    assert found["setting"]["parameters"]["operations"] == 20_000
+    again = finish(tmp_path, "--runs", "0", "--samples", str(tmp_path / "s.json"), "--format", "json", command="calibrate")
+    assert json.loads(again.stdout) == found
+    other = finish(tmp_path, *common, "--seconds", "0.2", status=2, command="calibrate")
+    assert "its comparisons have seconds 0.1, this one 0.2" in other.stderr and other.stdout == ""
+
+
+def test_ctrl_c_keeps_what_is_done(tmp_path):
+    samples = tmp_path / "s.json"
+    with Run(tmp_path, "--seconds", "0.1", "--runs", "1000", "--samples", str(samples), "--format", "json", *SMALL, command="calibrate") as run:
+        run.until(samples.exists)
+        run.process.send_signal(signal.SIGINT)
+        assert run.wait() == 3 and "Traceback" not in run.stderr
+        assert run.nobody_left(1.0)
+    assert json.loads(run.stdout)["rows"]
+
+
+def test_bad_usage(tmp_path):
+    run = finish(tmp_path, "--slowdown", "77", status=2, command="calibrate")
+    assert run.stderr.startswith("error: --slowdown 77") and run.stdout == ""

@@ -1,0 +1,93 @@
+"""--until-sure: when it looks, what settles a ratio, and that looking several times does not raise false alarms."""
+
+import numpy as np
+import pytest
+from stress_records import record
+
+from stress import looks
+from stress import statistics as stats
+from stress.equivalence import judge
+from stress.looks import EACH, SHARES, Plan, settled
+from stress.measure import measure
+from stress.statistics import Ratio, estimate_ratio, least_pairs
+
+FIRST = 8  # pairs at the first look of the simulations
+
+
+def ratio(low, high):
+    return Ratio(estimate=(low * high) ** 0.5, low=low, high=high, pairs=30)
+
+
+def test_looks_are_at_the_planned_moments_and_nowhere_else():
+    plan = Plan(16.0)
+    due = [second for second in np.arange(0, 16, 0.25) if plan.due(second)]
+    assert due == [1.0, 2.0, 4.0, 8.0]  # the one at the end is not asked for: the time is spent
+    late = Plan(16.0)
+    assert late.due(5.0) and not late.due(5.1) and late.due(8.0), "moments that passed together are one look"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "is_settled"),
+    [
+        (0.995, 1.005, True),
+        (0.90, 0.93, True),
+        (0.90, 0.95, False),  # surely slower, but by how much?
+        (0.979, 1.018, False),
+        (0.985, 1.025, False),
+    ],
+)
+def test_settled_is_a_verdict_and_a_narrow_interval(low, high, is_settled):
+    assert settled(ratio(low, high), 0.02) == is_settled
+    plan = Plan(1.0)
+    assert plan.look([ratio(0.999, 1.001), ratio(low, high)], 0.02) == is_settled == plan.sure
+    assert plan.looked_at == [30]
+
+
+def test_nothing_is_settled_by_nothing():
+    assert not settled(Ratio(), 0.02) and not settled(Ratio(estimate=1.0, pairs=3), 0.02) and not Plan(1.0).look([], 0.02)
+
+
+def test_the_looks_share_five_percent():
+    assert (1 - EACH) * len(SHARES) == pytest.approx(0.05)
+    assert least_pairs() == 5 and least_pairs(EACH) == 8
+    assert estimate_ratio([1.0, 1.1] * 3 + [1.0], confidence=EACH).low is None
+
+
+def alarms(counts, confidence: float, runs: int, shift: float = 0.0, stop=lambda value: False) -> int:
+    """Of so many simulated comparisons, how many were called different at one of the looks, at these numbers of pairs."""
+    found = 0
+    for seed in range(runs):
+        rng = np.random.default_rng(seed)
+        values = np.exp(0.04 * rng.standard_t(4, max(counts)) + shift)
+        for count in counts:
+            value = estimate_ratio(values[:count], seed=seed, confidence=confidence)
+            verdict = judge(value, 0.005, confidence=confidence)
+            if verdict.call in ("faster", "slower"):
+                found += 1
+                break
+            if stop(value):
+                break
+    return found
+
+
+def test_false_alarms_stay_below_what_the_looks_share(monkeypatch):
+    monkeypatch.setattr(stats, "RESAMPLES", 599)
+    planned = [FIRST, 2 * FIRST, 4 * FIRST]
+    assert alarms(planned, EACH, 100) <= 6
+    assert alarms(range(FIRST, 4 * FIRST + 1), 0.95, 40) >= 4, "who peeks after every pair is fooled: this is what the plan is for"
+
+
+def test_a_real_difference_is_found_by_the_looks(monkeypatch):
+    monkeypatch.setattr(stats, "RESAMPLES", 599)
+    assert alarms([FIRST, 2 * FIRST, 4 * FIRST], EACH, 20, shift=-0.06) >= 18
+
+
+def test_the_result_says_how_often_it_looked():
+    plan = Plan(8.0)
+    plan.look([ratio(0.9, 1.1)], 0.02)
+    plan.look([ratio(0.99, 1.01)], 0.02)
+    result = measure(record(pairs=9, looks=plan))
+    assert (result.until_sure.sure, result.until_sure.looked_at, result.confidence) == (True, [30, 30], EACH)
+    assert result.ratios["v1"].live.verdict.confidence == EACH
+    assert any("ended when all designs were settled: 2 of 5 planned looks" in f.text and "of 99%" in f.text for f in result.trust.findings)
+    assert looks.CONFIDENCE == measure(record()).confidence
