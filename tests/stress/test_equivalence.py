@@ -14,7 +14,7 @@ from stress.measure import measure
 from stress.report import markdown, units
 from stress.report.sentences import sentences, speed
 from stress.result import encode
-from stress.schema import result_schema
+from stress.schema import schema
 from stress.statistics import CONFIDENCE, MIN_PAIRS, Ratio, Verdict, estimate_ratio
 
 
@@ -107,7 +107,7 @@ def test_the_verdict_is_in_the_result_and_in_every_report():
     text = markdown.render(result)
     assert "| … verdict (±5 %) |  | equivalent | slower |" in text
     assert "v1: frees into live caches: equivalent (within ±5 %, a difference smaller than the margin): 3.1 % faster" in text
-    jsonschema.validate(json.loads(encode(result)), result_schema())
+    jsonschema.validate(json.loads(encode(result)), schema("result"))
 
 
 def test_cannot_tell_says_how_long_it_would_take():
