@@ -155,7 +155,7 @@ class Arena:
             base = plan_[f"tape{cpu}"]
             words[base : base + len(tape)] = tape
             words[plan_["plays"] + cpu * PLAY.SIZE + PLAY.tape] = base
-            words[plan_["plays"] + cpu * PLAY.SIZE + PLAY.spin_due] = self.spin_every
+            words[plan_["plays"] + cpu * PLAY.SIZE + PLAY.spin_due] = (self.spin_every + 1) // 2  # so that the spins of a tape are spin_every apart on average
         events = view(words, EVENT, plan_["schedule"], len(load.events))
         for field in ("kind", "arg", "round", "cpu"):
             events[field] = [getattr(e, field) for e in load.events]

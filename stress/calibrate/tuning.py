@@ -3,8 +3,8 @@
 The cycles of an operation at full speed are measured, and by how much a spin lasts longer than it was told to
 (the clock's own time and grain). Spinning has an effect beyond its cycles: it keeps the processor from working
 on the operations around it at once, and the CPUs meet at other moments. So what comparisons showed for the
-cycles that were spun in them corrects those that follow. Medians over blocks are used, so that blocks in
-which the machine did something else count little; and as a machine changes its pace, the cycles of an operation
+cycles that were spun in them corrects those that follow. Medians over blocks (of spins the least) are used, so that
+blocks in which the machine did something else count little; and as a machine changes its pace, the cycles of an operation
 are learnt anew from every comparison.
 """
 
@@ -32,7 +32,7 @@ class Tuner:
         full_speed = [stage.play(ONE) for _ in range(BLOCKS)]
         self._learn_pace(full_speed)
         tried = [stage.play(TWO, Slowness(SPIN_CYCLES // 10, SPIN_CYCLES)) for _ in range(BLOCKS)]
-        self._beyond = median(played.spun / max(1, played.spins) for played in tried) - SPIN_CYCLES
+        self._beyond = min(played.spun / max(1, played.spins) for played in tried) - SPIN_CYCLES  # of the block that nothing interrupted
         self._frees = median(played.spins * (SPIN_CYCLES // 10) / max(1, played.operations) for played in tried)
         self._spun = self._shown = PRIOR
 
