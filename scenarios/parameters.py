@@ -119,8 +119,8 @@ class OfflineStorm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class FreeBurst(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    objects: Annotated[int, count(1, 16 * _MEGA, "objects each CPU allocates and then frees")] = 32768
-    bursts: Annotated[int, count(1, 65536, "how many times")] = 8
+    objects: Annotated[int, count(1, 16 * _MEGA, "objects each CPU allocates and then frees")] = 8192
+    bursts: Annotated[int, count(1, 65536, "how many times")] = 2
     object_size: Annotated[int, size(8, 8192, "size of an object")] = 256
     free_order: Annotated[FreeOrder, msgspec.Meta(description="order of the frees against that of the allocations")] = "random"
     charged: Annotated[bool, msgspec.Meta(description="allocate for an online cgroup (a child cache), not for the root")] = True
@@ -163,7 +163,7 @@ class Pinned(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class Pairs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    operations: Annotated[int, count(2, 64 * _MEGA, "allocations and frees per CPU")] = 1_048_576
+    operations: Annotated[int, count(2, 64 * _MEGA, "allocations and frees per CPU")] = 65_536
     batch: Annotated[int, count(1, 65536, "objects allocated before as many are freed; 1 is alloc+free pairs")] = 32
     object_size: Annotated[int, size(8, 8192, "size of an object")] = 64
     charged: Annotated[bool, msgspec.Meta(description="allocate for an online cgroup (a child cache), not for the root")] = True

@@ -13,7 +13,7 @@ from stress.result import Result
 from stress.statistics import MIN_PAIRS, Ratio
 
 MARGIN = equivalence.DEFAULT_MARGIN  # what "no noticeable impact" is taken to mean
-BURST_BYTES = 16 << 20  # of one CPU in free-burst
+BURST_BYTES = 8 << 20  # of one CPU in free-burst
 SERIES = ("v1", "v3")
 AGAIN = 2.0  # times as long, when something is measured again
 LONGER = 3.0  # times as long, for claims that rest on a single run
@@ -22,17 +22,17 @@ LONGER = 3.0  # times as long, for claims that rest on a single run
 def no_impact(lab: Lab, allocator: str) -> Finding:
     """Claim 4: pairs and free-burst by object size, timed.
 
-    Of some fifty intervals at 95 % confidence one or two miss the truth by chance. So what looks slow
+    Blocks are of a few milliseconds, so that the two of a pair are close in time (docs/calibration.md). Of some fifty intervals at 95 % confidence one or two miss the truth by chance. So what looks slow
     is measured again, for twice the time and by itself, and only what looks slow again is called so.
     """
     lab.need(allocator, SERIES)
     options = {"settle": 0.0} if allocator == "slab" else {}
     measured = []
     for size in (64,) if lab.quick else (64, 256, 1024, 8192):
-        objects = min(lab.size(32768, 500), BURST_BYTES // size)
+        objects = min(lab.size(8192, 500), BURST_BYTES // size)
         for scenario, kinds, settings in (
-            ("pairs", ("mixed",), {"operations": lab.size(1_048_576, 20_000)}),
-            ("free-burst", ("alloc", "live"), {"objects": objects, "bursts": lab.size(8, 2)}),
+            ("pairs", ("mixed",), {"operations": lab.size(65_536, 20_000)}),
+            ("free-burst", ("alloc", "live"), {"objects": objects, "bursts": 2}),
         ):
             settings = {"object_size": size} | settings
             run = partial(lab.run, scenario, "linux-3.16", allocator=allocator, serial=False, settings=settings, **options)
@@ -92,7 +92,7 @@ def counted_and_timed(lab: Lab, scenario: str, design: str, settings: dict[str, 
 def full_tracking(lab: Lab) -> Finding:
     """Claim 6: remote-free, whose CPUs contend for each other's slabs; locks from the serial run."""
     lab.need("slub", ["full-tracking"])
-    settings = {"object_size": 256, "rounds": lab.size(64, 4), "batch": lab.size(4096, 200)}
+    settings = {"object_size": 256, "rounds": lab.size(8, 4), "batch": lab.size(4096, 200)}
     counted, clocked = counted_and_timed(lab, "remote-free", "full-tracking", settings)
     before, after = (counted.designs[name] for name in ("linux-3.16", "full-tracking"))
     locks = [d.operations.get("list_lock", 0) / max(1, (d.frees or 0) + (d.allocations or 0)) for d in (before, after)]
@@ -118,7 +118,7 @@ def judge_slowdown(ratio: Ratio, locks_before: float, locks_after: float) -> Fin
 def patch_6(lab: Lab) -> Finding:
     """Claim 8: compare-and-swaps of the refill exactly, and its time; remote-free refills from partly free slabs."""
     lab.need("slub", ["linux-3.16+P6"])
-    settings = {"object_size": 256, "rounds": lab.size(64, 8), "batch": lab.size(4096, 1000)}
+    settings = {"object_size": 256, "rounds": 8, "batch": lab.size(4096, 1000)}
     counted, clocked = counted_and_timed(lab, "remote-free", "linux-3.16+P6", settings)
     ratios = clocked.ratios["linux-3.16+P6"]
     return judge_patch_6(counted, {"allocations": ratios.alloc, "frees": ratios.live})
