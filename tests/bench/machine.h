@@ -53,6 +53,17 @@ static inline void relax(void)
 #endif
 }
 
+static inline word cycles(void)
+{
+#ifdef __x86_64__
+	return __builtin_ia32_rdtsc();
+#else
+	word now;
+	__asm__ volatile("mrs %0, cntvct_el0" : "=r"(now)::"memory");
+	return now;
+#endif
+}
+
 static inline word irq_save(M)
 {
 	word flags = load(m, area + CPU_irq);
