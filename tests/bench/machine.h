@@ -64,6 +64,15 @@ static inline word cycles(void)
 #endif
 }
 
+/* One turn of a wait, the turns-th: as shm.waiting.pause. */
+static inline void pause_turn(word turns)
+{
+	if (turns < PATIENCE)
+		relax();
+	else
+		usleep(NAP);
+}
+
 static inline word irq_save(M)
 {
 	word flags = load(m, area + CPU_irq);
@@ -89,10 +98,7 @@ static void spin_wait(M, word lock, word kind)
 	do {
 		for (word spins = 1; read_once(m, lock); spins++) {
 			count_lock(kind, spins);
-			if (spins < PATIENCE)
-				relax();
-			else
-				usleep(NAP);
+			pause_turn(spins);
 		}
 	} while (!cas(m, lock, 0, cpu + 1));
 	count_lock(kind, contended);

@@ -89,20 +89,22 @@ static inline bool execute(M, word p, word run, word op)
 word play(word *mem, word cpu, word run)
 {
 	word area = mem[MACHINE_percpu_base] + cpu * mem[MACHINE_percpu_stride];
-	word p = load(m, run + RUN_plays) + cpu * SIZEOF_PLAY, first = load(m, p + PLAY_tape), at = first;
+	word p = load(m, run + RUN_plays) + cpu * SIZEOF_PLAY, first = load(m, p + PLAY_tape), at = first, turns = 0;
 
 	fetch_add(m, run + RUN_ready, 1);
 	while (load_acquire(m, run + RUN_ready) < load(m, run + RUN_expected) && !read_once(m, MACHINE_stop))
-		relax();
+		pause_turn(++turns);
+	turns = 0;
 	for (;;) {
 		quiescent_point(m);
 		word op = load(m, at);
 		if (likely(execute(m, p, run, op))) {
 			at++;
+			turns = 0;
 			if ((op & 15) == OP_END)
 				break;
 		} else {
-			relax();
+			pause_turn(++turns);
 			if (read_once(m, MACHINE_stop))
 				break;
 		}

@@ -105,7 +105,7 @@ class Player:
         """A thread for each CPU; made when first needed, as some mallocs are faster in a process without threads."""
         while len(self._threads) < cpus:
             cpu = self._placement[len(self._threads)]
-            self._threads.append(ThreadPoolExecutor(1, initializer=os.sched_setaffinity, initargs=(0, {cpu})))
+            self._threads.append(ThreadPoolExecutor(1, initializer=settle, initargs=(cpu,)))
         return self._threads[:cpus]
 
     def _main(self, cpu: int, written: bool) -> int:
@@ -141,7 +141,7 @@ class Player:
 
         def body() -> dict[str, object]:
             self.load("pairs", size, 1, 2, slots)
-            self.play("block")
+            self.play("block", written=True)
             self.load("random", size, 1, 2, slots)
             with contextlib.suppress(AttributeError):  # a C library without it
                 ctypes.CDLL(None).malloc_trim(0)
@@ -160,6 +160,12 @@ class Player:
             raise StressError(f"{self.program.name} filled {len(found):,} of {self._cut.objects:,} slots")
         if np.diff(found).min(initial=size) < size:
             raise StressError(f"{self.program.name} handed out objects of {size} B that overlap")
+
+
+def settle(cpu: int) -> None:
+    """Bind this thread to a CPU and let its naps be short."""
+    os.sched_setaffinity(0, {cpu})
+    host.fine_timers()
 
 
 def own_memory() -> int:

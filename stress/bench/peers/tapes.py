@@ -20,7 +20,8 @@ SLOTS = 100_000  # of random replacement
 LARGEST = 256 << 20  # bytes asked for at a time: objects above 2 KiB get fewer slots than SLOTS
 OPERATIONS = 1 << 16  # of a block, per CPU
 SHORT = 16
-_REMOTE_BATCH, _REMOTE_RING = 256, 4
+_REMOTE_BATCH, _REMOTE_RING = 256, 16
+_REMOTE_LAG = _REMOTE_RING // 2  # batches: a CPU that was interrupted for a moment does not stop the other
 
 WORKLOADS = ("pairs", "batches", "random", "remote")
 TITLES = {
@@ -33,7 +34,7 @@ ABOUT = {
     "pairs": "an object is allocated and freed at once",
     "batches": "32 objects are allocated, then freed in the same order",
     "random": "one of 100,000 slots at a time (fewer above 2 KiB: 256 MiB in all) is freed and allocated anew",
-    "remote": "each CPU allocates batches of 256 objects that the other one frees, two batches later",
+    "remote": "each CPU allocates batches of 256 objects that the other one frees, eight batches later",
 }
 
 
@@ -112,7 +113,7 @@ def _random(slots: int, base: int, operations: int, seed: int) -> dict[str, np.n
 
 
 def _remote(cpu: int, cpus: int, operations: int) -> dict[str, np.ndarray]:
-    """CPUs hand batches on in a ring. The frees run two batches behind, so that neither often waits for the other."""
+    """CPUs hand batches on in a ring. The frees run some batches behind, so that neither often waits for the other."""
     ours, theirs = cpu * _REMOTE_RING, (cpu + 1) % cpus * _REMOTE_RING
 
     def batch(of: int, number: int) -> np.ndarray:
@@ -120,11 +121,11 @@ def _remote(cpu: int, cpus: int, operations: int) -> dict[str, np.ndarray]:
 
     def rounds(count: int) -> np.ndarray:
         played = []
-        for number in range(count + 2):
+        for number in range(count + _REMOTE_LAG):
             if number < count:
                 played.append(tape.op(tape.OP_ALLOC, c=batch(ours, number)))
-            if number >= 2:
-                played.append(tape.op(tape.OP_FREE, c=batch(theirs, number - 2)))
+            if number >= _REMOTE_LAG:
+                played.append(tape.op(tape.OP_FREE, c=batch(theirs, number - _REMOTE_LAG)))
         return _timed(*played)
 
     full = max(2, operations // (2 * _REMOTE_BATCH))
