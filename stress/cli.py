@@ -15,6 +15,7 @@ from typing import Annotated, Optional
 import typer
 
 from stress import options as opt
+from stress.cli_bench import bench
 from stress.cli_calibrate import calibrate
 from stress.cli_explore import explore, replay
 from stress.cli_results import compare, report, results
@@ -240,19 +241,11 @@ def conform(
     guarded(body)
 
 
-@app.command(short_help="How fast the model itself is.")
-def bench(
-    format: Annotated[Format, typer.Option(help="How to print the ratios.")] = Format.text,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
-) -> None:
-    """How fast the model itself is, as ratios within one run: against hand-written C, and the engine's own cost."""
-
-    def body() -> Optional[int]:
-        from stress import bench as command
-
-        return command.main(format=format.value, quiet=quiet)
-
-    guarded(body)
+app.command(
+    short_help="How fast the model itself is, beside C and other allocators.",
+    epilog="Examples: `bench --no-peers` (ten seconds), `bench --sizes all --page bench.html`, "
+    "`bench --library mimalloc=/opt/lib/libmimalloc.so.2`.",
+)(bench)
 
 
 app.command(

@@ -2,6 +2,7 @@
 
     speed      ours against C, malloc and no allocator at all, in one process; uses
                workloads (the tapes), programs (the other allocators), reference (the C)
+    peers      all our allocators beside those that people would use instead, each in a process of its own
     scaling    two CPUs against one, with the run's own workers, and how soon those are ready
     measure    all of it, and `--help`
     result, report, watch    goals and trust, printing, what disturbed
@@ -11,11 +12,19 @@ A goal that is missed is said, and is no error: what the machine allows is not f
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-def main(format: str, quiet: bool) -> int:
+if TYPE_CHECKING:
+    from stress.bench.peers.measure import Plan
+
+
+def main(format: str, quiet: bool, page: Path | None = None, plan: Plan | None = None) -> int:
     """Measure, then print as text, markdown or json. Returns the exit status, 0.
 
-    Raises DamagedRun when a worker dies or hangs, or the reference does not compile.
+    page: write the comparison with other allocators there as HTML. plan: what of it is measured; None leaves it out.
+    Raises DamagedRun when a worker dies or hangs, or the reference does not compile, and UsageError for a library
+    that cannot be loaded or a page that cannot be written.
     """
     from stress.bench.measure import measure
     from stress.bench.report import print_report
@@ -25,8 +34,12 @@ def main(format: str, quiet: bool) -> int:
 
     with Progress(quiet) as progress:
         try:
-            found = measure(progress.phase)
+            found = measure(progress.phase, plan)
         except (Lost, TimeoutError) as error:
             raise DamagedRun(f"the benchmark broke off: {error}") from None
+    if page is not None and found.peers is not None:
+        from stress.bench.peers.page import write_page
+
+        write_page(found, page)
     print_report(found, format)
     return 0

@@ -12,6 +12,8 @@ from typing import Callable
 from allocators.designs import DESIGNS
 from stress import host
 from stress.bench import programs
+from stress.bench.peers.goals import peer_goals
+from stress.bench.peers.measure import Plan, measure_peers, targets
 from stress.bench.reference import NoCompiler, compile_reference
 from stress.bench.result import Bench, goals, judge
 from stress.bench.scaling import STATS, measure_scaling
@@ -24,8 +26,8 @@ KERNEL = "slub"
 HELP_RUNS = 7
 
 
-def measure(progress: Callable[[str], None]) -> Bench:
-    """Everything, in some ten seconds once the programs are compiled."""
+def measure(progress: Callable[[str], None], plan: Plan | None = None) -> Bench:
+    """Everything, in some ten seconds once the programs are compiled, and the comparison of `plan` with other allocators."""
     features = DESIGNS[DESIGN].features(KERNEL)
     no_reference = reference = None
     try:
@@ -38,6 +40,7 @@ def measure(progress: Callable[[str], None]) -> Bench:
             (counting_main, KERNEL, features | STATS),
             (programs.malloc_main, KERNEL, features),
             (programs.idle_main, KERNEL, features),
+            *(targets(plan) if plan else ()),
         ],
         progress,
     )
@@ -48,17 +51,24 @@ def measure(progress: Callable[[str], None]) -> Bench:
         progress("comparing memory after ours and C have played the same tape")
         differing = differing_words(1024, 1 << 16, features, reference, shuffle=1)
     speed, disturbed = measure_speed(features, reference, progress)
+    peers = None
+    disturbances = [disturbed]
+    if plan is not None:
+        peers, disturbed = measure_peers(plan, progress)
+        disturbances.append(disturbed)
     progress("starting `python -m stress --help`")
     scaling = scaled[0] if scaled else None
-    disturbances = [disturbed] + ([scaled[1]] if scaled else [])
+    if scaled:
+        disturbances.append(scaled[1])
     return Bench(
         machine=host.describe_machine(),
         design=DESIGN,
         no_reference=no_reference,
         differing_words=differing,
-        goals=goals(speed, no_reference, scaling, help_seconds()),
+        goals=goals(speed, no_reference, scaling, help_seconds()) + (peer_goals(peers) if peers else []),
         speed=speed,
         scaling=scaling,
+        peers=peers,
         disturbances=disturbances,
         trust=judge(speed, scaling, disturbances),
     )

@@ -1,41 +1,66 @@
-"""The engine's own loop with another allocator in place of SLUB: what its machinery costs, what malloc costs.
+"""The engine's own loop with another allocator in place of ours: what its machinery costs, what malloc costs.
 
 The same source is compiled again with `kmem_cache_alloc` and `kmem_cache_free` meaning something
 else, so what differs between two programs is the allocator and nothing but the allocator. These run
 natively only.
+
+Which library's malloc it is a process decides by `bind_malloc` before it loads the program: compiled code
+knows the two functions by name only, as a C program does.
 """
 
 from __future__ import annotations
 
+import ctypes
 from types import FunctionType
 
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from allocators.kmem_cache import CACHE
+from shm.atomics import load
 from shm.compiler import Entry, dual_inline, entry
 from stress.engine import cpu_main
 
-MALLOC_BYTES = 64
+_MALLOC, _FREE = "slab_stress_malloc", "slab_stress_free"
 
 _I64 = ir.IntType(64)
-_POINTER = ir.IntType(8).as_pointer()
+_I8 = ir.IntType(8)
+_POINTER = _I8.as_pointer()
+
+
+def bind_malloc(library: ctypes.CDLL, malloc: str = "malloc", free: str = "free") -> None:
+    """From now on programs that this process loads call these functions of the library. AttributeError if it lacks them."""
+    for symbol, name in ((_MALLOC, malloc), (_FREE, free)):
+        binding.add_symbol(symbol, ctypes.cast(getattr(library, name), ctypes.c_void_p).value)
+
+
+bind_malloc(ctypes.CDLL(None))  # the C library's, unless something else is said
 
 
 @intrinsic
-def _libc_malloc(typing_context, size):
+def _malloc(typing_context, size):
     def build(context, builder, signature, args):
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_POINTER, [_I64]), "malloc")
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_POINTER, [_I64]), _MALLOC)
         return builder.ptrtoint(builder.call(function, args), _I64)
 
     return types.int64(types.int64), build
 
 
 @intrinsic
-def _libc_free(typing_context, address):
+def _free(typing_context, address):
     def build(context, builder, signature, args):
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), [_POINTER]), "free")
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), [_POINTER]), _FREE)
         builder.call(function, [builder.inttoptr(args[0], _POINTER)])
+        return context.get_dummy_value()
+
+    return types.none(types.int64), build
+
+
+@intrinsic
+def _write_byte(typing_context, address):
+    def build(context, builder, signature, args):
+        builder.store(ir.Constant(_I8, 1), builder.inttoptr(args[0], _POINTER))
         return context.get_dummy_value()
 
     return types.none(types.int64), build
@@ -43,12 +68,24 @@ def _libc_free(typing_context, address):
 
 @dual_inline
 def _malloc_object(m, root: int, memcg: int) -> int:
-    return _libc_malloc(MALLOC_BYTES)
+    return _malloc(load(m, root + CACHE.object_size))
+
+
+@dual_inline
+def _written_object(m, root: int, memcg: int) -> int:
+    """As _malloc_object, and every 4 KiB of the object and its end are written: then it takes memory, as one in use does."""
+    size = load(m, root + CACHE.object_size)
+    obj = _malloc(size)
+    if obj:
+        for at in range(0, size, 4096):
+            _write_byte(obj + at)
+        _write_byte(obj + size - 1)
+    return obj
 
 
 @dual_inline
 def _free_object(m, obj: int) -> None:
-    _libc_free(obj)
+    _free(obj)
 
 
 @dual_inline
@@ -72,4 +109,5 @@ def _engine_with(name: str, alloc, free) -> Entry:
 
 
 malloc_main = _engine_with("malloc", _malloc_object, _free_object)
+written_main = _engine_with("written", _written_object, _free_object)
 idle_main = _engine_with("nothing", _no_object, _forget_object)

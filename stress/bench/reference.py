@@ -38,6 +38,7 @@ _STRUCTS = (
     state.STAT,
     engine.RUN,
     engine.PLAY,
+    engine.SECTION,
 )
 _CONSTANTS = {
     locks: ("LOCK_COUNTS", "LIST_LOCK", "ZONE_LOCK"),
@@ -47,7 +48,7 @@ _CONSTANTS = {
     kmem_cache: ("SLAB_DESTROY_BY_RCU", "SLAB_NO_CPU_PARTIAL"),
     memcontrol: ("SLOT_PENDING",),
     state: ("TID_STEP", "FROZEN"),
-    tape: ("OP_END", "OP_ALLOC", "OP_FREE", "OP_ROUND", "OP_WAIT"),
+    tape: ("OP_END", "OP_ALLOC", "OP_FREE", "OP_ROUND", "OP_WAIT", "OP_SECTION_BEGIN", "OP_SECTION_END"),
     engine: ("SLOT_FAILED",),
 }
 

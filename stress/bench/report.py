@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 
+from stress.bench.peers.tables import Table, tables
 from stress.bench.result import Bench, Goal
 from stress.bench.speed import Speed
 from stress.report import units
@@ -26,7 +27,8 @@ def print_report(found: Bench, format: str) -> None:
         _print_text(found)
 
 
-def _goal_rows(found: Bench) -> list[tuple[str, str, str, str]]:
+def goal_rows(found: Bench) -> list[tuple[str, str, str, str]]:
+    """Every goal: its name, what was measured, the limit, and whether it was met."""
     return [(g.name, _measured(g), f"{g.sense} {_amount(g, g.limit)}", {True: "met", False: "MISSED", None: "–"}[g.met]) for g in found.goals]
 
 
@@ -67,6 +69,10 @@ def _machine(found: Bench) -> str:
     return ", ".join(parts)
 
 
+def _peer_tables(found: Bench) -> list[Table]:
+    return tables(found.peers) if found.peers is not None else []
+
+
 def _same_work(found: Bench) -> str:
     if found.differing_words is None:
         return f"There is no reference to compare with: {found.no_reference}."
@@ -78,13 +84,19 @@ def _same_work(found: Bench) -> str:
 def _print_text(found: Bench) -> None:
     from rich import box
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Table as Grid
 
-    console = Console(file=sys.stdout, markup=False, highlight=False, emoji=False, width=None if sys.stdout.isatty() else 140)
+    sizes = 0 if found.peers is None else len(found.peers.memory)
+    width = None if sys.stdout.isatty() else max(140, 16 + 26 * sizes)
+    console = Console(file=sys.stdout, markup=False, highlight=False, emoji=False, width=width)
     console.print("How fast the model is", style="bold")
     console.print(_machine(found), style="dim")
-    for titles, rows in ((GOAL_TITLES, _goal_rows(found)), (SPEED_TITLES, _speed_rows(found))):
-        drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    grids = [("", GOAL_TITLES, goal_rows(found)), ("", SPEED_TITLES, _speed_rows(found))]
+    grids += [(table.title, table.header, table.rows) for table in _peer_tables(found)]
+    for title, titles, rows in grids:
+        if title:
+            console.print(title, style="bold")
+        drawn = Grid(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
         for index, title in enumerate(titles):
             drawn.add_column(title, justify="right" if index else "left")
         for row in rows:
@@ -101,8 +113,11 @@ def _markdown(found: Bench) -> str:
     from stress.report.markdown import escape, grid
 
     lines = ["## How fast the model is", "", escape(_machine(found)), ""]
-    lines += grid(GOAL_TITLES, _goal_rows(found))
+    lines += grid(GOAL_TITLES, goal_rows(found))
     lines += ["", *grid(SPEED_TITLES, _speed_rows(found)), "", _same_work(found)]
+    for table in _peer_tables(found):
+        rows = [tuple(map(escape, row)) for row in table.rows]
+        lines += ["", f"### {table.title[0].upper()}{table.title[1:]}", "", *grid(table.header, rows)]
     if found.trust.findings:
         lines += ["", f"### How far to trust the figures: {found.trust.grade}", ""]
         lines += [f"- {finding.level}: {escape(finding.text)}" for finding in found.trust.findings]

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from stress.bench.peers.result import Peers
 from stress.bench.scaling import Scaling
 from stress.bench.speed import Speed
 from stress.bench.watch import Disturbance
@@ -49,6 +50,7 @@ class Bench(msgspec.Struct, kw_only=True, frozen=True):
     goals: list[Goal]
     speed: list[Speed]
     scaling: Scaling | None
+    peers: Peers | None
     disturbances: list[Disturbance]
     trust: Trust
 
@@ -58,15 +60,15 @@ def goals(speed: list[Speed], no_reference: str | None, scaling: Scaling | None,
     first = speed[0]
     two = Ratio() if scaling is None else scaling.throughput
     return [
-        _goal(f"ours / C: {first.tape}", "ratio", "at most", 1.3, first.ratios.get("C", Ratio()), no_reference),
-        _goal("the engine without an allocator, per operation", "seconds", "at most", 3e-9, first.nanoseconds["nothing"] * 1e-9),
-        _goal("two CPUs on disjoint cgroups / one", "ratio", "at least", 1.8, two, ONE_CPU),
-        _goal("workers ready", "seconds", "at most", 0.05, scaling and scaling.ready_seconds, ONE_CPU),
-        _goal("`python -m stress --help`", "seconds", "at most", 0.15, help_seconds),
+        one_goal(f"ours / C: {first.tape}", "ratio", "at most", 1.3, first.ratios.get("C", Ratio()), no_reference),
+        one_goal("the engine without an allocator, per operation", "seconds", "at most", 3e-9, first.nanoseconds["nothing"] * 1e-9),
+        one_goal("two CPUs on disjoint cgroups / one", "ratio", "at least", 1.8, two, ONE_CPU),
+        one_goal("workers ready", "seconds", "at most", 0.05, scaling and scaling.ready_seconds, ONE_CPU),
+        one_goal("`python -m stress --help`", "seconds", "at most", 0.15, help_seconds),
     ]
 
 
-def _goal(name: str, unit, sense, limit: float, measured: Ratio | float | None, why: str | None = None) -> Goal:
+def one_goal(name: str, unit, sense, limit: float, measured: Ratio | float | None, why: str | None = None) -> Goal:
     ratio = measured if isinstance(measured, Ratio) else Ratio(estimate=measured)
     value = ratio.estimate
     if value is None:

@@ -53,6 +53,26 @@ static inline void relax(void)
 #endif
 }
 
+static inline word cycles(void)
+{
+#ifdef __x86_64__
+	return __builtin_ia32_rdtsc();
+#else
+	word now;
+	__asm__ volatile("mrs %0, cntvct_el0" : "=r"(now)::"memory");
+	return now;
+#endif
+}
+
+/* One turn of a wait, the turns-th: as shm.waiting.pause. */
+static inline void pause_turn(word turns)
+{
+	if (turns < PATIENCE)
+		relax();
+	else
+		usleep(NAP);
+}
+
 static inline word irq_save(M)
 {
 	word flags = load(m, area + CPU_irq);
@@ -78,10 +98,7 @@ static void spin_wait(M, word lock, word kind)
 	do {
 		for (word spins = 1; read_once(m, lock); spins++) {
 			count_lock(kind, spins);
-			if (spins < PATIENCE)
-				relax();
-			else
-				usleep(NAP);
+			pause_turn(spins);
 		}
 	} while (!cas(m, lock, 0, cpu + 1));
 	count_lock(kind, contended);

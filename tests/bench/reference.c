@@ -22,6 +22,15 @@ static inline void quiescent_point(M)
 		__builtin_trap();
 }
 
+static void section_end(M, word section, word operations)
+{
+	word now = cycles();
+
+	store(m, section + SECTION_cycles, load(m, section + SECTION_cycles) + now - load(m, section + SECTION_began));
+	store(m, section + SECTION_operations, load(m, section + SECTION_operations) + operations);
+	store(m, section + SECTION_sections, load(m, section + SECTION_sections) + 1);
+}
+
 static __attribute__((noinline)) bool execute_rare(M, word p, word run, word op)
 {
 	switch (op & 15) {
@@ -30,6 +39,12 @@ static __attribute__((noinline)) bool execute_rare(M, word p, word run, word op)
 		return true;
 	case OP_WAIT:
 		return load_acquire(m, run + RUN_events_done) >= op >> 36;
+	case OP_SECTION_BEGIN:
+		store(m, p + PLAY_section + (op >> 4 & 4095) * SIZEOF_SECTION + SECTION_began, cycles());
+		return true;
+	case OP_SECTION_END:
+		section_end(m, p + PLAY_section + (op >> 4 & 4095) * SIZEOF_SECTION, op >> 36);
+		return true;
 	case OP_END:
 		return true;
 	}
@@ -74,18 +89,22 @@ static inline bool execute(M, word p, word run, word op)
 word play(word *mem, word cpu, word run)
 {
 	word area = mem[MACHINE_percpu_base] + cpu * mem[MACHINE_percpu_stride];
-	word p = load(m, run + RUN_plays) + cpu * SIZEOF_PLAY, first = load(m, p + PLAY_tape), at = first;
+	word p = load(m, run + RUN_plays) + cpu * SIZEOF_PLAY, first = load(m, p + PLAY_tape), at = first, turns = 0;
 
 	fetch_add(m, run + RUN_ready, 1);
+	while (load_acquire(m, run + RUN_ready) < load(m, run + RUN_expected) && !read_once(m, MACHINE_stop))
+		pause_turn(++turns);
+	turns = 0;
 	for (;;) {
 		quiescent_point(m);
 		word op = load(m, at);
 		if (likely(execute(m, p, run, op))) {
 			at++;
+			turns = 0;
 			if ((op & 15) == OP_END)
 				break;
 		} else {
-			relax();
+			pause_turn(++turns);
 			if (read_once(m, MACHINE_stop))
 				break;
 		}

@@ -116,7 +116,7 @@ def small_bench():
 
 
 def test_json_has_its_fields(small_bench, monkeypatch, capsys):
-    monkeypatch.setattr(measure, "measure", lambda progress: small_bench)
+    monkeypatch.setattr(measure, "measure", lambda progress, plan: small_bench)
     assert bench.main("json", quiet=True) == 0
     out, err = capsys.readouterr()
     assert err == ""

@@ -1,0 +1,132 @@
+"""The comparison as one HTML page that loads nothing: times, ratios and memory by object size, a line per program."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from importlib import resources
+from itertools import pairwise
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+from stress.bench.peers.result import Cell, Peers
+from stress.bench.peers.tables import Table, tables, title_of
+from stress.bench.peers.tapes import ABOUT
+from stress.bench.report import goal_rows
+from stress.bench.result import Bench
+from stress.errors import UsageError
+from stress.report.axis import Scale
+from stress.report.charts import COLOURS, WIDTH, colour, mark, swatch
+from stress.report.element import add, document, el, grid
+from stress.result import write_atomically
+
+_HEIGHT, _LEFT, _TOP, _BOTTOM = 230.0, 40.0, 10.0, 36.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Line:
+    """The figures of one program by object size. number: of its colour and mark."""
+
+    name: str
+    number: int
+    values: Mapping[int, float]
+
+
+def write_page(found: Bench, path: Path) -> None:
+    """Write the page, whole or not at all. Raises UsageError when it cannot be written."""
+    try:
+        write_atomically(path, render(found))
+    except OSError as error:
+        raise UsageError(f"--page {path}: {error.strerror}") from None
+
+
+def render(found: Bench) -> bytes:
+    """The whole page of a benchmark that has the comparison."""
+    peers = found.peers
+    shown = tables(peers)
+    drawn = [name for name in (p.name for p in peers.players if p.missing is None) if name not in ("nothing", "slub in C")][:COLOURS]
+    groups: dict[str, list[Cell]] = {}
+    for cell in peers.cells:
+        groups.setdefault(title_of(cell), []).append(cell)
+    figures = [_speed(title, cells, drawn, table) for (title, cells), table in zip(groups.items(), shown)]
+    if peers.memory:
+        figures.append(_memory(peers, drawn, shown[len(groups)]))
+    machine = ", ".join(str(found.machine[key]) for key in ("cpu", "kernel", "python") if found.machine.get(key))
+    body = el(
+        "body",
+        el("header", el("h1", "Our allocators beside others"), el("p", machine, class_="quiet")),
+        el(
+            "main",
+            el("section", el("h2", "What was promised"), grid(("goal", "measured", "limit", ""), goal_rows(found), "words")),
+            el("section", el("h2", "Pictures"), el("div", *figures, class_="pictures")),
+            el("section", el("h2", "Who played"), grid(shown[-1].header, shown[-1].rows, "words")),
+            _trust(found),
+        ),
+    )
+    return document("Our allocators beside others", resources.files("stress.report").joinpath("page.css").read_text("utf-8"), body)
+
+
+def _trust(found: Bench) -> Element:
+    notes = [el("li", el("strong", finding.level, class_=f"grade {finding.level}"), " ", finding.text) for finding in found.trust.findings]
+    return el("section", el("h2", f"How far to trust it: {found.trust.grade}"), el("ul", *notes, class_="notes"))
+
+
+def _speed(title: str, cells: Sequence[Cell], names: Sequence[str], table: Table) -> Element:
+    times = [Line(name, i, {cell.size: cell.nanoseconds[name] for cell in cells}) for i, name in enumerate(names)]
+    ratios = [
+        Line(name, i, {cell.size: found.estimate for cell in cells if (found := next(iter(cell.ratios[name].values()), None)) and found.estimate})
+        for i, name in enumerate(names)
+    ]
+    drawings = [
+        el("h4", "nanoseconds of a CPU per operation"),
+        lines(times, f"{title}: nanoseconds per operation by object size", lambda v: f"{v:g} ns"),
+        el("h4", f"time over that of {names[0]}; below 1 is faster"),
+        lines([one for one in ratios if one.values], f"{title}: ratio to {names[0]} by object size", lambda v: f"×{v:g}", 1.0),
+    ]
+    return _figure(title, names, drawings, f"{ABOUT[cells[0].workload].capitalize()}.", table)
+
+
+def _memory(found: Peers, names: Sequence[str], table: Table) -> Element:
+    held = [Line(name, i, {h.size: h.full[name] / h.asked for h in found.memory if name in h.full}) for i, name in enumerate(names)]
+    caption = (
+        "All slots of random replacement are filled. Ours hold the pages that they took from the page allocator; a malloc holds what its "
+        "process grew by in anonymous memory, with every object written to."
+    )
+    drawn = lines([one for one in held if one.values], "memory held over memory asked for, by object size", lambda v: f"×{v:g}", 1.0)
+    return _figure("Memory held over memory asked for", names, [drawn], caption, table)
+
+
+def _figure(title: str, names: Sequence[str], drawings: Sequence[Element], caption: str, table: Table) -> Element:
+    legend = el("ul", *(el("li", swatch("", number), name) for number, name in enumerate(names)), class_="legend")
+    numbers = el("details", el("summary", "Numbers"), grid(table.header, table.rows))
+    return el("figure", el("h3", title), legend, *drawings, el("figcaption", caption), numbers)
+
+
+def lines(series: Sequence[Line], label: str, show: Callable[[float], str], level: float | None = None) -> Element:
+    """A line per program over object sizes, both axes by ratios. level: a value that gets a line of its own."""
+    values = [value for one in series for value in one.values.values()] + ([level] if level else [])
+    sizes = sorted({size for one in series for size in one.values})
+    low, high = min(values) / 1.15, max(values) * 1.15
+    x = Scale(sizes[0] / 1.3, sizes[-1] * 1.3, _LEFT, WIDTH - 6, log=True)
+    y = Scale(low, high, _HEIGHT - _BOTTOM, _TOP, log=True)
+    drawn = el("svg", viewBox=f"0 0 {WIDTH:g} {_HEIGHT:g}", role="img", aria_label=label, class_="plot")
+    for value in steps(low, high):
+        add(drawn, el("line", x1=_LEFT, y1=y(value), x2=WIDTH - 6, y2=y(value), class_="axis" if value == level else "grid"))
+        add(drawn, el("text", show(value), x=_LEFT - 4, y=y(value) + 4, text_anchor="end"))
+    for size in sizes:
+        add(drawn, el("text", f"{size}", x=x(size), y=_HEIGHT - _BOTTOM + 15, text_anchor="middle"))
+    add(drawn, el("text", "object size in bytes", x=(_LEFT + WIDTH) / 2, y=_HEIGHT - 4, text_anchor="middle", class_="note"))
+    for one in series:
+        points = [(x(size), y(value)) for size, value in sorted(one.values.items())]
+        for (x1, y1), (x2, y2) in pairwise(points):
+            add(drawn, el("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=f"interval {colour(one.number)}"))
+    for one in series:
+        for size, value in sorted(one.values.items()):
+            add(drawn, mark(one.number, x(size), y(value), 3.6, "", f"{one.name}, {size} B: {value:.3g}"))
+    return drawn
+
+
+def steps(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten within low…high; powers of ten only, where that is more than a few."""
+    found = [factor * 10.0**power for power in range(-4, 9) for factor in (1, 2, 5) if low <= factor * 10.0**power <= high]
+    return found if len(found) <= 8 else found[::2] if len(found) <= 14 else [v for v in found if f"{v:e}".startswith("1")]

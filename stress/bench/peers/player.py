@@ -1,0 +1,233 @@
+"""A process that plays one program: `python -m stress.bench.peers.player FD PARENT PROGRAM [LIBRARY]`.
+
+Commands come as JSON over the socket FD from the process PARENT, a list of a name and arguments, and are answered by JSON: a
+dictionary, in which `error` stands for what went wrong. It ends when the socket is closed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from multiprocessing.connection import Connection, Pipe
+
+import msgspec
+import numpy as np
+
+from allocators.designs import DESIGNS
+from allocators.page_alloc import ZONE
+from allocators.slob.state import OBJECT_MASK
+from scenarios.tape import SECTION_MIXED
+from stress import ending, host
+from stress.arena import Arena
+from stress.bench import programs
+from stress.bench.peers.catalogue import PROGRAMS, NotInstalled, Program, load_library
+from stress.bench.peers.tapes import Cut, cut
+from stress.bench.reference import NoCompiler, Play, compile_reference
+from stress.engine import PLAY, RUN, cpu_main
+from stress.errors import StressError, UsageError
+
+PAGE_BYTES = 4096
+_SPARE = 32 << 20  # bytes of page frames beyond the objects: partly filled slabs, and what rounding takes
+
+
+class Player:
+    """One program with the arena it plays in."""
+
+    def __init__(self, program: Program, library: str | None = None) -> None:
+        self.program = program
+        self.features = DESIGNS[program.design].features(program.kernel)
+        self.about = ""
+        self._reference: Play | None = None
+        if program.kind == "C":
+            self._reference = compile_reference()
+        elif program.kind == "malloc":
+            self._library, self.about = load_library(program, library)
+            names = program.library and (program.library.malloc, program.library.free)
+            programs.bind_malloc(self._library, *(names or ()))
+        self._arena: Arena | None = None
+        self._cut: Cut | None = None
+        self._threads: list[ThreadPoolExecutor] = []
+        self._placement, _ = host.placement(2)
+        os.sched_setaffinity(0, {max(self._placement)})
+
+    def load(self, workload: str, size: int, cpus: int, operations: int, slots: int) -> dict[str, object]:
+        """Make ready for a workload (see `tapes.cut`); its slots are empty."""
+        self.unload()
+        self._cut = cut(workload, size, cpus, operations=operations, slots=slots)
+        asked = self._cut.load.slots * size if self.program.kind in ("ours", "C") else 0
+        new = DESIGNS[self.program.design].switches
+        self._arena = Arena(
+            self._cut.load, self.program.kernel, memory=2 * asked + _SPARE, owners="F_OBJCG" in new, sheaves="F_SHEAF" in new
+        )  # fmt: skip
+        self._arena.reset(self.features)
+        words, run = self._arena.words, self._arena.run
+        words[run + RUN.expected] = cpus
+        words[run + RUN.over] = 1  # nobody waits at the end: there is no schedule
+        return {"objects": self._cut.objects}
+
+    def unload(self) -> dict[str, object]:
+        """Give all objects and the arena back."""
+        if self._arena is not None:
+            self.play("drain")
+            self._arena.close()
+            self._arena = None
+        return {}
+
+    def play(self, part: str, written: bool = False) -> dict[str, object]:
+        """Play a part of the tapes on all their CPUs.
+
+        written: objects of a malloc are written to, so that they take memory. Answers operations and cycles of each
+        CPU's timed section. Raises StressError when an allocation fails.
+        """
+        arena, offsets = self._arena, self._cut.parts[part]
+        arena.words[arena.run + RUN.ready] = arena.words[arena.run + RUN.done] = 0
+        for cpu, offset in enumerate(offsets):
+            play = arena.plan["plays"] + cpu * PLAY.SIZE
+            arena.words[play + PLAY.tape] = arena.plan[f"tape{cpu}"] + offset
+            arena.words[play + PLAY.section : play + PLAY.SIZE] = 0
+        if len(offsets) == 1:
+            self._main(0, written)
+        else:
+            for done in [thread.submit(self._main, cpu, written) for cpu, thread in enumerate(self._pinned(len(offsets)))]:
+                done.result()
+        failed = int(arena.plays()["failed"].sum())
+        if failed:
+            raise StressError(f"{failed:,} allocations of {self.program.name} failed")
+        timed = arena.sections()[:, SECTION_MIXED]
+        return {"operations": timed["operations"].tolist(), "cycles": timed["cycles"].tolist()}
+
+    def _pinned(self, cpus: int) -> list[ThreadPoolExecutor]:
+        """A thread for each CPU; made when first needed, as some mallocs are faster in a process without threads."""
+        while len(self._threads) < cpus:
+            cpu = self._placement[len(self._threads)]
+            self._threads.append(ThreadPoolExecutor(1, initializer=settle, initargs=(cpu,)))
+        return self._threads[:cpus]
+
+    def _main(self, cpu: int, written: bool) -> int:
+        arena = self._arena
+        if self._reference is not None:
+            return self._reference(arena.segment.address, cpu, arena.run)
+        main = {"ours": cpu_main, "nothing": programs.idle_main, "malloc": programs.written_main if written else programs.malloc_main}
+        return main[self.program.kind](arena.machine(self.features, cpu), arena.run)
+
+    def addresses(self) -> np.ndarray:
+        """Where the objects in the slots are, in bytes, ascending."""
+        base = self._arena.plan["slot_table"]
+        slots = self._arena.words[base : base + self._cut.load.slots]
+        found = np.sort(slots[slots != 0])
+        if self.program.kind == "malloc":
+            return found
+        return np.sort((found & OBJECT_MASK) * 8 if self.program.kernel == "slob" else found * 8)
+
+    def held(self) -> int:
+        """Bytes of memory: pages taken from the page allocator, or the process's own memory for a malloc."""
+        if self.program.kind == "malloc":
+            return own_memory()
+        words, zone = self._arena.words, self._arena.plan["zones"]
+        return int(words[zone + ZONE.end] - words[zone + ZONE.start] - words[zone + ZONE.free_pages]) * PAGE_BYTES
+
+    def memory(self, size: int, slots: int) -> dict[str, object]:
+        """Bytes asked for and held with all slots of random replacement filled, and held when all were freed.
+
+        In a child process, so that other workloads leave nothing behind and this one neither. The first allocation,
+        which sets a library up, is not counted, and what the C library keeps free for this process goes first.
+        Raises StressError when objects overlap or are missing.
+        """
+
+        def body() -> dict[str, object]:
+            self.load("pairs", size, 1, 2, slots)
+            self.play("block", written=True)
+            self.load("random", size, 1, 2, slots)
+            with contextlib.suppress(AttributeError):  # a C library without it
+                ctypes.CDLL(None).malloc_trim(0)
+            before = self.held()
+            self.play("fill", written=True)
+            full = self.held() - before
+            self._check(size)
+            self.play("drain")
+            return {"asked": self._cut.objects * size, "full": full, "left": max(0, self.held() - before)}
+
+        return in_child(body)
+
+    def _check(self, size: int) -> None:
+        found = self.addresses()
+        if len(found) != self._cut.objects:
+            raise StressError(f"{self.program.name} filled {len(found):,} of {self._cut.objects:,} slots")
+        if np.diff(found).min(initial=size) < size:
+            raise StressError(f"{self.program.name} handed out objects of {size} B that overlap")
+
+
+def settle(cpu: int) -> None:
+    """Bind this thread to a CPU and let its naps be short."""
+    os.sched_setaffinity(0, {cpu})
+    host.fine_timers()
+
+
+def own_memory() -> int:
+    """Bytes of memory that belong to this process alone: resident anonymous pages (smaps_rollup of proc(5))."""
+    with open("/proc/self/smaps_rollup", encoding="ascii") as lines:
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("Anonymous:"))
+
+
+def in_child(body: Callable[[], dict[str, object]]) -> dict[str, object]:
+    """What `body` returns in a child process, or its StressError here. StressError too when the child dies."""
+    ours, theirs = Pipe(duplex=False)
+    parent, child = os.getpid(), os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            ending.live_with_parent(parent)
+            theirs.send_bytes(answer(body))
+        os._exit(0)
+    theirs.close()
+    try:
+        found = msgspec.json.decode(ours.recv_bytes())
+    except EOFError:
+        found = {"error": "it died while its memory was measured"}
+    finally:
+        ours.close()
+        os.waitpid(child, 0)
+    if "error" in found:
+        raise StressError(found["error"])
+    return found
+
+
+def answer(body: Callable[[], dict[str, object]]) -> bytes:
+    """What `body` returns or how it failed, as JSON."""
+    try:
+        return msgspec.json.encode(body())
+    except NotInstalled as error:
+        return msgspec.json.encode({"missing": str(error)})
+    except (StressError, NoCompiler) as error:
+        return msgspec.json.encode({"error": str(error), "usage": isinstance(error, UsageError)})
+    except Exception as error:  # the coordinator says what went wrong; this process has no terminal of its own
+        return msgspec.json.encode({"error": f"{type(error).__name__}: {error}"})
+
+
+def serve(connection: Connection, program: Program, library: str | None) -> None:
+    """Answer commands until the other end is closed. The first answer says whether the program can be played."""
+    made: list[Player] = []
+
+    def start() -> dict[str, object]:
+        made.append(Player(program, library))
+        return {"about": made[0].about}
+
+    connection.send_bytes(answer(start))
+    with contextlib.suppress(EOFError, OSError):
+        while made:
+            name, *arguments = msgspec.json.decode(connection.recv_bytes())
+            connection.send_bytes(answer(partial(getattr(made[0], name), *arguments)))
+
+
+def main(arguments: list[str]) -> None:
+    descriptor, parent, name, *library = arguments
+    ending.live_with_parent(int(parent))
+    serve(Connection(int(descriptor)), PROGRAMS[name], library[0] if library else None)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
