@@ -16,8 +16,8 @@ from stress.bench.report import goal_rows
 from stress.bench.result import Bench
 from stress.errors import UsageError
 from stress.report.axis import Scale
-from stress.report.charts import COLOURS, WIDTH, colour, mark, swatch
 from stress.report.element import add, document, el, grid
+from stress.report.shapes import COLOURS, WIDTH, colour, mark, swatch
 from stress.result import write_atomically
 
 _HEIGHT, _LEFT, _TOP, _BOTTOM = 230.0, 40.0, 10.0, 36.0
