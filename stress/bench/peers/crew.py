@@ -1,4 +1,4 @@
-"""The players, seen from the coordinator: started together, asked one at a time or all at once, ended for sure."""
+"""The players, seen from the coordinator: started together, asked one at a time, ended for sure."""
 
 from __future__ import annotations
 
@@ -40,15 +40,8 @@ class Member:
             )  # fmt: skip
         theirs.close()
 
-    def tell(self, name: str, *arguments: object) -> None:
-        """Send a command. Raises DamagedRun."""
-        try:
-            self._connection.send_bytes(msgspec.json.encode([name, *arguments]))
-        except OSError:
-            raise DamagedRun(self._epitaph()) from None
-
     def hear(self) -> dict[str, object]:
-        """The answer to the last command. Raises DamagedRun when it reports an error, dies or hangs."""
+        """The answer to the last command, or the one that says it has started. Raises DamagedRun when it reports an error, dies or hangs."""
         waited = 0.0
         try:
             while not self._connection.poll(_TICK):
@@ -64,8 +57,11 @@ class Member:
         return found
 
     def ask(self, name: str, *arguments: object) -> dict[str, object]:
-        """A command and its answer."""
-        self.tell(name, *arguments)
+        """A command and its answer. Raises DamagedRun."""
+        try:
+            self._connection.send_bytes(msgspec.json.encode([name, *arguments]))
+        except OSError:
+            raise DamagedRun(self._epitaph()) from None
         return self.hear()
 
     def _epitaph(self) -> str:
@@ -107,10 +103,8 @@ class Players:
         self.close()
 
     def ask_all(self, name: str, *arguments: object) -> list[dict[str, object]]:
-        """The same command to all of them at once; their answers."""
-        for member in self.members:
-            member.tell(name, *arguments)
-        return [member.hear() for member in self.members]
+        """The same command to one after the other, as they share a CPU; their answers."""
+        return [member.ask(name, *arguments) for member in self.members]
 
     def close(self) -> None:
         for member in self.members:

@@ -20,7 +20,7 @@ from stress.report.element import add, document, el, grid
 from stress.report.shapes import COLOURS, WIDTH, colour, mark, swatch
 from stress.result import write_atomically
 
-_HEIGHT, _LEFT, _TOP, _BOTTOM = 230.0, 40.0, 10.0, 36.0
+_HEIGHT, _LEFT, _TOP, _BOTTOM = 230.0, 52.0, 10.0, 36.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def render(found: Bench) -> bytes:
         el("header", el("h1", "Our allocators beside others"), el("p", machine, class_="quiet")),
         el(
             "main",
-            el("section", el("h2", "What was promised"), grid(("goal", "measured", "limit", ""), goal_rows(found), "words")),
+            el("section", el("h2", "What was promised"), _goals(found)),
             el("section", el("h2", "Pictures"), el("div", *figures, class_="pictures")),
             el("section", el("h2", "Who played"), grid(shown[-1].header, shown[-1].rows, "words")),
             _trust(found),
@@ -66,12 +66,20 @@ def render(found: Bench) -> bytes:
     return document("Our allocators beside others", resources.files("stress.report").joinpath("page.css").read_text("utf-8"), body)
 
 
+def _goals(found: Bench) -> Element:
+    grades = {"met": "good", "MISSED": "poor"}
+    rows = goal_rows(found)
+    said = (el("li", el("strong", met, class_=f"grade {grades.get(met, '')}"), f" {name}: {value}, {limit}") for name, value, limit, met in rows)
+    return el("ul", *said, class_="notes")
+
+
 def _trust(found: Bench) -> Element:
     notes = [el("li", el("strong", finding.level, class_=f"grade {finding.level}"), " ", finding.text) for finding in found.trust.findings]
     return el("section", el("h2", f"How far to trust it: {found.trust.grade}"), el("ul", *notes, class_="notes"))
 
 
 def _speed(title: str, cells: Sequence[Cell], names: Sequence[str], table: Table) -> Element:
+    about = ABOUT[cells[0].workload]
     times = [Line(name, i, {cell.size: cell.nanoseconds[name] for cell in cells}) for i, name in enumerate(names)]
     ratios = [
         Line(name, i, {cell.size: found.estimate for cell in cells if (found := next(iter(cell.ratios[name].values()), None)) and found.estimate})
@@ -83,7 +91,7 @@ def _speed(title: str, cells: Sequence[Cell], names: Sequence[str], table: Table
         el("h4", f"time over that of {names[0]}; below 1 is faster"),
         lines([one for one in ratios if one.values], f"{title}: ratio to {names[0]} by object size", lambda v: f"×{v:g}", 1.0),
     ]
-    return _figure(title, names, drawings, f"{ABOUT[cells[0].workload].capitalize()}.", table)
+    return _figure(title, names, drawings, f"{about[0].upper()}{about[1:]}.", table)
 
 
 def _memory(found: Peers, names: Sequence[str], table: Table) -> Element:

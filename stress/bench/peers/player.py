@@ -11,7 +11,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from multiprocessing.connection import Connection, Pipe
 
@@ -93,7 +93,9 @@ class Player:
         if len(offsets) == 1:
             self._main(0, written)
         else:
-            for done in [thread.submit(self._main, cpu, written) for cpu, thread in enumerate(self._pinned(len(offsets)))]:
+            playing = [thread.submit(self._main, cpu, written) for cpu, thread in enumerate(self._pinned(len(offsets)))]
+            wait(playing)  # once for both: this thread would take the CPU from the later one
+            for done in playing:
                 done.result()
         failed = int(arena.plays()["failed"].sum())
         if failed:
