@@ -22,6 +22,7 @@ SCHEMAS = {
     "runs": ("stress.listed", "RunList"),
     "comparison": ("stress.listed", "Compared"),
     "claims": ("stress.claims.report", "Report"),
+    "calibration": ("stress.calibrate.table", "Calibration"),
     "exploration": ("stress.explore.published", "Exploration"),
     "catalogue": ("stress.explore.published", "Catalogue"),
     "bench": ("stress.bench.result", "Bench"),

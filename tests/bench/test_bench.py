@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import jsonschema
 import numpy as np
 import pytest
 
@@ -18,6 +19,7 @@ from stress.bench.report import print_report
 from stress.bench.result import goals
 from stress.bench.speed import Speed, take_turns
 from stress.engine import PLAY, cpu_main
+from stress.schema import schema
 from stress.statistics import Ratio
 
 FEATURES = DESIGNS["linux-3.16"].features("slub")
@@ -121,6 +123,7 @@ def test_json_has_its_fields(small_bench, monkeypatch, capsys):
     out, err = capsys.readouterr()
     assert err == ""
     found = json.loads(out)
+    jsonschema.validate(found, schema("bench"))
     assert found["schema_version"] == "1" and found["design"] == "linux-3.16"
     assert {"machine", "goals", "speed", "scaling", "differing_words", "disturbances", "trust"} <= found.keys()
     assert len(found["goals"]) == 5

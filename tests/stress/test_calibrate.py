@@ -15,6 +15,7 @@ from stress.calibrate.stage import FULL_SPEED
 from stress.calibrate.table import Calibration, calibration, share_of
 from stress.calibrate.tuning import Tuner
 from stress.errors import UsageError
+from stress.schema import schema
 
 
 def row(found: Calibration, slowdown: float | None):
@@ -94,7 +95,7 @@ def test_reports_show_every_kind_and_goal(format):
 def test_json_is_described_by_its_structs():
     found = calibration(samples(None, 0.0, 0.03), margin=0.02)
     data = json.loads(printed(found, "json"))
-    jsonschema.validate(data, msgspec.json.schema(Calibration))
+    jsonschema.validate(data, schema("calibration"))
     assert data["schema_version"] == "1" and msgspec.json.decode(printed(found, "json"), type=Calibration) == found
 
 
