@@ -111,6 +111,7 @@ def _throughput(result: Result, names: list[str], row: Callable[..., Row]) -> li
         row("frees/s, live caches", lambda d: units.rate(d.frees_per_second.live)),
         row("frees/s, dead caches", lambda d: units.rate(d.frees_per_second.dead)),
         row("frees/s, all", lambda d: units.rate(d.frees_per_second.all)),
+        row("time per free, live / dead", lambda d: _per_free(result.cpus, d)),
         *against(f"ratio to before [{level}]", "free_throughput"),
         *against("ratio, live caches", "live"),
         *against("ratio, dead caches", "dead"),
@@ -121,6 +122,12 @@ def _throughput(result: Result, names: list[str], row: Callable[..., Row]) -> li
             rows.append(row(label, lambda d, kind=kind: units.rate(getattr(d.operations_per_second, kind))))
             rows.extend(against(f"ratio, {label.replace('/s', '')}", kind))
     return rows
+
+
+def _per_free(cpus: int, design: Design) -> str:
+    """Mean time of a free in the timed sections, into live and into dead caches."""
+    rates = (design.frees_per_second.live, design.frees_per_second.dead)
+    return " / ".join(units.UNKNOWN if not rate else units.seconds(cpus / rate) for rate in rates)
 
 
 def _ratio(ratios: Ratios | None, kind: str) -> str:
