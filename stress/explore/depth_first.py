@@ -123,9 +123,10 @@ class DepthFirst:
         chosen = node.choices[node.at]
         segment = self.space.end_segment(chosen)
         asleep = {flow: other for flow, other in node.asleep.items() if flow != chosen and segment.spares(flow, other)}
-        if chosen == node.task or node.task < 0:
-            if chosen == node.task:
-                node.segment = segment
+        if chosen == node.task:
+            node.segment = segment
+            return node.left, asleep
+        if node.task < 0:
             return node.left, asleep
         if node.segment is not None and node.task < MASKED and segment.spares(node.task, node.segment):
             asleep[node.task] = node.segment
@@ -145,13 +146,14 @@ class DepthFirst:
         return False
 
     def give(self) -> Item | None:
-        """Part with the choices that are left at the shallowest decision that has any; None when no other is left to keep."""
-        open_ = [depth for depth, node in enumerate(self.path) if node.at + 1 < len(node.choices)]
-        return self._take(open_[0]) if open_ else None
+        """Part with the choices that are left at the shallowest decision that has any; None: there are none.
 
-    def _take(self, depth: int) -> Item:
-        node = self.path[depth]
-        rest = tuple(node.choices[node.at + 1 :])
-        del node.choices[node.at + 1 :]
-        prefix = tuple(n.choices[n.at] for n in self.path[:depth])
-        return Item(prefix, rest, node.task, node.left, node.asleep, node.segment)
+        To be called after an execution and before `advance`, when the choice at each decision is one that was explored.
+        """
+        for depth, node in enumerate(self.path):
+            rest = tuple(node.choices[node.at + 1 :])
+            if rest:
+                del node.choices[node.at + 1 :]
+                prefix = tuple(n.choices[n.at] for n in self.path[:depth])
+                return Item(prefix, rest, node.task, node.left, node.asleep, node.segment)
+        return None

@@ -134,10 +134,10 @@ def _bounded(space: Space, preemptions: int, meter: _Meter, jobs: int) -> Ended:
         outcome = _once(space, strategy, meter)
         if outcome.learned or meter.wanted(outcome):
             return Ended(outcome, strategy.cut, len(strategy.seen), "")
-        if not strategy.advance():
-            return Ended(None, strategy.cut, len(strategy.seen), "")
         if jobs > 1 and time.perf_counter() - start > ALONE:
             return _sharded(space, strategy, meter, jobs)
+        if not strategy.advance():
+            return Ended(None, strategy.cut, len(strategy.seen), "")
 
 
 def _sharded(space: Space, strategy: DepthFirst, meter: _Meter, jobs: int) -> Ended:

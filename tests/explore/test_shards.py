@@ -10,7 +10,7 @@ from shm.atomics import fetch_add, read_once, write_once
 from stress.explore import search as searching
 from stress.explore.bare import bare_space
 from stress.explore.command import Request, explore
-from stress.explore.depth_first import Seen
+from stress.explore.depth_first import DepthFirst, Seen
 from stress.explore.search import Budget, search
 from stress.explore.shards import SharedSeen
 from stress.explore.space import Space, Violation
@@ -38,6 +38,15 @@ def lose(m, b):
 def lost(space: Space) -> None:
     if space.mem[-16] != 3:
         raise Violation("leak", f"an update is lost: {space.mem[-16]}")
+
+
+def test_no_state_is_lost_when_work_is_handed_over(monkeypatch):
+    """Without sleep sets, whose states depend on the order, all searches enter the same ones."""
+    plain = DepthFirst._come_from
+    monkeypatch.setattr(DepthFirst, "_come_from", lambda self, node: (plain(self, node)[0], {}))
+    for programs in ([count] * 3, [mixed] * 3, [mixed, count], [count, mixed, lose]):
+        for bound in (1, 2):
+            assert search(bare_space(programs)[0], bound=bound, jobs=3).states == search(bare_space(programs)[0], bound=bound).states
 
 
 def mixed(m, b):
