@@ -20,7 +20,7 @@ import contextlib
 import logging
 import os
 import time
-from typing import Callable, Iterator
+from typing import TYPE_CHECKING, Callable, Iterator
 
 import numpy as np
 
@@ -42,6 +42,9 @@ from stress.progress import Progress
 from stress.samples import RunRecord
 from stress.statistics import CONFIDENCE, Ratio, least_pairs
 from stress.worker import Crew, Lost
+
+if TYPE_CHECKING:
+    from stress.calibrate.options import CalibrateOptions
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +85,7 @@ def run(options: RunOptions, progress: Progress) -> RunRecord:
             load, record.trace = replay.load, replay.summary
         else:
             replay = None
-            load, parameters = _build(options, cpus)
+            load, parameters = build_workload(options, cpus)
             record.parameters = parameters | record.parameters
         record.cpus = load.cpus
         record.oversubscribed = not options.serial and load.cpus > available
@@ -132,7 +135,8 @@ def _breakdowns(record: RunRecord) -> Iterator[None]:
         log.error("%s", record.damage)
 
 
-def _build(options: RunOptions, cpus: int) -> tuple[Workload, dict[str, object]]:
+def build_workload(options: RunOptions | CalibrateOptions, cpus: int) -> tuple[Workload, dict[str, object]]:
+    """The tapes of the scenario that was asked for, and its parameters. Raises UsageError when they do not fit."""
     from scenarios.registry import build
 
     try:

@@ -11,8 +11,6 @@ import dataclasses
 from collections.abc import Iterator
 
 from allocators.designs import parse_design
-from scenarios.registry import build
-from scenarios.settings import ParameterError
 from shm.clock import cycles_per_ns
 from shm.machine import MACHINE
 from stress import host
@@ -20,9 +18,8 @@ from stress.arena import NEVER, Arena
 from stress.calibrate.options import CalibrateOptions
 from stress.census import take_block
 from stress.compiled import ready
-from stress.coordinator import STATS, hang_seconds
+from stress.coordinator import STATS, build_workload, hang_seconds
 from stress.engine import counting_main, cpu_main
-from stress.errors import UsageError
 from stress.host import Counters
 from stress.measure import FREES, rate
 from stress.progress import Progress
@@ -93,12 +90,7 @@ class Stage:
 def launched(options: CalibrateOptions, progress: Progress) -> Iterator[Stage]:
     """Compile both programs, start the workers, end them. Raises UsageError for what cannot be played."""
     cpus = options.cpus or len(host.available_cpus())
-    try:
-        load, parameters = build(options.scenario, options.settings, cpus, options.seed)
-    except ParameterError as error:
-        raise UsageError(f"--set: {error}") from None
-    except ValueError as error:
-        raise UsageError(f"--scenario {options.scenario}: {error}") from None
+    load, parameters = build_workload(options, cpus)
     features = parse_design(options.design).features(options.allocator)
     programs = (features | SPIN, features | SPIN | TWIN)
     kernel = options.allocator

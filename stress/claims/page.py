@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from importlib import resources
 from xml.etree.ElementTree import Element
 
 from stress.claims.claim import Figure, Outcome, PartOutcome, Verdict
@@ -35,7 +34,7 @@ def render(report: Report) -> bytes:
         ),
         el("footer", f"Tested {report.created} in {units.seconds(report.took)}. All of it as data: ", el("a", "claims.json", href="claims.json"), "."),
     )  # fmt: skip
-    return document("Claims", resources.files("stress.report").joinpath("page.css").read_text("utf-8"), body)
+    return document("Claims", body)
 
 
 def _verdict(verdict: Verdict) -> Element:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from typing import TextIO
 
 from stress.compare import RUN_COLUMNS, Comparison
@@ -81,4 +80,4 @@ def render_page(comparison: Comparison) -> bytes:
         el("header", el("h1", comparison.heading)),
         el("main", grid(RUN_COLUMNS, comparison.runs, "words"), *said, el("h2", "Figures"), grid(["", *comparison.columns], main, "comparison"), *folded),
     )
-    return document(comparison.heading, resources.files("stress.report").joinpath("page.css").read_text("utf-8"), body)
+    return document(comparison.heading, body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import resources
 from xml.etree.ElementTree import Element, tostring
 
 Child = Element | str
@@ -47,8 +48,9 @@ def grid(header: Sequence[Child], rows: Sequence[Sequence[Child]], class_: str |
     return el("div", el("table", head, body), class_=" ".join(filter(None, ("table", class_))), tabindex=0)
 
 
-def document(title: str, style: str, body: Element) -> bytes:
-    """A whole page in UTF-8 that loads nothing and runs nothing. style: CSS of our own, the one text that is not escaped."""
+def document(title: str, body: Element) -> bytes:
+    """A whole page in UTF-8 that loads nothing and runs nothing. Its style, page.css, is the one text that is not escaped."""
+    style = resources.files("stress.report").joinpath("page.css").read_text("utf-8")
     head = el(
         "head",
         el("meta", charset="utf-8"),

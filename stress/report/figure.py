@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
+from stress.report.element import el, grid
 from stress.report.shapes import swatch
 
 
@@ -24,3 +25,15 @@ class Figure:
 def designs_legend(names: Sequence[str]) -> list[tuple[Element, str]]:
     """A mark and a name per design."""
     return [(swatch("", number), name) for number, name in enumerate(names)]
+
+
+def picture(figure: Figure) -> Element:
+    """A figure with its legend, its caption and its numbers folded away beneath."""
+    parts: list[Element] = [el("h3", figure.title)]
+    if figure.legend:
+        parts.append(el("ul", *(el("li", mark, text) for mark, text in figure.legend), class_="legend"))
+    for subtitle, drawing in figure.drawings:
+        parts += [*([el("h4", subtitle)] if subtitle else []), drawing]
+    parts.append(el("figcaption", figure.caption))
+    numbers = el("details", el("summary", "Numbers"), grid(figure.header, figure.rows))
+    return el("figure", *parts, numbers)

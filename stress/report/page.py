@@ -6,14 +6,13 @@ Whatever comes from the result (parameters, paths, names of machines) is put in 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
 from stress.report import sentences, table, trace
 from stress.report.element import document, el, grid
-from stress.report.figure import Figure
+from stress.report.figure import picture
 from stress.report.figures import figures
 from stress.report.shapes import swatch
 from stress.report.verdict import verdict
@@ -57,7 +56,7 @@ def render(result: Result) -> bytes:
         ),
     )
     title = f"{result.scenario} on {result.allocator}, {result.run_id}"
-    return document(title, resources.files("stress.report").joinpath("page.css").read_text("utf-8"), body)
+    return document(title, body)
 
 
 def _both(result: Result) -> list[str]:
@@ -85,18 +84,6 @@ def comparison(result: Result) -> list[Element]:
 
 def _titled(number: int, title: str) -> Element:
     return el("span", swatch("", number), title)
-
-
-def picture(figure: Figure) -> Element:
-    """A figure with its legend, its caption and its numbers folded away beneath."""
-    parts: list[Element] = [el("h3", figure.title)]
-    if figure.legend:
-        parts.append(el("ul", *(el("li", mark, text) for mark, text in figure.legend), class_="legend"))
-    for subtitle, drawing in figure.drawings:
-        parts += [*([el("h4", subtitle)] if subtitle else []), drawing]
-    parts.append(el("figcaption", figure.caption))
-    numbers = el("details", el("summary", "Numbers"), grid(figure.header, figure.rows))
-    return el("figure", *parts, numbers)
 
 
 def _trust_line(result: Result) -> Element:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -17,7 +16,8 @@ from stress.bench.result import Bench
 from stress.errors import UsageError
 from stress.report.axis import Scale
 from stress.report.element import add, document, el, grid
-from stress.report.shapes import COLOURS, WIDTH, colour, mark, swatch
+from stress.report.figure import Figure, designs_legend, picture
+from stress.report.shapes import COLOURS, WIDTH, colour, line, mark, svg, words
 from stress.result import write_atomically
 
 _HEIGHT, _LEFT, _TOP, _BOTTOM = 230.0, 52.0, 10.0, 36.0
@@ -63,7 +63,7 @@ def render(found: Bench) -> bytes:
             _trust(found),
         ),
     )
-    return document("Our allocators beside others", resources.files("stress.report").joinpath("page.css").read_text("utf-8"), body)
+    return document("Our allocators beside others", body)
 
 
 def _goals(found: Bench) -> Element:
@@ -86,10 +86,11 @@ def _speed(title: str, cells: Sequence[Cell], names: Sequence[str], table: Table
         for i, name in enumerate(names)
     ]
     drawings = [
-        el("h4", "nanoseconds of a CPU per operation"),
-        lines(times, f"{title}: nanoseconds per operation by object size", lambda v: f"{v:g} ns"),
-        el("h4", f"time over that of {names[0]}; below 1 is faster"),
-        lines([one for one in ratios if one.values], f"{title}: ratio to {names[0]} by object size", lambda v: f"×{v:g}", 1.0),
+        ("nanoseconds of a CPU per operation", lines(times, f"{title}: nanoseconds per operation by object size", lambda v: f"{v:g} ns")),
+        (
+            f"time over that of {names[0]}; below 1 is faster",
+            lines([one for one in ratios if one.values], f"{title}: ratio to {names[0]} by object size", lambda v: f"×{v:g}", 1.0),
+        ),
     ]
     return _figure(title, names, drawings, f"{about[0].upper()}{about[1:]}.", table)
 
@@ -101,13 +102,11 @@ def _memory(found: Peers, names: Sequence[str], table: Table) -> Element:
         "process grew by in anonymous memory, with every object written to."
     )
     drawn = lines([one for one in held if one.values], "memory held over memory asked for, by object size", lambda v: f"×{v:g}", 1.0)
-    return _figure("Memory held over memory asked for", names, [drawn], caption, table)
+    return _figure("Memory held over memory asked for", names, [("", drawn)], caption, table)
 
 
-def _figure(title: str, names: Sequence[str], drawings: Sequence[Element], caption: str, table: Table) -> Element:
-    legend = el("ul", *(el("li", swatch("", number), name) for number, name in enumerate(names)), class_="legend")
-    numbers = el("details", el("summary", "Numbers"), grid(table.header, table.rows))
-    return el("figure", el("h3", title), legend, *drawings, el("figcaption", caption), numbers)
+def _figure(title: str, names: Sequence[str], drawings: Sequence[tuple[str, Element]], caption: str, table: Table) -> Element:
+    return picture(Figure(title, caption, drawings, designs_legend(names), table.header, table.rows))
 
 
 def lines(series: Sequence[Line], label: str, show: Callable[[float], str], level: float | None = None) -> Element:
@@ -117,17 +116,17 @@ def lines(series: Sequence[Line], label: str, show: Callable[[float], str], leve
     low, high = min(values) / 1.15, max(values) * 1.15
     x = Scale(sizes[0] / 1.3, sizes[-1] * 1.3, _LEFT, WIDTH - 6, log=True)
     y = Scale(low, high, _HEIGHT - _BOTTOM, _TOP, log=True)
-    drawn = el("svg", viewBox=f"0 0 {WIDTH:g} {_HEIGHT:g}", role="img", aria_label=label, class_="plot")
+    drawn = svg(_HEIGHT, label)
     for value in steps(low, high):
-        add(drawn, el("line", x1=_LEFT, y1=y(value), x2=WIDTH - 6, y2=y(value), class_="axis" if value == level else "grid"))
-        add(drawn, el("text", show(value), x=_LEFT - 4, y=y(value) + 4, text_anchor="end"))
+        add(drawn, line(_LEFT, y(value), WIDTH - 6, y(value), "axis" if value == level else "grid"))
+        add(drawn, words(_LEFT - 4, y(value) + 4, show(value), "end"))
     for size in sizes:
-        add(drawn, el("text", f"{size}", x=x(size), y=_HEIGHT - _BOTTOM + 15, text_anchor="middle"))
-    add(drawn, el("text", "object size in bytes", x=(_LEFT + WIDTH) / 2, y=_HEIGHT - 4, text_anchor="middle", class_="note"))
+        add(drawn, words(x(size), _HEIGHT - _BOTTOM + 15, f"{size}", "middle"))
+    add(drawn, words((_LEFT + WIDTH) / 2, _HEIGHT - 4, "object size in bytes", "middle", "note"))
     for one in series:
         points = [(x(size), y(value)) for size, value in sorted(one.values.items())]
         for (x1, y1), (x2, y2) in pairwise(points):
-            add(drawn, el("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=f"interval {colour(one.number)}"))
+            add(drawn, line(x1, y1, x2, y2, f"interval {colour(one.number)}"))
     for one in series:
         for size, value in sorted(one.values.items()):
             add(drawn, mark(one.number, x(size), y(value), 3.6, "", f"{one.name}, {size} B: {value:.3g}"))

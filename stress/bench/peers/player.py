@@ -21,6 +21,7 @@ import numpy as np
 from allocators.designs import DESIGNS
 from allocators.page_alloc import ZONE
 from allocators.slob.state import OBJECT_MASK
+from allocators.world import PAGE_BYTES
 from scenarios.tape import SECTION_MIXED
 from stress import ending, host
 from stress.arena import Arena
@@ -31,7 +32,6 @@ from stress.bench.reference import NoCompiler, Play, compile_reference
 from stress.engine import PLAY, RUN, cpu_main
 from stress.errors import StressError, UsageError
 
-PAGE_BYTES = 4096
 _SPARE = 32 << 20  # bytes of page frames beyond the objects: partly filled slabs, and what rounding takes
 
 
