@@ -1,5 +1,6 @@
-"""What all tests share: one folder of compiled code, apart from the user's own."""
+"""What all tests share: one folder of compiled code, apart from the user's own; published schemas."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -32,3 +33,20 @@ def recorded():
         return DATA / name
 
     return path
+
+
+@pytest.fixture(scope="session")
+def valid():
+    """The data of a command's JSON, by the name of the published schema that it must keep to."""
+    import jsonschema
+
+    from stress import schema
+
+    def check(name: str, data: str | bytes) -> dict:
+        published = json.loads(schema.path(name).read_text())
+        jsonschema.Draft202012Validator.check_schema(published)
+        decoded = json.loads(data)
+        jsonschema.validate(decoded, published)
+        return decoded
+
+    return check

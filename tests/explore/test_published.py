@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 
-import jsonschema
 import pytest
 from typer.testing import CliRunner
 
-from stress import schema
 from stress.cli import app
 from stress.explore import published
 from stress.explore.answer import Request
@@ -17,15 +14,7 @@ from stress.explore.races import MODELS
 from stress.explore.table import Line, as_markdown, as_text
 
 
-def valid(name: str, data: str) -> dict:
-    published_schema = json.loads(schema.path(name).read_text())
-    jsonschema.Draft202012Validator.check_schema(published_schema)
-    decoded = json.loads(data)
-    jsonschema.validate(decoded, published_schema)
-    return decoded
-
-
-def test_what_is_found(tmp_path):
+def test_what_is_found(tmp_path, valid):
     out = tmp_path / "R12.json"
     done = CliRunner().invoke(app, ["explore", "R12", "--format", "json", "--out", str(out)])
     assert done.exit_code == 1
@@ -36,7 +25,7 @@ def test_what_is_found(tmp_path):
     assert any(step["word"] == "cache 1 .dead" and step["where"] and step["values"] for step in data["found"]["trace"])
 
 
-def test_what_is_not_found():
+def test_what_is_not_found(valid):
     done = CliRunner().invoke(app, ["explore", "R12", "--design", "v1+F_ALLCPU", "--preemptions", "0", "--format", "json"])
     data = valid("exploration", done.stdout)
     assert done.exit_code == 0 and data["found"] is None and data["schedule"] is None
@@ -58,7 +47,7 @@ def lines():
     return [Line(model, look(model.design), look(model.mended), True)]
 
 
-def test_the_catalogue(lines):
+def test_the_catalogue(lines, valid):
     data = valid("catalogue", published.encode(published.catalogue(lines)))
     assert data["races"][0]["design"]["found"]["kind"] == "leak" and data["races"][0]["mended"]["found"] is None
 

@@ -66,16 +66,7 @@ def test_what_is_no_result_is_refused(validator, harm):
     assert not validator.is_valid(data)
 
 
-def valid(name: str, data: str) -> dict:
-    """The data of a command's output, which must keep to a published schema."""
-    published = json.loads(schema.path(name).read_text())
-    jsonschema.Draft202012Validator.check_schema(published)
-    decoded = json.loads(data)
-    jsonschema.validate(decoded, published)
-    return decoded
-
-
-def test_lists_of_runs_are_valid(tmp_path):
+def test_lists_of_runs_are_valid(tmp_path, valid):
     assert valid("runs", invoke("results", "list", "--out", tmp_path, "--format", "json"))["runs"] == []
     write_result(measure(record()), tmp_path)
     (tmp_path / "damaged").mkdir()
@@ -85,7 +76,7 @@ def test_lists_of_runs_are_valid(tmp_path):
     assert [run["id"] for run in runs if run["damage"]] == ["damaged"]
 
 
-def test_comparisons_are_valid(tmp_path):
+def test_comparisons_are_valid(tmp_path, valid):
     for seed in (1, 2):
         write_result(measure(record(seed=seed)), tmp_path)
     names = [folder.name for folder in tmp_path.iterdir()]
@@ -95,7 +86,7 @@ def test_comparisons_are_valid(tmp_path):
     assert any("seed" in text for text in data["differences"])
 
 
-def test_claims_are_valid():
+def test_claims_are_valid(valid):
     data = valid("claims", claims.encode(report()).decode())
     data["claims"][0]["verdict"] = "perhaps"
     with pytest.raises(jsonschema.ValidationError):
