@@ -251,7 +251,7 @@ def parse_design(text: str) -> Design:
             group = SWITCHES[name].group
             switches -= {s for s in switches if group and SWITCHES[s].group == group}
             switches.add(name)
-    for name in switches:
+    for name in [s for s in SWITCHES if s in switches]:  # in their own order: what is wrong is said the same every time
         needs = SWITCHES[name].needs
         if needs and not switches.intersection(needs):
             raise DesignError(f"design {text!r}: {name} ({SWITCHES[name].summary}) makes no sense without {' or '.join(needs)}")

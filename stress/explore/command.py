@@ -192,15 +192,18 @@ def replay(path: Path) -> int:
     scene = build(Request(kept.model, kept.allocator, kept.design, kept.memory_model, kept.cpus))
     space = scene.space(races=kept.kind == "data race")
     shown, outcome = follow(scene, space, kept)
-    same = (outcome.kind, outcome.text, outcome.points, outcome.end) == (kept.kind, kept.text, kept.points, kept.end)
+    here = kept.python == schedules.python()
+    same = schedules.ends_as(kept, outcome) and (outcome.text == kept.text or not here)
     changed = kept.sources != schedules.source_hash()
     if not same and changed:
         raise UsageError(f"{path} no longer fits: the sources have changed since it was written; explore {kept.model} again")
     print(render(shown, outcome, space.cpus))
     if changed:
         print("the sources have changed since this schedule was written; it still ends as it did")
-    if not same:
+    if not same and here:
         print("this is not how the schedule ended when it was written: the explorer is not deterministic, which is a bug")
+    elif not same:
+        print(f"this is not how the schedule ended under {kept.python or 'another Python'}, which wrote it; replay it there, or explore {kept.model} again")
     return 1 if outcome.kind else 0
 
 

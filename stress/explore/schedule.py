@@ -1,12 +1,19 @@
 """A schedule in a file: what `explore` writes when it has found something, and `replay` runs again.
 
-JSON of format version 1: the model, design, memory model and CPUs; `words`, what was known to be shared
+JSON of format version 2: the model, design, memory model and CPUs; `words`, what was known to be shared
 (it decides which operations are decisions); `switches`, the deviations, as [task, its decision, next
-task] by name; the `outcome`; and hashes of the sources, since a schedule only fits the code it is of.
+task] by name; the outcome; a hash of the sources, since a schedule only fits the code it is of; and `python`,
+who wrote it. What a replay is held to is the same on every Python: the kind, the number of decisions and
+`history`, the digest of all operations on shared words. The text is not: it has the lines of a call stack,
+which interpreters number differently.
+
+Format 1 had no `python`, and for `history` the `end`, Python's own hash of the state, which no other version
+need repeat. Its files replay, and are held to their kind and number of decisions.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import msgspec
@@ -16,7 +23,8 @@ from stress.errors import UsageError
 from stress.explore.space import Outcome, Space
 from stress.explore.strategies import Follow
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, FORMAT)
 
 
 class Words(msgspec.Struct):
@@ -40,10 +48,16 @@ class Schedule(msgspec.Struct):
     text: str
     points: int
     preemptions: int
-    end: int
     switches: list[tuple[str, int, str]]
     words: Words
     sources: str
+    history: str = ""  # see `Outcome`; "": of format 1
+    python: str = ""  # as `python()` says; "": not known
+
+
+def python() -> str:
+    """The interpreter as far as its hashes, call stacks and messages go: implementation and minor version."""
+    return f"{sys.implementation.name} {sys.version_info.major}.{sys.version_info.minor}"
 
 
 def source_hash() -> str:
@@ -52,13 +66,19 @@ def source_hash() -> str:
 
 
 def record(space: Space, outcome: Outcome, *, model: str, allocator: str, design: str, memory_model: str, cpus: int) -> Schedule:
-    """The schedule of an execution."""
+    """The schedule of an execution that `stress.explore.trace.rows` ran."""
     names = {flow.id: flow.name for flow in (*space.flows, space.boot)}
     words = Words(sorted(space.shared), sorted((a, sorted(locks)) for a, locks in space.protected.items()), sorted(space.mortal))
     switches = [(names[task], n, names[to]) for (task, n), to in outcome.deviations.items()]
     return Schedule(
-        FORMAT, model, allocator, design, memory_model, cpus, outcome.kind, outcome.text, outcome.points, outcome.preemptions, outcome.end, switches, words, source_hash()
-    )
+        FORMAT, model, allocator, design, memory_model, cpus, outcome.kind, outcome.text, outcome.points, outcome.preemptions, switches, words, source_hash(),
+        outcome.history, python(),
+    )  # fmt: skip
+
+
+def ends_as(kept: Schedule, outcome: Outcome) -> bool:
+    """Did a replay do what the schedule did? Its text is not looked at."""
+    return (outcome.kind, outcome.points) == (kept.kind, kept.points) and kept.history in ("", outcome.history)
 
 
 def write(schedule: Schedule, path: Path) -> None:
@@ -77,8 +97,8 @@ def read(path: Path) -> Schedule:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
     except msgspec.MsgspecError as error:
         raise UsageError(f"{path} is not a schedule that `explore` wrote: {error}") from None
-    if schedule.format != FORMAT:
-        raise UsageError(f"{path} has format {schedule.format}, this version reads {FORMAT}; explore the model again")
+    if schedule.format not in READABLE:
+        raise UsageError(f"{path} has format {schedule.format}, this version reads {' and '.join(map(str, READABLE))}; explore the model again")
     return schedule
 
 

@@ -59,7 +59,8 @@ class Outcome(NamedTuple):
     preemptions: int
     deviations: dict[tuple[int, int], int]
     learned: bool  # about shared words: what was explored with fewer of them is not complete
-    end: int  # hash of the final state
+    end: int  # hash of the final state, good within this process and those it forks
+    history: str = ""  # digest of the operations on shared words, of an execution whose rows were asked for (`stress.explore.trace`)
 
 
 class Space(Scheduler):
@@ -208,7 +209,10 @@ class Space(Scheduler):
         return self.guard.name_of(a) if self.guard is not None else f"word {a}"
 
     def key(self, task) -> int:
-        """Identifies the state: shared words, each task's local state, and who runs. A 64-bit hash of it."""
+        """Identifies the state: shared words, each task's local state, and who runs.
+
+        A 64-bit hash of it, by Python's `hash` because that is fast. Another Python may hash otherwise: it goes into no file.
+        """
         parts = [self.digest, task.id if task is not None else -1]
         parts += [t.h for t in self.bodies]
         parts += [t.h for t in self.interrupts]

@@ -252,11 +252,16 @@ class Explorer:
         except UsageError as error:
             pytest.fail(f"--stress-replay: {error}", pytrace=False)
         shown, outcome = rows(space, Outcome("", "", 0, 0, strategy.deviations, False, 0), value)
-        same = (outcome.kind, outcome.points, outcome.end) == (kept.kind, kept.points, kept.end)
+        same = schedules.ends_as(kept, outcome)
         changed = kept.sources != self._sources()
         trace = render(shown, outcome, space.cpus)
         if not same:
-            why = "the sources have changed since it was written" if changed else "the test does something that is not in words, such as chance or time"
+            if changed:
+                why = "the sources have changed since it was written"
+            elif kept.python != schedules.python():
+                why = f"it was written under {kept.python}, this is {schedules.python()}"
+            else:
+                why = "the test does something that is not in words, such as chance or time"
             pytest.fail(f"{trace}\n--stress-replay: the schedule no longer fits: {why}; explore again without --stress-replay", pytrace=False)
         note = "replayed; the sources have changed, and it still ends as it did" if changed else "replayed: it ends as it did"
         self._fail("one schedule", trace, outcome, note)

@@ -6,6 +6,7 @@ what a switch was for stands between the rows.
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from pathlib import Path
 from typing import Callable, NamedTuple
@@ -30,12 +31,14 @@ class Row(NamedTuple):
 
 
 def rows(space: Space, outcome: Outcome, value: Callable[[int, int], str] = lambda a, v: str(v)) -> tuple[list[Row], Outcome]:
-    """Every row of an execution, and how it ended this time. value(a, v): a value in a word, for people."""
+    """Every row of an execution, and how it ended this time, with its history. value(a, v): a value in a word, for people."""
     found: list[Row] = []
+    history = hashlib.blake2b(digest_size=8)
     state = {"last": None}
 
     def log(task, kind: str, a: int, old: int, new: int) -> None:
         if kind.startswith("flush") or a in space.shared or ~a in space.shared:
+            history.update(f"{task.id} {task.cpu} {kind} {a} {old} {new}\n".encode())
             values = value(a, new) if old == new else f"{value(a, old)} -> {value(a, new)}"
             found.append(Row(task.cpu, task.name, kind, space.name_of(a), values, "" if kind.startswith("flush") else _where()))
 
@@ -60,7 +63,7 @@ def rows(space: Space, outcome: Outcome, value: Callable[[int, int], str] = lamb
         again = space.execute(strategy.pick)
     finally:
         space.log = space.on_switch = None
-    return found, again
+    return found, again._replace(history=history.hexdigest())
 
 
 def _where() -> str:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from allocators.memcontrol import MEMCG
 from stress.cli import app
+
+ROOT = Path(__file__).resolve().parents[2]
 
 runner = CliRunner()
 
@@ -25,7 +32,7 @@ def test_a_race_is_printed_with_a_column_per_cpu_and_written(found):
     assert "found: leak" in output and "empty slab in cpu_partial of cpu 0" in output
     assert "cache 1 cpu0 .partial" in output and "allocators/slub/partial.py:" in output
     assert "-- kworker waits: free goes on" in output
-    assert json.loads(path.read_text())["format"] == 1
+    assert json.loads(path.read_text())["format"] == 2
 
 
 def test_a_schedule_replays_to_the_identical_outcome_every_time(found):
@@ -37,7 +44,7 @@ def test_a_schedule_replays_to_the_identical_outcome_every_time(found):
     for _ in range(20):
         scene = build(Request(kept.model, kept.allocator, kept.design, kept.memory_model, kept.cpus))
         shown, outcome = follow(scene, scene.space(), kept)
-        assert (outcome.kind, outcome.text, outcome.points, outcome.end) == (kept.kind, kept.text, kept.points, kept.end)
+        assert (outcome.kind, outcome.text, outcome.points, outcome.history) == (kept.kind, kept.text, kept.points, kept.history)
         seen.add(tuple(shown))
     assert len(seen) == 1 and len(seen.pop()) > 20
 
@@ -47,6 +54,74 @@ def test_replay_prints_the_trace_and_fails_as_before(found):
     done = runner.invoke(app, ["replay", str(path)])
     assert done.exit_code == 1
     assert done.output.splitlines()[-1] in output
+
+
+ACCUSED = "the explorer is not deterministic, which is a bug"
+
+
+def test_a_python_that_hashes_otherwise_does_not_accuse_the_explorer(found, monkeypatch):
+    from stress.explore import sharing, space, task
+
+    for module in (sharing, space, task):
+        monkeypatch.setattr(module, "hash", lambda of: hash((of, "salt")), raising=False)
+    done = runner.invoke(app, ["replay", str(found[0])])
+    assert done.exit_code == 1 and "not how the schedule ended" not in done.output
+
+
+def edit(path, **fields):
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+@pytest.mark.parametrize("field, value", [("history", "0" * 16), ("text", "cache 7 is dead"), ("points", 1)])
+def test_another_end_is_a_bug_of_the_explorer_only_under_the_same_python(found, field, value):
+    path, _ = found
+    edit(path, **{field: value})
+    done = runner.invoke(app, ["replay", str(path)])
+    assert done.exit_code == 1 and ACCUSED in done.output
+    edit(path, python="cpython 3.99")
+    done = runner.invoke(app, ["replay", str(path)])
+    assert done.exit_code == 1 and ACCUSED not in done.output
+    # What an interpreter may say otherwise, such as lines in a text, is no other end.
+    assert ("not how the schedule ended under cpython 3.99" in done.output) == (field != "text")
+
+
+def test_an_explorer_that_is_not_deterministic_is_accused(found, monkeypatch):
+    """The same decisions and the same finding, but one shared word holds another value than when the schedule was written."""
+    from stress.explore import command
+
+    right = command.build
+
+    def build(request):
+        scene = right(request)
+        scene.mem[scene.memcg + MEMCG.kmem] += 1
+        return scene
+
+    monkeypatch.setattr(command, "build", build)
+    done = runner.invoke(app, ["replay", str(found[0])])
+    assert done.exit_code == 1 and ACCUSED in done.output
+
+
+def test_a_schedule_of_format_1_still_replays(found):
+    path, _ = found
+    kept = json.loads(path.read_text())
+    del kept["python"], kept["history"]
+    path.write_text(json.dumps(kept | {"format": 1, "end": 12345, "sources": "0" * 16}))
+    done = runner.invoke(app, ["replay", str(path)])
+    assert done.exit_code == 1 and "it still ends as it did" in done.output
+
+
+@pytest.mark.parametrize("model", ["R12", "R5"])
+def test_a_schedule_is_the_same_whatever_strings_hash_to(model, tmp_path):
+    """PYTHONHASHSEED orders sets of strings; nothing that is searched or written may follow it."""
+    written = set()
+    for seed in ("1", "2"):
+        path = tmp_path / f"{seed}.json"
+        subprocess.run(
+            [sys.executable, "-m", "stress", "explore", model, "--out", str(path)],
+            cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=False,
+        )  # fmt: skip
+        written.add(path.read_bytes())
+    assert len(written) == 1
 
 
 def test_replay_against_changed_sources_says_so(found):
@@ -77,9 +152,9 @@ def test_a_file_that_is_no_schedule(tmp_path, text, said):
 
 def test_another_format_is_refused(found):
     path, _ = found
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 3}))
     done = runner.invoke(app, ["replay", str(path)])
-    assert done.exit_code == 2 and "format 2" in done.stderr
+    assert done.exit_code == 2 and "format 3" in done.stderr
 
 
 def test_nothing_found_says_how_far_the_search_got():
