@@ -1,13 +1,13 @@
-"""What all tests share: one folder of compiled code, apart from the user's own; published schemas."""
+"""What all tests share: one folder of compiled code, apart from the user's own; recordings of kernels; published schemas."""
 
 import json
 import os
 import signal
-from pathlib import Path
 
 import pytest
+from recordings import pytest_terminal_summary, recorded
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+__all__ = ["pytest_terminal_summary", "recorded"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -21,18 +21,6 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if getattr(config, "cache", None) is not None:
         os.environ.setdefault("SLAB_STRESS_CACHE", str(config.cache.mkdir("compiled")))
-
-
-@pytest.fixture(scope="session")
-def recorded():
-    """Path of a file that was recorded on a real kernel, by name; skips the test where it is not there."""
-
-    def path(name: str) -> Path:
-        if not (DATA / name).exists():
-            pytest.skip(f"the recorded file {name} is not beside this checkout")
-        return DATA / name
-
-    return path
 
 
 @pytest.fixture(scope="session")

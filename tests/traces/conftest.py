@@ -1,14 +1,11 @@
-"""Hand-made traces, and the recorded ones where they are at hand."""
+"""Hand-made traces."""
 
 import json
-from pathlib import Path
 
 import pytest
 import zstandard
 
 from scenarios.traces import linux316, linux618
-
-DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
 
 @pytest.fixture
@@ -63,15 +60,3 @@ def write618(write):
         return write(linux618.HEADER, rows, whole | (meta or {}), **how)
 
     return write618
-
-
-@pytest.fixture
-def recorded():
-    """Path of a recorded file; skips the test where it is not at hand."""
-
-    def recorded(name):
-        if not (DATA / name).exists():
-            pytest.skip(f"no recorded traces in {DATA}")
-        return DATA / name
-
-    return recorded
