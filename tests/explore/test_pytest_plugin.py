@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -236,6 +237,23 @@ def test_what_cannot_be_replayed(pytester, run):
     from stress.cli import app
 
     assert "pytest --stress-replay" in CliRunner().invoke(app, ["replay", path]).stderr
+
+
+@pytest.mark.parametrize(
+    "changed, said",
+    [
+        ({"history": "0" * 16}, "the test does something that is not in words"),
+        ({"history": "0" * 16, "python": "cpython 3.99"}, "it was written under cpython 3.99, this is "),
+        ({"text": "assert 1 == 3", "python": "cpython 3.99"}, "replayed: it ends as it did"),
+    ],
+)
+def test_a_replay_blames_chance_only_under_the_same_python(pytester, run, changed, said):
+    counter(pytester, RACY)
+    path = Path(schedule_of(run("-n", "0").stdout.str()))
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    done = run("-n", "0", f"--stress-replay={path}")
+    done.assert_outcomes(failed=1, deselected=1)
+    done.stdout.fnmatch_lines([f"*{said}*"])
 
 
 def test_the_example_of_the_tutorial(pytester, run):

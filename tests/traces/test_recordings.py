@@ -20,6 +20,13 @@ def test_what_is_shipped_is_listed_and_unchanged():
         assert here.path(name) == SHIPPED / name
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/design.md", "docs/tutorial.md"])
+def test_commands_of_the_documentation_name_files_that_are_shipped(page):
+    root = SHIPPED.parents[1]
+    names = re.findall(r"(?:--trace|conform) ([\w./-]+\.(?:csv|zst)\b[\w.]*)", (root / page).read_text())
+    assert names and all((root / name).is_file() and (root / name).name in Recordings(SHIPPED, root, required=True).sums for name in names)
+
+
 @pytest.fixture
 def small(tmp_path):
     """A repository that ships two recordings, one with metadata, and a folder of others."""
