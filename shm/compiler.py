@@ -263,8 +263,10 @@ def cache_folder() -> Path:
     parent = Path(os.environ.get("SLAB_STRESS_CACHE") or platformdirs.user_cache_dir("slab-stress"))
     folder = parent / source_hash()
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / _TAG).exists():
-        (folder / _TAG).write_text(_TAG_TEXT)
+    if not _is_ours(folder):
+        new = folder / f"{_TAG}.{os.getpid()}"  # replaced as a whole: half a marker is none
+        new.write_text(_TAG_TEXT)
+        new.replace(folder / _TAG)
     os.utime(folder)
     _prune(parent)
     return folder
@@ -273,8 +275,8 @@ def cache_folder() -> Path:
 def _prune(parent: Path) -> None:
     """Delete the folders of compiled code below `parent` that are neither among the newest nor used lately.
 
-    `parent` is the user's, who may keep there what he likes: only a folder that `_is_ours` goes. What older
-    versions made bears no marker and stays.
+    `parent` is the user's, who may keep other things there: only a folder that `_is_ours` goes. What versions
+    before the marker made bears none and stays.
     """
     import filelock
 

@@ -32,13 +32,13 @@ sys.addaudithook(guard)
 """
 
 IMPORT_ALL = """
-import importlib, pathlib, pkgutil
+import importlib, pathlib
 
 home = pathlib.Path(sys.argv[1])
 for path in sorted(home.glob("*/**/*.py")):
-    name = ".".join(path.relative_to(home).with_suffix("").parts).removesuffix(".__init__")
-    if path.parent.parent == home and path.parent.name.endswith(".dist-info") or path.stem == "__main__":
+    if path.stem == "__main__":
         continue
+    name = ".".join(path.relative_to(home).with_suffix("").parts).removesuffix(".__init__")
     module = importlib.import_module(name)
     assert pathlib.Path(module.__file__) == path, (name, module.__file__)
     print(name)
@@ -49,7 +49,7 @@ READ_DATA = """
 import shutil
 from shm.compiler import source_hash
 from stress import schema
-from stress.bench.reference import NoCompiler, compile_reference
+from stress.bench.reference import compile_reference
 from stress.claims import recorded
 from stress.explore.schedule import source_hash as explorer_hash
 from stress.report import element
@@ -72,7 +72,7 @@ def home(tmp_path_factory) -> Path:
     for name in ("setup.cfg", "pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, source)
     command = (sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--no-compile")
-    done = subprocess.run([*command, "--target", place / "home", source], capture_output=True, text=True)
+    done = subprocess.run([*command, "--target", place / "home", source], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"the wheel is built by setuptools, see `[options.extras_require] test`:\n{done.stderr}"
     shutil.rmtree(source)
     return place / "home"
@@ -89,9 +89,8 @@ def installed(home, tmp_path):
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV"))}
         # Compiled code goes by its sources' paths: the session's cache has nothing for this, and need not keep it.
         environment |= {"PYTHONPATH": str(home), "PYTHONDONTWRITEBYTECODE": "1", "SLAB_STRESS_CACHE": str(tmp_path / "cache")}
-        done = subprocess.run(
-            [sys.executable, "-c", GUARD + code, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True
-        )
+        command = (sys.executable, "-c", GUARD + code, *arguments)
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == status and "Traceback" not in done.stderr, done.stderr
         return done.stdout
 
@@ -116,8 +115,9 @@ def files(root: Path) -> set[str]:
 
 def tracked() -> set[str]:
     """The floors' files that belong to the project: what git has or would add; all there are where this is no clone."""
-    listing = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "--", *FLOORS], cwd=ROOT, capture_output=True, text=True)
-    if listing.returncode:
+    command = ("git", "ls-files", "-co", "--exclude-standard", "--", *FLOORS)
+    listing = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False) if shutil.which("git") else None
+    if listing is None or listing.returncode:
         return files(ROOT)
     return {name for name in listing.stdout.splitlines() if (ROOT / name).exists()}
 

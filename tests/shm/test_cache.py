@@ -141,6 +141,13 @@ def test_nothing_but_our_folder_is_made_where_there_is_nothing_to_prune(tmp_path
     assert list((tmp_path / "cache").iterdir()) == [folder]
 
 
+def test_half_a_marker_is_made_whole(tmp_path, marker):
+    """A process may be killed while it writes it; the folder would never be pruned."""
+    folder = use(tmp_path)
+    (folder / TAG).write_text(marker[:60])
+    assert use(tmp_path) == folder and (folder / TAG).read_text() == marker and [path.name for path in folder.iterdir()] == [TAG]
+
+
 def test_another_numba_or_llvmlite_has_code_of_its_own(monkeypatch):
     found = {compiler.source_hash()}
     for module in (numba, llvmlite):

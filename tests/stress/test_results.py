@@ -147,7 +147,9 @@ def test_a_folder_that_cannot_be_listed_stays(out, monkeypatch):
     """Also in a dry run."""
     oldest = runs(out)[0].folder
 
-    def refuse(folder, listed=type(oldest).iterdir):
+    listed = type(oldest).iterdir
+
+    def refuse(folder):
         if folder == oldest:
             raise PermissionError(13, "Permission denied", str(folder))
         return listed(folder)
