@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from pathlib import Path
+
+DIGEST = re.compile(r"[0-9a-f]{16}")  # what `source_digest` makes
 
 
 @functools.cache

@@ -114,8 +114,9 @@ def prune(
 ) -> Pruned:
     """Remove runs: all but the newest `keep`, or those older than so many days, or those that are both.
 
-    A folder that holds anything but what a run writes stays, as does one that cannot be removed. dry_run: only
-    say what would go. Raises UsageError when neither limit is given, one is negative, or there is no such folder.
+    A folder that holds anything but what a run writes stays, as does one that cannot be removed, and one whose
+    result cannot be read, which may be another program's; such a one does not count among the newest. dry_run:
+    only say what would go. Raises UsageError when neither limit is given, one is negative, or there is no such folder.
     """
     if keep is None and older_than_days is None:
         raise UsageError("say what may go: --keep N leaves the newest N runs, --older-than DAYS those of the last DAYS days")
@@ -123,30 +124,40 @@ def prune(
         if value is not None and not 0 <= value < 1e5:
             raise UsageError(f"{option} {value:g}: must be a number from 0 to 99999")
     known = runs(out)
-    candidates = known if keep is None else known[: max(0, len(known) - keep)]
+    ours = [run for run in known if run.summary is not None]
+    newest = {run.id for run in ours[max(0, len(ours) - keep) :]} if keep is not None else set()
+    candidates = [run for run in known if run.id not in newest]
     if older_than_days is not None:
         limit = (now or datetime.datetime.now(datetime.timezone.utc)) - datetime.timedelta(days=older_than_days)
         candidates = [run for run in candidates if run.created < limit]
     result = Pruned([], [])
     remove: Callable[[Path], str] = _obstacle if dry_run else _remove
     for run in candidates:
-        if why := remove(run.folder):
+        if why := remove(run.folder) if run.summary is not None else f"its {FILE_NAME} cannot be read as a run's":
             result.kept.append((run, why))
         else:
             result.removed.append(run)
     return result
 
 
+def _foreign(folder: Path) -> str:
+    """What is in a run's folder that no run writes there, for people, or ""; a run writes plain files, no links."""
+    foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in OWN_FILES or entry.is_symlink() or not entry.is_file())
+    return f"it also holds {_some(foreign)}" if foreign else ""
+
+
 def _obstacle(folder: Path) -> str:
     """Why a run's folder is not to be removed, or ""."""
-    foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in OWN_FILES)
-    return f"it also holds {_some(foreign)}" if foreign else ""
+    try:
+        return _foreign(folder)
+    except OSError as error:
+        return f"it cannot be removed: {error.strerror}"
 
 
 def _remove(folder: Path) -> str:
     """Remove a run's folder; why it was not removed, or ""."""
     try:
-        if why := _obstacle(folder):
+        if why := _foreign(folder):
             return why
         for entry in sorted(folder.iterdir(), key=lambda entry: entry.name == FILE_NAME):
             entry.unlink()  # the result last: what is left of a removal that breaks off is still a run

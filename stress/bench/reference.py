@@ -1,4 +1,4 @@
-"""The reference in C (tests/bench/reference.c and what it includes): generate its header, compile it, call it.
+"""The reference in C (c/reference.c beside this file, and what it includes): generate its header, compile it, call it.
 
 The header carries the word offsets of every struct and the constants that both programs share, so
 the C program plays in the very segment that ours plays in.
@@ -20,7 +20,7 @@ from shm import locks, machine, waiting
 from stress import engine
 from stress.errors import DamagedRun
 
-SOURCE = Path(__file__).resolve().parents[2] / "tests" / "bench" / "reference.c"
+SOURCE = Path(__file__).resolve().with_name("c") / "reference.c"
 FLAGS = ("-std=gnu11", "-O2", "-march=native", "-shared", "-fPIC", "-Wall")
 
 _STRUCTS = (
@@ -74,14 +74,11 @@ def header() -> str:
 def compile_reference(*, stats: bool = False) -> Play:
     """The reference's `play` as a function; stats: with the counters of the feature STATS.
 
-    Raises NoCompiler when there is no C compiler or no source (an installation without the tests),
-    DamagedRun when the compiler refuses the source.
+    Raises NoCompiler when there is no C compiler, DamagedRun when the compiler refuses the source.
     """
     compiler = shutil.which("cc")
     if compiler is None:
         raise NoCompiler("no C compiler")
-    if not SOURCE.exists():
-        raise NoCompiler("no C source: this is not a checkout")
     # The library stays mapped after its file is gone.
     with tempfile.TemporaryDirectory(prefix="slab-stress-") as folder:
         layout, library = Path(folder) / "layout.h", Path(folder) / "reference.so"

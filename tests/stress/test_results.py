@@ -103,6 +103,63 @@ def test_a_folder_with_files_of_others_stays(out):
     assert {path.name for path in oldest.iterdir()} == {"my notes.txt", "report.html", "result.json"}
 
 
+NOT_RUNS = ('{"accuracy": 0.97}', '{"scenario": 3}', "no JSON", "")
+
+
+@pytest.mark.parametrize("text", NOT_RUNS)
+def test_a_folder_whose_result_is_not_known_as_ours_stays(out, text):
+    """`result.json` is a name that other programs use too."""
+    other = out / "experiment"
+    other.mkdir()
+    (other / "result.json").write_text(text)
+    for dry_run in (True, False):
+        ((run, why),) = prune(out, keep=0, dry_run=dry_run).kept
+        assert run.folder == other and "cannot be read" in why
+    assert (other / "result.json").read_text() == text and len(ids(out)) == 1
+
+
+def link(path, elsewhere):
+    path.unlink(missing_ok=True)
+    path.symlink_to(elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("report.html", lambda path, elsewhere: path.mkdir()),
+        ("report.html", link),
+        ("result.json", lambda path, elsewhere: link(path, elsewhere.with_name("result.json"))),
+    ],
+)
+def test_what_a_run_does_not_write_stays_whatever_its_name(out, tmp_path, name, make):
+    """A run writes plain files: no folder, no link goes by their names."""
+    (tmp_path / "result.json").write_bytes((runs(out)[0].folder / "result.json").read_bytes())
+    oldest = runs(out)[0].folder
+    make(oldest / name, tmp_path / "elsewhere")
+    before = sorted(oldest.iterdir())
+    for dry_run in (True, False):
+        pruned = prune(out, keep=4, dry_run=dry_run)
+        assert [(run.folder, why) for run, why in pruned.kept] == [(oldest, f"it also holds {name}")] and not pruned.removed
+    assert sorted(oldest.iterdir()) == before
+
+
+def test_a_folder_that_cannot_be_listed_stays(out, monkeypatch):
+    """Also in a dry run."""
+    oldest = runs(out)[0].folder
+
+    listed = type(oldest).iterdir
+
+    def refuse(folder):
+        if folder == oldest:
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(type(oldest), "iterdir", refuse)
+    for dry_run in (True, False):
+        ((run, why),) = prune(out, keep=4, dry_run=dry_run).kept
+        assert run.folder == oldest and why == "it cannot be removed: Permission denied"
+
+
 def test_links_are_not_followed(out, tmp_path):
     elsewhere = out.rename(tmp_path / "elsewhere")
     out.mkdir()
