@@ -13,6 +13,10 @@ or a stock refers to it; the memcg does not.
 
 Who may write: a STOCK its CPU; an owner word whoever has the object in hand; `memcg` the offline.
 Charging never fails: no limit is modelled.
+
+A kernel holds a STOCK with interrupts off (later a local lock), and takes and drops references, and reads `memcg` and
+MEMCG.objcg, inside RCU read sections. No interrupt handler here touches any of them, so it is preemption that is
+kept off (feature PREEMPT).
 """
 
 from __future__ import annotations
@@ -23,7 +27,22 @@ from allocators.memcontrol import MEMCG, WORK_OBJCG_FREE, queue_work
 from allocators.page_alloc import PAGE, address_of
 from allocators.slub.state import objects_of
 from allocators.world import MEM_MAP, OBJCG, OPS, PAGE_BYTES, PAGE_WORDS, STOCK, STOCK_AT, WORLD, WORLD_AT, count, world
-from shm.atomics import cmpxchg, cpu_area, cpu_relax, fetch_add, load, load_acquire, read_once, store, store_release, this_cpu, write_once, xchg
+from shm.atomics import (
+    cmpxchg,
+    cpu_area,
+    cpu_relax,
+    fetch_add,
+    load,
+    load_acquire,
+    preempt_disable,
+    preempt_enable,
+    read_once,
+    store,
+    store_release,
+    this_cpu,
+    write_once,
+    xchg,
+)
 from shm.compiler import dual, dual_slow
 from shm.machine import MACHINE
 from shm.rcu import synchronize_sched
@@ -43,37 +62,49 @@ def _part(m, o: int, cpu: int) -> int:
 def objcg_get(m, o: int) -> None:
     """Take a reference."""
     count(m, OPS.objcg_ref)
+    if m.has("PREEMPT"):
+        preempt_disable(m)
     if read_once(m, o + OBJCG.ref_atomic):
         fetch_add(m, o + OBJCG.refcnt, 1)
     else:
         a = _part(m, o, this_cpu(m))
         store(m, a, load(m, a) + 1)
+    if m.has("PREEMPT"):
+        preempt_enable(m)
 
 
 @dual
 def objcg_put(m, o: int) -> None:
     """Drop a reference; the last one has the descriptor freed by a work item."""
     count(m, OPS.objcg_ref)
+    if m.has("PREEMPT"):
+        preempt_disable(m)
     if read_once(m, o + OBJCG.ref_atomic):
         if fetch_add(m, o + OBJCG.refcnt, -1) == 1:
             queue_work(m, WORK_OBJCG_FREE, o, 0)
     else:
         a = _part(m, o, this_cpu(m))
         store(m, a, load(m, a) - 1)
+    if m.has("PREEMPT"):
+        preempt_enable(m)
 
 
 @dual
 def _charge_pages(m, o: int, pages: int) -> None:
     """__memcg_kmem_charge and its opposite; the root cgroup is not charged."""
+    if m.has("PREEMPT"):
+        preempt_disable(m)
     memcg = read_once(m, o + OBJCG.memcg)
     if memcg:
         count(m, OPS.objcg_charge)
         fetch_add(m, memcg + MEMCG.kmem, pages)
+    if m.has("PREEMPT"):
+        preempt_enable(m)
 
 
 @dual_slow
 def _drain_stock(m) -> None:
-    """drain_obj_stock: whole pages go back to the memcg, the rest to the obj_cgroup."""
+    """drain_obj_stock: whole pages go back to the memcg, the rest to the obj_cgroup. Preemption off."""
     a = cpu_area(m) + STOCK_AT
     o = load(m, a + STOCK.objcg)
     if o == 0:
@@ -91,6 +122,8 @@ def _drain_stock(m) -> None:
 @dual
 def _refill_stock(m, o: int, size: int) -> None:
     """refill_obj_stock: bytes that were charged for `o` and are free again."""
+    if m.has("PREEMPT"):
+        preempt_disable(m)
     a = cpu_area(m) + STOCK_AT
     if load(m, a + STOCK.objcg) != o:
         _drain_stock(m)
@@ -100,14 +133,22 @@ def _refill_stock(m, o: int, size: int) -> None:
     store(m, a + STOCK.bytes, load(m, a + STOCK.bytes) + size)
     if load(m, a + STOCK.bytes) > PAGE_BYTES:
         _drain_stock(m)
+    if m.has("PREEMPT"):
+        preempt_enable(m)
 
 
 @dual
 def _charge(m, o: int, size: int) -> None:
     """obj_cgroup_charge: from the stock, or whole pages, whose rest goes to the stock."""
+    if m.has("PREEMPT"):
+        preempt_disable(m)
     a = cpu_area(m) + STOCK_AT
-    if load(m, a + STOCK.objcg) == o and load(m, a + STOCK.bytes) >= size:
+    enough = load(m, a + STOCK.objcg) == o and load(m, a + STOCK.bytes) >= size
+    if enough:
         store(m, a + STOCK.bytes, load(m, a + STOCK.bytes) - size)
+    if m.has("PREEMPT"):
+        preempt_enable(m)
+    if enough:
         return
     pages = (size + PAGE_BYTES - 1) // PAGE_BYTES
     _charge_pages(m, o, pages)
@@ -126,9 +167,14 @@ def pre_alloc(m, s: int, memcg: int) -> int:
     """memcg_slab_pre_alloc_hook: charge one object; the obj_cgroup, or 0 for the root cgroup."""
     if memcg == 0:
         return 0
+    if m.has("PREEMPT"):
+        preempt_disable(m)
     o = load_acquire(m, memcg + MEMCG.objcg)
     if o:
         objcg_get(m, o)
+    if m.has("PREEMPT"):
+        preempt_enable(m)
+    if o:
         _charge(m, o, full_size(m, s))
     return o
 

@@ -8,6 +8,9 @@ so two CPUs that call each other do not deadlock; senders lock mailboxes in asce
 
 In serial play all other CPUs stand between two operations with interrupts on, so the call simply
 runs the function as the target CPU.
+
+The mailbox also takes *work* for a CPU (`shm.cpu_work`): the same words, another bit of `service`, and
+the owner runs the function where it may sleep or switch tasks, not wherever interrupts are on.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from shm.atomics import (
     local_irq_restore,
     local_irq_save,
     on_cpu,
+    preempt_disable,
+    preempt_enable,
     read_once,
     store,
     store_release,
@@ -37,6 +42,7 @@ from shm.waiting import pause
 SERVICE_IPI = 1
 SERVICE_QS = 2
 SERVICE_WORK = 4  # periodic work bound to this CPU is due; its owner looks between operations
+SERVICE_CALL = 8  # the mailbox holds work, not an interrupt
 
 IPI_BARRIER = 0  # a call_ipi function that no kernel may use for anything: being interrupted is the barrier
 
@@ -54,6 +60,32 @@ def serve_ipis(m) -> None:
             store_release(m, a + CPU.ipi_pending, 0)
 
 
+@dual_slow
+def serve_cpu_work(m) -> None:
+    """Run the work that the mailbox holds, if it does. Between two operations, interrupts on.
+
+    Preemption is off meanwhile; a kernel's worker thread may be preempted where it holds no lock.
+    """
+    a = cpu_area(m)
+    if fetch_and(m, a + CPU.service, ~SERVICE_CALL) & SERVICE_CALL:
+        if m.has("PREEMPT"):
+            preempt_disable(m)
+        call_ipi(m, load(m, a + CPU.ipi_func), load(m, a + CPU.ipi_arg))
+        if m.has("PREEMPT"):
+            preempt_enable(m)
+        store_release(m, a + CPU.ipi_pending, 0)
+
+
+@dual
+def post(m, cpu: int, func: int, arg: int, service: int) -> None:
+    """Fill a CPU's mailbox, whose lock is held, and set its bit of `service`."""
+    a = area_of(m, cpu)
+    store(m, a + CPU.ipi_func, func)
+    store(m, a + CPU.ipi_arg, arg)
+    store_release(m, a + CPU.ipi_pending, 1)
+    fetch_or(m, a + CPU.service, service)
+
+
 @dual
 def _send(m, cpu: int, func: int, arg: int) -> None:
     a = area_of(m, cpu)
@@ -62,10 +94,7 @@ def _send(m, cpu: int, func: int, arg: int) -> None:
         serve_ipis(m)
         turns += 1
         pause(m, turns)
-    store(m, a + CPU.ipi_func, func)
-    store(m, a + CPU.ipi_arg, arg)
-    store_release(m, a + CPU.ipi_pending, 1)
-    fetch_or(m, a + CPU.service, SERVICE_IPI)
+    post(m, cpu, func, arg, SERVICE_IPI)
 
 
 @dual

@@ -26,7 +26,7 @@ from shm.atomics import (
     this_cpu,
 )
 from shm.compiler import dual
-from shm.ipi import SERVICE_QS, serve_ipis
+from shm.ipi import SERVICE_CALL, SERVICE_QS, serve_cpu_work, serve_ipis
 from shm.machine import CPU, MACHINE
 from shm.ring import ITEM, ring_count, ring_pop_into, ring_push
 from shm.waiting import pause
@@ -34,10 +34,13 @@ from shm.waiting import pause
 
 @dual
 def quiescent_point(m) -> None:
-    """Between two operations: answer interrupts and grace periods. Interrupts and preemption are on."""
+    """Between two operations: answer interrupts, work for this CPU and grace periods. Interrupts and preemption are on."""
     a = cpu_area(m)
-    if read_once(m, a + CPU.service) != 0:
+    service = read_once(m, a + CPU.service)
+    if service != 0:
         serve_ipis(m)
+        if service & SERVICE_CALL:
+            serve_cpu_work(m)
         if read_once(m, a + CPU.service) & SERVICE_QS:
             fetch_and(m, a + CPU.service, ~SERVICE_QS)
             store_release(m, a + CPU.qs_done, read_once(m, MACHINE.gp_seq))
@@ -65,7 +68,7 @@ def synchronize_sched(m) -> None:
         while cpu != me and load_acquire(m, a + CPU.qs_done) < number:
             if read_once(m, MACHINE.stop) or read_once(m, a + CPU.online) == 0:
                 break
-            serve_ipis(m)
+            quiescent_point(m)
             turns += 1
             pause(m, turns)
     smp_mb(m)

@@ -26,6 +26,7 @@ from allocators.slub.state import (
 from allocators.world import OPS, count
 from shm.atomics import area_of, load, read_once, store, write_once
 from shm.compiler import dual
+from shm.cpu_work import work_on_cpus
 from shm.ipi import online_mask, smp_call_mask
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock
 from shm.machine import CPU, MACHINE
@@ -138,7 +139,8 @@ def has_cpu_slab(m, s: int, cpu: int) -> bool:
 def flush_all(m, s: int) -> None:
     """Flush every CPU that seems to hold something of `s`; waits. Interrupts on.
 
-    F_ALLCPU: the flush of a dead cache goes to every CPU, so that each gets v1's mark.
+    F_ALLCPU: the flush of a dead cache goes to every CPU, so that each gets v1's mark. F_SHEAF: it is work on
+    those CPUs (v6.18 flush_all_cpus_locked), since an interrupt would find a sheaf in the middle of an operation.
     """
     mask = 0
     for cpu in range(load(m, MACHINE.nr_cpus)):
@@ -146,7 +148,9 @@ def flush_all(m, s: int) -> None:
             mask |= 1 << cpu
     if m.has("F_ALLCPU") and memcg_cache_dead(m, s):
         mask = online_mask(m)
-    if mask:
+    if m.has("F_SHEAF"):
+        work_on_cpus(m, mask, IPI_FLUSH, s)
+    elif mask:
         count(m, OPS.ipi)
         smp_call_mask(m, mask, IPI_FLUSH, s)
 

@@ -6,6 +6,11 @@ with the spare, exchanged for a full sheaf of the barn, or replaced by one refil
 main is swapped with an empty spare, exchanged for an empty sheaf of the barn, or the spare is flushed
 to SLUB when the barn has as many full ones as it keeps. Objects of a remote node go by the sheaves.
 
+The local lock of a CPU's sheaves (v6.18 local_trylock) keeps preemption off and costs no atomic operation. Nothing
+here runs in an interrupt, the flush being work on the CPU, so nobody ever finds the lock taken: keeping preemption off
+(feature PREEMPT) is all there is to it. It is dropped while a sheaf is refilled or flushed, which then is the task's own;
+afterwards the CPU, or its sheaves, may be others.
+
 For SLUB an object in a sheaf is in use, so a slab may stay for nothing but objects in sheaves. The
 flush of a CPU empties its sheaves, shrink and destruction empty the barns first, so that what they free
 is flushed too. A kernel takes and frees the objects of a sheaf in bulk, slab by slab; here one by one.
@@ -16,13 +21,26 @@ from __future__ import annotations
 from allocators.kmem_cache import CACHE
 from allocators.page_alloc import PAGE, head_of
 from allocators.slub.alloc import NO_NODE, slab_alloc, this_node
-from allocators.slub.deactivate import IPI_FLUSH, slub_ipi
+from allocators.slub.deactivate import slub_ipi
 from allocators.slub.free import slab_free
 from allocators.slub.sheaf_state import BARN, CAPACITY, MAX_EMPTY, MAX_FULL, PCS, POOL, SHEAF, barn_of, pcs_of, pool_of
 from allocators.world import OPS, WORLD, count, world
-from shm.atomics import load, local_irq_restore, local_irq_save, read_once, store, this_cpu, write_once
+from shm.atomics import load, local_irq_restore, local_irq_save, preempt_disable, preempt_enable, read_once, store, this_cpu, write_once
 from shm.compiler import dual, dual_inline, dual_slow
 from shm.locks import BARN_LOCK, spin_lock, spin_unlock
+
+
+@dual
+def _local_lock(m) -> None:
+    """local_lock and local_trylock of this CPU's sheaves."""
+    if m.has("PREEMPT"):
+        preempt_disable(m)
+
+
+@dual
+def _local_unlock(m) -> None:
+    if m.has("PREEMPT"):
+        preempt_enable(m)
 
 
 @dual_inline
@@ -30,6 +48,7 @@ def sheaf_alloc(m, s: int) -> int:
     """alloc_from_pcs, and SLUB when no sheaf can be had; 0 when out of memory."""
     if load(m, s + CACHE.sheaves) == 0:
         return slab_alloc(m, s, NO_NODE)
+    _local_lock(m)
     main = load(m, pcs_of(m, s, this_cpu(m)) + PCS.main)
     held = load(m, main + SHEAF.size)
     if held == 0:
@@ -39,7 +58,9 @@ def sheaf_alloc(m, s: int) -> int:
         held = load(m, main + SHEAF.size)
     count(m, OPS.sheaf_alloc)
     write_once(m, main + SHEAF.size, held - 1)
-    return load(m, main + SHEAF.objects + held - 1)
+    obj = load(m, main + SHEAF.objects + held - 1)
+    _local_unlock(m)
+    return obj
 
 
 @dual_inline
@@ -48,6 +69,7 @@ def sheaf_free(m, s: int, page: int, obj: int) -> None:
     if load(m, s + CACHE.sheaves) == 0 or load(m, page + PAGE.node) != this_node(m):
         slab_free(m, s, page, obj)
         return
+    _local_lock(m)
     main = load(m, pcs_of(m, s, this_cpu(m)) + PCS.main)
     held = load(m, main + SHEAF.size)
     if held == CAPACITY:
@@ -56,11 +78,12 @@ def sheaf_free(m, s: int, page: int, obj: int) -> None:
     count(m, OPS.sheaf_free)
     store(m, main + SHEAF.objects + held, obj)
     write_once(m, main + SHEAF.size, held + 1)
+    _local_unlock(m)
 
 
 @dual_slow
 def _replace_empty_main(m, s: int) -> int:
-    """A main sheaf with objects, or 0."""
+    """A main sheaf with objects; 0 when none can be had, and then the local lock is dropped."""
     count(m, OPS.slow)
     p = pcs_of(m, s, this_cpu(m))
     main = load(m, p + PCS.main)
@@ -79,17 +102,37 @@ def _replace_empty_main(m, s: int) -> int:
         write_once(m, p + PCS.spare, 0)
     else:
         full = _get_empty(m, s, barn)
+    _local_unlock(m)
     _refill(m, s, full)
     if load(m, full + SHEAF.size) < CAPACITY:
         _flush(m, s, full)
         _put_empty(m, s, barn, full)
         return 0
-    write_once(m, p + PCS.main, full)
-    if load(m, p + PCS.spare):
-        _put_empty(m, s, barn, main)
+    _local_lock(m)
+    return _install_full(m, s, barn, full)
+
+
+@dual
+def _install_full(m, s: int, barn: int, full: int) -> int:
+    """A full sheaf becomes main unless main got objects meanwhile; returns main. barn: of the CPU that it was refilled on."""
+    p = pcs_of(m, s, this_cpu(m))
+    main = load(m, p + PCS.main)
+    spare = load(m, p + PCS.spare)
+    if load(m, main + SHEAF.size) == 0:
+        write_once(m, p + PCS.main, full)
+        if spare:
+            _put_empty(m, s, barn, main)
+        else:
+            write_once(m, p + PCS.spare, main)
+        return full
+    if spare == 0:
+        write_once(m, p + PCS.spare, full)
+    elif load(m, spare + SHEAF.size) == 0:
+        write_once(m, p + PCS.spare, full)
+        _put_empty(m, s, barn, spare)
     else:
-        write_once(m, p + PCS.spare, main)
-    return full
+        _push(m, barn + BARN.lock, barn + BARN.full, barn + BARN.nr_full, full)
+    return main
 
 
 @dual_slow
@@ -100,23 +143,49 @@ def _replace_full_main(m, s: int) -> int:
     main = load(m, p + PCS.main)
     spare = load(m, p + PCS.spare)
     barn = barn_of(m, s, this_node(m))
-    if spare and load(m, spare + SHEAF.size) == 0:
+    if spare and load(m, spare + SHEAF.size) < CAPACITY:
         write_once(m, p + PCS.main, spare)
         write_once(m, p + PCS.spare, main)
         return spare
     if spare == 0:
+        _local_unlock(m)
         empty = _get_empty(m, s, barn)
-        write_once(m, p + PCS.spare, main)
     elif read_once(m, barn + BARN.nr_full) >= MAX_FULL:
         # Unlocked: one sheaf more or less in the barn does no harm.
+        write_once(m, p + PCS.spare, 0)
+        _local_unlock(m)
         _flush(m, s, spare)
         empty = spare
-        write_once(m, p + PCS.spare, main)
     else:
         empty = _exchange(m, barn + BARN.empty, barn + BARN.nr_empty, barn + BARN.full, barn + BARN.nr_full, barn, main)
-        if empty == 0:
-            empty = _get_empty(m, s, barn)
-            _push(m, barn + BARN.lock, barn + BARN.full, barn + BARN.nr_full, main)
+        if empty:
+            write_once(m, p + PCS.main, empty)
+            return empty
+        _local_unlock(m)
+        empty = _get_empty(m, s, barn)
+    _local_lock(m)
+    return _install_empty(m, s, barn, empty)
+
+
+@dual
+def _install_empty(m, s: int, barn: int, empty: int) -> int:
+    """__pcs_install_empty_sheaf: an empty sheaf becomes main unless main or spare got room meanwhile; returns main, which has room."""
+    p = pcs_of(m, s, this_cpu(m))
+    main = load(m, p + PCS.main)
+    spare = load(m, p + PCS.spare)
+    if spare == 0:
+        write_once(m, p + PCS.spare, main)
+        write_once(m, p + PCS.main, empty)
+        return empty
+    if load(m, main + SHEAF.size) < CAPACITY:
+        _put_empty(m, s, barn, empty)
+        return main
+    if load(m, spare + SHEAF.size) < CAPACITY:
+        write_once(m, p + PCS.main, spare)
+        write_once(m, p + PCS.spare, main)
+        _put_empty(m, s, barn, empty)
+        return spare
+    _push(m, barn + BARN.lock, barn + BARN.full, barn + BARN.nr_full, main)
     write_once(m, p + PCS.main, empty)
     return empty
 
@@ -219,7 +288,7 @@ def _flush(m, s: int, sheaf: int) -> None:
 
 @dual
 def flush_sheaves(m, s: int) -> None:
-    """pcs_flush_all: this CPU's sheaves are emptied; it keeps its main sheaf."""
+    """pcs_flush_all: this CPU's sheaves are emptied; it keeps its main sheaf. Preemption is off (a kernel drops the lock between batches)."""
     if load(m, s + CACHE.sheaves):
         p = pcs_of(m, s, this_cpu(m))
         _flush(m, s, load(m, p + PCS.main))
@@ -250,7 +319,11 @@ def shrink_barns(m, s: int) -> None:
 
 @dual
 def sheaf_ipi(m, func: int, arg: int) -> None:
-    """SLUB's interrupts: with F_SHEAF the flush begins with the sheaves."""
-    if m.has("F_SHEAF") and func == IPI_FLUSH:
+    """SLUB's interrupts; with F_SHEAF its work on CPUs, v6.18 flush_cpu_slab: sheaves first, so that what they free is flushed too."""
+    if m.has("F_SHEAF"):
         flush_sheaves(m, arg)
-    slub_ipi(m, func, arg)
+        flags = local_irq_save(m)
+        slub_ipi(m, func, arg)
+        local_irq_restore(m, flags)
+    else:
+        slub_ipi(m, func, arg)

@@ -11,7 +11,7 @@ from typing import Callable
 
 from greenlet import greenlet
 
-from shm.ipi import SERVICE_IPI, SERVICE_QS, serve_ipis
+from shm.ipi import SERVICE_CALL, SERVICE_IPI, SERVICE_QS, serve_ipis
 from shm.machine import CPU
 from shm.rcu import quiescent_point
 from stress.explore.footprint import Footprint
@@ -160,7 +160,7 @@ class Scheduler(Sharing):
             return True
         if service & SERVICE_IPI and self.mem[self.areas[cpu] + CPU.irq] == 0:
             return True
-        return bool(service & SERVICE_QS) and self._quiescent(running)
+        return bool(service & (SERVICE_QS | SERVICE_CALL)) and self._quiescent(running)
 
     def _quiescent(self, running: Task) -> bool:
         """May the CPU switch to another task (or to idle) from this one now?"""

@@ -23,7 +23,8 @@ from shm.atomics import (
     write_once,
 )
 from shm.compiler import dual, entry
-from shm.ipi import mark_offline, smp_call_mask
+from shm.cpu_work import work_on_cpus
+from shm.ipi import SERVICE_CALL, mark_offline, post, serve_ipis, smp_call_mask
 from shm.locks import LIST_LOCK, LOCK_COUNT, LOCK_COUNTS, spin_lock, spin_unlock
 from shm.machine import CPU
 from shm.rcu import call_rcu_sched, quiescent_point, rcu_process, synchronize_sched
@@ -153,6 +154,22 @@ def call_the_other(m, marks, start, n):
 
 
 @entry
+def give_the_other_work(m, marks, start, n):
+    """As call_the_other, by work; both wait for each other all the time."""
+    meet(m, start, 1)
+    me = this_cpu(m)
+    for i in range(n):
+        work_on_cpus(m, 1 << (1 - me), i, marks + 8 * (1 - me))
+    fetch_add(m, start, 1)
+    turns = 0
+    while load_acquire(m, start) < 4:
+        quiescent_point(m)
+        turns += 1
+        pause(m, turns)
+    return n
+
+
+@entry
 def run_sections(m, word, over):
     """Sections with preemption off, numbered, each followed by a quiescent state."""
     n = 0
@@ -266,6 +283,19 @@ def test_two_cpus_that_interrupt_each_other():
         assert [bare.mem[area + f] for f in (CPU.irq, CPU.ipi_lock, CPU.ipi_pending)] == [0, 0, 0]
 
 
+def test_two_cpus_that_give_each_other_work():
+    compiled(give_the_other_work)
+    bare = BareMachine(marks=16, start=8)
+    n = 300
+    in_parallel(*(returns(give_the_other_work, n, bare.cpu(cpu), bare.at["marks"], bare.at["start"], n) for cpu in (0, 1)))
+    for cpu in (0, 1):
+        marks = bare.mem[bare.at["marks"] + 8 * cpu :][:4]
+        assert (marks[CALLS], marks[ARGUMENT]) == (n, n - 1)
+        assert (marks[RAN_ON], marks[IRQ]) == (cpu, 0), "on the CPU that was given it, with interrupts on"
+        area = bare.cpu(cpu).pcpu
+        assert [bare.mem[area + f] for f in (CPU.service, CPU.ipi_lock, CPU.ipi_pending)] == [0, 0, 0]
+
+
 def test_no_section_outlives_a_grace_period():
     compiled(run_sections, wait_for_grace_periods)
     bare = BareMachine(word=8, over=8)
@@ -289,6 +319,23 @@ def test_serial_calls_run_at_once_as_the_other_cpu():
     smp_call_mask(bare.cpu(1), 0b111, 5, bare.at["marks"])
     assert list(bare.mem[bare.at["marks"] :][:4]) == [3, 5, 1, 1], "the own CPU's turn is the last"
     assert all(bare.mem[bare.cpu(cpu).pcpu + CPU.irq] == 0 for cpu in range(3))
+
+
+def test_serial_work_runs_at_once_as_the_other_cpu():
+    bare = BareMachine(cpus=3, serial=True, marks=24)
+    work_on_cpus(bare.cpu(1), 0b111, 5, bare.at["marks"])
+    assert list(bare.mem[bare.at["marks"] :][:4]) == [3, 5, 1, 0], "the own CPU's turn is the last"
+
+
+def test_interrupts_leave_work_for_the_next_quiescent_point():
+    bare = BareMachine(marks=8)
+    m = bare.cpu(1)
+    post(m, 1, 7, bare.at["marks"], SERVICE_CALL)
+    serve_ipis(m)
+    assert bare.mem[bare.at["marks"] + CALLS] == 0
+    quiescent_point(m)
+    quiescent_point(m)
+    assert list(bare.mem[bare.at["marks"] :][:2]) == [1, 7]
 
 
 def test_callbacks_run_after_a_grace_period_in_order():

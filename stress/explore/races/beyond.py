@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from allocators.slab.reap import cache_reap
+from allocators.slab_common import kmem_cache_shrink
 from stress.explore.races.hiding import free_and_offline
 from stress.explore.races.race import Model
 from stress.explore.scene import Scene
@@ -47,10 +48,29 @@ def reap_and_destroy(design: str, *, memory_model: str = "sc", cpus: int = 1, al
     return scene
 
 
+def shrink_and_sheaf(design: str, *, memory_model: str = "sc", cpus: int = 1, preempt: bool = False, objects: int = 32) -> Scene:
+    """A CPU whose sheaf holds objects frees one and allocates one, while the cache is shrunk.
+
+    preempt: by two tasks, which preempt each other.
+    """
+    scene = Scene(design, cpus=cpus, objects=objects, memory_model=memory_model, preempt=preempt)
+    scene.frees("free", 0, [scene.alloc(0)])
+    scene.allocates("alloc", 0)
+    scene.works(lambda m: kmem_cache_shrink(m, scene.root))
+    return scene
+
+
+def preempted_in_sheaf(design: str, *, memory_model: str = "sc", cpus: int = 1) -> Scene:
+    """As shrink_and_sheaf, by preemptible tasks."""
+    return shrink_and_sheaf(design, memory_model=memory_model, cpus=cpus, preempt=True)
+
+
 MODELS = (
     Model("offline-vs-free", "a free while the cgroup goes offline", free_and_offline, both=True),
     Model("alloc-vs-offline", "an allocation while the cgroup goes offline", alloc_and_offline, both=True),
     Model("create-vs-offline", "a child cache is created while its cgroup goes offline", create_and_offline, both=True),
     Model("remote-free", "a free on another CPU while its slab is allocated from", remote_free, cpus=2, both=True),
+    Model("shrink-vs-sheaf", "a free and an allocation on a CPU while its sheaves are flushed", shrink_and_sheaf, design="linux-6.18"),
+    Model("preempted-in-sheaf", "the same by two tasks of that CPU, one preempting the other", preempted_in_sheaf, design="linux-6.18"),
     Model("reaper-vs-destroy", "SLAB's reaper while a dead cache is destroyed", reap_and_destroy, allocator="slab"),
 )
