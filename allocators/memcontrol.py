@@ -117,13 +117,25 @@ def slab_weight(m, order: int) -> int:
 
 
 @dual
+def _charge_owner(m, s: int, pages: int) -> None:
+    """F_REPARENT: charge the memcg that `s` belongs to now, if any.
+
+    Under rcu_read_lock (preemption off): a memcg that goes offline right now keeps its descriptor and its counter for a grace period.
+    """
+    if m.has("PREEMPT"):
+        preempt_disable(m)
+    owner = read_once(m, s + CACHE.memcg)
+    if owner:
+        fetch_add(m, owner + MEMCG.kmem, pages)
+    if m.has("PREEMPT"):
+        preempt_enable(m)
+
+
+@dual
 def memcg_charge_slab(m, s: int, order: int) -> bool:
     """Charge a new slab of `s` to its memcg; root caches are not charged. No limit is modelled."""
     if m.has("F_REPARENT"):
-        # A memcg that goes offline right now keeps its descriptor for a grace period.
-        owner = read_once(m, s + CACHE.memcg)
-        if owner:
-            fetch_add(m, owner + MEMCG.kmem, 1 << order)
+        _charge_owner(m, s, 1 << order)
         if load(m, s + CACHE.root):
             cache_ref_get(m, s, slab_weight(m, order))
         return True
@@ -141,9 +153,7 @@ def memcg_charge_slab(m, s: int, order: int) -> bool:
 def memcg_uncharge_slab(m, s: int, order: int) -> None:
     """Uncharge a discarded slab: the last event of its life. P2: the last one destroys the cache."""
     if m.has("F_REPARENT"):
-        owner = read_once(m, s + CACHE.memcg)
-        if owner:
-            fetch_add(m, owner + MEMCG.kmem, -(1 << order))
+        _charge_owner(m, s, -(1 << order))
         if load(m, s + CACHE.root) and cache_ref_put(m, s, slab_weight(m, order)):
             schedule_unregister(m, s)
         return

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from allocators.memcontrol import MEMCG
+from stress.explore import scene as scenes
 from stress.explore.command import Request, explore
+from stress.explore.races.lifetime import alloc_and_offline
+from stress.explore.search import Budget, search
+from stress.explore.space import Violation
 
 
 @pytest.mark.parametrize("design", ["linux-5.9", "linux-6.18"])
@@ -12,3 +17,16 @@ from stress.explore.command import Request, explore
 def test_owners_of_objects_are_no_pages(model, design):
     answer = explore(Request(model, "slub", design, "sc", 2 if model == "remote-free" else 1, preemptions=1, seconds=60))
     assert answer.outcome is None and answer.found.exhaustive and answer.raced
+
+
+def test_a_preempted_allocation_charges_no_memcg_that_is_gone(monkeypatch):
+    """linux-5.3. What else its preempted allocations leave behind (R10) is not looked at."""
+    scene = alloc_and_offline("linux-5.3")
+
+    def uncharged(_, space) -> None:
+        if space.mem[scene.memcg + MEMCG.used] == 0 and space.mem[scene.memcg + MEMCG.kmem]:
+            raise Violation("corruption", "a memcg that is gone was charged")
+
+    monkeypatch.setattr(scenes, "at_rest", uncharged)
+    found = search(scene.space(), bound=1, budget=Budget(60))
+    assert found.outcome is None and found.exhaustive
