@@ -50,8 +50,7 @@ MANY_REMOTE_SEARCHES = {"rounds": 64, "batch": 256}  # some thousand looks at an
 @pytest.mark.parametrize(
     ("allocator", "designs", "options"),
     [
-        ("slub", ("linux-3.16", "v3", "linux-6.18"), {}),
-        ("slub", ("linux-5.9", "rfc-reparent"), {"fail": ("page-alloc:0.01",)}),
+        ("slub", ("linux-3.16", "v3", "linux-6.18"), {"fail": ("page-alloc:0.01",)}),
         ("slab", ("linux-3.16", "v3"), {"settle": 10.0}),
         ("slob", ("linux-3.16",), {}),
     ],
