@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from allocators import slab_common
+from allocators import offline, slab_common
 from allocators.designs import DESIGNS, DesignError, parse_design
 from allocators.kmem_cache import CACHE
 from allocators.memcontrol import MEMCG, SLOT_PENDING
@@ -19,6 +19,8 @@ from shm.machine import CPU, MACHINE
 from small_world import SmallWorld
 from stress.engine import kworker
 from stress.engine.words import EVENT, PLAY, RUN
+from stress.explore.scene import Scene
+from stress.explore.search import Budget, search
 
 CHILD = 1  # its index in the workload, where the root cache is 0
 # Grace periods that the offline itself must ask for, whatever else it does; of a child that is empty.
@@ -98,6 +100,20 @@ def test_one_child_goes_offline_as_in_its_cgroup(allocator, design, objects):
         assert by_event.mem[MACHINE.gp_seq] > 0
     by_event.close()
     by_memcg.close()
+
+
+@pytest.mark.parametrize("waits", (True, False))
+def test_a_free_that_emptied_the_child_may_drop_its_reference(monkeypatch, waits):
+    """Every interleaving of two preemptions: the child is not destroyed under the free, unless the grace period is left out."""
+    scene = Scene("full-tracking", cpu_partial=False, min_partial=0)
+    child = scene.create_child()
+    scene.frees("free", 0, [scene.alloc(0), scene.alloc(0)])
+    scene.works(lambda m: offline.offline_one(m, child))
+    if not waits:
+        monkeypatch.setattr(offline, "_grace_period_first", lambda m: False)
+    found = search(scene.space(), bound=2, budget=Budget(60), kinds=("use after free", "corruption"))
+    assert found.exhaustive if waits else found.outcome.kind == "use after free"
+    assert (found.outcome is None) == waits
 
 
 def create(small: SmallWorld) -> None:
