@@ -21,17 +21,33 @@ from allocators.slab_common import take_descriptor
 from allocators.slob.sizing import SlobSizing
 from allocators.slob.state import LISTS, SLOB
 from allocators.slub.sizing import Sizing
-from allocators.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, OBJCG, PAGE_WORDS, STAT_WORDS, WORLD, WORLD_AT, Layout
+from allocators.world import (
+    CACHES_AT,
+    DEFRAG,
+    DEFRAG_AT,
+    INJECTION,
+    INJECTION_AT,
+    KMEM_CACHE_CPU_WORDS,
+    MEM_MAP,
+    OBJCG,
+    PAGE_WORDS,
+    STAT_WORDS,
+    WORLD,
+    WORLD_AT,
+    Layout,
+)
 from shm.atomics import store
 from shm.layout import view
 from shm.machine import CPU, MACHINE, MAGIC, Machine
 from shm.ring import RING
+from shm.xorshift import seed_of
 
 
-def boot(words: np.ndarray, layout: Layout, *, serial: bool) -> None:
+def boot(words: np.ndarray, layout: Layout, *, serial: bool, seed: int = 1) -> None:
     """Write the boot state of everything but the page frames' contents.
 
-    words: the segment's array. A second boot resets the world: nothing of the first one remains.
+    words: the segment's array. seed: of the generators of every CPU. A second boot resets the world: nothing of the
+    first one remains.
     """
     limits, plan = layout.limits, layout.plan
     words[: MEM_MAP] = 0
@@ -50,7 +66,11 @@ def boot(words: np.ndarray, layout: Layout, *, serial: bool) -> None:
     }.items():
         words[getattr(MACHINE, field)] = value
     for cpu in range(layout.nr_cpus):
-        words[layout.percpu_base + cpu * layout.percpu_stride + CPU.online] = 1
+        area = layout.percpu_base + cpu * layout.percpu_stride
+        words[area + CPU.online] = 1
+        number = 64 * seed + cpu + 1
+        words[area + INJECTION_AT + INJECTION.random] = seed_of(number)
+        words[area + DEFRAG_AT + DEFRAG.random] = seed_of(number, 1)
     for field, value in {
         "nr_nodes": limits.nodes,
         "max_caches": limits.caches,

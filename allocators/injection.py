@@ -11,8 +11,9 @@ from __future__ import annotations
 from allocators.world import INJECTION, INJECTION_AT, WORLD, WORLD_AT, world
 from shm.atomics import cpu_area, load, store
 from shm.compiler import dual, dual_slow
+from shm.xorshift import BITS, next_random
 
-CERTAIN = 1 << 31  # `fail_page_alloc` of probability 1
+CERTAIN = 1 << BITS  # `fail_page_alloc` of probability 1
 
 
 @dual
@@ -27,12 +28,7 @@ def page_alloc_fails(m) -> bool:
 @dual_slow
 def _drawn(m, chance: int) -> bool:
     a = cpu_area(m) + INJECTION_AT
-    x = load(m, a + INJECTION.random)
-    x ^= (x << 13) & 0x7FFFFFFFFFFFFFFF
-    x ^= x >> 7
-    x ^= (x << 17) & 0x7FFFFFFFFFFFFFFF
-    store(m, a + INJECTION.random, x)
-    if x >> 20 & CERTAIN - 1 >= chance:
+    if next_random(m, a + INJECTION.random) >= chance:
         return False
     store(m, a + INJECTION.page_allocs, load(m, a + INJECTION.page_allocs) + 1)
     return True

@@ -88,9 +88,20 @@ def create_memcg(m, cgroup: int) -> int:
 
 @dual
 def register_child(m, root: int, memcg: int) -> int:
-    """memcg_register_cache: create the child and publish it; it holds a css reference."""
-    child = create_child(m, root, memcg)
+    """memcg_register_cache: create the child and publish it; it holds a css reference. Returns the child that serves now.
+
+    One that is there already stays: creations may be asked for more than once. 0: no descriptor is left, there are no
+    children (F_OBJCG, SLOB), or the memcg went offline meanwhile and the kernel looks again. memcg_slab_mutex is held.
+    """
+    if m.has("F_OBJCG") or m.has("SLOB"):
+        return 0
     slot = load(m, root + CACHE.slots) + kmemcg_id(m, memcg)
+    if load(m, slot) > SLOT_PENDING:
+        return load(m, slot)
+    if (m.has("F_CSS") or m.has("F_REPARENT") or m.has("F_REPARENT_SLABS")) and read_once(m, memcg + MEMCG.online) == 0:
+        store_release(m, slot, 0)
+        return 0
+    child = create_child(m, root, memcg)
     if child == 0:
         store_release(m, slot, 0)
         return 0
@@ -254,12 +265,7 @@ def memcg_work(m, func: int, a: int, b: int) -> None:
     """The kworker's items."""
     if func == WORK_CREATE_CHILD:
         mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
-        slot = load(m, b + CACHE.slots) + kmemcg_id(m, a)
-        if load(m, slot) == SLOT_PENDING:
-            if (m.has("F_CSS") or m.has("F_REPARENT") or m.has("F_REPARENT_SLABS")) and read_once(m, a + MEMCG.online) == 0:
-                store_release(m, slot, 0)
-            else:
-                register_child(m, b, a)
+        register_child(m, b, a)
         mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
         css_put(m, a)
     elif func == WORK_UNREGISTER:

@@ -8,7 +8,7 @@ to the parent cgroup, here the root, so nothing of the memcg remains. F_REPARENT
 and give the references up; the last one lets the slabs move to the root cache (allocators.slub.reparent). F_OBJCG, 5.9: there
 are no children; the memcg's obj_cgroup moves.
 
-Runs on the kworker, under memcg_slab_mutex.
+Runs on the kworker. `offline_one` and `offline_memcg` take memcg_slab_mutex, all else runs under it.
 """
 
 from __future__ import annotations
@@ -104,13 +104,36 @@ def offline_child(m, s: int) -> bool:
 
 
 @dual
+def _grace_period_first(m) -> bool:
+    """Does a grace period go before the destruction of a child that the offline found empty?
+
+    With F_FREEREF a free that emptied it may still have to drop its reference; F_REPARENT's children are found empty
+    after the switch to one count, which such a free is in.
+    """
+    return m.has("F_RCU") or (m.has("F_FREEREF") and not m.has("F_REPARENT"))
+
+
+@dual
+def offline_one(m, s: int) -> None:
+    """The offline of a memcg reaches one child, and the memcg stays (recorded kernels: their offlines come cache by cache)."""
+    mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
+    if offline_child(m, s):
+        if _grace_period_first(m):
+            store(m, s + CACHE.closing, 1)
+            synchronize_sched(m)
+        unregister_child(m, s)
+    mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
+
+
+@dual
 def _offline_children(m, memcg: int) -> None:
+    """As `offline_one` for all of them, with one grace period."""
     doomed = 0
     s = load(m, memcg + MEMCG.children)
     while s:
         after = load(m, s + CACHE.memcg_next)
         if offline_child(m, s):
-            if m.has("F_RCU") or m.has("F_FREEREF"):
+            if _grace_period_first(m):
                 store(m, s + CACHE.closing, 1)
                 doomed += 1
             else:

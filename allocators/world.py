@@ -133,9 +133,13 @@ INJECTION = struct(
     "INJECTION",
     "random",  # state of the generator, not 0
     "page_allocs",  # page allocations that failed on purpose
-    size=8,
+    size=4,
 )
 INJECTION_AT = REAPER_AT + REAPER.SIZE
+# SLUB's search of other nodes, see allocators.slub.alloc. A generator of its own: failing on purpose must not
+# change what is searched. Only the CPU writes.
+DEFRAG = struct("DEFRAG", "random", size=4)  # state of the generator, not 0
+DEFRAG_AT = INJECTION_AT + INJECTION.SIZE
 # F_OBJCG, see allocators.objcg.
 OBJCG = struct(
     "OBJCG",
@@ -149,7 +153,7 @@ OBJCG = struct(
     size=8,
 )
 STOCK = struct("STOCK", "objcg", "bytes", size=8)
-STOCK_AT = INJECTION_AT + INJECTION.SIZE
+STOCK_AT = DEFRAG_AT + DEFRAG.SIZE
 CACHES_AT = STOCK_AT + STOCK.SIZE
 KMEM_CACHE_CPU_WORDS = 4
 STAT_WORDS = 32

@@ -16,11 +16,12 @@ from allocators.injection import CERTAIN
 from allocators.slab.sizing import SlabSizing, array_room, slab_sizing
 from allocators.slob.sizing import SlobSizing, slob_sizing
 from allocators.slub.sizing import Sizing, sizing
-from allocators.world import INJECTION, INJECTION_AT, WORLD, WORLD_AT, Limits, plan
+from allocators.world import WORLD, WORLD_AT, Limits, plan
 from scenarios.tape import EV_CREATE_CACHE, CacheSpec, Workload
 from shm.layout import view
 from shm.machine import Machine
 from shm.segment import Segment
+from shm.xorshift import seed_of
 from stress.engine import EVENT, LATENCY, PER_CGROUP, PLAY, RUN, SAMPLE, SAMPLE_EVERY, SAMPLES, SECTION
 from stress.errors import UsageError
 
@@ -52,11 +53,6 @@ def size_of(spec: CacheSpec, allocator: str, cpus: int) -> Sizing | SlabSizing |
     if allocator == "slob":
         return slob_sizing(spec.object_size, spec.align, destroy_by_rcu=spec.destroy_by_rcu)
     return sizing(spec.object_size, spec.align, cpus, size=spec.size, pointer_outside=spec.has_ctor or spec.destroy_by_rcu)
-
-
-def seed_of(number: int) -> int:
-    """A state of the generators of compiled code, which must not be 0."""
-    return (number * 0x9E3779B97F4A7C15 & 0x7FFFFFFFFFFFFFFF) | 1
 
 
 class Arena:
@@ -140,13 +136,10 @@ class Arena:
         curve: have the kworker sample dead caches and what they pin (see `engine.curve`).
         """
         words, plan_, load = self.words, self.plan, self.load
-        boot(words, self.layout, serial=self.serial)
+        boot(words, self.layout, serial=self.serial, seed=seed)
         words[WORLD_AT + WORLD.clock_rate] = max(1, round(self.cycles_per_kernel_ns * 1_000_000))
         words[WORLD_AT + WORLD.fail_shrink_alloc] = self.fail_shrink_alloc
         words[WORLD_AT + WORLD.fail_page_alloc] = round(self.fail_page_alloc * CERTAIN)
-        for cpu in range(self.layout.nr_cpus):
-            area = self.layout.percpu_base + cpu * self.layout.percpu_stride
-            words[area + INJECTION_AT + INJECTION.random] = seed_of(64 * seed + cpu + 1)
         m = self.machine(features, 0)
         for index, spec in enumerate(load.caches):
             if spec.parent < 0:

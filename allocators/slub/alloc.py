@@ -27,9 +27,10 @@ from allocators.slub.state import (
     page_pair,
     stat,
 )
-from allocators.world import OPS, WORLD, count, node_of_cpu, world
+from allocators.world import DEFRAG, DEFRAG_AT, OPS, WORLD, count, node_of_cpu, world
 from shm.atomics import (
     bug,
+    cpu_area,
     cycles,
     fetch_add,
     load,
@@ -44,8 +45,12 @@ from shm.atomics import (
 )
 from shm.compiler import dual, dual_inline, dual_slow
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock
+from shm.machine import MACHINE
+from shm.xorshift import next_random
 
 NO_NODE = -1
+REMOTE_NODE_DEFRAG_RATIO = 1000  # sysfs' default of 100 percent, times ten, of DEFRAG_RANGE: other nodes are searched
+DEFRAG_RANGE = 1024
 
 
 @dual
@@ -155,6 +160,16 @@ def get_freelist(m, s: int, page: int) -> int:
 
 
 @dual
+def _searches_other_nodes(m) -> bool:
+    """get_any_partial's chance by get_cycles(); in serial play, where all must repeat, by a generator of this CPU."""
+    if load(m, MACHINE.serial):
+        drawn = next_random(m, cpu_area(m) + DEFRAG_AT + DEFRAG.random)
+    else:
+        drawn = cycles(m)
+    return drawn % DEFRAG_RANGE <= REMOTE_NODE_DEFRAG_RATIO
+
+
+@dual
 def get_partial(m, s: int, node: int) -> int:
     """Objects from a node's partial list; this node first, others as remote_node_defrag_ratio allows."""
     home = this_node(m) if node == NO_NODE else node
@@ -162,8 +177,7 @@ def get_partial(m, s: int, node: int) -> int:
     if obj or node != NO_NODE:
         return obj
     nodes = world(m, WORLD.nr_nodes)
-    # Default ratio: 1000 of 1024 values of the cycle counter let a remote node be searched.
-    if nodes > 1 and cycles(m) & 1023 <= 1000:
+    if nodes > 1 and _searches_other_nodes(m):
         for i in range(1, nodes):
             n = node_of(m, s, (home + i) % nodes)
             if read_once(m, n + NODE.nr_partial) > read_once(m, s + CACHE.min_partial):

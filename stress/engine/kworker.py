@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from allocators.kmem_cache import CACHE, NODE
-from allocators.memcg_caches import create_memcg, destroy_root, register_child, run_deferred_work, unregister_child
-from allocators.offline import offline_child, offline_memcg
+from allocators.memcg_caches import create_memcg, destroy_root, register_child, run_deferred_work
+from allocators.offline import offline_memcg, offline_one
 from allocators.slab_common import kmem_cache_shrink
 from allocators.world import WORLD, WORLD_AT, kernel_ns, world
 from scenarios.tape import (
@@ -30,7 +30,7 @@ from shm.atomics import (
 from shm.compiler import dual
 from shm.locks import MEMCG_SLAB_MUTEX, mutex_lock, mutex_unlock
 from shm.machine import MACHINE
-from shm.rcu import quiescent_point, synchronize_sched
+from shm.rcu import quiescent_point
 from shm.ring import ring_count
 from shm.waiting import NAP
 from stress.engine.curve import sample_when_due, take_sample
@@ -87,7 +87,7 @@ def _run_event(m, run: int, e: int) -> None:
         if memcg and root:
             mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
             child = register_child(m, root, memcg)
-            if child:
+            if child and load(m, child + CACHE.index) < 0:
                 store(m, child + CACHE.index, arg)
                 store_release(m, table + arg, child)
             mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
@@ -96,12 +96,7 @@ def _run_event(m, run: int, e: int) -> None:
         if kind == EV_SHRINK_CACHE:
             kmem_cache_shrink(m, s)
         elif kind == EV_OFFLINE_CACHE:
-            mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
-            if offline_child(m, s):
-                if m.has("F_RCU"):
-                    synchronize_sched(m)
-                unregister_child(m, s)
-            mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
+            offline_one(m, s)
         elif kind == EV_DESTROY_CACHE:
             destroy_root(m, s)
 

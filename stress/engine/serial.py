@@ -15,21 +15,11 @@ from shm.atomics import (
 )
 from shm.compiler import dual
 from shm.machine import MACHINE
+from shm.xorshift import next_random
 from stress.engine.curve import sample_when_due, take_sample
 from stress.engine.kworker import kworker_turn, settling
 from stress.engine.play import execute
 from stress.engine.words import FAST, FINISHED, PLAY, PLAYING, RUN, SLOW, STUCK
-
-
-@dual
-def _random(m, run: int) -> int:
-    """xorshift64*, seeded from RUN.seed; 31 bits."""
-    x = load(m, run + RUN.seed)
-    x ^= (x << 13) & 0x7FFFFFFFFFFFFFFF
-    x ^= x >> 7
-    x ^= (x << 17) & 0x7FFFFFFFFFFFFFFF
-    store(m, run + RUN.seed, x)
-    return x >> 20 & 0x7FFFFFFF
 
 
 @dual
@@ -114,7 +104,7 @@ def play_seeded(m, run, bursts):
     """
     cpus = load(m, MACHINE.workers)
     for _ in range(bursts):
-        x = _random(m, run)
+        x = next_random(m, run + RUN.seed)
         cpu = x % cpus
         moved = False
         for _ in range((x >> 8 & 15) + 1):

@@ -20,11 +20,13 @@ from allocators.offline import offline_memcg
 from allocators.memcontrol import MEMCG
 from allocators.slab.reap import run_reapers
 from allocators.slab_common import kmem_cache_alloc, kmem_cache_destroy, kmem_cache_free, kmem_cache_shrink
-from allocators.world import REAPER, REAPER_AT, WORLD, WORLD_AT, world
+from allocators.slub.alloc import DEFRAG_RANGE, REMOTE_NODE_DEFRAG_RATIO
+from allocators.world import DEFRAG, DEFRAG_AT, REAPER, REAPER_AT, WORLD, WORLD_AT, world
 from shm.atomics import load, on_cpu, store
 from shm.compiler import dual, entry
 from shm.layout import field_name, view
 from shm.machine import MACHINE
+from shm.xorshift import next_random
 from small_world import SmallWorld
 
 SLOTS = 2048
@@ -161,11 +163,30 @@ def region_of(small: SmallWorld, word: int) -> str:
     return "page frames"
 
 
-@pytest.mark.parametrize("design", ("linux-3.15", "linux-3.16", "v1", "v2", "v3", "linux-4.0", "linux-5.3", "full-tracking", "rfc-reparent", "linux-5.9", "linux-6.18"))
+@pytest.mark.parametrize(
+    "design, nodes",
+    (
+        ("linux-3.15", 1), ("linux-3.16", 1), ("v1", 2), ("v2", 1), ("v3", 2), ("linux-4.0", 2), ("linux-5.3", 1), ("full-tracking", 1),
+        ("rfc-reparent", 2), ("linux-5.9", 2), ("linux-6.18", 2),
+    ),
+)  # fmt: skip
 @settings(max_examples=15, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(plays)
-def test_both_engines_leave_the_same_memory(design, steps_and_end):
-    compare(encode(*steps_and_end), design)
+def test_both_engines_leave_the_same_memory(design, nodes, steps_and_end):
+    compare(encode(*steps_and_end), design, nodes=nodes)
+
+
+def test_both_engines_search_other_nodes_alike():
+    """CPU 1 leaves slabs of 8 objects with one free on its node, CPU 0 allocates there as chance allows."""
+    once = [(ALLOC, 1, 3, 0, 1, 400), (FREE, 1, 0, 0, 8, 50), (ALLOC, 0, 3, 1000, 1, 40), (FREE, 0, 0, 1000, 1, 40), (FREE, 1, 0, 0, 1, 400)]
+    words = compare(encode(once * 8, False), "linux-3.16", nodes=2)
+    fresh = make_world("linux-3.16", np.empty(0, np.int64), nodes=2)
+    state = fresh.layout.percpu_base + DEFRAG_AT + DEFRAG.random
+    refused = []
+    while fresh.words[state] != words[state] and len(refused) < 10_000:
+        refused.append(next_random(fresh.kworker, state) % DEFRAG_RANGE > REMOTE_NODE_DEFRAG_RATIO)
+    fresh.close()
+    assert any(refused) and len(refused) < 10_000
 
 
 @pytest.mark.parametrize("design, nodes", (("linux-3.15", 1), ("linux-3.16", 1), ("v1", 2), ("v2", 2), ("v3", 2), ("linux-4.0", 2), ("linux-5.3", 1)))
@@ -182,8 +203,8 @@ def test_both_engines_leave_the_same_memory_of_slob(nodes, steps_and_end):
     compare(encode(*steps_and_end), "linux-3.16", "slob", nodes)
 
 
-def compare(script: np.ndarray, design: str, allocator: str = "slub", nodes: int = 1) -> None:
-    """Play a script on both engines; all words must be equal and all invariants hold."""
+def compare(script: np.ndarray, design: str, allocator: str = "slub", nodes: int = 1) -> np.ndarray:
+    """Play a script on both engines; all words must be equal and all invariants hold. Returns the words, without times."""
     interpreted, native = make_world(design, script, allocator, nodes), make_world(design, script, allocator, nodes)
     arguments = (interpreted.layout.plan["script"], interpreted.layout.plan["slot_table"], len(script) // 4)
     play(interpreted.kworker, *arguments)
@@ -196,3 +217,4 @@ def compare(script: np.ndarray, design: str, allocator: str = "slub", nodes: int
     assert check(native.kworker, native.layout, held[held != 0], stats=True).violated == []
     interpreted.close()
     native.close()
+    return ours

@@ -44,6 +44,31 @@ def test_a_seed_repeats_exactly_and_another_does_not():
     assert first["designs"]["v3"]["stats"] != other["designs"]["v3"]["stats"]
 
 
+MANY_REMOTE_SEARCHES = {"rounds": 64, "batch": 256}  # some thousand looks at another node's partial list a design
+
+
+@pytest.mark.parametrize(
+    ("allocator", "designs", "options"),
+    [
+        ("slub", ("linux-3.16", "v3", "linux-6.18"), {"fail": ("page-alloc:0.01",)}),
+        ("slab", ("linux-3.16", "v3"), {"settle": 10.0}),
+        ("slob", ("linux-3.16",), {}),
+    ],
+)
+def test_a_seed_repeats_exactly_on_several_nodes(allocator, designs, options):
+    """SLUB searches another node's partial list by chance (remote_node_defrag_ratio): the seed's, not the clock's."""
+    first, second = (
+        counts(
+            play(
+                scenario="remote-free", settings=MANY_REMOTE_SEARCHES, cpus=4, nodes=2, allocator=allocator,
+                before=designs[0], after=designs[1:], **options,
+            )
+        )
+        for _ in range(2)
+    )  # fmt: skip
+    assert first == second
+
+
 def test_counts_do_not_depend_on_the_machine():
     """The same run in a process that may use one CPU only, and in this one."""
     program = (
