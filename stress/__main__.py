@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def main() -> None:
     """Entry of the console script too."""
-    from stress.cli import app
+    from stress.commands.app import app
 
     app(prog_name="python -m stress")
 

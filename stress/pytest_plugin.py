@@ -41,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
     name = config.getoption(REPLAY)
     if name is None:
         return
-    from stress.errors import UsageError
+    from stress.process.errors import UsageError
     from stress.explore import testing
 
     try:
@@ -76,7 +76,7 @@ def _name_of(item: pytest.Item) -> str:
 @pytest.fixture
 def stress_explorer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Explorer]:
     """Words and tasks of a test, and `run()`, which explores their interleavings (see docs/tutorial.md)."""
-    from stress.errors import UsageError
+    from stress.process.errors import UsageError
     from stress.explore.testing import Explorer, Options
 
     options, wrong = Options(), ""

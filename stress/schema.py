@@ -19,12 +19,12 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 # name -> (module, struct); the module's SCHEMA_VERSION is the schema's
 SCHEMAS = {
     "result": ("stress.result", "Result"),
-    "runs": ("stress.listed", "RunList"),
-    "comparison": ("stress.listed", "Compared"),
+    "runs": ("stress.result.listed", "RunList"),
+    "comparison": ("stress.result.listed", "Compared"),
     "claims": ("stress.claims.report", "Report"),
     "calibration": ("stress.calibrate.table", "Calibration"),
-    "exploration": ("stress.explore.published", "Exploration"),
-    "catalogue": ("stress.explore.published", "Catalogue"),
+    "exploration": ("stress.explore.found.published", "Exploration"),
+    "catalogue": ("stress.explore.found.published", "Catalogue"),
     "bench": ("stress.bench.result", "Bench"),
 }
 

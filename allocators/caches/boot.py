@@ -10,32 +10,18 @@ from typing import Iterable
 
 import numpy as np
 
-from allocators.kmem_cache import CACHE, NODE, SLAB_DESTROY_BY_RCU, SLAB_NO_CPU_PARTIAL
-from allocators.memcontrol import MEMCG
-from allocators.page_alloc import KIND_BUDDY, KIND_FREE_TAIL, KIND_RESERVED, MAX_ORDER, PAGE, ZONE
+from allocators.core.kmem_cache import CACHE, NODE, SLAB_DESTROY_BY_RCU, SLAB_NO_CPU_PARTIAL
+from allocators.memcg.memcontrol import MEMCG
+from allocators.core.page_alloc import KIND_BUDDY, KIND_FREE_TAIL, KIND_RESERVED, MAX_ORDER, PAGE, ZONE
 from allocators.slab.reap import start_reapers
 from allocators.slab.setup import slab_setup
 from allocators.slab.sizing import SlabSizing
 from allocators.slub.sheaf_state import boot_sheaves
-from allocators.slab_common import take_descriptor
+from allocators.caches.slab_common import take_descriptor
 from allocators.slob.sizing import SlobSizing
 from allocators.slob.state import LISTS, SLOB
 from allocators.slub.sizing import Sizing
-from allocators.world import (
-    CACHES_AT,
-    DEFRAG,
-    DEFRAG_AT,
-    INJECTION,
-    INJECTION_AT,
-    KMEM_CACHE_CPU_WORDS,
-    MEM_MAP,
-    OBJCG,
-    PAGE_WORDS,
-    STAT_WORDS,
-    WORLD,
-    WORLD_AT,
-    Layout,
-)
+from allocators.core.world import CACHES_AT, DEFRAG, DEFRAG_AT, INJECTION, INJECTION_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, OBJCG, PAGE_WORDS, STAT_WORDS, WORLD, WORLD_AT, Layout
 from shm.atomics import store
 from shm.layout import view
 from shm.machine import CPU, MACHINE, MAGIC, Machine

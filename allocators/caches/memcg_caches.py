@@ -4,38 +4,24 @@ v3.16 memcg_register_cache, memcg_unregister_cache. P2: destroyed by the last un
 3.15: each release of a dead child's last page schedules its work, which shrinks or destroys it. F_CSS,
 4.0: destroyed with their memcg. F_REPARENT, 5.3: destroyed by the last reference, whoever owns them. F_REPARENT_SLABS, the RFC of May 2014:
 destroyed when their slabs have moved to the root cache.
-What the offline does is in allocators.offline.
+What the offline does is in allocators.caches.offline.
 
 Everything here runs on the kworker, under memcg_slab_mutex.
 """
 
 from __future__ import annotations
 
-from allocators.bugs import BUG_CLOSE_BUSY, BUG_SECOND_DESTROY
-from allocators.cache_ref import cache_ref_end_kill
-from allocators.kmem_cache import CACHE, CACHE_LIVE
-from allocators.memcontrol import (
-    MEMCG,
-    RCU_REPARENT_SLABS,
-    RCU_UNREGISTER,
-    SLOT_PENDING,
-    WORK_CREATE_CHILD,
-    WORK_CSS_FREE,
-    WORK_OBJCG_FREE,
-    WORK_REPARENT_SLABS,
-    WORK_SHRINK_OR_DESTROY,
-    WORK_UNREGISTER,
-    css_put,
-    kmemcg_id,
-    queue_work,
-)
-from allocators.objcg import create_objcg, free_objcg
-from allocators.slab_common import create_child, free_after_grace_period, kmem_cache_destroy, kmem_cache_shrink
+from allocators.core.bugs import BUG_CLOSE_BUSY, BUG_SECOND_DESTROY
+from allocators.memcg.cache_ref import cache_ref_end_kill
+from allocators.core.kmem_cache import CACHE, CACHE_LIVE
+from allocators.memcg.memcontrol import MEMCG, RCU_REPARENT_SLABS, RCU_UNREGISTER, SLOT_PENDING, WORK_CREATE_CHILD, WORK_CSS_FREE, WORK_OBJCG_FREE, WORK_REPARENT_SLABS, WORK_SHRINK_OR_DESTROY, WORK_UNREGISTER, css_put, kmemcg_id, queue_work
+from allocators.memcg.objcg import create_objcg, free_objcg
+from allocators.caches.slab_common import create_child, free_after_grace_period, kmem_cache_destroy, kmem_cache_shrink
 from allocators.slab.drain import slab_ipi
 from allocators.slob.cache import slob_ipi
 from allocators.slub.reparent import reparent_slabs
 from allocators.slub.sheaf import sheaf_ipi
-from allocators.world import SCRATCH_AT, WORLD, WORLD_AT, kernel_ns, world
+from allocators.core.world import SCRATCH_AT, WORLD, WORLD_AT, kernel_ns, world
 from shm.atomics import (
     bug,
     call_work,

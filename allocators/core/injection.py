@@ -8,7 +8,7 @@ and without STATS: they are rare, and a run must be able to say that it had any.
 
 from __future__ import annotations
 
-from allocators.world import INJECTION, INJECTION_AT, WORLD, WORLD_AT, world
+from allocators.core.world import INJECTION, INJECTION_AT, WORLD, WORLD_AT, world
 from shm.atomics import cpu_area, load, store
 from shm.compiler import dual, dual_slow
 from shm.xorshift import BITS, next_random

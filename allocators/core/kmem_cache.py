@@ -15,8 +15,8 @@ A descriptor's `state` says whether it may be touched: CACHE_FREE descriptors ar
 
 from __future__ import annotations
 
-from allocators.page_alloc import PAGE
-from allocators.world import OPS, count, kernel_ns
+from allocators.core.page_alloc import PAGE
+from allocators.core.world import OPS, count, kernel_ns
 from shm.atomics import fetch_add, load, read_once, store, write_once
 from shm.compiler import dual
 from shm.layout import struct
@@ -45,7 +45,7 @@ CACHE = struct(
     "id",
     # written all the time: a line of its own
     "refcnt",  # P1: slabs; else pages; P2: +1 while the memcg is online
-    "ref_atomic",  # F_REPARENT, F_REPARENT_SLABS: 0 while references are counted per CPU (allocators.cache_ref)
+    "ref_atomic",  # F_REPARENT, F_REPARENT_SLABS: 0 while references are counted per CPU (allocators.memcg.cache_ref)
     ("pad0", 6),
     # management
     "state",

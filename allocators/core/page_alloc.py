@@ -17,8 +17,8 @@ v3.16: mm/page_alloc.c without per-CPU page lists (they would hide the zone lock
 
 from __future__ import annotations
 
-from allocators.injection import page_alloc_fails
-from allocators.world import MEM_MAP, OPS, PAGE_SHIFT, PAGE_WORDS, WORLD, count, world
+from allocators.core.injection import page_alloc_fails
+from allocators.core.world import MEM_MAP, OPS, PAGE_SHIFT, PAGE_WORDS, WORLD, count, world
 from shm.atomics import load, local_irq_restore, local_irq_save, store
 from shm.compiler import dual
 from shm.layout import struct

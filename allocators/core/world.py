@@ -128,7 +128,7 @@ REAPER = struct(
     size=8,
 )
 REAPER_AT = SCRATCH_AT + 2 * ITEM.SIZE
-# Failures on purpose, see allocators.injection. Only the CPU writes.
+# Failures on purpose, see allocators.core.injection. Only the CPU writes.
 INJECTION = struct(
     "INJECTION",
     "random",  # state of the generator, not 0
@@ -140,7 +140,7 @@ INJECTION_AT = REAPER_AT + REAPER.SIZE
 # change what is searched. Only the CPU writes.
 DEFRAG = struct("DEFRAG", "random", size=4)  # state of the generator, not 0
 DEFRAG_AT = INJECTION_AT + INJECTION.SIZE
-# F_OBJCG, see allocators.objcg.
+# F_OBJCG, see allocators.memcg.objcg.
 OBJCG = struct(
     "OBJCG",
     "refcnt",
@@ -252,9 +252,9 @@ def plan(limits: Limits, extra: dict[str, int] | None = None, arrays: ArrayRoom 
     owners: room for F_OBJCG, which mirrors the page frames (committed only where it is touched).
     sheaves: room for F_SHEAF. slob: room for SLOB's words.
     """
-    from allocators.kmem_cache import CACHE, NODE
-    from allocators.memcontrol import MEMCG
-    from allocators.page_alloc import MAX_ORDER, PAGE, ZONE
+    from allocators.core.kmem_cache import CACHE, NODE
+    from allocators.memcg.memcontrol import MEMCG
+    from allocators.core.page_alloc import MAX_ORDER, PAGE, ZONE
     from shm.histogram import HISTOGRAM
 
     extra = extra or {}

@@ -6,20 +6,12 @@ from typing import Iterator, Sequence
 
 import numpy as np
 
-from allocators.cache_ref import BIAS
+from allocators.memcg.cache_ref import BIAS
 from allocators.invariants.snapshot import Snapshot
-from allocators.kmem_cache import CACHE
-from allocators.memcontrol import (
-    RCU_REPARENT_SLABS,
-    RCU_UNREGISTER,
-    WORK_CREATE_CHILD,
-    WORK_CSS_FREE,
-    WORK_REPARENT_SLABS,
-    WORK_SHRINK_OR_DESTROY,
-    WORK_UNREGISTER,
-)
+from allocators.core.kmem_cache import CACHE
+from allocators.memcg.memcontrol import RCU_REPARENT_SLABS, RCU_UNREGISTER, WORK_CREATE_CHILD, WORK_CSS_FREE, WORK_REPARENT_SLABS, WORK_SHRINK_OR_DESTROY, WORK_UNREGISTER
 from allocators.slub.state import KMEM_CACHE_CPU, STATISTICS
-from allocators.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, OPS, OPS_AT, STAT_WORDS, WORLD, WORLD_AT
+from allocators.core.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, OPS, OPS_AT, STAT_WORDS, WORLD, WORLD_AT
 from shm.ring import ITEM, RING
 
 
@@ -95,7 +87,7 @@ def _of_frees(w: Snapshot, children: np.ndarray, refcnt: np.ndarray) -> Iterator
 
 
 def _parts(w: Snapshot, cpu: int) -> np.ndarray:
-    """One CPU's part of every cache's references (allocators.cache_ref)."""
+    """One CPU's part of every cache's references (allocators.memcg.cache_ref)."""
     base, count = w.area(cpu) + CACHES_AT, w.layout.limits.caches * KMEM_CACHE_CPU_WORDS
     return w.words[base : base + count].reshape(-1, KMEM_CACHE_CPU_WORDS)[:, KMEM_CACHE_CPU.ref]
 

@@ -7,9 +7,9 @@ from typing import Iterator
 import numpy as np
 
 from allocators.invariants.snapshot import Snapshot
-from allocators.memcontrol import WORK_OBJCG_FREE
-from allocators.objcg import MADE, NONE, POINTER_BYTES
-from allocators.world import OBJCG, PAGE_BYTES, PAGE_WORDS, STOCK, STOCK_AT, WORLD, WORLD_AT
+from allocators.memcg.memcontrol import WORK_OBJCG_FREE
+from allocators.memcg.objcg import MADE, NONE, POINTER_BYTES
+from allocators.core.world import OBJCG, PAGE_BYTES, PAGE_WORDS, STOCK, STOCK_AT, WORLD, WORLD_AT
 from allocators.invariants.accounting import queued
 from shm.layout import view
 

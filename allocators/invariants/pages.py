@@ -7,8 +7,8 @@ from typing import Iterator
 import numpy as np
 
 from allocators.invariants.snapshot import Snapshot
-from allocators.page_alloc import KIND_BUDDY, KIND_TAIL, MAX_ORDER, PAGE, ZONE
-from allocators.world import MEM_MAP
+from allocators.core.page_alloc import KIND_BUDDY, KIND_TAIL, MAX_ORDER, PAGE, ZONE
+from allocators.core.world import MEM_MAP
 
 
 def pages_conserved(w: Snapshot) -> Iterator[str]:

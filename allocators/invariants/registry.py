@@ -6,12 +6,12 @@ from typing import Iterator
 
 import numpy as np
 
-from allocators.bugs import BUGS
+from allocators.core.bugs import BUGS
 from allocators.invariants.snapshot import Snapshot
-from allocators.kmem_cache import CACHE, CACHE_LIVE
-from allocators.memcontrol import MEMCG, SLOT_PENDING
-from allocators.page_alloc import ZONE
-from allocators.world import WORLD, WORLD_AT
+from allocators.core.kmem_cache import CACHE, CACHE_LIVE
+from allocators.memcg.memcontrol import MEMCG, SLOT_PENDING
+from allocators.core.page_alloc import ZONE
+from allocators.core.world import WORLD, WORLD_AT
 from shm.machine import CPU, MACHINE
 from shm.ring import RING
 

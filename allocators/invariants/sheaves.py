@@ -8,7 +8,7 @@ import numpy as np
 
 from allocators.invariants.snapshot import Snapshot
 from allocators.slub.sheaf_state import BARN, CAPACITY, PCS, POOL, SHEAF, sheaf_count
-from allocators.world import PAGE_SHIFT
+from allocators.core.world import PAGE_SHIFT
 
 SHEAF_PLACES = ("sheaf", "barn")
 

@@ -21,9 +21,9 @@ from allocators.invariants.slab_snapshot import (
     SlabSnapshot,
 )
 from allocators.invariants.snapshot import RCU_WAIT
-from allocators.page_alloc import PAGE
+from allocators.core.page_alloc import PAGE
 from allocators.slab.state import ALIEN_LIMIT, ARRAY_CACHE, STATISTICS
-from allocators.world import MEM_MAP, WORLD, WORLD_AT
+from allocators.core.world import MEM_MAP, WORLD, WORLD_AT
 
 
 def one_state(w: SlabSnapshot) -> Iterator[str]:

@@ -8,9 +8,9 @@ from typing import Iterator
 import numpy as np
 
 from allocators.invariants.snapshot import RCU_WAIT, Snapshot
-from allocators.page_alloc import PAGE
+from allocators.core.page_alloc import PAGE
 from allocators.slab.state import ARRAY_CACHE, KMEM_CACHE_ARRAY, SLAB_NODE
-from allocators.world import CACHES_AT, FREELIST_WORDS, KMEM_CACHE_CPU_WORDS, MEM_MAP, PAGE_SHIFT, WORLD, WORLD_AT
+from allocators.core.world import CACHES_AT, FREELIST_WORDS, KMEM_CACHE_CPU_WORDS, MEM_MAP, PAGE_SHIFT, WORLD, WORLD_AT
 from shm.layout import view
 
 PARTIAL, FULL, FREE = "slabs_partial", "slabs_full", "slabs_free"

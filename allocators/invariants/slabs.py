@@ -7,9 +7,9 @@ from typing import Iterator
 import numpy as np
 
 from allocators.invariants.snapshot import CPU_PARTIAL, CPU_SLAB, FULL, NODE_PARTIAL, RCU_WAIT, SlabList, Snapshot
-from allocators.page_alloc import PAGE
+from allocators.core.page_alloc import PAGE
 from allocators.slub.partial import PAGES_SHIFT, POBJECTS_MASK
-from allocators.world import MEM_MAP
+from allocators.core.world import MEM_MAP
 
 
 def one_state(w: Snapshot) -> Iterator[str]:

@@ -10,7 +10,7 @@ from allocators.invariants.accounting import totals
 from allocators.invariants.registry import locks as common_locks
 from allocators.invariants.slob_snapshot import Objects, SlobSnapshot
 from allocators.slob.state import OBJECT_MASK, PAGE_UNITS, SLOB, STATISTICS, UNIT_BYTES
-from allocators.world import PAGE_BYTES
+from allocators.core.world import PAGE_BYTES
 
 
 def one_state(w: SlobSnapshot) -> Iterator[str]:

@@ -8,10 +8,10 @@ from typing import Iterator, NamedTuple
 import numpy as np
 
 from allocators.invariants.snapshot import SlabList, Snapshot
-from allocators.kmem_cache import CACHE_LIVE
-from allocators.page_alloc import PAGE
+from allocators.core.kmem_cache import CACHE_LIVE
+from allocators.core.page_alloc import PAGE
 from allocators.slob.state import LISTS, OBJECT_MASK, PAGE_UNITS, REFERENCE_SHIFT, SLOB, UNIT_BYTES
-from allocators.world import PAGE_BYTES, PAGE_SHIFT, PAGE_WORDS, Layout
+from allocators.core.world import PAGE_BYTES, PAGE_SHIFT, PAGE_WORDS, Layout
 from shm.machine import Machine
 
 WORD_UNITS = 8 // UNIT_BYTES

@@ -12,11 +12,11 @@ from typing import Iterator
 
 import numpy as np
 
-from allocators.kmem_cache import CACHE, CACHE_LIVE, NODE
-from allocators.memcontrol import MEMCG
-from allocators.page_alloc import KIND_SLAB, PAGE
+from allocators.core.kmem_cache import CACHE, CACHE_LIVE, NODE
+from allocators.memcg.memcontrol import MEMCG
+from allocators.core.page_alloc import KIND_SLAB, PAGE
 from allocators.slub.state import KMEM_CACHE_CPU, PARTIAL_DISABLED, freelist_of, inuse_of, objects_of
-from allocators.world import CACHES_AT, MEM_MAP, PAGE_SHIFT, WORLD, WORLD_AT, Layout
+from allocators.core.world import CACHES_AT, MEM_MAP, PAGE_SHIFT, WORLD, WORLD_AT, Layout
 from shm.layout import view
 from shm.machine import Machine
 

@@ -4,7 +4,7 @@ v3.16 mm/memcontrol.c before the series, P1, P2, P3, F_RCU of it, and F_WORK of 
 a css reference; the memcg's descriptor (and kmemcg_id, which is its index) is free again when the
 last reference is gone. F_CSS turns that round, as of 4.0: each page charged holds a css reference, the
 child none, and the children are destroyed when the memcg is released. F_REPARENT, as of 5.3: a child
-without a memcg belongs to the root cgroup, and its references are counted by allocators.cache_ref.
+without a memcg belongs to the root cgroup, and its references are counted by allocators.memcg.cache_ref.
 F_REPARENT_SLABS: a child's references are those of its frees alone; its pages are charged to the memcg only.
 
 Who may write what: `css`, `kmem` and a child's `refcnt` atomically by anybody; `online`, the list of
@@ -15,10 +15,10 @@ and finds the duplicates later).
 
 from __future__ import annotations
 
-from allocators.bugs import BUG_QUEUE_FULL
-from allocators.cache_ref import cache_ref_get, cache_ref_put, cache_ref_tryget, inc_not_zero
-from allocators.kmem_cache import CACHE
-from allocators.world import WORLD, world
+from allocators.core.bugs import BUG_QUEUE_FULL
+from allocators.memcg.cache_ref import cache_ref_get, cache_ref_put, cache_ref_tryget, inc_not_zero
+from allocators.core.kmem_cache import CACHE
+from allocators.core.world import WORLD, world
 from shm.atomics import (
     bug,
     cmpxchg,

@@ -5,7 +5,7 @@ first accounted object. An obj_cgroup belongs to a memcg until that goes offline
 here the root cgroup (0): one pointer write, whatever number of objects. It lives as long as an object
 or a stock refers to it; the memcg does not.
 
-    OBJCG         references (per CPU until the memcg goes offline, as in allocators.cache_ref), the memcg
+    OBJCG         references (per CPU until the memcg goes offline, as in allocators.memcg.cache_ref), the memcg
     STOCK         per CPU: bytes that are charged already and not used, for one obj_cgroup
     obj_cgroups   a word per page frame: 0 no vector, 1 one is being made, 2 there is one
     owners        a mirror of the page frames: the vector of a slab lies where its words lie, word 0 for
@@ -21,12 +21,12 @@ kept off (feature PREEMPT).
 
 from __future__ import annotations
 
-from allocators.cache_ref import BIAS
-from allocators.kmem_cache import CACHE
-from allocators.memcontrol import MEMCG, WORK_OBJCG_FREE, queue_work
-from allocators.page_alloc import PAGE, address_of
+from allocators.memcg.cache_ref import BIAS
+from allocators.core.kmem_cache import CACHE
+from allocators.memcg.memcontrol import MEMCG, WORK_OBJCG_FREE, queue_work
+from allocators.core.page_alloc import PAGE, address_of
 from allocators.slub.state import objects_of
-from allocators.world import MEM_MAP, OBJCG, OPS, PAGE_BYTES, PAGE_WORDS, STOCK, STOCK_AT, WORLD, WORLD_AT, count, world
+from allocators.core.world import MEM_MAP, OBJCG, OPS, PAGE_BYTES, PAGE_WORDS, STOCK, STOCK_AT, WORLD, WORLD_AT, count, world
 from shm.atomics import (
     cmpxchg,
     cpu_area,

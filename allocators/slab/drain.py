@@ -7,8 +7,8 @@ per-CPU arrays away, F_FLIM lets no empty slab stay.
 
 from __future__ import annotations
 
-from allocators.kmem_cache import CACHE
-from allocators.memcontrol import memcg_cache_dead
+from allocators.core.kmem_cache import CACHE
+from allocators.memcg.memcontrol import memcg_cache_dead
 from allocators.slab.free import drain_alien_cache, free_block, slab_destroy
 from allocators.slab.state import (
     ARRAY_CACHE,
@@ -20,7 +20,7 @@ from allocators.slab.state import (
     slab_node,
     unlink,
 )
-from allocators.world import OPS, WORLD, WORLD_AT, count, node_of_cpu, world
+from allocators.core.world import OPS, WORLD, WORLD_AT, count, node_of_cpu, world
 from shm.atomics import cpu_area, load, local_irq_restore, local_irq_save, read_once, store, this_cpu, write_once
 from shm.compiler import dual
 from shm.ipi import online_mask, smp_call_mask

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Iterator
 
-from allocators.kmem_cache import CACHE
-from allocators.page_alloc import PAGE
+from allocators.core.kmem_cache import CACHE
+from allocators.core.page_alloc import PAGE
 from allocators.slab.state import ARRAY_CACHE, SLAB_NODE, STATISTICS
-from allocators.world import WORLD, WORLD_AT
+from allocators.core.world import WORLD, WORLD_AT
 from shm.atomics import area_of
 from shm.machine import Machine
 

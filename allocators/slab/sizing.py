@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from allocators.slab.state import ALIEN_LIMIT, ARRAY_CACHE
-from allocators.world import FREELIST_WORDS, PAGE_BYTES, ArrayRoom
+from allocators.core.world import FREELIST_WORDS, PAGE_BYTES, ArrayRoom
 
 SLAB_MAX_ORDER = 1  # with more than 32 MiB of memory
 KMALLOC_MAX_ORDER = 10

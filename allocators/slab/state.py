@@ -14,9 +14,9 @@ caches add them up.
 
 from __future__ import annotations
 
-from allocators.kmem_cache import CACHE, NODE, list_add_head, list_add_tail, list_del
-from allocators.page_alloc import PAGE, address_of
-from allocators.world import FREELIST_WORDS, MEM_MAP, WORLD, world
+from allocators.core.kmem_cache import CACHE, NODE, list_add_head, list_add_tail, list_del
+from allocators.core.page_alloc import PAGE, address_of
+from allocators.core.world import FREELIST_WORDS, MEM_MAP, WORLD, world
 from shm.atomics import cpu_area, load, store
 from shm.compiler import dual
 from shm.layout import struct

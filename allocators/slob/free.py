@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from allocators.page_alloc import address_of, free_pages, page_of
+from allocators.core.page_alloc import address_of, free_pages, page_of
 from allocators.slob.state import (
     PAGE_UNITS,
     SLOB,
@@ -21,7 +21,7 @@ from allocators.slob.state import (
     slob_stat,
     units_of,
 )
-from allocators.world import OPS, PAGE_WORDS, count
+from allocators.core.world import OPS, PAGE_WORDS, count
 from shm.atomics import load, local_irq_restore, local_irq_save, store
 from shm.compiler import dual
 from shm.locks import SLOB_LOCK, spin_lock, spin_unlock

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from allocators.kmem_cache import CACHE
-from allocators.page_alloc import PAGE, address_of
+from allocators.core.kmem_cache import CACHE
+from allocators.core.page_alloc import PAGE, address_of
 from allocators.slob.state import LISTS, PAGE_UNITS, SLOB, STATISTICS, block_next, block_units, heap, page_first_block
 from shm.atomics import area_of
 from shm.machine import Machine

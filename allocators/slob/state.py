@@ -15,9 +15,9 @@ block rewrites that word: a kernel's 16-bit stores do not, but nothing here writ
 
 from __future__ import annotations
 
-from allocators.kmem_cache import CACHE
-from allocators.page_alloc import PAGE
-from allocators.world import PAGE_BYTES, WORLD, world
+from allocators.core.kmem_cache import CACHE
+from allocators.core.page_alloc import PAGE
+from allocators.core.world import PAGE_BYTES, WORLD, world
 from shm.atomics import cpu_area, load, store
 from shm.compiler import dual
 from shm.layout import struct

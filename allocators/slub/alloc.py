@@ -5,10 +5,10 @@ v3.16: slab_alloc_node, __slab_alloc, get_freelist, get_partial_node, acquire_sl
 
 from __future__ import annotations
 
-from allocators.bugs import BUG_ALLOC_FROM_DEAD
-from allocators.kmem_cache import CACHE, NODE, SLAB_NO_CPU_PARTIAL, list_del, node_of
-from allocators.memcontrol import memcg_charge_slab
-from allocators.page_alloc import PAGE, address_of, alloc_pages
+from allocators.core.bugs import BUG_ALLOC_FROM_DEAD
+from allocators.core.kmem_cache import CACHE, NODE, SLAB_NO_CPU_PARTIAL, list_del, node_of
+from allocators.memcg.memcontrol import memcg_charge_slab
+from allocators.core.page_alloc import PAGE, address_of, alloc_pages
 from allocators.slub.deactivate import deactivate_slab, flush_slab
 from allocators.slub.partial import add_full, put_cpu_partial, put_cpu_partial_refill
 from allocators.slub.state import (
@@ -27,7 +27,7 @@ from allocators.slub.state import (
     page_pair,
     stat,
 )
-from allocators.world import DEFRAG, DEFRAG_AT, OPS, WORLD, count, node_of_cpu, world
+from allocators.core.world import DEFRAG, DEFRAG_AT, OPS, WORLD, count, node_of_cpu, world
 from shm.atomics import (
     bug,
     cpu_area,

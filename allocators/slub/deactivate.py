@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from allocators.kmem_cache import CACHE, NODE, node_of
-from allocators.memcontrol import memcg_cache_dead
-from allocators.page_alloc import PAGE
+from allocators.core.kmem_cache import CACHE, NODE, node_of
+from allocators.memcg.memcontrol import memcg_cache_dead
+from allocators.core.page_alloc import PAGE
 from allocators.slub.discard import discard_slab
 from allocators.slub.partial import add_full, add_partial, enough_partial, remove_full, remove_partial, unfreeze_partials
 from allocators.slub.sheaf_state import has_sheaved
@@ -23,7 +23,7 @@ from allocators.slub.state import (
     page_pair,
     stat,
 )
-from allocators.world import OPS, count
+from allocators.core.world import OPS, count
 from shm.atomics import area_of, load, read_once, store, write_once
 from shm.compiler import dual
 from shm.cpu_work import work_on_cpus

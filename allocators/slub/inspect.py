@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from allocators.kmem_cache import CACHE, NODE
-from allocators.page_alloc import PAGE
+from allocators.core.kmem_cache import CACHE, NODE
+from allocators.core.page_alloc import PAGE
 from allocators.slub.partial import PAGES_SHIFT, POBJECTS_MASK
 from allocators.slub.state import KMEM_CACHE_CPU, PARTIAL_DISABLED, STATISTICS, inuse_of, objects_of
-from allocators.world import WORLD, WORLD_AT
+from allocators.core.world import WORLD, WORLD_AT
 from shm.atomics import area_of
 from shm.machine import MACHINE, Machine
 

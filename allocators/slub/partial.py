@@ -9,9 +9,9 @@ stack from that slab down, a snapshot of the push: later frees into these slabs 
 
 from __future__ import annotations
 
-from allocators.kmem_cache import CACHE, NODE, list_add_head, list_add_tail, list_del, node_of
-from allocators.memcontrol import memcg_cache_dead
-from allocators.page_alloc import PAGE
+from allocators.core.kmem_cache import CACHE, NODE, list_add_head, list_add_tail, list_del, node_of
+from allocators.memcg.memcontrol import memcg_cache_dead
+from allocators.core.page_alloc import PAGE
 from allocators.slub.discard import discard_slab
 from allocators.slub.state import (
     FROZEN,

@@ -1,21 +1,21 @@
 """Shrink and close: kmem_cache_shrink, kmem_cache_close (v3.16; P4, P7, F_NRP; P4v4 and P7v4 of 4.0).
 
 Both run on the kworker with interrupts on. The sort array of shrink is scratch memory of the world
-that only the kworker uses; its allocation may fail on purpose (allocators.injection).
+that only the kworker uses; its allocation may fail on purpose (allocators.core.injection).
 """
 
 from __future__ import annotations
 
-from allocators.injection import shrink_alloc_fails
-from allocators.kmem_cache import CACHE, NODE, list_add_head, list_del, node_of
-from allocators.memcontrol import memcg_cache_dead
-from allocators.page_alloc import PAGE
+from allocators.core.injection import shrink_alloc_fails
+from allocators.core.kmem_cache import CACHE, NODE, list_add_head, list_del, node_of
+from allocators.memcg.memcontrol import memcg_cache_dead
+from allocators.core.page_alloc import PAGE
 from allocators.slub.deactivate import flush_all
 from allocators.slub.discard import discard_slab
 from allocators.slub.partial import remove_partial
 from allocators.slub.sheaf import shrink_barns
 from allocators.slub.state import inuse_of, objects_of
-from allocators.world import MAX_OBJECTS, WORLD, WORLD_AT, world
+from allocators.core.world import MAX_OBJECTS, WORLD, WORLD_AT, world
 from shm.atomics import load, local_irq_restore, local_irq_save, read_once, store, write_once
 from shm.compiler import dual
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from allocators.world import MAX_OBJECTS, PAGE_BYTES
+from allocators.core.world import MAX_OBJECTS, PAGE_BYTES
 
 MAX_SLAB_ORDER = 3
 MIN_PARTIAL, MAX_PARTIAL = 5, 10

@@ -12,9 +12,9 @@ The CPU pair is protected by the transaction id, as in a kernel.
 
 from __future__ import annotations
 
-from allocators.kmem_cache import CACHE
-from allocators.page_alloc import PAGE
-from allocators.world import OPS, count
+from allocators.core.kmem_cache import CACHE
+from allocators.core.page_alloc import PAGE
+from allocators.core.world import OPS, count
 from shm.atomics import cmpxchg, cpu_area, load, store, this_cpu_cmpxchg
 from shm.compiler import dual
 from shm.layout import struct
@@ -49,7 +49,7 @@ STATISTICS = (
 )
 STAT = struct("STAT", *STATISTICS, size=32)
 
-KMEM_CACHE_CPU = struct("KMEM_CACHE_CPU", "pair", "page", "partial", "ref")  # ref: see allocators.cache_ref
+KMEM_CACHE_CPU = struct("KMEM_CACHE_CPU", "pair", "page", "partial", "ref")  # ref: see allocators.memcg.cache_ref
 
 # P7 of v1: c.partial of a dead cache holds this instead of a page; no page has this address.
 PARTIAL_DISABLED = 1

@@ -3,7 +3,7 @@
 What the program behind the churn census of Linux 3.16 did: 40 cgroups with 120 files each, on CPU 0 and CPU
 1 in turn, unlinked five cgroups later by the CPU that had made them; those of the last five all on CPU
 0, at the end. So in the steady state the CPU that frees is one that the removal has told (see
-`scenarios.kernel_files` for what is recorded and what approximated).
+`scenarios.workloads.kernel_files` for what is recorded and what approximated).
 
 Expect linux-3.16 to keep both caches of every cgroup with nearly all their slabs: the memory of 40 jobs
 that are long over. v1 keeps up in the steady state and leaves only caches of the last five cgroups, those
@@ -12,7 +12,8 @@ whose files another CPU unlinked (R12); all others leave none.
 
 from __future__ import annotations
 
-from scenarios import kernel_files, tape, writer
+from scenarios.workloads import kernel_files
+from scenarios import tape, writer
 from scenarios.parameters import CgroupChurn
 
 ROUNDS_PER_CGROUP = 3  # first use, populate and unlink what is due, removal

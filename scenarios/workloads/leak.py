@@ -3,7 +3,7 @@
 What the program behind the leak census of Linux 3.16 did: ten cgroups, each with 300 files on tmpfs, 20 pipes
 and 20 pairs of sockets; all of them removed; then every second file unlinked and then the others, all
 on CPU 1. Files are shared memory that outlives its cgroup, so their dentries and inodes keep two dead caches
-per cgroup (see `scenarios.kernel_files` for what is recorded and what approximated).
+per cgroup (see `scenarios.workloads.kernel_files` for what is recorded and what approximated).
 
 Expect linux-3.16 to keep all 20 caches, each with the slabs that wait on CPU 1's partial list; v1 to keep the
 10 of the cgroups that worked on CPU 0, whose removal told CPU 1 nothing (R12); all others none.
@@ -11,7 +11,8 @@ Expect linux-3.16 to keep all 20 caches, each with the slabs that wait on CPU 1'
 
 from __future__ import annotations
 
-from scenarios import kernel_files, tape, writer
+from scenarios.workloads import kernel_files
+from scenarios import tape, writer
 from scenarios.parameters import Leak
 
 ROUNDS_PER_CGROUP = 3  # first use, populate and close, removal

@@ -25,8 +25,8 @@ import dataclasses
 import numpy as np
 
 from scenarios import tape, writer
-from scenarios.cgroup_churn import Churn
-from scenarios.kernel_caches import KERNEL_CACHES
+from scenarios.workloads.cgroup_churn import Churn
+from scenarios.workloads.kernel_caches import KERNEL_CACHES
 from scenarios.parameters import OfflineStorm
 
 REMOTE_ROUNDS = 2  # a remote free lies this many rounds after the allocation, or more

@@ -10,7 +10,7 @@ from statistics import median
 from typing import Callable
 
 from allocators.designs import DESIGNS
-from stress import host
+from stress.process import host
 from stress.bench import programs
 from stress.bench.peers.goals import peer_goals
 from stress.bench.peers.measure import Plan, measure_peers, targets
@@ -18,7 +18,7 @@ from stress.bench.reference import NoCompiler, compile_reference
 from stress.bench.result import Bench, goals, judge
 from stress.bench.scaling import STATS, measure_scaling
 from stress.bench.speed import differing_words, measure_speed
-from stress.compiled import ready
+from stress.play.compiled import ready
 from stress.engine import counting_main, cpu_main
 
 DESIGN = "linux-3.16"

@@ -17,7 +17,7 @@ from llvmlite import binding, ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from allocators.kmem_cache import CACHE
+from allocators.core.kmem_cache import CACHE
 from shm.atomics import load
 from shm.compiler import Entry, dual_inline, entry
 from stress.engine import cpu_main

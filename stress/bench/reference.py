@@ -13,12 +13,13 @@ import tempfile
 from pathlib import Path
 from typing import Callable
 
-from allocators import kmem_cache, memcontrol, page_alloc, world
+from allocators.core import kmem_cache, page_alloc, world
+from allocators.memcg import memcontrol
 from allocators.slub import state
 from scenarios import tape
 from shm import locks, machine, waiting
 from stress import engine
-from stress.errors import DamagedRun
+from stress.process.errors import DamagedRun
 
 SOURCE = Path(__file__).resolve().with_name("c") / "reference.c"
 FLAGS = ("-std=gnu11", "-O2", "-march=native", "-shared", "-fPIC", "-Wall")

@@ -8,7 +8,7 @@ import sys
 from stress.bench.peers.tables import Table, tables
 from stress.bench.result import Bench, Goal
 from stress.bench.speed import Speed
-from stress.report import units
+from stress.show import units
 
 COLUMNS = {"ours": "ours", "C": "C", "malloc": "glibc malloc", "nothing": "no allocator"}
 

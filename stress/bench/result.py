@@ -10,9 +10,9 @@ from stress.bench.peers.result import Peers
 from stress.bench.scaling import Scaling
 from stress.bench.speed import Speed
 from stress.bench.watch import Disturbance
-from stress.result import Finding, Trust
-from stress.statistics import CONFIDENCE, Ratio
-from stress.trust import WIDE_INTERVAL
+from stress.result.data import Finding, Trust
+from stress.judge.ratio import CONFIDENCE, Ratio
+from stress.measure.trust import WIDE_INTERVAL
 
 SCHEMA_VERSION = "1"
 ONE_CPU = "there are not two CPUs to pin to"

@@ -10,14 +10,14 @@ from typing import Callable
 
 import msgspec
 
-from scenarios.pairs import build
+from scenarios.workloads.pairs import build
 from scenarios.parameters import Pairs
 from scenarios.tape import OP_END, SECTION_MIXED
-from stress import host
-from stress.arena import Arena
+from stress.process import host
+from stress.play.arena import Arena
 from stress.bench.watch import Disturbance, watched
-from stress.statistics import Ratio, concurrent_rate, estimate_ratio
-from stress.worker import Crew
+from stress.judge.ratio import Ratio, concurrent_rate, estimate_ratio
+from stress.play.worker import Crew
 
 STATS = frozenset({"STATS"})
 CPUS = 2

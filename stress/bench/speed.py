@@ -19,7 +19,7 @@ from stress.bench import programs, workloads
 from stress.bench.reference import Play
 from stress.bench.watch import Disturbance, watched
 from stress.engine import cpu_main
-from stress.statistics import Ratio, estimate_ratio
+from stress.judge.ratio import Ratio, estimate_ratio
 
 OPERATIONS = 1 << 17  # of one block: under a millisecond, so that few blocks are interrupted
 ROUNDS = 100

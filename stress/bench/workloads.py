@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from allocators.memcg_caches import create_memcg, register_child
+from allocators.caches.memcg_caches import create_memcg, register_child
 from scenarios import tape
 from shm.layout import CACHE_LINE
-from stress.arena import Arena
+from stress.play.arena import Arena
 from stress.engine import RUN
 
 OBJECT_SIZE = 64

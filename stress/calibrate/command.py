@@ -15,13 +15,14 @@ def main(options: CalibrateOptions, *, format: str, quiet: bool) -> int:
     """
     # BLAS threads of NumPy and SciPy would be forked over; nothing here needs them.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from stress import ending, statistics
+    from stress.process import ending
+    from stress.judge import ratio as statistics
     from stress.calibrate import report
     from stress.calibrate.gather import gather
     from stress.calibrate.samples import read_samples
     from stress.calibrate.table import calibration
-    from stress.progress import Progress
-    from stress.streams import printing
+    from stress.show.progress import Progress
+    from stress.process.streams import printing
 
     broken_off = False
     with ending.interruptible():

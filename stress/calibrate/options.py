@@ -7,21 +7,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from stress.errors import UsageError
-from stress.options import (
-    ALLOCATORS,
-    DEFAULT_BEFORE,
-    DEFAULT_MARGIN,
-    DEFAULT_SEED,
-    MAX_CPUS,
-    check_designs,
-    check_margin,
-    choose,
-    parse_settings,
-    parse_size,
-    scenario_names,
-    within,
-)
+from stress.process.errors import UsageError
+from stress.play.options import ALLOCATORS, DEFAULT_BEFORE, DEFAULT_MARGIN, DEFAULT_SEED, MAX_CPUS, check_designs, check_margin, choose, parse_settings, parse_size, scenario_names, within
 
 SCENARIO = "pairs"
 # Unless told otherwise: blocks of about a millisecond, whose pairs are close in time (docs/calibration.md).

@@ -8,7 +8,7 @@ from typing import TextIO
 import msgspec
 
 from stress.calibrate.table import Calibration, Row, Share
-from stress.report import units
+from stress.show import units
 
 
 def write(found: Calibration, format: str, stream: TextIO) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from stress.errors import UsageError
-from stress.result import write_atomically
-from stress.statistics import Ratio
+from stress.process.errors import UsageError
+from stress.result.data import write_atomically
+from stress.judge.ratio import Ratio
 
 SCHEMA_VERSION = "1"
 SHARES = (0.25, 0.5, 1.0)  # of a comparison's pairs, from its first, at which it is judged

@@ -13,17 +13,17 @@ from collections.abc import Iterator
 from allocators.designs import parse_design
 from shm.clock import cycles_per_ns
 from shm.machine import MACHINE
-from stress import host
-from stress.arena import NEVER, Arena
+from stress.process import host
+from stress.play.arena import NEVER, Arena
 from stress.calibrate.options import CalibrateOptions
-from stress.census import take_block
-from stress.compiled import ready
-from stress.coordinator import STATS, build_workload, hang_seconds
+from stress.play.census import take_block
+from stress.play.compiled import ready
+from stress.play.coordinator import STATS, build_workload, hang_seconds
 from stress.engine import counting_main, cpu_main
-from stress.host import Counters
-from stress.measure import FREES, rate
-from stress.progress import Progress
-from stress.worker import Crew
+from stress.process.host import Counters
+from stress.measure.evaluation import FREES, rate
+from stress.show.progress import Progress
+from stress.play.worker import Crew
 
 SPIN, TWIN = frozenset({"SPIN"}), frozenset({"TWIN"})
 ONE, TWO = 0, 1  # the programs

@@ -8,10 +8,10 @@ from statistics import median
 import msgspec
 
 from stress.calibrate.samples import SHARES, Comparison, Samples, Setting
-from stress.equivalence import judge
-from stress.result import Finding, Trust
-from stress.statistics import CONFIDENCE, Ratio, estimate_ratio
-from stress.trust import STEAL_FAIR, WAITED_FAIR
+from stress.judge.verdict import judge
+from stress.result.data import Finding, Trust
+from stress.judge.ratio import CONFIDENCE, Ratio, estimate_ratio
+from stress.measure.trust import STEAL_FAIR, WAITED_FAIR
 
 SCHEMA_VERSION = "1"
 NO_ALARM = 0.95  # goal: share of comparisons of like with like that are called equivalent or cannot tell

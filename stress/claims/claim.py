@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from stress.result import Violation
+from stress.result.data import Violation
 
 if TYPE_CHECKING:
     from stress.claims.lab import Lab

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from stress.claims.claim import Claim, Finding, Outcome, Part, PartOutcome, Verdict, summary
 from stress.claims.registry import CLAIMS
-from stress.errors import UsageError
-from stress.result import Violation
-from stress.streams import printing
+from stress.process.errors import UsageError
+from stress.result.data import Violation
+from stress.process.streams import printing
 
 DONE, VIOLATED, USAGE, DAMAGED = 0, 1, 2, 3
 
@@ -38,13 +38,14 @@ def main(
     if not (math.isfinite(seconds) and seconds > 0):
         raise UsageError(f"--seconds {seconds:g}: the time of a timed comparison must be a number above 0, such as 3")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads would be forked over
-    from stress import ending, host, statistics
+    from stress.process import ending, host
+    from stress.judge import ratio as statistics
     from stress.claims import report as reporting
     from stress.claims.lab import Lab
     from stress.claims.page import PAGE_NAME, render
-    from stress.log import close_logging, setup_logging
-    from stress.progress import Progress
-    from stress.result import write_atomically
+    from stress.process.log import close_logging, setup_logging
+    from stress.show.progress import Progress
+    from stress.result.data import write_atomically
 
     began = time.monotonic()
     now = datetime.datetime.now().astimezone()

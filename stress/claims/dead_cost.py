@@ -6,9 +6,9 @@ from scenarios.sizing import objects_per_slab, stride
 from stress.claims.claim import Finding, Verdict, figure
 from stress.claims.lab import SERIAL_CPUS, Lab
 from stress.claims.speed import ratio_figure
-from stress.report import units
-from stress.result import Design
-from stress.statistics import Ratio
+from stress.show import units
+from stress.result.data import Design
+from stress.judge.ratio import Ratio
 
 DESIGNS = ("v1", "v2", "v3", "linux-4.0")
 LOCKS_PER_SLAB = 2.0  # onto the node's list and off again

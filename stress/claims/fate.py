@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from stress.claims.claim import Figure, Finding, Verdict, figure
 from stress.claims.lab import Lab
-from stress.report import units
-from stress.result import Design, Result
+from stress.show import units
+from stress.result.data import Design, Result
 
 HALF = "linux-3.16+P2+P3"
 OLD_REAPER = 300.0  # kernel seconds, more than SLAB's reaper without patches takes

@@ -14,11 +14,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from allocators.designs import DesignError, parse_design
-from stress import coordinator
-from stress.measure import measure
-from stress.options import ALLOCATORS, make_options
-from stress.progress import Progress
-from stress.result import Result, Violation
+from stress.play import coordinator
+from stress.measure.evaluation import measure
+from stress.play.options import ALLOCATORS, make_options
+from stress.show.progress import Progress
+from stress.result.data import Result, Violation
 
 PHASE_EVERY = 2.0  # seconds between lines of progress; the many short runs would print hundreds
 QUICK_SECONDS = 0.05

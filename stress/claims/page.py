@@ -9,9 +9,9 @@ from xml.etree.ElementTree import Element
 from stress.claims.claim import Figure, Outcome, PartOutcome, Verdict
 from stress.claims.report import Report, closing, heading
 from stress.claims.speed import MARGIN
-from stress.report import charts, units
-from stress.report.element import document, el, grid
-from stress.statistics import CONFIDENCE
+from stress.show import charts, units
+from stress.show.html import document, el, grid
+from stress.judge.ratio import CONFIDENCE
 
 PAGE_NAME = "claims.html"
 GRADE = {Verdict.HOLDS: "good", Verdict.FAILS: "poor", Verdict.UNKNOWN: "quiet"}

@@ -8,7 +8,7 @@ import msgspec
 
 from stress.claims.claim import Finding, Verdict, figure
 from stress.claims.lab import Lab
-from stress.result import Design
+from stress.result.data import Design
 
 WITHOUT_P4, WITH_P4 = ("linux-3.16", "v1-P4"), ("linux-3.16+P4", "v1")
 SAME = (("linux-3.16", "linux-3.16+P1", "linux-3.16+P1+P5"), ("v1-P1-P5", "v1-P5", "v1"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stress.claims.claim import Finding, Verdict, figure
 from stress.claims.lab import Lab
-from stress.result import Design
+from stress.result.data import Design
 
 DELAY = 5  # cgroups whose files live
 COUNTS = (10, 20, 30, 40)

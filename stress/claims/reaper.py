@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from stress.claims.claim import Finding, Verdict, figure
 from stress.claims.fate import REAPER_PATCH, fate_figure
 from stress.claims.lab import Lab
-from stress.result import Design
+from stress.result.data import Design
 
 SETTLE = 120.0  # kernel seconds, more than the patched reaper takes anywhere
 LONGEST, PASSES, CYCLES = "reaper_longest_cycles", "reaper_passes", "reaper_cycles"

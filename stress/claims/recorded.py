@@ -28,7 +28,7 @@ KERNELS = {
 PHASES = [f"r{marked}{cpu}{order}" for marked in (0, 1) for cpu in (0, 1) for order in (0, 1, 2) if cpu or order]
 ORDERS = ("fifo", "lifo", "permuted")
 OWN_CACHES, OWN_SLABS = 1, 3  # of the recording program itself, SLAB, marked phases
-SLABS_WITHIN = 0.1  # files and their removal are approximated, see scenarios.kernel_files
+SLABS_WITHIN = 0.1  # files and their removal are approximated, see scenarios.workloads.kernel_files
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

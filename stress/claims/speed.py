@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from stress import equivalence
+from stress.judge import verdict as equivalence
 from stress.claims.claim import Figure, Finding, Verdict, figure
 from stress.claims.lab import Lab
-from stress.report import units
-from stress.result import Result
-from stress.statistics import MIN_PAIRS, Ratio
+from stress.show import units
+from stress.result.data import Result
+from stress.judge.ratio import MIN_PAIRS, Ratio
 
 MARGIN = equivalence.DEFAULT_MARGIN  # what "no noticeable impact" is taken to mean
 BURST_BYTES = 8 << 20  # of one CPU in free-burst

@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections import Counter
 
 from allocators.designs import parse_design
-from allocators.world import WORLD, WORLD_AT
+from allocators.core.world import WORLD, WORLD_AT
 from scenarios.registry import build
 from scenarios.tape import OP_FREE
 from shm.machine import Machine
-from stress.arena import Arena
+from stress.play.arena import Arena
 from stress.claims.claim import Finding, Verdict, figure
 from stress.claims.lab import Lab
 from stress.engine import FINISHED
 from stress.engine.serial import play_seeded
-from stress.report import units
+from stress.show import units
 
 SERIES = ("v1", "v2", "v3")
 KINDS = ("loads", "stores", "atomics", "fences")

@@ -14,12 +14,12 @@ from typing import Annotated, Optional
 
 import typer
 
-from stress import options as opt
-from stress.cli_bench import bench
-from stress.cli_calibrate import calibrate
-from stress.cli_explore import explore, replay
-from stress.cli_results import compare, report, results
-from stress.guard import Format, guarded
+from stress.play import options as opt
+from stress.commands.bench import bench
+from stress.commands.calibrate import calibrate
+from stress.commands.explore import explore, replay
+from stress.commands.results import compare, report, results
+from stress.commands.guarded import Format, guarded
 
 # Without Rich markup Typer does not import Rich: half of the time of `--help`.
 app = typer.Typer(
@@ -203,7 +203,7 @@ def run(
             command=shlex.join(["python", "-m", "stress", *sys.argv[1:]]),
         )
         opt.check_out(out)
-        from stress.job import run_job
+        from stress.commands.run import run_job
 
         return run_job(options, out=out, format=format.value, quiet=quiet, log_level=log_level.value, log_file=log_file)
 
@@ -217,7 +217,7 @@ def list_(
     """What there is to run: allocators, designs, scenarios and races, a line each."""
 
     def body() -> None:
-        from stress.listing import print_listing
+        from stress.commands.listing import print_listing
 
         print_listing(None if what is None else what.value)
 
@@ -234,7 +234,7 @@ def conform(
     """Play the recorded deterministic steps of a real kernel and compare every counter after each of them."""
 
     def body() -> Optional[int]:
-        from stress import conform as command
+        from stress.play import conform as command
 
         return command.main(file)
 

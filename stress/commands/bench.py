@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from stress.errors import UsageError
-from stress.guard import Format, guarded
+from stress.process.errors import UsageError
+from stress.commands.guarded import Format, guarded
 
 if TYPE_CHECKING:
     from stress.bench.peers.measure import Plan

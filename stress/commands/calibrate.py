@@ -9,8 +9,8 @@ from typing import Annotated, Optional
 
 import typer
 
-from stress import options as opt
-from stress.guard import Format, guarded
+from stress.play import options as opt
+from stress.commands.guarded import Format, guarded
 
 
 def calibrate(

@@ -8,9 +8,9 @@ from typing import Annotated, Optional
 
 import typer
 
-from stress import options as opt
-from stress.errors import UsageError
-from stress.guard import Format, guarded
+from stress.play import options as opt
+from stress.process.errors import UsageError
+from stress.commands.guarded import Format, guarded
 
 
 class Strategy(str, enum.Enum):
@@ -48,7 +48,7 @@ def explore(
     """
 
     def body() -> int:
-        from stress.explore import command
+        from stress.explore import exploring as command
 
         if like is not None:
             return like_a_run()
@@ -59,7 +59,7 @@ def explore(
         )  # fmt: skip
 
     def like_a_run() -> int:
-        from stress.explore import command, like as like_command
+        from stress.explore import exploring as command, like as like_command
 
         if all_ or allocator:
             raise UsageError("--like takes the allocator from the run and chooses the models: leave out --all and --allocator")
@@ -76,7 +76,7 @@ def replay(file: Annotated[Path, typer.Argument(metavar="FILE", help="A schedule
     """Run one schedule again and print it; exit status 1 when it fails as it did."""
 
     def body() -> int:
-        from stress.explore import command
+        from stress.explore import exploring as command
 
         return command.replay(file)
 

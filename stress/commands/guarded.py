@@ -9,7 +9,7 @@ from typing import Optional
 
 import typer
 
-from stress.errors import StressError
+from stress.process.errors import StressError
 
 
 class Format(str, enum.Enum):

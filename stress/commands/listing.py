@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from stress.options import ALLOCATORS
+from stress.play.options import ALLOCATORS
 
 if TYPE_CHECKING:
     from allocators.designs import Design

@@ -9,7 +9,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from stress.guard import guarded
+from stress.commands.guarded import guarded
 
 OUT = Path("results")
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder that runs write their results to.")]
@@ -69,13 +69,13 @@ def list_(
     """List the runs of the folder, the oldest first."""
 
     def body() -> None:
-        from stress.results import runs
-        from stress.streams import printing
+        from stress.result.folder import runs
+        from stress.process.streams import printing
 
         folder = _folder(context, out)
         found = runs(folder)
         if format is ListFormat.json:
-            from stress.listed import encode, listed
+            from stress.result.listed import encode, listed
 
             with printing():
                 sys.stdout.write(encode(listed(found, folder)))
@@ -97,7 +97,7 @@ def show(
     """Print the report of one run as its end printed it. Other formats: `report RUN --format …`."""
 
     def body() -> None:
-        from stress.redraw import redraw
+        from stress.report.redraw import redraw
 
         redraw(run, _folder(context, out), "text")
 
@@ -115,8 +115,8 @@ def prune(
     """Remove the folders of old runs, without asking, and say which. A folder that holds other files too is left."""
 
     def body() -> int:
-        from stress.results import prune
-        from stress.streams import printing
+        from stress.result.folder import prune
+        from stress.process.streams import printing
 
         folder = _folder(context, out)
         done = prune(folder, keep=keep, older_than_days=older_than, dry_run=dry_run)
@@ -141,7 +141,7 @@ def report(
     """Report a run that has ended, in any format."""
 
     def body() -> None:
-        from stress.redraw import redraw
+        from stress.report.redraw import redraw
 
         redraw(run, out, format.value)
 
@@ -161,8 +161,8 @@ def compare(
     """
 
     def body() -> None:
-        from stress.compare import compare_runs
-        from stress.streams import printing
+        from stress.report.compare import compare_runs
+        from stress.process.streams import printing
 
         comparison = compare_runs(runs, out)
         from stress.report import comparison as reporting

@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stress.errors import DamagedRun
-from stress.options import RunOptions
-from stress.streams import printing
+from stress.process.errors import DamagedRun
+from stress.play.options import RunOptions
+from stress.process.streams import printing
 
 if TYPE_CHECKING:
-    from stress.result import Result
+    from stress.result.data import Result
 
 DONE, VIOLATED, USAGE, DAMAGED = 0, 1, 2, 3
 
@@ -35,12 +35,14 @@ def run_job(
     """
     # BLAS threads of NumPy and SciPy would be forked over; nothing here needs them.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from stress import coordinator, ending, statistics
-    from stress.log import close_logging, setup_logging
-    from stress.measure import measure
-    from stress.progress import Progress
+    from stress.play import coordinator
+    from stress.process import ending
+    from stress.judge import ratio as statistics
+    from stress.process.log import close_logging, setup_logging
+    from stress.measure.evaluation import measure
+    from stress.show.progress import Progress
     from stress.report import render
-    from stress.result import write_result
+    from stress.result.data import write_result
 
     setup_logging(log_level, log_file)
     try:

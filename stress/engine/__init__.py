@@ -1,7 +1,7 @@
 """The engine: compiled loops that play tapes on a machine and run its kworker.
 
 Knows the tapes' format and the allocators' front door, nothing else. Words of a play, all in the
-segment (regions of `stress.arena`):
+segment (regions of `stress.play.arena`):
 
     RUN     one struct: barriers, the schedule's progress, the end of the block
     PLAY    one per CPU: where its tape is, its round, its sums of timed sections

@@ -17,7 +17,7 @@ In serial play time is the model's, and nothing is recorded.
 
 from __future__ import annotations
 
-from allocators.world import OPS, OPS_AT
+from allocators.core.world import OPS, OPS_AT
 from shm.atomics import cpu_area, cycles, load, store, this_cpu
 from shm.compiler import dual
 from shm.histogram import HISTOGRAM, record

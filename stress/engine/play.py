@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from allocators.slab.reap import serve_reaper, wake_reapers
-from allocators.slab_common import kmem_cache_alloc, kmem_cache_free
-from allocators.world import OPS, OPS_AT, WORLD, world
+from allocators.caches.slab_common import kmem_cache_alloc, kmem_cache_free
+from allocators.core.world import OPS, OPS_AT, WORLD, world
 from scenarios.tape import (
     OP_ALLOC,
     OP_END,

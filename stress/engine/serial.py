@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from allocators.slab.reap import reaper_due, run_reapers
-from allocators.world import OPS, OPS_AT, WORLD, WORLD_AT
+from allocators.core.world import OPS, OPS_AT, WORLD, WORLD_AT
 from scenarios.tape import (
     OP_END,
 )

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Sequence
 
 from allocators.designs import DesignError
-from stress.errors import UsageError
-from stress.explore import published
-from stress.explore import schedule as schedules
-from stress.explore.answer import DEFAULT_BUDGET, Answer, Request
-from stress.explore.minimise import minimise
+from stress.process.errors import UsageError
+from stress.explore.found import published
+from stress.explore.found import schedule as schedules
+from stress.explore.found.answer import DEFAULT_BUDGET, Answer, Request
+from stress.explore.search.minimise import minimise
 from stress.explore.races import MODELS, Model
-from stress.explore.scene import Scene
-from stress.explore.search import Budget, Found, races, search
-from stress.explore.space import Outcome, Space
-from stress.explore.table import Line, as_markdown, as_text
-from stress.explore.trace import Row, render, rows
+from stress.explore.world.scene import Scene
+from stress.explore.search.search import Budget, Found, races, search
+from stress.explore.space.space import Outcome, Space
+from stress.explore.found.table import Line, as_markdown, as_text
+from stress.explore.found.trace import Row, render, rows
 
 def build(request: Request) -> Scene:
     """The scene of a request; UsageError when its design or CPUs do not fit."""

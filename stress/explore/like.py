@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from allocators.designs import DesignError, parse_design
-from stress.errors import UsageError
-from stress.explore import schedule as schedules
-from stress.explore.command import Answer, Request, build, in_parallel, print_answer, said
+from stress.process.errors import UsageError
+from stress.explore.found import schedule as schedules
+from stress.explore.exploring import Answer, Request, build, in_parallel, print_answer, said
 from stress.explore.races import MODELS
-from stress.result import Result, read_result
-from stress.results import find
+from stress.result.data import Result, read_result
+from stress.result.folder import find
 
 DEFAULT_BUDGET = 10.0  # seconds of each search
 LEAK = "leak"

@@ -17,14 +17,14 @@ import pytest
 
 from shm.locks import PERCPU_WORDS
 from shm.machine import CPU, MACHINE, Bug
-from stress.errors import UsageError
-from stress.explore import schedule as schedules
-from stress.explore.command import said
-from stress.explore.minimise import minimise
-from stress.explore.scene import Scene
-from stress.explore.search import Budget, Found, races, search
-from stress.explore.space import Body, Outcome, Space, Violation
-from stress.explore.trace import render, rows
+from stress.process.errors import UsageError
+from stress.explore.found import schedule as schedules
+from stress.explore.exploring import said
+from stress.explore.search.minimise import minimise
+from stress.explore.world.scene import Scene
+from stress.explore.search.search import Budget, Found, races, search
+from stress.explore.space.space import Body, Outcome, Space, Violation
+from stress.explore.found.trace import render, rows
 
 MAX_CPUS = 8
 STRIDE = -(-PERCPU_WORDS // 64) * 64
@@ -174,7 +174,7 @@ class Explorer:
     def run(self, scene: Scene | None = None) -> Found | None:
         """Explore: fails the test when something is found, else returns how far it got (None after a replay).
 
-        scene: a world of the allocators (`stress.explore.scene`) to explore instead of the test's own words.
+        scene: a world of the allocators (`stress.explore.world.scene`) to explore instead of the test's own words.
         """
         if self._ran:
             raise RuntimeError("run() once a test: one schedule file belongs to one test")

@@ -29,7 +29,7 @@ MAX_VALUES = 60
 
 
 class Verdict(msgspec.Struct, kw_only=True, frozen=True):
-    """What a ratio's interval allows to be said; `stress.equivalence` has the rules.
+    """What a ratio's interval allows to be said; `stress.judge.verdict` has the rules.
 
     margin: the fraction of 1 that the interval was held against. confidence: of that interval.
     different: the interval excludes 1. So an equivalent ratio may be different, by less than the margin.

@@ -22,8 +22,8 @@ from typing import Literal
 
 import msgspec
 
-from stress.options import DEFAULT_MARGIN
-from stress.statistics import CONFIDENCE, Ratio, Verdict, least_pairs
+from stress.play.options import DEFAULT_MARGIN
+from stress.judge.ratio import CONFIDENCE, Ratio, Verdict, least_pairs
 
 
 def judge(ratio: Ratio, margin: float = DEFAULT_MARGIN, *, pair_seconds: float | None = None, confidence: float = CONFIDENCE) -> Verdict | None:

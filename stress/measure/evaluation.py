@@ -9,29 +9,14 @@ import math
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-from stress import trust
+from stress.measure import trust
 from stress.engine import PATHS
-from stress.equivalence import DEFAULT_MARGIN, judged
-from stress.latency import summarise
-from stress.looks import EACH, SHARES
-from stress.result import (
-    SLUB_STATS,
-    BlockSample,
-    DeadCaches,
-    Design,
-    FreesPerSecond,
-    Invariants,
-    Lifetime,
-    OperationsPerSecond,
-    OverTime,
-    PerFree,
-    Ratios,
-    Result,
-    UntilSure,
-    Violation,
-)
-from stress.samples import Block, Census, Pinned, RunRecord, SectionSum
-from stress.statistics import CONFIDENCE, Ratio, concurrent_rate, estimate_ratio, pair_ratios, quantiles
+from stress.judge.verdict import DEFAULT_MARGIN, judged
+from stress.measure.latency import summarise
+from stress.judge.looks import EACH, SHARES
+from stress.result.data import SLUB_STATS, BlockSample, DeadCaches, Design, FreesPerSecond, Invariants, Lifetime, OperationsPerSecond, OverTime, PerFree, Ratios, Result, UntilSure, Violation
+from stress.measure.records import Block, Census, Pinned, RunRecord, SectionSum
+from stress.judge.ratio import CONFIDENCE, Ratio, concurrent_rate, estimate_ratio, pair_ratios, quantiles
 
 FREES = ("live", "dead")  # kinds of section that hold nothing but frees
 

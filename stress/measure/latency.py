@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from shm.histogram import BUCKETS, HISTOGRAM, bucket_low
-from stress.arena import Arena
+from stress.play.arena import Arena
 from stress.engine import LATENCY, PATHS
-from stress.result import TAIL_STEPS, Latency
-from stress.samples import Latencies
+from stress.result.data import TAIL_STEPS, Latency
+from stress.measure.records import Latencies
 
 
 def read_latencies(arena: Arena, cycles_per_ns: float) -> dict[str, Latencies]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from stress.looks import Plan
-from stress.options import DEFAULT_MARGIN
+from stress.judge.looks import Plan
+from stress.play.options import DEFAULT_MARGIN
 
 
 @dataclasses.dataclass(slots=True)

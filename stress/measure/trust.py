@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from stress.host import STALL_NS
-from stress.looks import EACH, SHARES, Plan
-from stress.result import BlockSample, Finding, Ratios, Trust
-from stress.samples import Block, RunRecord
-from stress.statistics import CONFIDENCE, Ratio, least_pairs, spread
+from stress.process.host import STALL_NS
+from stress.judge.looks import EACH, SHARES, Plan
+from stress.result.data import BlockSample, Finding, Ratios, Trust
+from stress.measure.records import Block, RunRecord
+from stress.judge.ratio import CONFIDENCE, Ratio, least_pairs, spread
 
 # Share of the workers' time in which they could have run but had no CPU, beyond what the kworker ran.
 WAITED_FAIR, WAITED_POOR = 0.03, 0.10

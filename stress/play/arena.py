@@ -10,20 +10,20 @@ from __future__ import annotations
 import numpy as np
 
 import shm.native  # noqa: F401  the native engine must know the machine before anything compiles
-from allocators.boot import boot, create_root
+from allocators.caches.boot import boot, create_root
 from allocators.designs import ALLOCATOR_FEATURE
-from allocators.injection import CERTAIN
+from allocators.core.injection import CERTAIN
 from allocators.slab.sizing import SlabSizing, array_room, slab_sizing
 from allocators.slob.sizing import SlobSizing, slob_sizing
 from allocators.slub.sizing import Sizing, sizing
-from allocators.world import WORLD, WORLD_AT, Limits, plan
+from allocators.core.world import WORLD, WORLD_AT, Limits, plan
 from scenarios.tape import EV_CREATE_CACHE, CacheSpec, Workload
 from shm.layout import view
 from shm.machine import Machine
 from shm.segment import Segment
 from shm.xorshift import seed_of
 from stress.engine import EVENT, LATENCY, PER_CGROUP, PLAY, RUN, SAMPLE, SAMPLE_EVERY, SAMPLES, SECTION
-from stress.errors import UsageError
+from stress.process.errors import UsageError
 
 DEFAULT_MEMORY = 512 << 20
 NEVER = 1 << 62  # a `spin_every` that lets no free spin
@@ -63,7 +63,7 @@ class Arena:
     step_ns: kernel time that one operation takes in serial play. settle_ns: kernel time that SLAB's
     reaper has after the tapes' end to let dead caches die, unless `reset` says otherwise.
     owners: room for a design with F_OBJCG, at twice the virtual size. sheaves: room for one with F_SHEAF.
-    fail_shrink_alloc, fail_page_alloc: failures on purpose (allocators.injection), the latter a
+    fail_shrink_alloc, fail_page_alloc: failures on purpose (allocators.core.injection), the latter a
     probability; set them before `reset`.
     spin_every, spin_cycles: which frees of a program with SPIN spin and how long; set them before `reset`.
     cycles_per_kernel_ns: the pace of kernel time in parallel play; set it before `reset`.

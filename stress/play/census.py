@@ -5,22 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from allocators.invariants import check, empty_slabs, hidden_objects, left_behind, page_census, sheaf_census
-from allocators.kmem_cache import CACHE
-from allocators.memcontrol import MEMCG
-from allocators.boot import all_caches
+from allocators.core.kmem_cache import CACHE
+from allocators.memcg.memcontrol import MEMCG
+from allocators.caches.boot import all_caches
 from allocators.slab import inspect as slab_inspect
 from allocators.slab import state as slab_state
 from allocators.slob import state as slob_state
 from allocators.slub import state as slub_state
-from allocators.world import INJECTION, INJECTION_AT, OPS, OPS_AT, REAPER, REAPER_AT, STAT_WORDS, WORLD, WORLD_AT
+from allocators.core.world import INJECTION, INJECTION_AT, OPS, OPS_AT, REAPER, REAPER_AT, STAT_WORDS, WORLD, WORLD_AT
 from shm.histogram import BUCKETS, HISTOGRAM, bucket_low
 from shm.layout import view
 from shm.locks import LOCK_CLASSES, LOCK_COUNT, LOCK_COUNTS
 from scenarios.tape import SECTIONS
-from stress.arena import Arena
+from stress.play.arena import Arena
 from stress.engine import SLOT_FAILED
-from stress.latency import clock_ns, read_latencies
-from stress.samples import Block, Census, Pinned, SectionSum
+from stress.measure.latency import clock_ns, read_latencies
+from stress.measure.records import Block, Census, Pinned, SectionSum
 
 FREE_KINDS = ("live", "dead")
 STATISTICS = {"slub": slub_state.STATISTICS, "slab": slab_state.STATISTICS, "slob": slob_state.STATISTICS}

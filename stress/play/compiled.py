@@ -16,8 +16,8 @@ import time
 from typing import Callable, Iterable
 
 from shm.compiler import Entry, cache_folder
-from stress import ending
-from stress.errors import UsageError
+from stress.process import ending
+from stress.process.errors import UsageError
 
 log = logging.getLogger(__name__)
 

@@ -14,16 +14,16 @@ from pathlib import Path
 import numpy as np
 
 from allocators.designs import DESIGNS
-from allocators.kmem_cache import CACHE
+from allocators.core.kmem_cache import CACHE
 from allocators.slab.inspect import slabinfo
 from allocators.slub.inspect import attributes, statistics
-from allocators.world import WORLD_AT, WORLD
+from allocators.core.world import WORLD_AT, WORLD
 from scenarios.tape import EV_SHRINK_CACHE, OP_ALLOC, OP_FREE, OP_ROUND, CacheSpec, Event, Workload, concatenate, op
 from scenarios.traces.errors import TraceError
 from scenarios.traces.steps import Alloc, Free, Initial, Pairs, Shrink, Step, StepTable, free_order, read_steps
-from stress.arena import Arena
+from stress.play.arena import Arena
 from stress.engine import serial_ordered
-from stress.errors import DamagedRun, UsageError
+from stress.process.errors import DamagedRun, UsageError
 
 MEMORY = 256 << 20
 STRIDE = {"slub": "slab_size", "slab": "objsize"}  # column of the distance of two objects

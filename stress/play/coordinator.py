@@ -29,19 +29,19 @@ from scenarios.settings import ParameterError
 from scenarios.tape import Workload
 from shm.compiler import source_hash
 from shm.machine import MACHINE
-from stress import host
-from stress.arena import DEFAULT_MEMORY, STEP_NS, Arena
-from stress.census import live_objects, pinned_now, reaper_passes, take_block, take_census
-from stress.compiled import Target, ready
+from stress.process import host
+from stress.play.arena import DEFAULT_MEMORY, STEP_NS, Arena
+from stress.play.census import live_objects, pinned_now, reaper_passes, take_block, take_census
+from stress.play.compiled import Target, ready
 from stress.engine import RUN, counting_main, cpu_main
-from stress.errors import UsageError
-from stress.looks import EACH, Plan
-from stress.measure import headline, sample
-from stress.options import RunOptions, within
-from stress.progress import Progress
-from stress.samples import RunRecord
-from stress.statistics import CONFIDENCE, Ratio, least_pairs
-from stress.worker import Crew, Lost
+from stress.process.errors import UsageError
+from stress.judge.looks import EACH, Plan
+from stress.measure.evaluation import headline, sample
+from stress.play.options import RunOptions, within
+from stress.show.progress import Progress
+from stress.measure.records import RunRecord
+from stress.judge.ratio import CONFIDENCE, Ratio, least_pairs
+from stress.play.worker import Crew, Lost
 
 if TYPE_CHECKING:
     from stress.calibrate.options import CalibrateOptions
@@ -79,7 +79,7 @@ def run(options: RunOptions, progress: Progress) -> RunRecord:
     )
     with _breakdowns(record):
         if options.trace is not None:
-            from stress.replay import Replay
+            from stress.play.replay import Replay
 
             replay = Replay(options, progress)
             load, record.trace = replay.load, replay.summary
@@ -114,7 +114,7 @@ def run(options: RunOptions, progress: Progress) -> RunRecord:
 
         play: Callable[..., None] = _play_in_parallel
         if options.serial:
-            from stress.serial import play_serially as play
+            from stress.play.serial import play_serially as play
         with contextlib.closing(arena):
             play(arena, designs, options, record, progress, counted)
     record.seconds = time.monotonic() - began

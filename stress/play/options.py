@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from stress.errors import UsageError
+from stress.process.errors import UsageError
 
 DEFAULT_SCENARIO = "offline-storm"
 DEFAULT_BEFORE = "linux-3.16"
@@ -26,7 +26,7 @@ DEFAULT_TIME_SCALE = {"slub": 1.0, "slab": 20.0, "slob": 1.0}  # SLAB has timers
 DEFAULT_SETTLE = 60.0
 DEFAULT_MARGIN = 0.02  # of equivalence
 MOST_MARGIN = 0.5
-MAX_CPUS = 62  # as many as a world has bits for: allocators.world.Limits
+MAX_CPUS = 62  # as many as a world has bits for: allocators.core.world.Limits
 MIN_MEMORY = 1 << 20
 MAX_MEMORY = 15 << 30  # pointers inside slabs are 31-bit word indices: 16 GiB with all that describes them
 

@@ -11,20 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from allocators.boot import all_caches
-from allocators.kmem_cache import CACHE, NODE
+from allocators.caches.boot import all_caches
+from allocators.core.kmem_cache import CACHE, NODE
 from allocators.slab import inspect as slab_inspect
 from allocators.slab.state import SLAB_STAT
 from allocators.slub import inspect as slub_inspect
 from allocators.slub.state import STAT
-from allocators.world import WORLD, WORLD_AT
+from allocators.core.world import WORLD, WORLD_AT
 from scenarios.tape import OP_ALLOC, OP_FREE, OP_SECTION_BEGIN, OP_SECTION_END, SECTION_MIXED, Workload, concatenate, decode, op
 from scenarios.traces import ABSENT, FAST, NEVER, UNRECORDED, TraceError, open_trace
 from stress import engine
-from stress.arena import Arena
-from stress.errors import UsageError
-from stress.options import RunOptions
-from stress.progress import Progress
+from stress.play.arena import Arena
+from stress.process.errors import UsageError
+from stress.play.options import RunOptions
+from stress.show.progress import Progress
 
 WORST = 10
 # How each allocator counts the slabs it creates.

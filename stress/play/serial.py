@@ -6,14 +6,14 @@ import logging
 from typing import Callable
 
 from allocators.designs import Design
-from stress import ending
-from stress.arena import Arena
-from stress.census import pinned_now, take_census
-from stress.compiled import ready
+from stress.process import ending
+from stress.play.arena import Arena
+from stress.play.census import pinned_now, take_census
+from stress.play.compiled import ready
 from stress.engine import FINISHED, PLAYING, counting_main, serial_ordered, serial_seeded
-from stress.options import RunOptions
-from stress.progress import Progress
-from stress.samples import RunRecord
+from stress.play.options import RunOptions
+from stress.show.progress import Progress
+from stress.measure.records import RunRecord
 
 log = logging.getLogger(__name__)
 

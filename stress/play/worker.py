@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 from shm.machine import Machine
-from stress import ending, host
+from stress.process import ending, host
 from stress.engine import kworker_main, play_block
 
 log = logging.getLogger(__name__)

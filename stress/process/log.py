@@ -17,7 +17,7 @@ import sys
 import threading
 from pathlib import Path
 
-from stress.errors import UsageError
+from stress.process.errors import UsageError
 
 # Loggers under these names follow --log-level; everybody else's (Numba's are many) start at warning.
 OURS = ("stress", "scenarios", "allocators", "shm")

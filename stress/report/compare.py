@@ -11,12 +11,13 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from stress.equivalence import verdict_of
-from stress.errors import UsageError
-from stress.report import table, units
-from stress.result import Ratios, Result, read_result
-from stress.results import find
-from stress.statistics import Ratio
+from stress.judge.verdict import verdict_of
+from stress.process.errors import UsageError
+from stress.report import table
+from stress.show import units
+from stress.result.data import Ratios, Result, read_result
+from stress.result.folder import find
+from stress.judge.ratio import Ratio
 
 KINDS = (("live", "frees into live caches"), ("dead", "frees into dead caches"), ("mixed", "mixed operations"))
 
@@ -50,7 +51,7 @@ RUN_COLUMNS = ("", "run", "allocator", "machine", "seed", "took", "trust", "comm
 
 
 def compare_runs(names: Sequence[str], out: Path) -> Comparison:
-    """Read the runs of these names (see `stress.results.find`) and compare them.
+    """Read the runs of these names (see `stress.result.folder.find`) and compare them.
 
     Raises UsageError when there are fewer than two, one is missing, or they did not do the same work.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from stress.compare import RUN_COLUMNS, Comparison
+from stress.report.compare import RUN_COLUMNS, Comparison
 from stress.report import table
 
 UNPAIRED = "Blocks of different runs are not paired: compare ratios, each to its own run's baseline, before rates."
@@ -13,7 +13,7 @@ UNPAIRED = "Blocks of different runs are not paired: compare ratios, each to its
 def write(comparison: Comparison, format: str, stream: TextIO) -> None:
     """Write the comparison to the stream as text, markdown, html or json."""
     if format == "json":
-        from stress.listed import compared, encode
+        from stress.result.listed import compared, encode
 
         stream.write(encode(compared(comparison)))
     elif format == "html":
@@ -64,7 +64,7 @@ def render_markdown(comparison: Comparison) -> str:
 
 def render_page(comparison: Comparison) -> bytes:
     """One page that loads nothing, in the style of a run's own."""
-    from stress.report.element import document, el, grid
+    from stress.show.html import document, el, grid
 
     main: list[tuple[str, ...]] = []
     folded = []

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stress.report import curves, units
-from stress.report.figure import Figure, designs_legend
+from stress.show import curves, units
+from stress.show.figure import Figure, designs_legend
 from stress.report.table import PATHS, order
 from stress.report.table import latency as duration
-from stress.result import TAIL_STEPS, Latency, Result
+from stress.result.data import TAIL_STEPS, Latency, Result
 
 QUANTILES = (("p50", "50 %", 2.0), ("p90", "90 %", 10.0), ("p99", "99 %", 100.0), ("p999", "99.9 %", 1000.0))
 HEADER = ("", "operations", *(name for _, name, _ in QUANTILES), "longest")

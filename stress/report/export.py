@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from stress.report.table import order
-from stress.result import BlockSample, Result
+from stress.result.data import BlockSample, Result
 
 RATES = ("live", "dead", "alloc", "mixed")
 BENCHMARKS = {"live": "Free/live", "dead": "Free/dead", "alloc": "Alloc", "mixed": "Mixed"}

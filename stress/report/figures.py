@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 
-from stress.report import charts, shapes, units
+from stress.show import charts, shapes, units
 from stress.report.counted import alloc_latencies, free_latencies, over_time
-from stress.report.figure import Figure, designs_legend
+from stress.show.figure import Figure, designs_legend
 from stress.report.table import lock_name, order, place_name
-from stress.result import BlockSample, Design, Result
+from stress.result.data import BlockSample, Design, Result
 
 # A rate's name -> (what it is the rate of, the same in short)
 KINDS = {

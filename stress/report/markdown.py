@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stress.report import sentences, table, trace
-from stress.result import Result
+from stress.result.data import Result
 
 
 def render(result: Result, path: Path | None = None) -> str:

@@ -7,7 +7,7 @@ from statistics import fmean, harmonic_mean, stdev
 
 from stress.report.export import BENCHMARKS, RATES, rate_of
 from stress.report.table import order
-from stress.result import Result
+from stress.result.data import Result
 
 # mmtests' name of a figure -> (of what values, is less better?)
 _FIGURES = {

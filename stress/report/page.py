@@ -1,6 +1,6 @@
 """A result as one HTML page that loads nothing: for a screen, light or dark, a phone, and paper.
 
-Whatever comes from the result (parameters, paths, names of machines) is put in as text; see `stress.report.element`.
+Whatever comes from the result (parameters, paths, names of machines) is put in as text; see `stress.show.html`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from stress.report import sentences, table, trace
-from stress.report.element import document, el, grid
-from stress.report.figure import picture
+from stress.show.html import document, el, grid
+from stress.show.figure import picture
 from stress.report.figures import figures
-from stress.report.shapes import swatch
+from stress.show.shapes import swatch
 from stress.report.verdict import verdict
-from stress.result import FILE_NAME, Result, write_atomically
+from stress.result.data import FILE_NAME, Result, write_atomically
 
 PAGE_NAME = "report.html"
 

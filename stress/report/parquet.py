@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stress.errors import UsageError
+from stress.process.errors import UsageError
 from stress.report.export import COLUMNS, block_rows
 from stress.report.table import order
-from stress.result import TAIL_STEPS, Result
+from stress.result.data import TAIL_STEPS, Result
 
 if TYPE_CHECKING:
     import pyarrow

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from stress.errors import UsageError
+from stress.process.errors import UsageError
 from stress.report import render
-from stress.result import read_result
-from stress.results import find
-from stress.streams import printing
+from stress.result.data import read_result
+from stress.result.folder import find
+from stress.process.streams import printing
 
 
 def redraw(name: str, out: Path, format: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TextIO
 
-from stress.result import Result
+from stress.result.data import Result
 
 FORMATS = ("text", "markdown", "json", "csv", "benchstat", "mmtests")  # those that go to a stream; html and parquet are files beside the result
 
@@ -16,7 +16,7 @@ def write(result: Result, path: Path, format: str, stream: TextIO, page: Path | 
     page: where the result's page is, for formats that say so.
     """
     if format == "json":
-        from stress.result import encode
+        from stress.result.data import encode
 
         stream.write(encode(result).decode())
     elif format == "markdown":

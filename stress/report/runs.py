@@ -8,9 +8,9 @@ from typing import TextIO
 from rich import box
 from rich.table import Table
 
-from stress.report import units
+from stress.show import units
 from stress.report.text import make_console
-from stress.results import Pruned, Run
+from stress.result.folder import Pruned, Run
 
 COLUMNS = ("run", "allocator", "designs", "took", "trust", "")
 

@@ -1,16 +1,16 @@
 """What the figures say, in sentences. Each is derived from numbers of the result and from nothing else.
 
 A sentence claims no more than its numbers carry: what it says of a speed is the verdict of
-`stress.equivalence`. Causes come from the design's switches and are worded as such.
+`stress.judge.verdict`. Causes come from the design's switches and are worded as such.
 """
 
 from __future__ import annotations
 
-from stress.equivalence import verdict_of
-from stress.report import units
+from stress.judge.verdict import verdict_of
+from stress.show import units
 from stress.report.table import lock_name, order, place_name
-from stress.result import Design, Result
-from stress.statistics import Ratio, least_pairs
+from stress.result.data import Design, Result
+from stress.judge.ratio import Ratio, least_pairs
 
 PAGE_BYTES = 4096
 

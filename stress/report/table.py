@@ -8,9 +8,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from stress.equivalence import verdict_of
-from stress.report import units
-from stress.result import Design, Lifetime, Ratios, Result
+from stress.judge.verdict import verdict_of
+from stress.show import units
+from stress.result.data import Design, Lifetime, Ratios, Result
 
 STATISTICS = "per million frees"  # title of the group of the allocator's own statistics
 # The paths of `Design.latency_ns`, in the order they are shown.

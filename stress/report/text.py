@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stress.report import sentences, table, trace
-from stress.result import Result
+from stress.result.data import Result
 
 PIPE_WIDTH = 120
 LEVEL_STYLE = {"serious": "bold red", "warning": "yellow", "note": "dim"}

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from stress.report import units
+from stress.show import units
 
 KNOWN = {
     "format",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from stress.equivalence import verdict_of
-from stress.report import units
+from stress.judge.verdict import verdict_of
+from stress.show import units
 from stress.report.table import order
-from stress.result import Result
-from stress.statistics import Ratio
+from stress.result.data import Result
+from stress.judge.ratio import Ratio
 
 
 def verdict(result: Result) -> str:

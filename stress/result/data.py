@@ -17,9 +17,9 @@ from typing import Any
 
 import msgspec
 
-from stress.errors import UsageError
-from stress.options import DEFAULT_MARGIN
-from stress.statistics import CONFIDENCE, Ratio
+from stress.process.errors import UsageError
+from stress.play.options import DEFAULT_MARGIN
+from stress.judge.ratio import CONFIDENCE, Ratio
 
 SCHEMA_VERSION = "1"
 FILE_NAME = "result.json"

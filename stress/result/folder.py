@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from stress.errors import UsageError
-from stress.result import FILE_NAME, Trust
+from stress.process.errors import UsageError
+from stress.result.data import FILE_NAME, Trust
 
 LAST = "last"
 OWN_FILES = frozenset({FILE_NAME, "report.html", "blocks.parquet", "latency.parquet", "over_time.parquet"})

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import msgspec
 
-from stress.compare import Comparison
-from stress.result import Result, plain_value
-from stress.results import Run
+from stress.report.compare import Comparison
+from stress.result.data import Result, plain_value
+from stress.result.folder import Run
 
 SCHEMA_VERSION = "1"
 

@@ -1,4 +1,4 @@
-"""Plots of rates, ratios and counts as inline SVG. Curves are drawn by `stress.report.curves`; see also `shapes`."""
+"""Plots of rates, ratios and counts as inline SVG. Curves are drawn by `stress.show.curves`; see also `shapes`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from xml.etree.ElementTree import Element
 
-from stress.report import units
-from stress.report.axis import Scale, padded, ratio_range, ticks
-from stress.report.element import add, el
-from stress.report.shapes import COLOURS, LETTER, WIDTH, colour, line, mark, rect, svg, words
+from stress.show import units
+from stress.show.axis import Scale, padded, ratio_range, ticks
+from stress.show.html import add, el
+from stress.show.shapes import COLOURS, LETTER, WIDTH, colour, line, mark, rect, svg, words
 
 BAR, GAP, TITLE = 14.0, 5.0, 20.0
 

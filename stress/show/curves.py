@@ -7,10 +7,10 @@ import math
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
-from stress.report import units
-from stress.report.axis import Scale, ticks
-from stress.report.element import add
-from stress.report.shapes import LETTER, WIDTH, colour, line, mark, path, rect, svg, words
+from stress.show import units
+from stress.show.axis import Scale, ticks
+from stress.show.html import add
+from stress.show.shapes import LETTER, WIDTH, colour, line, mark, path, rect, svg, words
 
 RIGHT = WIDTH - 12
 

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
-from stress.report.element import el, grid
-from stress.report.shapes import swatch
+from stress.show.html import el, grid
+from stress.show.shapes import swatch
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

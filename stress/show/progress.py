@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from stress.report.units import count, rate
+from stress.show.units import count, rate
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
-from stress.report.element import add, el
+from stress.show.html import add, el
 
 WIDTH = 360.0  # of which a phone shows nearly a pixel each
 LETTER = 6.6  # mean width of a letter of the plots' font

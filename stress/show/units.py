@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stress.statistics import Ratio, Verdict
+from stress.judge.ratio import Ratio, Verdict
 
 UNKNOWN = "–"
 

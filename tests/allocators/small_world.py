@@ -8,16 +8,16 @@ from typing import Any, Callable, Iterator
 
 import numpy as np
 
-from allocators.boot import boot, create_root
+from allocators.caches.boot import boot, create_root
 from allocators.designs import parse_design
 from allocators.invariants import Report, check
-from allocators import memcg_caches, offline, slab_common
-from allocators.kmem_cache import CACHE
-from allocators.memcontrol import MEMCG, SLOT_PENDING
+from allocators.caches import memcg_caches, offline, slab_common
+from allocators.core.kmem_cache import CACHE
+from allocators.memcg.memcontrol import MEMCG, SLOT_PENDING
 from allocators.slab.sizing import array_room, slab_sizing
 from allocators.slob.sizing import slob_sizing
 from allocators.slub.sizing import sizing
-from allocators.world import MEM_MAP, WORLD, WORLD_AT, Limits, plan
+from allocators.core.world import MEM_MAP, WORLD, WORLD_AT, Limits, plan
 from shm.machine import Machine
 from shm.segment import Segment
 

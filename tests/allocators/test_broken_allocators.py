@@ -11,13 +11,15 @@ from typing import Callable, Iterator, NamedTuple
 
 import pytest
 
-from allocators import cache_ref, kmem_cache, memcg_caches, memcontrol, objcg, page_alloc, slab_common
-from allocators.kmem_cache import CACHE, NODE
-from allocators.memcontrol import MEMCG
-from allocators.page_alloc import PAGE
+from allocators.memcg import cache_ref, memcontrol, objcg
+from allocators.core import kmem_cache, page_alloc
+from allocators.caches import memcg_caches, slab_common
+from allocators.core.kmem_cache import CACHE, NODE
+from allocators.memcg.memcontrol import MEMCG
+from allocators.core.page_alloc import PAGE
 from allocators.slub import alloc, deactivate, free, partial, reparent, sheaf, sheaf_state, shrink
 from allocators.slub.state import FROZEN, KMEM_CACHE_CPU, cpu_pair, cpu_slab, page_pair
-from allocators.world import OPS
+from allocators.core.world import OPS
 from shm.locks import spin_lock
 from small_world import SmallWorld
 

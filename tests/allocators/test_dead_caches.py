@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from allocators.invariants import empty_slabs, hoarded_by_dead, left_behind
-from allocators import memcg_caches
-from allocators.kmem_cache import CACHE
-from allocators.page_alloc import PAGE
+from allocators.caches import memcg_caches
+from allocators.core.kmem_cache import CACHE
+from allocators.core.page_alloc import PAGE
 from allocators.slub import free
 from allocators.slub.inspect import walk_partial
 from allocators.slub.state import inuse_of
-from allocators.world import WORLD
+from allocators.core.world import WORLD
 from shm.histogram import HISTOGRAM
 from shm.locks import LIST_LOCK, LOCK_COUNT, LOCK_COUNTS
 from small_world import SmallWorld

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from allocators.boot import all_caches
-from allocators.memcg_caches import destroy_root
+from allocators.caches.boot import all_caches
+from allocators.caches.memcg_caches import destroy_root
 from small_world import SmallWorld
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from allocators.injection import CERTAIN
+from allocators.core.injection import CERTAIN
 from allocators.invariants import left_behind
-from allocators.kmem_cache import CACHE
-from allocators.world import INJECTION, INJECTION_AT, WORLD, WORLD_AT
+from allocators.core.kmem_cache import CACHE
+from allocators.core.world import INJECTION, INJECTION_AT, WORLD, WORLD_AT
 from small_world import SmallWorld
 
 

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from allocators.invariants import CHECKERS, MOST, check
-from allocators.world import MEM_MAP
+from allocators.core.world import MEM_MAP
 from small_world import SmallWorld, wild_memory
 
 DESIGNS = ("linux-3.15", "linux-3.16", "v1", "v2", "v3", "linux-4.0", "linux-5.3", "full-tracking", "rfc-reparent", "linux-5.9", "linux-6.18", "linux-3.16-F_OBO", "linux-3.16+P1+P2", "v1-P1-P6", "v3-F_RCU", "linux-3.16+P2+P3+F_MB")

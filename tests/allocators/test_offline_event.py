@@ -8,19 +8,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from allocators import offline, slab_common
+from allocators.caches import offline, slab_common
 from allocators.designs import DESIGNS, DesignError, parse_design
-from allocators.kmem_cache import CACHE
-from allocators.memcontrol import MEMCG, SLOT_PENDING
-from allocators.world import WORLD, WORLD_AT
+from allocators.core.kmem_cache import CACHE
+from allocators.memcg.memcontrol import MEMCG, SLOT_PENDING
+from allocators.core.world import WORLD, WORLD_AT
 from scenarios.tape import EV_CREATE_CACHE, EV_OFFLINE_CACHE, EV_OFFLINE_CGROUP
 from shm.layout import view
 from shm.machine import CPU, MACHINE
 from small_world import SmallWorld
 from stress.engine import kworker
 from stress.engine.words import EVENT, PLAY, RUN
-from stress.explore.scene import Scene
-from stress.explore.search import Budget, search
+from stress.explore.world.scene import Scene
+from stress.explore.search.search import Budget, search
 
 CHILD = 1  # its index in the workload, where the root cache is 0
 # Grace periods that the offline itself must ask for, whatever else it does; of a child that is empty.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from allocators import slab_pages
+from allocators.memcg import slab_pages
 from allocators.invariants import left_behind
-from allocators.memcontrol import MEMCG
-from allocators.world import OBJCG, OPS, OPS_AT
+from allocators.memcg.memcontrol import MEMCG
+from allocators.core.world import OBJCG, OPS, OPS_AT
 from small_world import SmallWorld
 
 

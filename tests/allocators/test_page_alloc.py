@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allocators import page_alloc
+from allocators.core import page_alloc
 from allocators.invariants.pages import pages_conserved
 from allocators.invariants.snapshot import Snapshot
-from allocators.page_alloc import KIND_BUDDY, MAX_ORDER, PAGE, ZONE, address_of, alloc_pages, free_pages, head_of, page_of
-from allocators.world import MEM_MAP, OPS, OPS_AT, PAGE_WORDS
+from allocators.core.page_alloc import KIND_BUDDY, MAX_ORDER, PAGE, ZONE, address_of, alloc_pages, free_pages, head_of, page_of
+from allocators.core.world import MEM_MAP, OPS, OPS_AT, PAGE_WORDS
 from shm.locks import spin_unlock
 from small_world import SmallWorld
 

@@ -7,14 +7,14 @@ from typing import Callable, NamedTuple
 import numpy as np
 import pytest
 
-from allocators.bugs import BUG_QUEUE_FULL
+from allocators.core.bugs import BUG_QUEUE_FULL
 from allocators.invariants.snapshot import CPU_PARTIAL, CPU_SLAB, NODE_PARTIAL, SlabList, Snapshot
-from allocators.kmem_cache import CACHE, NODE
-from allocators.memcontrol import MEMCG
-from allocators.page_alloc import KIND_FREE_TAIL, MAX_ORDER, PAGE, ZONE
+from allocators.core.kmem_cache import CACHE, NODE
+from allocators.memcg.memcontrol import MEMCG
+from allocators.core.page_alloc import KIND_FREE_TAIL, MAX_ORDER, PAGE, ZONE
 from allocators.slub.partial import PAGES_SHIFT
 from allocators.slub.state import FROZEN, KMEM_CACHE_CPU, STAT, freelist_of, inuse_of, objects_of, page_pair
-from allocators.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, WORLD, WORLD_AT
+from allocators.core.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, WORLD, WORLD_AT
 from shm.machine import CPU, MACHINE
 from small_world import SmallWorld
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from allocators import cache_ref
+from allocators.memcg import cache_ref
 from allocators.invariants import left_behind
-from allocators.kmem_cache import CACHE
-from allocators.memcontrol import MEMCG, memcg_kmem_get_cache
+from allocators.core.kmem_cache import CACHE
+from allocators.memcg.memcontrol import MEMCG, memcg_kmem_get_cache
 from small_world import SmallWorld
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from allocators.invariants import sheaf_census
-from allocators.kmem_cache import CACHE, NODE
+from allocators.core.kmem_cache import CACHE, NODE
 from allocators.slub.sheaf_state import BARN, CAPACITY, MAX_FULL, PCS, SHEAF, barn_of, pcs_of
-from allocators.world import OPS, OPS_AT
+from allocators.core.world import OPS, OPS_AT
 from small_world import SmallWorld
 
 

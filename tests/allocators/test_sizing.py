@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allocators.slub.sizing import LARGEST, sizing, slab_order
-from allocators.world import MAX_OBJECTS
+from allocators.core.world import MAX_OBJECTS
 
 RECORDED = Path(__file__).parent.parent / "data" / "linux-3.16-sizing.csv"
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from allocators.invariants import empty_slabs, hidden_objects
-from allocators.kmem_cache import CACHE, NODE
-from allocators.page_alloc import PAGE, head_of
+from allocators.core.kmem_cache import CACHE, NODE
+from allocators.core.page_alloc import PAGE, head_of
 from allocators.slab.reap import run_reapers
 from allocators.slab.inspect import slabinfo, statistics
 from allocators.slab.sizing import slab_sizing
 from allocators.slab.state import ARRAY_CACHE, KMEM_CACHE_ARRAY, SLAB_NODE, index_at, set_index
-from allocators.world import WORLD, WORLD_AT
+from allocators.core.world import WORLD, WORLD_AT
 from small_world import SmallWorld
-from stress.conform import conform
+from stress.play.conform import conform
 from scenarios.traces.steps import read_steps
 
 STEPS = Path(__file__).parents[1] / "data" / "linux-3.16-slab-steps.csv"

@@ -6,11 +6,11 @@ from __future__ import annotations
 import pytest
 
 from allocators.invariants.slab_snapshot import FREE, FULL, PARTIAL, SlabSnapshot
-from allocators.kmem_cache import CACHE, NODE
-from allocators.page_alloc import PAGE
+from allocators.core.kmem_cache import CACHE, NODE
+from allocators.core.page_alloc import PAGE
 from allocators.slab import alloc, drain, free
 from allocators.slab.state import ARRAY_CACHE, KMEM_CACHE_ARRAY, SLAB_NODE, SLAB_STAT, alien_array, entry_of, index_array, index_at, set_index
-from allocators.world import MEM_MAP
+from allocators.core.world import MEM_MAP
 from small_world import damage
 from test_slab import array_of, slab_node, slab_world
 

@@ -7,7 +7,7 @@ import pytest
 from allocators.slab.reap import SECOND, cache_reap, reaper_due, round_jiffies, run_reapers, serve_reaper, wake_reapers
 from allocators.slab.setup import REAPTIMEOUT_NODE
 from allocators.slab.state import ARRAY_CACHE, SLAB_NODE, alien_array
-from allocators.world import REAPER, REAPER_AT, WORLD, WORLD_AT
+from allocators.core.world import REAPER, REAPER_AT, WORLD, WORLD_AT
 from shm.ipi import SERVICE_WORK
 from shm.machine import CPU
 from small_world import SmallWorld

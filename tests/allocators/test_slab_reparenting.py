@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from allocators.bugs import BUG_CLOSE_BUSY
-from allocators.cache_ref import cache_ref_put, cache_ref_tryget
+from allocators.core.bugs import BUG_CLOSE_BUSY
+from allocators.memcg.cache_ref import cache_ref_put, cache_ref_tryget
 from allocators.invariants import left_behind
-from allocators.kmem_cache import CACHE, NODE
-from allocators.memcg_caches import run_deferred_work
-from allocators.page_alloc import PAGE, head_of
+from allocators.core.kmem_cache import CACHE, NODE
+from allocators.caches.memcg_caches import run_deferred_work
+from allocators.core.page_alloc import PAGE, head_of
 from allocators.slub import reparent
 from allocators.slub.inspect import walk_partial
 from allocators.slub.state import inuse_of

@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allocators.invariants import empty_slabs, hoarded_by_dead, left_behind, page_census
-from allocators.kmem_cache import CACHE
-from allocators.page_alloc import KIND_SLAB, PAGE, page_of
-from allocators.slab_common import kmem_cache_destroy, kmem_cache_shrink
+from allocators.core.kmem_cache import CACHE
+from allocators.core.page_alloc import KIND_SLAB, PAGE, page_of
+from allocators.caches.slab_common import kmem_cache_destroy, kmem_cache_shrink
 from allocators.slob.alloc import slob_alloc
 from allocators.slob.inspect import blocks, pages, statistics
 from allocators.slob.sizing import slob_sizing
 from allocators.slob.state import LISTS, OBJECT_MASK, PAGE_UNITS, SLOB, block_next, block_units, get_unit, set_block, set_unit
-from allocators.world import PAGE_WORDS, WORLD, WORLD_AT
+from allocators.core.world import PAGE_WORDS, WORLD, WORLD_AT
 from slob_model import SlobModel
 from small_world import SmallWorld
 

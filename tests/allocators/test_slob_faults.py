@@ -8,15 +8,15 @@ from typing import Callable
 
 import pytest
 
-from allocators import slab_common
+from allocators.caches import slab_common
 from allocators.invariants import check
 from allocators.invariants.slob_snapshot import SlobSnapshot
-from allocators.kmem_cache import CACHE
-from allocators.page_alloc import PAGE, address_of, page_of
+from allocators.core.kmem_cache import CACHE
+from allocators.core.page_alloc import PAGE, address_of, page_of
 from allocators.slob import alloc, cache, free, state
 from allocators.slob.inspect import blocks
 from allocators.slob.state import OBJECT_MASK, PAGE_UNITS, SLOB, SLOB_STAT, get_unit, set_unit
-from allocators.world import MEM_MAP, OPS
+from allocators.core.world import MEM_MAP, OPS
 from small_world import SmallWorld, damage, wild_memory
 from test_slob import slob_world, unit
 

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 import shm.native  # noqa: F401  before anything compiles
 from allocators.invariants import check
-from allocators.kmem_cache import CACHE
-from allocators.memcg_caches import create_memcg, run_deferred_work
-from allocators.offline import offline_memcg
-from allocators.memcontrol import MEMCG
+from allocators.core.kmem_cache import CACHE
+from allocators.caches.memcg_caches import create_memcg, run_deferred_work
+from allocators.caches.offline import offline_memcg
+from allocators.memcg.memcontrol import MEMCG
 from allocators.slab.reap import run_reapers
-from allocators.slab_common import kmem_cache_alloc, kmem_cache_destroy, kmem_cache_free, kmem_cache_shrink
+from allocators.caches.slab_common import kmem_cache_alloc, kmem_cache_destroy, kmem_cache_free, kmem_cache_shrink
 from allocators.slub.alloc import DEFRAG_RANGE, REMOTE_NODE_DEFRAG_RATIO
-from allocators.world import DEFRAG, DEFRAG_AT, REAPER, REAPER_AT, WORLD, WORLD_AT, world
+from allocators.core.world import DEFRAG, DEFRAG_AT, REAPER, REAPER_AT, WORLD, WORLD_AT, world
 from shm.atomics import load, on_cpu, store
 from shm.compiler import dual, entry
 from shm.layout import field_name, view

@@ -10,7 +10,7 @@ import pytest
 from allocators.designs import DESIGNS
 from allocators.slub.inspect import statistics
 from allocators.slub.state import STATISTICS
-from allocators.world import WORLD, WORLD_AT
+from allocators.core.world import WORLD, WORLD_AT
 from shm.machine import MACHINE
 from stress import bench
 from stress.bench import measure, scaling, speed, workloads
@@ -20,7 +20,7 @@ from stress.bench.result import goals
 from stress.bench.speed import Speed, take_turns
 from stress.engine import PLAY, cpu_main
 from stress.schema import schema
-from stress.statistics import Ratio
+from stress.judge.ratio import Ratio
 
 FEATURES = DESIGNS["linux-3.16"].features("slub")
 PATHS = ("alloc_fastpath", "alloc_slowpath", "free_fastpath", "free_slowpath", "alloc_slab")

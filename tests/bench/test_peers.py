@@ -15,9 +15,9 @@ from stress.bench.peers.measure import Plan
 from stress.bench.peers.player import Player
 from stress.bench.peers.result import Cell, Held, Peers
 from stress.bench.peers.result import Player as Row
-from stress.compiled import ready
-from stress.errors import DamagedRun, StressError, UsageError
-from stress.statistics import Ratio
+from stress.play.compiled import ready
+from stress.process.errors import DamagedRun, StressError, UsageError
+from stress.judge.ratio import Ratio
 
 OURS = ("slub", "slab", "slob", "linux-6.18")
 SMALL = {"operations": 1 << 10, "slots": 600}
@@ -276,7 +276,7 @@ def test_tables_show_every_figure_and_who_is_missing():
 def test_the_page_draws_every_program_and_loads_nothing():
     from stress.bench.peers.page import render, steps
     from stress.bench.result import Bench
-    from stress.result import Trust
+    from stress.result.data import Trust
 
     found = peers(*(cell(w, size, 1, glibc=10.0, linux=size / 64, slub=7.0) for w in ("pairs", "random") for size in (64, 512)))
     bench = Bench(
@@ -306,7 +306,7 @@ def test_the_page_draws_every_program_and_loads_nothing():
 def test_usage_errors_name_the_option(options, said):
     from typer.testing import CliRunner
 
-    from stress.cli import app
+    from stress.commands.app import app
 
     done = CliRunner().invoke(app, ["bench", *options])
     assert done.exit_code == 2 and said in done.stderr and done.stdout == ""

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from allocators.designs import parse_design
-from stress.options import RunOptions
-from stress.progress import Progress
-from stress.result import SLUB_STATS
-from stress.samples import Block, Census, RunRecord, SectionSum
-from stress.statistics import Ratio
+from stress.play.options import RunOptions
+from stress.show.progress import Progress
+from stress.result.data import SLUB_STATS
+from stress.measure.records import Block, Census, RunRecord, SectionSum
+from stress.judge.ratio import Ratio
 
 MS = 1_000_000
 
@@ -49,7 +49,7 @@ def record(options: RunOptions, *, pairs: int = 6, factors: dict[str, float] | N
 
 
 class StandIn:
-    """In the place of `stress.coordinator.run`: keeps the options, hands out what `answer` makes of them."""
+    """In the place of `stress.play.coordinator.run`: keeps the options, hands out what `answer` makes of them."""
 
     def __init__(self, answer: Callable[[RunOptions], RunRecord] = record) -> None:
         self.answer = answer

@@ -10,8 +10,8 @@ from stress.claims.claim import Claim, Finding, Part, PartOutcome, Verdict, summ
 from stress.claims.command import choose, try_all, try_part
 from stress.claims.lab import Damaged, Lab, NotBuilt
 from stress.claims.registry import CLAIMS
-from stress.cli import app
-from stress.errors import UsageError
+from stress.commands.app import app
+from stress.process.errors import UsageError
 
 PARTS = [(claim.id, part) for claim in CLAIMS.values() for part in claim.parts]
 
@@ -19,8 +19,8 @@ PARTS = [(claim.id, part) for claim in CLAIMS.values() for part in claim.parts]
 @pytest.fixture(autouse=True)
 def plain_logging(monkeypatch):
     """Logging into a queue is for whole processes; here it would outlive the test."""
-    monkeypatch.setattr("stress.log.setup_logging", lambda *_: None)
-    monkeypatch.setattr("stress.log.close_logging", lambda: None)
+    monkeypatch.setattr("stress.process.log.setup_logging", lambda *_: None)
+    monkeypatch.setattr("stress.process.log.close_logging", lambda: None)
 
 
 def invoke(tmp_path, *arguments: str):
@@ -40,7 +40,7 @@ def test_the_commands_are_understood_by_run(lab, coordinator, monkeypatch):
     for _, part in PARTS:
         try_part(part, lab)
     parsed = []
-    monkeypatch.setattr("stress.job.run_job", lambda options, **_: parsed.append(options) or 0)
+    monkeypatch.setattr("stress.commands.run.run_job", lambda options, **_: parsed.append(options) or 0)
     for options in coordinator.seen:
         done = CliRunner().invoke(app, options.command.split()[3:], prog_name="python -m stress")
         assert done.exit_code == 0, done.stderr

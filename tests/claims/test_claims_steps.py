@@ -34,7 +34,7 @@ def test_an_operation_more_is_counted(monkeypatch):
         m.fetch_add(s, 0)
         original(m, s, page, obj)
 
-    from allocators import slab_common
+    from allocators.caches import slab_common
 
     monkeypatch.setattr(slab_common, "slab_free", dear)
     after = steps()

@@ -3,15 +3,15 @@
 import pytest
 from synthetic import StandIn, blocks, census, ratio, record
 
-from stress import coordinator
+from stress.play import coordinator
 from stress.claims import dead_cost, fate, patches, pinning, reaper, recorded, speed
 from stress.claims.claim import Verdict
 from stress.claims.lab import Lab
 from stress.claims.recorded import Left
-from stress.measure import measure
-from stress.options import make_options
-from stress.result import Design
-from stress.statistics import Ratio
+from stress.measure.evaluation import measure
+from stress.play.options import make_options
+from stress.result.data import Design
+from stress.judge.ratio import Ratio
 
 HOLDS, FAILS, UNKNOWN = Verdict.HOLDS, Verdict.FAILS, Verdict.UNKNOWN
 

@@ -35,7 +35,7 @@ INCREMENTS = 5
 
 def rate(space, strategy: str, schedules: int = 3000) -> float:
     """Schedules per second of this core."""
-    from stress.explore.search import Budget, search
+    from stress.explore.search.search import Budget, search
 
     search(space, "random", budget=Budget(0, 100))
     start = time.perf_counter()
@@ -58,7 +58,7 @@ def peer() -> dict[str, float] | None:
 
 def seconds_to_aba(strategy: str, seeds: int = 20) -> float:
     """Median over seeds until the ABA of the naive stack is found."""
-    from stress.explore.search import Budget, search
+    from stress.explore.search.search import Budget, search
     from toys import treiber
 
     seconds = []
@@ -72,7 +72,7 @@ def seconds_to_aba(strategy: str, seeds: int = 20) -> float:
 
 def seconds_to_exhaust(bound: int = 3) -> float:
     """For the space of the naive stack, its bug passed over."""
-    from stress.explore.search import search
+    from stress.explore.search.search import search
     from toys import treiber
 
     space = treiber()

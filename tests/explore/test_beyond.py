@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from allocators.memcontrol import MEMCG
-from stress.explore import scene as scenes
-from stress.explore.command import Request, explore
+from allocators.memcg.memcontrol import MEMCG
+from stress.explore.world import scene as scenes
+from stress.explore.exploring import Request, explore
 from stress.explore.races.lifetime import alloc_and_offline
-from stress.explore.search import Budget, search
-from stress.explore.space import Violation
+from stress.explore.search.search import Budget, search
+from stress.explore.space.space import Violation
 
 
 @pytest.mark.parametrize("design", ["linux-5.9", "linux-6.18"])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from allocators.designs import parse_design
-from stress.explore.command import Request, build
-from stress.explore.minimise import minimise
-from stress.explore.oracles import KINDS
+from stress.explore.exploring import Request, build
+from stress.explore.search.minimise import minimise
+from stress.explore.world.oracles import KINDS
 from stress.explore.races import MODELS
-from stress.explore.search import Budget, search
+from stress.explore.search.search import Budget, search
 
 RACES = [model for model in MODELS.values() if model.is_race]
 POSSIBLE = [model for model in RACES if not model.finding or model.aside]

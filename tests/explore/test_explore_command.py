@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from allocators.memcontrol import MEMCG
-from stress.cli import app
+from allocators.memcg.memcontrol import MEMCG
+from stress.commands.app import app
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,8 +36,8 @@ def test_a_race_is_printed_with_a_column_per_cpu_and_written(found):
 
 
 def test_a_schedule_replays_to_the_identical_outcome_every_time(found):
-    from stress.explore import schedule
-    from stress.explore.command import Request, build, follow
+    from stress.explore.found import schedule
+    from stress.explore.exploring import Request, build, follow
 
     kept = schedule.read(found[0])
     seen = set()
@@ -60,7 +60,7 @@ ACCUSED = "the explorer is not deterministic, which is a bug"
 
 
 def test_a_python_that_hashes_otherwise_does_not_accuse_the_explorer(found, monkeypatch):
-    from stress.explore import sharing, space, task
+    from stress.explore.space import sharing, space, task
 
     for module in (sharing, space, task):
         monkeypatch.setattr(module, "hash", lambda of: hash((of, "salt")), raising=False)
@@ -87,7 +87,7 @@ def test_another_end_is_a_bug_of_the_explorer_only_under_the_same_python(found, 
 
 def test_an_explorer_that_is_not_deterministic_is_accused(found, monkeypatch):
     """The same decisions and the same finding, but one shared word holds another value than when the schedule was written."""
-    from stress.explore import command
+    from stress.explore import exploring as command
 
     right = command.build
 

@@ -7,7 +7,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from stress.cli import app
+from stress.commands.app import app
 
 runner = CliRunner()
 RATES = {"live": None, "dead": None, "all": None}

@@ -9,8 +9,8 @@ from __future__ import annotations
 import pytest
 
 from shm.atomics import cmpxchg, read_once, smp_mb, smp_rmb, smp_wmb, this_cpu_cmpxchg, write_once
-from stress.explore.bare import bare_space
-from stress.explore.search import search
+from stress.explore.world.bare import bare_space
+from stress.explore.search.search import search
 
 X, Y = 0, 1
 

@@ -14,13 +14,15 @@ from typing import Callable, NamedTuple
 import pytest
 
 import shm.atomics
-from allocators import cache_ref, memcontrol, offline, page_alloc, slab_common
+from allocators.memcg import cache_ref, memcontrol
+from allocators.caches import offline, slab_common
+from allocators.core import page_alloc
 from allocators.slub import alloc, deactivate, discard, free, partial, reparent, shrink, state
 from shm import ipi, locks, rcu, ring
 from stress.explore.races.beyond import remote_free
 from stress.explore.races.hiding import free_and_offline
-from stress.explore.scene import Scene
-from stress.explore.search import Budget, search
+from stress.explore.world.scene import Scene
+from stress.explore.search.search import Budget, search
 
 
 def two_frees(design: str = "v3+F_NRP", **options) -> Scene:

@@ -6,12 +6,12 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
-from stress.cli import app
-from stress.explore import published
-from stress.explore.answer import Request
-from stress.explore.command import explore
+from stress.commands.app import app
+from stress.explore.found import published
+from stress.explore.found.answer import Request
+from stress.explore.exploring import explore
 from stress.explore.races import MODELS
-from stress.explore.table import Line, as_markdown, as_text
+from stress.explore.found.table import Line, as_markdown, as_text
 
 
 def test_what_is_found(tmp_path, valid):

@@ -12,7 +12,7 @@ import pytest
 
 # Before any pytest within this one forgets what it has imported: NumPy can be imported once a process.
 import stress.explore.testing
-from stress.errors import UsageError
+from stress.process.errors import UsageError
 from stress.explore.testing import Options
 
 pytest_plugins = ["pytester"]
@@ -234,7 +234,7 @@ def test_what_cannot_be_replayed(pytester, run):
     assert done.ret == 4 and "not among the tests collected" in done.stderr.str()
     from typer.testing import CliRunner
 
-    from stress.cli import app
+    from stress.commands.app import app
 
     assert "pytest --stress-replay" in CliRunner().invoke(app, ["replay", path]).stderr
 

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from shm.atomics import cmpxchg, cpu_relax, fetch_add, read_once, smp_mb, this_cpu_cmpxchg, write_once
 from shm.locks import spin_lock, spin_unlock
-from stress.explore.bare import bare_space
-from stress.explore.depth_first import DepthFirst
-from stress.explore.footprint import Footprint
-from stress.explore.search import Budget, learn
-from stress.explore.search import _Meter as Meter
+from stress.explore.world.bare import bare_space
+from stress.explore.search.depth_first import DepthFirst
+from stress.explore.space.footprint import Footprint
+from stress.explore.search.search import Budget, learn
+from stress.explore.search.search import _Meter as Meter
 
 WORDS = 3
 LOCK = 5

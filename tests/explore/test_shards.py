@@ -7,13 +7,13 @@ import multiprocessing
 import pytest
 
 from shm.atomics import fetch_add, read_once, write_once
-from stress.explore import search as searching
-from stress.explore.bare import bare_space
-from stress.explore.command import Request, explore
-from stress.explore.depth_first import DepthFirst, Seen
-from stress.explore.search import Budget, search
-from stress.explore.shards import SharedSeen
-from stress.explore.space import Space, Violation
+from stress.explore.search import search as searching
+from stress.explore.world.bare import bare_space
+from stress.explore.exploring import Request, explore
+from stress.explore.search.depth_first import DepthFirst, Seen
+from stress.explore.search.search import Budget, search
+from stress.explore.search.shards import SharedSeen
+from stress.explore.space.space import Space, Violation
 
 
 @pytest.fixture(autouse=True)

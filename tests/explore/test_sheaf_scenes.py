@@ -11,17 +11,17 @@ import pytest
 
 from test_mutants import Mutant, mutate
 
-from allocators import objcg
-from allocators.memcg_caches import destroy_root
-from allocators.slab_common import kmem_cache_shrink
+from allocators.memcg import objcg
+from allocators.caches.memcg_caches import destroy_root
+from allocators.caches.slab_common import kmem_cache_shrink
 from allocators.slub import sheaf
 from shm import cpu_work
 from shm.atomics import cpu_relax, read_once
-from stress.explore.command import Request, build
+from stress.explore.exploring import Request, build
 from stress.explore.races import MODELS
 from stress.explore.races.beyond import preempted_in_sheaf, shrink_and_sheaf
-from stress.explore.scene import Scene
-from stress.explore.search import Budget, search
+from stress.explore.world.scene import Scene
+from stress.explore.search.search import Budget, search
 
 
 CAPACITY = 2

@@ -8,11 +8,11 @@ import weakref
 import pytest
 
 from shm.atomics import cmpxchg, cpu_relax, fetch_add, load, read_once, smp_mb, write_once
-from stress.explore.bare import bare_space
-from stress.explore.depth_first import DepthFirst
-from stress.explore.search import Budget, search
-from stress.explore.space import Space, Violation
-from stress.explore.strategies import Follow, RandomWalk
+from stress.explore.world.bare import bare_space
+from stress.explore.search.depth_first import DepthFirst
+from stress.explore.search.search import Budget, search
+from stress.explore.space.space import Space, Violation
+from stress.explore.search.strategies import Follow, RandomWalk
 
 
 def _lost_update(m, b):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import speed
-from stress.explore.search import Budget, search
+from stress.explore.search.search import Budget, search
 from toys import counter, treiber, twenty_steps
 
 

@@ -51,7 +51,7 @@ from shm.compiler import source_hash
 from stress import schema
 from stress.bench.reference import compile_reference
 from stress.claims import recorded
-from stress.explore.schedule import source_hash as explorer_hash
+from stress.explore.found.schedule import source_hash as explorer_hash
 from stress.report import element
 
 print(source_hash(), explorer_hash())
@@ -128,10 +128,10 @@ def test_the_wheel_has_every_file_of_the_floors_and_nothing_else(home):
 
 
 def test_every_module_can_be_imported_from_it_and_what_they_read_is_there(home, installed):
-    from stress.explore import schedule
+    from stress.explore.found import schedule
 
     *imported, compiled_from, explored = installed(IMPORT_ALL + READ_DATA, str(home)).split()
-    assert len(imported) > 200 and {"allocators", "allocators.slub.free", "stress.coordinator"} <= set(imported)
+    assert len(imported) > 200 and {"allocators", "allocators.slub.free", "stress.play.coordinator"} <= set(imported)
     assert [compiled_from, explored] == [compiler.source_hash(), schedule.source_hash()], "of the project's sources, and of no others"
 
 

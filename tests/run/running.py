@@ -15,11 +15,11 @@ from typing import Any
 import msgspec
 import psutil
 
-from stress import coordinator
-from stress.measure import measure
-from stress.options import make_options
-from stress.progress import Progress
-from stress.result import Result
+from stress.play import coordinator
+from stress.measure.evaluation import measure
+from stress.play.options import make_options
+from stress.show.progress import Progress
+from stress.result.data import Result
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "SLAB_STRESS_TEST"

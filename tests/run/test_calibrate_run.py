@@ -10,8 +10,8 @@ from stress.calibrate.gather import compare
 from stress.calibrate.options import make_options
 from stress.calibrate.stage import ONE, TWO, Slowness, launched
 from stress.calibrate.tuning import Tuner
-from stress.equivalence import judge
-from stress.progress import Progress
+from stress.judge.verdict import judge
+from stress.show.progress import Progress
 
 pytestmark = pytest.mark.xdist_group("cpus")
 SMALL = ("--scenario", "pairs", "--set", "operations=20000")

@@ -8,8 +8,9 @@ import time
 import psutil
 import pytest
 
-from stress import compiled, ending
-from stress.errors import UsageError
+from stress.play import compiled
+from stress.process import ending
+from stress.process.errors import UsageError
 
 
 class Program:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from running import play
 
-from allocators.world import WORLD, WORLD_AT
+from allocators.core.world import WORLD, WORLD_AT
 from scenarios.registry import build
-from stress.arena import Arena
+from stress.play.arena import Arena
 from stress.engine import RUN, SAMPLE_EVERY, SAMPLES
 from stress.engine.curve import sample_when_due, take_sample
-from stress.latency import summarise
-from stress.samples import Latencies
+from stress.measure.latency import summarise
+from stress.measure.records import Latencies
 
 STORM = {"operations": 20_000, "cgroups": 24, "active": 8, "rounds": 24, "burst": 64}
 FREES = ("free_fast", "free_slow", "free_remote", "free_dead")

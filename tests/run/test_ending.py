@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from stress import ending
+from stress.process import ending
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from running import finish, small
 
-from stress.result import SLUB_STATS, Result
+from stress.result.data import SLUB_STATS, Result
 
 QUICK = ("--after", "v3", "--seconds", "0.1", *small())
 
@@ -100,8 +100,8 @@ def test_the_cache_of_compiled_code_must_be_writable(tmp_path):
 
 
 def test_limits_agree_with_the_world():
-    from allocators.world import Limits
-    from stress.options import MAX_CPUS
+    from allocators.core.world import Limits
+    from stress.play.options import MAX_CPUS
 
     sizes = dict(nodes=1, memory=1 << 20, caches=1, memcgs=1, roots=1, cgroup_indices=1, cache_indices=1)
     Limits(workers=MAX_CPUS, **sizes)

@@ -9,7 +9,7 @@ import sys
 import pytest
 from running import ROOT, counts, play
 
-from scenarios import offline_storm
+from scenarios.workloads import offline_storm
 from scenarios.tape import OP_WAIT, concatenate, op
 
 TINY = {

@@ -5,10 +5,11 @@ import json
 import pytest
 from running import play, small
 
-from allocators.boot import all_caches
-from allocators.kmem_cache import CACHE, NODE
-from stress import coordinator, job, serial
-from stress.options import make_options
+from allocators.caches.boot import all_caches
+from allocators.core.kmem_cache import CACHE, NODE
+from stress.play import coordinator, serial
+from stress.commands import run as job
+from stress.play.options import make_options
 
 
 def spoil(arena) -> int:
@@ -21,8 +22,8 @@ def spoil(arena) -> int:
 @pytest.fixture
 def run_job(monkeypatch, tmp_path, capsys):
     """Runs the whole job in this process; returns its exit status, stdout and stderr."""
-    monkeypatch.setattr("stress.log.setup_logging", lambda *_: None)
-    monkeypatch.setattr("stress.log.close_logging", lambda: None)
+    monkeypatch.setattr("stress.process.log.setup_logging", lambda *_: None)
+    monkeypatch.setattr("stress.process.log.close_logging", lambda: None)
 
     def run(*, format="text", **options):
         settings = [word for word in small() if "=" in word]

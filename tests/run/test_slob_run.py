@@ -8,7 +8,7 @@ import pytest
 from running import counts, finish, play, small
 from test_run_serial import TINY
 
-from scenarios import offline_storm
+from scenarios.workloads import offline_storm
 from scenarios.registry import SCENARIOS
 from stress.report.sentences import sentences
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from stress import worker
+from stress.play import worker
 
 PATIENCE = 0.6  # seconds
 

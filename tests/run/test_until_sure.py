@@ -3,7 +3,7 @@
 import pytest
 from running import play
 
-from stress.looks import SHARES
+from stress.judge.looks import SHARES
 
 pytestmark = pytest.mark.xdist_group("cpus")
 PAIRS = {"scenario": "pairs", "settings": {"operations": 100_000}, "after": ("linux-3.16+P5",), "serial": False, "until_sure": True}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from scenarios import tape
-from scenarios.cgroup_churn import NEVER, Churn
-from scenarios.kernel_caches import KERNEL_CACHES
+from scenarios.workloads.cgroup_churn import NEVER, Churn
+from scenarios.workloads.kernel_caches import KERNEL_CACHES
 from scenarios.parameters import ALL_CACHES, OfflineStorm
 from scenarios.registry import build
 from scenarios.settings import ParameterError

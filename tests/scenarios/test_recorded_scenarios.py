@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scenarios import tape
-from scenarios.kernel_files import CACHES, DENTRY, OWN_DENTRIES, SHMEM_INODE
+from scenarios.workloads.kernel_files import CACHES, DENTRY, OWN_DENTRIES, SHMEM_INODE
 from scenarios.registry import build
 from scenarios.sizing import objects_per_slab, stride
 from scenarios.traces.steps import PERMUTED, free_order

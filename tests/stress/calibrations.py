@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stress.calibrate.samples import SHARES, Comparison, Samples, Setting
-from stress.statistics import estimate_ratio
+from stress.judge.ratio import estimate_ratio
 
 SETTING = Setting(
     scenario="free-burst",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from stress.claims.claim import Figure, Outcome, PartOutcome, Verdict, figure
 from stress.claims.report import Report
 from stress.claims.speed import ratio_figure
-from stress.result import Violation
-from stress.statistics import Ratio
+from stress.result.data import Violation
+from stress.judge.ratio import Ratio
 
 
 def part(name: str, verdict: Verdict, figures: list[Figure]) -> PartOutcome:

@@ -8,10 +8,10 @@ import pytest
 
 @pytest.fixture
 def coordinator(monkeypatch):
-    """A `stress.coordinator` whose `run` hands out `record` (or raises `error`) and keeps its options."""
+    """A `stress.play.coordinator` whose `run` hands out `record` (or raises `error`) and keeps its options."""
     import stress
 
-    stub = types.ModuleType("stress.coordinator")
+    stub = types.ModuleType("stress.play.coordinator")
     stub.record, stub.error, stub.options = None, None, None
 
     def run(options, progress):
@@ -23,6 +23,6 @@ def coordinator(monkeypatch):
         return stub.record
 
     stub.run = run
-    monkeypatch.setitem(sys.modules, "stress.coordinator", stub)
+    monkeypatch.setitem(sys.modules, "stress.play.coordinator", stub)
     monkeypatch.setattr(stress, "coordinator", stub, raising=False)
     return stub

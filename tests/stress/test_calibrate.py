@@ -14,7 +14,7 @@ from stress.calibrate.samples import continued, read_samples, write_samples
 from stress.calibrate.stage import FULL_SPEED
 from stress.calibrate.table import Calibration, calibration, share_of
 from stress.calibrate.tuning import Tuner
-from stress.errors import UsageError
+from stress.process.errors import UsageError
 from stress.schema import schema
 
 

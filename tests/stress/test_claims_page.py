@@ -5,7 +5,7 @@ from __future__ import annotations
 from claims_report import report
 
 from stress.claims import page
-from stress.result import Violation
+from stress.result.data import Violation
 
 
 def test_verdicts_figures_machine_and_how_to_repeat_it():

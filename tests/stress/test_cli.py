@@ -9,9 +9,9 @@ import pytest
 from stress_records import census, record
 from typer.testing import CliRunner
 
-from stress.cli import app
-from stress.errors import DamagedRun, UsageError
-from stress.result import read_result
+from stress.commands.app import app
+from stress.process.errors import DamagedRun, UsageError
+from stress.result.data import read_result
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("numpy", "numba", "rich", "scipy", "psutil", "msgspec", "llvmlite", "zstandard")
@@ -20,8 +20,8 @@ HEAVY = ("numpy", "numba", "rich", "scipy", "psutil", "msgspec", "llvmlite", "zs
 @pytest.fixture(autouse=True)
 def plain_logging(monkeypatch):
     """Logging into a queue is for whole processes; here it would outlive the test."""
-    monkeypatch.setattr("stress.log.setup_logging", lambda *_: None)
-    monkeypatch.setattr("stress.log.close_logging", lambda: None)
+    monkeypatch.setattr("stress.process.log.setup_logging", lambda *_: None)
+    monkeypatch.setattr("stress.process.log.close_logging", lambda: None)
 
 
 def invoke(*arguments: str):

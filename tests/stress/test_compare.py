@@ -4,12 +4,12 @@ import pytest
 from stress_records import SWITCHES, block, leak, record
 from typer.testing import CliRunner
 
-from stress.cli import app
-from stress.compare import compare
-from stress.errors import UsageError
-from stress.measure import measure
+from stress.commands.app import app
+from stress.report.compare import compare
+from stress.process.errors import UsageError
+from stress.measure.evaluation import measure
 from stress.report import comparison as reporting
-from stress.result import write_result
+from stress.result.data import write_result
 
 
 def plain(**fields):

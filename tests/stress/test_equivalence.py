@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stress_records import record
 
-from stress.equivalence import beyond, judge, judged, more_pairs, not_slower, verdict_of, within
-from stress.measure import measure
-from stress.report import markdown, units
+from stress.judge.verdict import beyond, judge, judged, more_pairs, not_slower, verdict_of, within
+from stress.measure.evaluation import measure
+from stress.report import markdown
+from stress.show import units
 from stress.report.sentences import sentences, speed
-from stress.result import encode
+from stress.result.data import encode
 from stress.schema import schema
-from stress.statistics import CONFIDENCE, MIN_PAIRS, Ratio, Verdict, estimate_ratio
+from stress.judge.ratio import CONFIDENCE, MIN_PAIRS, Ratio, Verdict, estimate_ratio
 
 
 def ratio(low: float, high: float, pairs: int = 20) -> Ratio:

@@ -11,11 +11,11 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import logging, multiprocessing, sys
 from pathlib import Path
-from stress.errors import UsageError
-from stress.log import close_logging, setup_logging
+from stress.process.errors import UsageError
+from stress.process.log import close_logging, setup_logging
 
 def work(cpu):
-    logging.getLogger("stress.worker").info("cpu %d is up", cpu)
+    logging.getLogger("stress.play.worker").info("cpu %d is up", cpu)
     logging.getLogger("shm").warning("cpu %d has seen something", cpu)
     logging.getLogger("numba").info("noise of others")
 
@@ -68,7 +68,7 @@ def test_a_file_that_cannot_be_written(tmp_path, where):
 
 KILLED = """
 import logging, multiprocessing, os, sys, time
-from stress.log import close_logging, setup_logging
+from stress.process.log import close_logging, setup_logging
 
 def take_the_lock(queue):
     queue._wlock.acquire()

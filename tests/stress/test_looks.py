@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from stress_records import record
 
-from stress import looks
-from stress import statistics as stats
-from stress.equivalence import judge
-from stress.looks import EACH, SHARES, Plan, settled
-from stress.measure import measure
-from stress.statistics import Ratio, estimate_ratio, least_pairs
+from stress.judge import looks
+from stress.judge import ratio as stats
+from stress.judge.verdict import judge
+from stress.judge.looks import EACH, SHARES, Plan, settled
+from stress.measure.evaluation import measure
+from stress.judge.ratio import Ratio, estimate_ratio, least_pairs
 
 FIRST = 8  # pairs at the first look of the simulations
 

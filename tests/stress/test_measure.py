@@ -5,9 +5,9 @@ import json
 import pytest
 from stress_records import MS, TRACE, block, census, leak, record
 
-from stress.measure import measure
-from stress.result import SLUB_STATS, encode
-from stress.samples import SectionSum
+from stress.measure.evaluation import measure
+from stress.result.data import SLUB_STATS, encode
+from stress.measure.records import SectionSum
 
 
 def test_the_statistics_are_those_of_the_allocator():

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from stress import options as opt
-from stress.errors import UsageError
+from stress.play import options as opt
+from stress.process.errors import UsageError
 
 
 def test_defaults():

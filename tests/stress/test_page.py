@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from stress_records import SWITCHES, TRACE, block, census, leak, record
 
-from stress.measure import measure
-from stress.report import axis, page, verdict
+from stress.measure.evaluation import measure
+from stress.show import axis
+from stress.report import page, verdict
 from stress.report.figures import figures
-from stress.statistics import Ratio
+from stress.judge.ratio import Ratio
 
 ROOT = Path(__file__).resolve().parents[2]
 EVIL = "</text></title></style><script>alert('x')</script>\"'><img src=x onerror=alert(1)>&amp;"

@@ -10,7 +10,7 @@ from claims_report import report
 from stress_records import TRACE, record
 
 from stress.claims import page as claims_page
-from stress.measure import measure
+from stress.measure.evaluation import measure
 from stress.report import page
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"))), None)

@@ -2,7 +2,7 @@
 
 import io
 
-from stress.progress import PLAIN_EVERY, Progress, sparkline
+from stress.show.progress import PLAIN_EVERY, Progress, sparkline
 
 
 class Terminal(io.StringIO):

@@ -6,9 +6,10 @@ import json
 import pytest
 from stress_records import TRACE, census, record
 
-from stress.measure import measure
-from stress.report import markdown, table, text, trace, units
-from stress.statistics import Ratio
+from stress.measure.evaluation import measure
+from stress.report import markdown, table, text, trace
+from stress.show import units
+from stress.judge.ratio import Ratio
 
 
 def as_text(result) -> str:
@@ -173,7 +174,7 @@ def test_the_heading_says_what_kind_of_run_it_was():
 
 
 def test_json_is_not_touched_by_reports(result):
-    from stress.result import encode
+    from stress.result.data import encode
 
     before = json.loads(encode(result))
     as_text(result)

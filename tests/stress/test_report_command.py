@@ -12,11 +12,11 @@ import pytest
 from stress_records import record
 from typer.testing import CliRunner
 
-from stress.cli import app
-from stress.measure import measure
+from stress.commands.app import app
+from stress.measure.evaluation import measure
 from stress.report import export, mmtests
-from stress.result import read_result, write_result
-from stress.results import prune
+from stress.result.data import read_result, write_result
+from stress.result.folder import prune
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from stress_records import TRACE, record
 
-from stress import result as result_module
-from stress.errors import UsageError
-from stress.measure import measure
-from stress.result import encode, read_result, write_atomically, write_result
+from stress.result import data as result_module
+from stress.process.errors import UsageError
+from stress.measure.evaluation import measure
+from stress.result.data import encode, read_result, write_atomically, write_result
 
 NOON = datetime.datetime(2026, 1, 1, 12, 0, 0, tzinfo=datetime.timezone.utc)
 

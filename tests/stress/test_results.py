@@ -6,11 +6,11 @@ import pytest
 from stress_records import record
 from typer.testing import CliRunner
 
-from stress.cli import app
-from stress.errors import UsageError
-from stress.measure import measure
-from stress.result import write_result
-from stress.results import find, prune, runs
+from stress.commands.app import app
+from stress.process.errors import UsageError
+from stress.measure.evaluation import measure
+from stress.result.data import write_result
+from stress.result.folder import find, prune, runs
 
 NOON = datetime.datetime(2026, 1, 10, 12, tzinfo=datetime.timezone.utc)
 DAY = datetime.timedelta(days=1)

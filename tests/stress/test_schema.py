@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from stress import schema
 from stress.claims import report as claims
-from stress.cli import app
-from stress.measure import measure
-from stress.result import encode, write_result
+from stress.commands.app import app
+from stress.measure.evaluation import measure
+from stress.result.data import encode, write_result
 
 
 def invoke(*arguments) -> str:

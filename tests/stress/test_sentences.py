@@ -3,9 +3,9 @@
 import pytest
 from stress_records import SWITCHES, block, census, leak, record
 
-from stress.measure import measure
+from stress.measure.evaluation import measure
 from stress.report.sentences import sentences, speed
-from stress.statistics import Ratio
+from stress.judge.ratio import Ratio
 
 
 def said(of: str, /, **fields) -> str:

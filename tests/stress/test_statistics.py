@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stress import statistics as stats
+from stress.judge import ratio as stats
 
 positive = st.floats(0.01, 100.0)
 ratios = st.lists(st.floats(0.5, 2.0), min_size=stats.MIN_PAIRS, max_size=20)

@@ -8,9 +8,9 @@ import time
 import pytest
 from stress_records import block, census, record
 
-from stress import host
-from stress.measure import measure
-from stress.trust import grade_block
+from stress.process import host
+from stress.measure.evaluation import measure
+from stress.measure.trust import grade_block
 
 SECOND = 1_000_000_000
 

@@ -7,7 +7,7 @@ import ctypes.util
 import dataclasses
 from typing import Literal
 
-from stress.errors import UsageError
+from stress.process.errors import UsageError
 
 Kind = Literal["ours", "C", "malloc", "nothing"]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from stress import ending
+from stress.process import ending
 from stress.bench.peers.catalogue import Program
-from stress.errors import DamagedRun, UsageError
+from stress.process.errors import DamagedRun, UsageError
 
 PATIENCE = 120.0  # seconds for any one answer
 _TICK = 0.2

@@ -11,8 +11,8 @@ from stress.bench.peers.catalogue import BASELINE
 from stress.bench.peers.result import Cell, Peers
 from stress.bench.peers.tapes import TITLES
 from stress.bench.result import Goal, one_goal
-from stress.report.units import plural
-from stress.statistics import Ratio
+from stress.show.units import plural
+from stress.judge.ratio import Ratio
 
 BEST = "the best"
 _CANDIDATES = ("glibc", "mimalloc", "jemalloc", "tcmalloc")

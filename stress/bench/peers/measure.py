@@ -15,8 +15,8 @@ from statistics import median
 from allocators.designs import DESIGNS
 from scenarios.tape import OP_END, CacheSpec, Workload, op
 from shm.clock import cycles_per_ns
-from stress import host
-from stress.arena import Arena
+from stress.process import host
+from stress.play.arena import Arena
 from stress.bench import programs
 from stress.bench.peers import tapes
 from stress.bench.peers.catalogue import BASELINE, PROGRAMS, Program
@@ -24,9 +24,9 @@ from stress.bench.peers.crew import Member, Players
 from stress.bench.peers.goals import against
 from stress.bench.peers.result import Cell, Held, Peers, Player
 from stress.bench.watch import Disturbance, watched
-from stress.compiled import Target
+from stress.play.compiled import Target
 from stress.engine import cpu_main
-from stress.statistics import Ratio, estimate_ratio
+from stress.judge.ratio import Ratio, estimate_ratio
 
 SIZES = (8, 64, 512, 4096)
 ALL_SIZES = tuple(1 << bits for bits in range(3, 14))

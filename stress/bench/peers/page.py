@@ -13,12 +13,12 @@ from stress.bench.peers.tables import Table, tables, title_of
 from stress.bench.peers.tapes import ABOUT
 from stress.bench.report import goal_rows
 from stress.bench.result import Bench
-from stress.errors import UsageError
-from stress.report.axis import Scale
-from stress.report.element import add, document, el, grid
-from stress.report.figure import Figure, designs_legend, picture
-from stress.report.shapes import COLOURS, WIDTH, colour, line, mark, svg, words
-from stress.result import write_atomically
+from stress.process.errors import UsageError
+from stress.show.axis import Scale
+from stress.show.html import add, document, el, grid
+from stress.show.figure import Figure, designs_legend, picture
+from stress.show.shapes import COLOURS, WIDTH, colour, line, mark, svg, words
+from stress.result.data import write_atomically
 
 _HEIGHT, _LEFT, _TOP, _BOTTOM = 230.0, 52.0, 10.0, 36.0
 

@@ -19,18 +19,18 @@ import msgspec
 import numpy as np
 
 from allocators.designs import DESIGNS
-from allocators.page_alloc import ZONE
+from allocators.core.page_alloc import ZONE
 from allocators.slob.state import OBJECT_MASK
-from allocators.world import PAGE_BYTES
+from allocators.core.world import PAGE_BYTES
 from scenarios.tape import SECTION_MIXED
-from stress import ending, host
-from stress.arena import Arena
+from stress.process import ending, host
+from stress.play.arena import Arena
 from stress.bench import programs
 from stress.bench.peers.catalogue import PROGRAMS, NotInstalled, Program, load_library
 from stress.bench.peers.tapes import Cut, cut
 from stress.bench.reference import NoCompiler, Play, compile_reference
 from stress.engine import PLAY, RUN, cpu_main
-from stress.errors import StressError, UsageError
+from stress.process.errors import StressError, UsageError
 
 _SPARE = 32 << 20  # bytes of page frames beyond the objects: partly filled slabs, and what rounding takes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from stress.statistics import Ratio
+from stress.judge.ratio import Ratio
 
 
 class Player(msgspec.Struct, kw_only=True, frozen=True):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from stress.bench.peers.result import Cell, Peers
 from stress.bench.peers.tapes import TITLES
-from stress.report import units
+from stress.show import units
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

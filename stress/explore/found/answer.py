@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from stress.explore.schedule import Schedule
-from stress.explore.search import Found
-from stress.explore.space import Outcome
-from stress.explore.trace import Row, render
+from stress.explore.found.schedule import Schedule
+from stress.explore.search.search import Found
+from stress.explore.space.space import Outcome
+from stress.explore.found.trace import Row, render
 
 DEFAULT_BUDGET = 60.0
 

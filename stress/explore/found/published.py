@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from stress.explore.answer import Answer
-from stress.explore.table import Line
-from stress.explore.trace import Row
+from stress.explore.found.answer import Answer
+from stress.explore.found.table import Line
+from stress.explore.found.trace import Row
 
 SCHEMA_VERSION = "1"
 

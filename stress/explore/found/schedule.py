@@ -19,9 +19,9 @@ from pathlib import Path
 import msgspec
 
 from shm.sources import source_digest
-from stress.errors import UsageError
-from stress.explore.space import Outcome, Space
-from stress.explore.strategies import Follow
+from stress.process.errors import UsageError
+from stress.explore.space.space import Outcome, Space
+from stress.explore.search.strategies import Follow
 
 FORMAT = 2
 READABLE = (1, FORMAT)
@@ -66,7 +66,7 @@ def source_hash() -> str:
 
 
 def record(space: Space, outcome: Outcome, *, model: str, allocator: str, design: str, memory_model: str, cpus: int) -> Schedule:
-    """The schedule of an execution that `stress.explore.trace.rows` ran."""
+    """The schedule of an execution that `stress.explore.found.trace.rows` ran."""
     names = {flow.id: flow.name for flow in (*space.flows, space.boot)}
     words = Words(sorted(space.shared), sorted((a, sorted(locks)) for a, locks in space.protected.items()), sorted(space.mortal))
     switches = [(names[task], n, names[to]) for (task, n), to in outcome.deviations.items()]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from stress.explore.answer import Answer
+from stress.explore.found.answer import Answer
 from stress.explore.races import Model
-from stress.explore.search import Found
+from stress.explore.search.search import Found
 
 
 class Line(NamedTuple):

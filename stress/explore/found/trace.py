@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 from typing import Callable, NamedTuple
 
-from stress.explore.space import Outcome, Space
-from stress.explore.strategies import Follow
+from stress.explore.space.space import Outcome, Space
+from stress.explore.search.strategies import Follow
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTH = 46

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from allocators.slab.reap import cache_reap
-from allocators.slab_common import kmem_cache_shrink
+from allocators.caches.slab_common import kmem_cache_shrink
 from stress.explore.races.hiding import free_and_offline
 from stress.explore.races.race import Model
-from stress.explore.scene import Scene
+from stress.explore.world.scene import Scene
 
 
 def alloc_and_offline(design: str, *, memory_model: str = "sc", cpus: int = 1, allocator: str = "slub") -> Scene:

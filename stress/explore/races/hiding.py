@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stress.explore.races.race import Model
-from stress.explore.scene import Scene
+from stress.explore.world.scene import Scene
 
 
 def free_and_offline(design: str, *, memory_model: str = "sc", cpus: int = 1, allocator: str = "slub", objects: int = 1, signal: bool = False, then=(), **options) -> Scene:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from allocators.memcg_caches import destroy_root
-from allocators.slab_common import kmem_cache_shrink
+from allocators.caches.memcg_caches import destroy_root
+from allocators.caches.slab_common import kmem_cache_shrink
 from shm.atomics import cpu_relax, read_once
 from stress.explore.races.hiding import free_and_offline
 from stress.explore.races.race import Model
-from stress.explore.scene import Scene
+from stress.explore.world.scene import Scene
 
 
 def _wait_for_flag(scene: Scene, m) -> None:

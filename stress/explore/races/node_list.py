@@ -5,7 +5,7 @@ from __future__ import annotations
 from allocators.slub.sysfs import min_partial_store
 from stress.explore.races.hiding import free_and_offline
 from stress.explore.races.race import Model
-from stress.explore.scene import Scene
+from stress.explore.world.scene import Scene
 
 
 def free_without_cpu_partial(design: str, *, memory_model: str = "sc", cpus: int = 1) -> Scene:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Callable
 
-from stress.explore.scene import Scene
+from stress.explore.world.scene import Scene
 
 
 @dataclass(frozen=True, slots=True)

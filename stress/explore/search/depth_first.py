@@ -16,7 +16,7 @@ and goes its own way from there. Two reductions leave schedules out, and nothing
   McKinley, "Bounded Partial-Order Reduction", OOPSLA 2013.)
 
 That holds for every state with what sleeps there, whoever explores the rest and when, so processes may share
-the work (`stress.explore.shards`). A state that is met again with a larger sleep set than before has nothing new to show; with another one it
+the work (`stress.explore.search.shards`). A state that is met again with a larger sleep set than before has nothing new to show; with another one it
 is entered again.
 """
 
@@ -24,8 +24,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from stress.explore.footprint import Footprint
-from stress.explore.space import Pruned, Space
+from stress.explore.space.footprint import Footprint
+from stress.explore.space.space import Pruned, Space
 
 MASKED = 16  # flows that may sleep: their numbers are below it
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from stress.explore import shards
-from stress.explore.depth_first import DepthFirst
-from stress.explore.shards import Ended
-from stress.explore.space import Outcome, Space
-from stress.explore.strategies import Follow, Pct, RandomWalk
+from stress.explore.search import shards
+from stress.explore.search.depth_first import DepthFirst
+from stress.explore.search.shards import Ended
+from stress.explore.space.space import Outcome, Space
+from stress.explore.search.strategies import Follow, Pct, RandomWalk
 
 RACE_SCHEDULES = 100  # random executions that are looked at for data races
 ALONE = 0.5  # seconds of a bound after which a search is sharded

@@ -16,8 +16,8 @@ import time
 import traceback
 from typing import Callable, NamedTuple
 
-from stress.explore.depth_first import DepthFirst, Item, Seen
-from stress.explore.space import Outcome, Space
+from stress.explore.search.depth_first import DepthFirst, Item, Seen
+from stress.explore.space.space import Outcome, Space
 
 _BITS = 22  # of the table: 4 million states, 32 MiB
 _PROBES = 64

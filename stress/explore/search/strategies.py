@@ -7,7 +7,7 @@
   and at depth - 1 random decisions the running task becomes the lowest. A bug of that depth is found by
   one execution with a probability of at least 1/(n k^(depth-1)), n tasks, k decisions. Flushes and
   migrations are tasks here.
-- `stress.explore.depth_first.DepthFirst`: all schedules with a bounded number of preemptions.
+- `stress.explore.search.depth_first.DepthFirst`: all schedules with a bounded number of preemptions.
 - `Follow`: a given schedule; deviations that do not fit any more are left out, unless it is strict.
 
 A strategy's `pick(task, options, on)` is called where there is more than one option.

@@ -17,8 +17,8 @@ from __future__ import annotations
 import sys
 from typing import NamedTuple
 
-from stress.explore.sharing import Violation
-from stress.explore.task import Task
+from stress.explore.space.sharing import Violation
+from stress.explore.space.task import Task
 
 _SELF = ("/stress/explore/", "/shm/atomics.py")
 

@@ -14,9 +14,9 @@ from greenlet import greenlet
 from shm.ipi import SERVICE_CALL, SERVICE_IPI, SERVICE_QS, serve_ipis
 from shm.machine import CPU
 from shm.rcu import quiescent_point
-from stress.explore.footprint import Footprint
-from stress.explore.sharing import Sharing
-from stress.explore.task import Task
+from stress.explore.space.footprint import Footprint
+from stress.explore.space.sharing import Sharing
+from stress.explore.space.task import Task
 
 
 class Step:

@@ -1,7 +1,7 @@
 """What tasks share: which words, protected by which locks, and what may come to its end.
 
 Learnt while exploring and never forgotten: an execution that learns something lacked scheduling points
-(`learned`). See `stress.explore.task` for what follows from it.
+(`learned`). See `stress.explore.space.task` for what follows from it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from shm.machine import CPU
 
 if TYPE_CHECKING:
-    from stress.explore.task import Task
+    from stress.explore.space.task import Task
 
 OWNER = 1 << 48  # added to the number of an owner, to tell it from words in footprints
 MAX_OPERATIONS = 50_000  # of one execution, on words that others touch too

@@ -25,11 +25,11 @@ from typing import Callable, NamedTuple
 from greenlet import getcurrent, greenlet
 
 from shm.machine import CPU, MACHINE, Bug
-from stress.explore.bodies import over
-from stress.explore.clocks import ClockedTask, Clocks
-from stress.explore.scheduler import Scheduler, Step
-from stress.explore.sharing import Violation
-from stress.explore.task import Task
+from stress.explore.space.bodies import over
+from stress.explore.space.clocks import ClockedTask, Clocks
+from stress.explore.space.scheduler import Scheduler, Step
+from stress.explore.space.sharing import Violation
+from stress.explore.space.task import Task
 
 __all__ = ["Body", "Outcome", "Pruned", "Space", "Violation"]
 
@@ -60,16 +60,16 @@ class Outcome(NamedTuple):
     deviations: dict[tuple[int, int], int]
     learned: bool  # about shared words: what was explored with fewer of them is not complete
     end: int  # hash of the final state, good within this process and those it forks
-    history: str = ""  # digest of the operations on shared words, of an execution whose rows were asked for (`stress.explore.trace`)
+    history: str = ""  # digest of the operations on shared words, of an execution whose rows were asked for (`stress.explore.found.trace`)
 
 
 class Space(Scheduler):
     """See the module's text.
 
     mem: the words at the start of every execution. guard: looks at each operation on words that it
-    guards (`stress.explore.guard`). exempt: words that are no memory of the kernel (irq state, the
+    guards (`stress.explore.world.guard`). exempt: words that are no memory of the kernel (irq state, the
     laboratory's own bookkeeping): never a scheduling point. locks: words that are locks, 0 meaning free. begin: called before each execution;
-    end: called at quiescence, raises Violation. races: look for data races (`stress.explore.clocks`), which is slower.
+    end: called at quiescence, raises Violation. races: look for data races (`stress.explore.space.clocks`), which is slower.
     """
 
     def __init__(

@@ -29,11 +29,11 @@ from typing import TYPE_CHECKING, Callable
 from greenlet import greenlet
 
 from shm.machine import Machine
-from stress.explore.bodies import Unwound, run_bodies
-from stress.explore.sharing import MAX_OPERATIONS, OWNER
+from stress.explore.space.bodies import Unwound, run_bodies
+from stress.explore.space.sharing import MAX_OPERATIONS, OWNER
 
 if TYPE_CHECKING:
-    from stress.explore.space import Space
+    from stress.explore.space.space import Space
 
 
 class Task(Machine):
@@ -189,7 +189,7 @@ class Task(Machine):
             space.log(self, "store", a, self.mem[a], v)
         space.write(a, v)
 
-    # Marked accesses are explored as plain ones; what may race matters to `stress.explore.clocks`.
+    # Marked accesses are explored as plain ones; what may race matters to `stress.explore.space.clocks`.
     read_once = load_acquire = load
     write_once = store_release = store
 

@@ -6,7 +6,7 @@ from typing import Callable
 
 from shm.locks import PERCPU_WORDS
 from shm.machine import CPU, MACHINE
-from stress.explore.space import Body, Space
+from stress.explore.space.space import Body, Space
 
 STRIDE = -(-PERCPU_WORDS // 64) * 64
 

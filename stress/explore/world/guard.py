@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import sys
 
-from allocators.kmem_cache import CACHE, CACHE_LIVE, NODE
-from allocators.page_alloc import KIND_SLAB, KIND_TAIL, PAGE
+from allocators.core.kmem_cache import CACHE, CACHE_LIVE, NODE
+from allocators.core.page_alloc import KIND_SLAB, KIND_TAIL, PAGE
 from allocators.slab.state import SLAB_NODE
-from allocators.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, PAGE_SHIFT, STAT_WORDS, Layout
-from stress.explore.names import Names
-from stress.explore.sharing import OWNER
-from stress.explore.space import Space, Violation
+from allocators.core.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, PAGE_SHIFT, STAT_WORDS, Layout
+from stress.explore.world.names import Names
+from stress.explore.space.sharing import OWNER
+from stress.explore.space.space import Space, Violation
 
 _PAGE_ALLOCATOR = {"_push", "_unlink", "_take", "_alloc_on_node", "free_pages"}
 _CACHE_CORE = {"take_descriptor", "_retire", "kmem_cache_destroy"}

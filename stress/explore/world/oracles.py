@@ -2,7 +2,7 @@
 
 | kind | what |
 |---|---|
-| use after free | an operation on a word of a destroyed cache or a freed page (`stress.explore.guard`) |
+| use after free | an operation on a word of a destroyed cache or a freed page (`stress.explore.world.guard`) |
 | leak | at rest, a dead cache with nothing alive in it is still there; says where its slabs hide |
 | double hand-out | an allocation returned an object that is in use |
 | corruption | at rest, an invariant of `allocators.invariants` does not hold |
@@ -10,7 +10,7 @@
 | deadlock | nothing can run and a task has not ended: a cycle of locks, or a wake-up that was lost |
 | endless loop | one execution makes more operations than any that ends: a cycle in a list |
 | wild access | a pointer that points nowhere |
-| data race | two accesses to a word in no order, one a write, one of them plain (`stress.explore.clocks`) |
+| data race | two accesses to a word in no order, one a write, one of them plain (`stress.explore.space.clocks`) |
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from allocators.invariants import check, hoarded_by_dead
-from allocators.kmem_cache import CACHE, CACHE_LIVE
+from allocators.core.kmem_cache import CACHE, CACHE_LIVE
 from shm.machine import Machine
-from stress.explore.space import Space, Violation
+from stress.explore.space.space import Space, Violation
 
 if TYPE_CHECKING:
-    from stress.explore.scene import Scene
+    from stress.explore.world.scene import Scene
 
 KINDS = ("use after free", "leak", "double hand-out", "corruption", "assertion", "deadlock", "endless loop", "wild access", "data race")
 
@@ -54,8 +54,8 @@ def _leak(scene: Scene, view: _Words) -> None:
 
 def scene_cache(scene: Scene, view: _Words, obj: int) -> int:
     """The cache that an object belongs to."""
-    from allocators.page_alloc import PAGE
-    from allocators.world import MEM_MAP, PAGE_SHIFT
+    from allocators.core.page_alloc import PAGE
+    from allocators.core.world import MEM_MAP, PAGE_SHIFT
 
     head = view.words[MEM_MAP + (obj >> PAGE_SHIFT) * PAGE.SIZE + PAGE.head]
     return int(view.words[head + PAGE.slab_cache])

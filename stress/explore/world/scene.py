@@ -12,23 +12,23 @@ from typing import Callable
 
 import numpy as np
 
-from allocators import memcg_caches, offline, slab_common
-from allocators.boot import boot, create_root
+from allocators.caches import memcg_caches, offline, slab_common
+from allocators.caches.boot import boot, create_root
 from allocators.designs import parse_design
-from allocators.kmem_cache import CACHE, NODE
-from allocators.memcontrol import css_put, css_tryget_online
-from allocators.page_alloc import ZONE
+from allocators.core.kmem_cache import CACHE, NODE
+from allocators.memcg.memcontrol import css_put, css_tryget_online
+from allocators.core.page_alloc import ZONE
 from allocators.slab.sizing import SlabSizing, array_room
 from allocators.slab.state import SLAB_NODE
 from allocators.slub.sizing import Sizing
-from allocators.world import PAGE_BYTES, WORLD, WORLD_AT, Limits, plan
+from allocators.core.world import PAGE_BYTES, WORLD, WORLD_AT, Limits, plan
 from shm.machine import CPU, MACHINE, Machine
 from shm.rcu import quiescent_point
 from shm.ring import RING
-from stress.explore.guard import Guard
-from stress.explore.names import Names
-from stress.explore.oracles import at_rest
-from stress.explore.space import Body, Space, Violation
+from stress.explore.world.guard import Guard
+from stress.explore.world.names import Names
+from stress.explore.world.oracles import at_rest
+from stress.explore.space.space import Body, Space, Violation
 
 CACHES = 4
 
