@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from shm.atomics import cycles
-from shm.compiler import entry
+from shm.entry import entry
 from shm.machine import Machine
 
 

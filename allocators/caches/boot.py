@@ -21,7 +21,8 @@ from allocators.caches.slab_common import take_descriptor
 from allocators.slob.sizing import SlobSizing
 from allocators.slob.state import LISTS, SLOB
 from allocators.slub.sizing import Sizing
-from allocators.core.world import CACHES_AT, DEFRAG, DEFRAG_AT, INJECTION, INJECTION_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, OBJCG, PAGE_WORDS, STAT_WORDS, WORLD, WORLD_AT, Layout
+from allocators.core.world import CACHES_AT, DEFRAG, DEFRAG_AT, INJECTION, INJECTION_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, OBJCG, PAGE_WORDS, STAT_WORDS, WORLD, WORLD_AT
+from allocators.caches.layout import Layout
 from shm.atomics import store
 from shm.layout import view
 from shm.machine import CPU, MACHINE, MAGIC, Machine

@@ -24,7 +24,7 @@ from allocators.slub.free import slab_free
 from allocators.slub.reparent import free_to_owner
 from allocators.slub.sheaf import sheaf_alloc, sheaf_free
 from allocators.slub.shrink import slub_deactivate, slub_shrink, slub_shutdown
-from allocators.slub.state import KMEM_CACHE_CPU
+from allocators.core.kmem_cache import KMEM_CACHE_CPU
 from allocators.core.world import OPS, STAT_WORDS, WORLD, WORLD_AT, count, world
 from shm.atomics import area_of, fetch_add, load, store, store_release, write_once
 from shm.compiler import dual, dual_inline

@@ -148,3 +148,6 @@ def list_del(m, n: int, page: int) -> None:
         store(m, after + PAGE.prev, before)
     else:
         store(m, n + NODE.last, before)
+
+
+KMEM_CACHE_CPU = struct("KMEM_CACHE_CPU", "pair", "page", "partial", "ref")  # ref: see allocators.memcg.cache_ref

@@ -43,7 +43,7 @@ from allocators.invariants.slob_checks import SLOB_CHECKERS
 from allocators.invariants.slob_snapshot import SlobSnapshot, page_census
 from allocators.invariants.slabs import list_counts, one_state
 from allocators.invariants.snapshot import Snapshot
-from allocators.core.world import Layout
+from allocators.caches.layout import Layout
 from shm.machine import Machine
 
 __all__ = ["Report", "check", "empty_slabs", "hidden_objects", "hoarded_by_dead", "left_behind", "page_census", "sheaf_census"]

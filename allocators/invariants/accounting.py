@@ -10,7 +10,8 @@ from allocators.memcg.cache_ref import BIAS
 from allocators.invariants.snapshot import Snapshot
 from allocators.core.kmem_cache import CACHE
 from allocators.memcg.memcontrol import RCU_REPARENT_SLABS, RCU_UNREGISTER, WORK_CREATE_CHILD, WORK_CSS_FREE, WORK_REPARENT_SLABS, WORK_SHRINK_OR_DESTROY, WORK_UNREGISTER
-from allocators.slub.state import KMEM_CACHE_CPU, STATISTICS
+from allocators.core.kmem_cache import KMEM_CACHE_CPU
+from allocators.slub.state import STATISTICS
 from allocators.core.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, OPS, OPS_AT, STAT_WORDS, WORLD, WORLD_AT
 from shm.ring import ITEM, RING
 

@@ -11,7 +11,7 @@ from allocators.invariants.objects import object_map
 from allocators.invariants.slab_snapshot import ALIEN_ARRAY, CPU_ARRAY, FREE, SHARED_ARRAY, SlabSnapshot
 from allocators.invariants.sheaves import kept_by_sheaves
 from allocators.invariants.snapshot import CPU_PARTIAL, CPU_SLAB, NODE_PARTIAL, Snapshot
-from allocators.core.world import Layout
+from allocators.caches.layout import Layout
 from shm.machine import Machine
 
 PLACES = (CPU_SLAB, CPU_PARTIAL, NODE_PARTIAL)

@@ -12,7 +12,7 @@ import numpy as np
 from allocators.invariants.sheaves import sheaved
 from allocators.invariants.snapshot import Snapshot
 from allocators.core.page_alloc import PAGE
-from allocators.slub.state import freelist_of
+from allocators.core.page_pair import freelist_of
 from allocators.core.world import MEM_MAP, PAGE_SHIFT
 
 FREE, PRIVATE = 1, 2

@@ -11,7 +11,8 @@ from allocators.invariants.snapshot import SlabList, Snapshot
 from allocators.core.kmem_cache import CACHE_LIVE
 from allocators.core.page_alloc import PAGE
 from allocators.slob.state import LISTS, OBJECT_MASK, PAGE_UNITS, REFERENCE_SHIFT, SLOB, UNIT_BYTES
-from allocators.core.world import PAGE_BYTES, PAGE_SHIFT, PAGE_WORDS, Layout
+from allocators.core.world import PAGE_BYTES, PAGE_SHIFT, PAGE_WORDS
+from allocators.caches.layout import Layout
 from shm.machine import Machine
 
 WORD_UNITS = 8 // UNIT_BYTES

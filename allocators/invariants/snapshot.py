@@ -15,8 +15,11 @@ import numpy as np
 from allocators.core.kmem_cache import CACHE, CACHE_LIVE, NODE
 from allocators.memcg.memcontrol import MEMCG
 from allocators.core.page_alloc import KIND_SLAB, PAGE
-from allocators.slub.state import KMEM_CACHE_CPU, PARTIAL_DISABLED, freelist_of, inuse_of, objects_of
-from allocators.core.world import CACHES_AT, MEM_MAP, PAGE_SHIFT, WORLD, WORLD_AT, Layout
+from allocators.core.kmem_cache import KMEM_CACHE_CPU
+from allocators.slub.state import PARTIAL_DISABLED
+from allocators.core.page_pair import freelist_of, inuse_of, objects_of
+from allocators.core.world import CACHES_AT, MEM_MAP, PAGE_SHIFT, WORLD, WORLD_AT
+from allocators.caches.layout import Layout
 from shm.layout import view
 from shm.machine import Machine
 

@@ -25,7 +25,7 @@ from allocators.memcg.cache_ref import BIAS
 from allocators.core.kmem_cache import CACHE
 from allocators.memcg.memcontrol import MEMCG, WORK_OBJCG_FREE, queue_work
 from allocators.core.page_alloc import PAGE, address_of
-from allocators.slub.state import objects_of
+from allocators.core.page_pair import objects_of
 from allocators.core.world import MEM_MAP, OBJCG, OPS, PAGE_BYTES, PAGE_WORDS, STOCK, STOCK_AT, WORLD, WORLD_AT, count, world
 from shm.atomics import (
     cmpxchg,

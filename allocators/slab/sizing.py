@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from allocators.slab.state import ALIEN_LIMIT, ARRAY_CACHE
-from allocators.core.world import FREELIST_WORDS, PAGE_BYTES, ArrayRoom
+from allocators.core.world import FREELIST_WORDS, PAGE_BYTES
+import dataclasses
 
 SLAB_MAX_ORDER = 1  # with more than 32 MiB of memory
 KMALLOC_MAX_ORDER = 10
@@ -119,3 +120,13 @@ def array_room(sizings: Iterable[SlabSizing], workers: int, nodes: int) -> Array
     shared = header + _aligned(max((s.shared * s.batchcount for s in sizings), default=0), 8)
     alien = header + _aligned(ALIEN_LIMIT, 8) if nodes > 1 else 0
     return ArrayRoom(cpu, shared, alien, workers * cpu + nodes * (shared + nodes * alien))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ArrayRoom:
+    """SLAB: words of each kind of array_cache, for the largest of the root caches, and of a cache's all."""
+
+    cpu: int
+    shared: int
+    alien: int
+    cache: int

@@ -11,22 +11,9 @@ from allocators.memcg.memcontrol import memcg_charge_slab
 from allocators.core.page_alloc import PAGE, address_of, alloc_pages
 from allocators.slub.deactivate import deactivate_slab, flush_slab
 from allocators.slub.partial import add_full, put_cpu_partial, put_cpu_partial_refill
-from allocators.slub.state import (
-    FROZEN,
-    KMEM_CACHE_CPU,
-    PARTIAL_DISABLED,
-    STAT,
-    cas_page,
-    cas_this_cpu,
-    cpu_pair,
-    cpu_slab,
-    freelist_of,
-    inuse_of,
-    next_tid,
-    objects_of,
-    page_pair,
-    stat,
-)
+from allocators.core.page_pair import FROZEN, freelist_of, inuse_of, objects_of, page_pair
+from allocators.slub.state import PARTIAL_DISABLED, STAT, cas_page, cas_this_cpu, cpu_pair, cpu_slab, next_tid, stat
+from allocators.core.kmem_cache import KMEM_CACHE_CPU
 from allocators.core.world import DEFRAG, DEFRAG_AT, OPS, WORLD, count, node_of_cpu, world
 from shm.atomics import (
     bug,

@@ -8,21 +8,9 @@ from allocators.core.page_alloc import PAGE
 from allocators.slub.discard import discard_slab
 from allocators.slub.partial import add_full, add_partial, enough_partial, remove_full, remove_partial, unfreeze_partials
 from allocators.slub.sheaf_state import has_sheaved
-from allocators.slub.state import (
-    FROZEN,
-    KMEM_CACHE_CPU,
-    PARTIAL_DISABLED,
-    STAT,
-    cas_page,
-    cpu_pair,
-    cpu_slab,
-    freelist_of,
-    inuse_of,
-    next_tid,
-    objects_of,
-    page_pair,
-    stat,
-)
+from allocators.core.page_pair import FROZEN, freelist_of, inuse_of, objects_of, page_pair
+from allocators.slub.state import PARTIAL_DISABLED, STAT, cas_page, cpu_pair, cpu_slab, next_tid, stat
+from allocators.core.kmem_cache import KMEM_CACHE_CPU
 from allocators.core.world import OPS, count
 from shm.atomics import area_of, load, read_once, store, write_once
 from shm.compiler import dual

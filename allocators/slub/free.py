@@ -13,19 +13,9 @@ from allocators.core.page_alloc import PAGE
 from allocators.slub.deactivate import flush_all
 from allocators.slub.discard import discard_slab
 from allocators.slub.partial import add_partial, enough_partial, put_cpu_partial, remove_full, remove_partial, unfreeze_partials
-from allocators.slub.state import (
-    FROZEN,
-    KMEM_CACHE_CPU,
-    STAT,
-    cas_page,
-    cas_this_cpu,
-    cpu_pair,
-    cpu_slab,
-    freelist_of,
-    inuse_of,
-    next_tid,
-    stat,
-)
+from allocators.core.page_pair import FROZEN, freelist_of, inuse_of
+from allocators.slub.state import STAT, cas_page, cas_this_cpu, cpu_pair, cpu_slab, next_tid, stat
+from allocators.core.kmem_cache import KMEM_CACHE_CPU
 from allocators.core.world import OPS, count
 from shm.atomics import load, local_irq_restore, local_irq_save, preempt_disable, preempt_enable, read_once, store
 from shm.compiler import dual, dual_inline, dual_slow

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from allocators.core.kmem_cache import CACHE, NODE
 from allocators.core.page_alloc import PAGE
 from allocators.slub.partial import PAGES_SHIFT, POBJECTS_MASK
-from allocators.slub.state import KMEM_CACHE_CPU, PARTIAL_DISABLED, STATISTICS, inuse_of, objects_of
+from allocators.core.kmem_cache import KMEM_CACHE_CPU
+from allocators.slub.state import PARTIAL_DISABLED, STATISTICS
+from allocators.core.page_pair import inuse_of, objects_of
 from allocators.core.world import WORLD, WORLD_AT
 from shm.atomics import area_of
 from shm.machine import MACHINE, Machine

@@ -13,18 +13,9 @@ from allocators.core.kmem_cache import CACHE, NODE, list_add_head, list_add_tail
 from allocators.memcg.memcontrol import memcg_cache_dead
 from allocators.core.page_alloc import PAGE
 from allocators.slub.discard import discard_slab
-from allocators.slub.state import (
-    FROZEN,
-    KMEM_CACHE_CPU,
-    PARTIAL_DISABLED,
-    STAT,
-    cas_page,
-    cas_this_cpu,
-    cpu_slab,
-    inuse_of,
-    objects_of,
-    stat,
-)
+from allocators.core.page_pair import FROZEN, inuse_of, objects_of
+from allocators.slub.state import PARTIAL_DISABLED, STAT, cas_page, cas_this_cpu, cpu_slab, stat
+from allocators.core.kmem_cache import KMEM_CACHE_CPU
 from shm.atomics import load, local_irq_restore, local_irq_save, preempt_disable, preempt_enable, read_once, store, write_once
 from shm.compiler import dual, dual_slow
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock

@@ -26,7 +26,8 @@ from allocators.slub.deactivate import flush_all
 from allocators.slub.discard import discard_slab
 from allocators.slub.free import slab_free
 from allocators.slub.partial import add_partial, remove_full, remove_partial
-from allocators.slub.state import STAT, cas_page, freelist_of, inuse_of, objects_of, stat
+from allocators.slub.state import STAT, cas_page, stat
+from allocators.core.page_pair import freelist_of, inuse_of, objects_of
 from allocators.core.world import OPS, WORLD, count, world
 from shm.atomics import (
     fetch_add,

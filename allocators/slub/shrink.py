@@ -14,7 +14,7 @@ from allocators.slub.deactivate import flush_all
 from allocators.slub.discard import discard_slab
 from allocators.slub.partial import remove_partial
 from allocators.slub.sheaf import shrink_barns
-from allocators.slub.state import inuse_of, objects_of
+from allocators.core.page_pair import inuse_of, objects_of
 from allocators.core.world import MAX_OBJECTS, WORLD, WORLD_AT, world
 from shm.atomics import load, local_irq_restore, local_irq_save, read_once, store, write_once
 from shm.compiler import dual

@@ -49,17 +49,11 @@ STATISTICS = (
 )
 STAT = struct("STAT", *STATISTICS, size=32)
 
-KMEM_CACHE_CPU = struct("KMEM_CACHE_CPU", "pair", "page", "partial", "ref")  # ref: see allocators.memcg.cache_ref
-
 # P7 of v1: c.partial of a dead cache holds this instead of a page; no page has this address.
 PARTIAL_DISABLED = 1
 
 TID_STEP = 64  # encodes the CPU in the transaction id: roundup_pow2(NR_CPUS)
 TID_MASK = (1 << 32) - 1
-FROZEN = 1 << 31
-OBJECTS_SHIFT = 16
-COUNT_MASK = (1 << 16) - 1
-OBJECTS_MASK = (1 << 15) - 1
 
 
 @dual
@@ -68,26 +62,6 @@ def stat(m, s: int, item: int) -> None:
     if m.has("STATS"):
         a = cpu_area(m) + load(m, s + CACHE.stats) + item
         store(m, a, load(m, a) + 1)
-
-
-@dual
-def freelist_of(pair: int) -> int:
-    return pair >> 32
-
-
-@dual
-def inuse_of(pair: int) -> int:
-    return pair & COUNT_MASK
-
-
-@dual
-def objects_of(pair: int) -> int:
-    return pair >> OBJECTS_SHIFT & OBJECTS_MASK
-
-
-@dual
-def page_pair(freelist: int, inuse: int, objects: int, frozen: int) -> int:
-    return freelist << 32 | frozen << 31 | objects << OBJECTS_SHIFT | inuse
 
 
 @dual

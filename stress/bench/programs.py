@@ -19,7 +19,8 @@ from numba.extending import intrinsic
 
 from allocators.core.kmem_cache import CACHE
 from shm.atomics import load
-from shm.compiler import Entry, dual_inline, entry
+from shm.entry import Entry, entry
+from shm.compiler import dual_inline
 from stress.engine import cpu_main
 
 _MALLOC, _FREE = "slab_stress_malloc", "slab_stress_free"

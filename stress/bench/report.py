@@ -110,7 +110,7 @@ def _print_text(found: Bench) -> None:
 
 
 def _markdown(found: Bench) -> str:
-    from stress.report.markdown import escape, grid
+    from stress.show.markdown import escape, grid
 
     lines = ["## How fast the model is", "", escape(_machine(found)), ""]
     lines += grid(GOAL_TITLES, goal_rows(found))

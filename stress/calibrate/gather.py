@@ -9,7 +9,7 @@ from statistics import median
 
 import numpy as np
 
-from shm.compiler import source_hash
+from shm.code_cache import source_hash
 from stress.calibrate.options import CalibrateOptions
 from stress.calibrate.samples import SHARES, Comparison, Samples, Setting, continued, write_samples
 from stress.calibrate.stage import ONE, TWO, Stage, launched

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stress.process.errors import UsageError
-from stress.play.options import ALLOCATORS, DEFAULT_BEFORE, DEFAULT_MARGIN, DEFAULT_SEED, MAX_CPUS, check_designs, check_margin, choose, parse_settings, parse_size, scenario_names, within
+from stress.play.options import ALLOCATORS, DEFAULT_BEFORE, DEFAULT_SEED, MAX_CPUS, check_designs, parse_settings, scenario_names
+from stress.process.usage import choose, parse_size, within
+from stress.judge.margin import DEFAULT_MARGIN, check_margin
 
 SCENARIO = "pairs"
 # Unless told otherwise: blocks of about a millisecond, whose pairs are close in time (docs/calibration.md).

@@ -91,7 +91,7 @@ def _text(found: Calibration, stream: TextIO) -> None:
     from rich import box
     from rich.table import Table
 
-    from stress.report.text import item, make_console
+    from stress.show.terminal import item, make_console
 
     console = make_console(stream, 150)
     first, *rest = heading(found)
@@ -117,7 +117,7 @@ def _text(found: Calibration, stream: TextIO) -> None:
 
 
 def _markdown(found: Calibration) -> str:
-    from stress.report.markdown import escape, grid
+    from stress.show.markdown import escape, grid
 
     first, *rest = heading(found)
     lines = [f"## {escape(first)}", "", *(escape(line) + "  " for line in rest), ""]

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from stress.process.errors import UsageError
-from stress.result.data import write_atomically
+from stress.process.files import write_atomically
 from stress.judge.ratio import Ratio
 
 SCHEMA_VERSION = "1"

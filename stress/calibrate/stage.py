@@ -18,7 +18,9 @@ from stress.play.arena import NEVER, Arena
 from stress.calibrate.options import CalibrateOptions
 from stress.play.census import take_block
 from stress.play.compiled import ready
-from stress.play.coordinator import STATS, build_workload, hang_seconds
+from stress.play.compiled import STATS
+from stress.play.workload import build_workload
+from stress.play.parallel import hang_seconds
 from stress.engine import counting_main, cpu_main
 from stress.process.host import Counters
 from stress.measure.evaluation import FREES, rate

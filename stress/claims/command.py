@@ -45,7 +45,7 @@ def main(
     from stress.claims.page import PAGE_NAME, render
     from stress.process.log import close_logging, setup_logging
     from stress.show.progress import Progress
-    from stress.result.data import write_atomically
+    from stress.process.files import write_atomically
 
     began = time.monotonic()
     now = datetime.datetime.now().astimezone()

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stress.claims.claim import Outcome, PartOutcome, Verdict
-from stress.report.markdown import escape
+from stress.show.markdown import escape
 
 SCHEMA_VERSION = "1"
 PIPE_WIDTH = 160

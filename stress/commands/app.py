@@ -20,6 +20,7 @@ from stress.commands.calibrate import calibrate
 from stress.commands.explore import explore, replay
 from stress.commands.results import compare, report, results
 from stress.commands.guarded import Format, guarded
+from stress.commands.run import LogLevel, RUN_EXAMPLES
 
 # Without Rich markup Typer does not import Rich: half of the time of `--help`.
 app = typer.Typer(
@@ -33,29 +34,11 @@ app = typer.Typer(
 )
 
 
-class LogLevel(str, enum.Enum):
-    debug = "debug"
-    info = "info"
-    warning = "warning"
-    error = "error"
-
-
 class What(str, enum.Enum):
     allocators = "allocators"
     designs = "designs"
     scenarios = "scenarios"
     races = "races"
-
-
-RUN_EXAMPLES = """\b
-Examples:
-  run --after v3 --seconds 30
-  run --after v3 --until-sure --seconds 300 --margin 0.01
-  run --scenario dead-free --set object_size=256 --set free_order=random
-  run --serial --cpus 32 --format json
-  run --trace boot.csv.zst --serial --after v1
-  run --before v3 --after v3-F_OBO      (v3 without one of its switches)
-"""
 
 
 @app.command(short_help="Remove cgroups while CPUs allocate and free; compare designs.", epilog=RUN_EXAMPLES)

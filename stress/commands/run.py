@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from stress.process.errors import DamagedRun
 from stress.play.options import RunOptions
 from stress.process.streams import printing
+import enum
 
 if TYPE_CHECKING:
     from stress.result.data import Result
@@ -42,7 +43,7 @@ def run_job(
     from stress.measure.evaluation import measure
     from stress.show.progress import Progress
     from stress.report import render
-    from stress.result.data import write_result
+    from stress.result.files import write_result
 
     setup_logging(log_level, log_file)
     try:
@@ -81,3 +82,21 @@ def exit_status(result: Result) -> int:
     if result.invariants.violated:
         return VIOLATED
     return DAMAGED if result.partial else DONE
+
+
+class LogLevel(str, enum.Enum):
+    debug = "debug"
+    info = "info"
+    warning = "warning"
+    error = "error"
+
+
+RUN_EXAMPLES = """\b
+Examples:
+  run --after v3 --seconds 30
+  run --after v3 --until-sure --seconds 300 --margin 0.01
+  run --scenario dead-free --set object_size=256 --set free_order=random
+  run --serial --cpus 32 --format json
+  run --trace boot.csv.zst --serial --after v1
+  run --before v3 --after v3-F_OBO      (v3 without one of its switches)
+"""

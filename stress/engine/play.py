@@ -25,7 +25,8 @@ from shm.atomics import (
     store_release,
     this_cpu,
 )
-from shm.compiler import dual, dual_inline, dual_slow, entry
+from shm.compiler import dual, dual_inline, dual_slow
+from shm.entry import entry
 from shm.locks import LIST_LOCK, LOCK_COUNT, LOCK_COUNTS, SLOB_LOCK
 from shm.machine import MACHINE
 from shm.rcu import quiescent_point

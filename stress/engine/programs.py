@@ -5,7 +5,8 @@ Compiling is what a first run waits for, so whatever need not be as fast as can 
 
 from __future__ import annotations
 
-from shm.compiler import dual, entry
+from shm.compiler import dual
+from shm.entry import entry
 from stress.engine.kworker import run_kworker
 from stress.engine.play import cpu_main
 from stress.engine.serial import play_ordered, play_seeded

@@ -16,9 +16,11 @@ from typing import NamedTuple
 from allocators.designs import DesignError, parse_design
 from stress.process.errors import UsageError
 from stress.explore.found import schedule as schedules
-from stress.explore.exploring import Answer, Request, build, in_parallel, print_answer, said
+from stress.explore.exploring import Answer, Request, build, in_parallel
+from stress.explore.found.answer import print_answer, said
 from stress.explore.races import MODELS
-from stress.result.data import Result, read_result
+from stress.result.data import Result
+from stress.result.files import read_result
 from stress.result.folder import find
 
 DEFAULT_BUDGET = 10.0  # seconds of each search

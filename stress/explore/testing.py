@@ -19,7 +19,7 @@ from shm.locks import PERCPU_WORDS
 from shm.machine import CPU, MACHINE, Bug
 from stress.process.errors import UsageError
 from stress.explore.found import schedule as schedules
-from stress.explore.exploring import said
+from stress.explore.found.answer import said
 from stress.explore.search.minimise import minimise
 from stress.explore.world.scene import Scene
 from stress.explore.search.search import Budget, Found, races, search

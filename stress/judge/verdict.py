@@ -22,7 +22,7 @@ from typing import Literal
 
 import msgspec
 
-from stress.play.options import DEFAULT_MARGIN
+from stress.judge.margin import DEFAULT_MARGIN
 from stress.judge.ratio import CONFIDENCE, Ratio, Verdict, least_pairs
 
 

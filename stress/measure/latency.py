@@ -7,34 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from shm.histogram import BUCKETS, HISTOGRAM, bucket_low
-from stress.play.arena import Arena
-from stress.engine import LATENCY, PATHS
 from stress.result.data import TAIL_STEPS, Latency
 from stress.measure.records import Latencies
-
-
-def read_latencies(arena: Arena, cycles_per_ns: float) -> dict[str, Latencies]:
-    """By path, all CPUs together; paths that no operation took are left out."""
-    found = {}
-    areas = [arena.plan["latencies"] + cpu * LATENCY.SIZE + LATENCY.path for cpu in range(arena.load.cpus)]
-    for number, path in enumerate(PATHS):
-        histograms = [arena.words[a + number * HISTOGRAM.SIZE :][: HISTOGRAM.SIZE] for a in areas]
-        buckets = sum(h[HISTOGRAM.bucket : HISTOGRAM.bucket + BUCKETS] for h in histograms)
-        if buckets.any():
-            longest = max(int(h[HISTOGRAM.max]) for h in histograms)
-            found[path] = Latencies({_middle(int(b)) / cycles_per_ns: int(buckets[b]) for b in np.flatnonzero(buckets)}, longest / cycles_per_ns)
-    return found
-
-
-def clock_ns(arena: Arena, cycles_per_ns: float) -> float:
-    """What reading the counter costs, which is taken off the latencies: that of the slowest CPU."""
-    return float(arena.latencies()["clock"].max()) / cycles_per_ns
-
-
-def _middle(bucket: int) -> float:
-    """The mean of the whole numbers that a bucket counts."""
-    return (bucket_low(bucket) + bucket_low(bucket + 1) - 1) / 2
 
 
 def summarise(latencies: Sequence[Latencies]) -> Latency:

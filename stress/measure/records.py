@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 from stress.judge.looks import Plan
-from stress.play.options import DEFAULT_MARGIN
+from stress.judge.margin import DEFAULT_MARGIN
 
 
 @dataclasses.dataclass(slots=True)

@@ -16,7 +16,8 @@ from allocators.core.injection import CERTAIN
 from allocators.slab.sizing import SlabSizing, array_room, slab_sizing
 from allocators.slob.sizing import SlobSizing, slob_sizing
 from allocators.slub.sizing import Sizing, sizing
-from allocators.core.world import WORLD, WORLD_AT, Limits, plan
+from allocators.core.world import WORLD, WORLD_AT
+from allocators.caches.layout import Limits, plan
 from scenarios.tape import EV_CREATE_CACHE, CacheSpec, Workload
 from shm.layout import view
 from shm.machine import Machine

@@ -19,8 +19,9 @@ from shm.locks import LOCK_CLASSES, LOCK_COUNT, LOCK_COUNTS
 from scenarios.tape import SECTIONS
 from stress.play.arena import Arena
 from stress.engine import SLOT_FAILED
-from stress.measure.latency import clock_ns, read_latencies
 from stress.measure.records import Block, Census, Pinned, SectionSum
+from stress.engine import LATENCY, PATHS
+from stress.measure.records import Latencies
 
 FREE_KINDS = ("live", "dead")
 STATISTICS = {"slub": slub_state.STATISTICS, "slab": slab_state.STATISTICS, "slob": slob_state.STATISTICS}
@@ -185,3 +186,26 @@ def pinned_now(arena: Arena) -> tuple[int, int]:
     memcgs = view(words, MEMCG, arena.plan["memcgs"], arena.layout.limits.memcgs)
     gone = (memcgs["used"] == 1) & (memcgs["online"] == 0)
     return dead, int(memcgs["kmem"][gone].sum())
+
+
+def read_latencies(arena: Arena, cycles_per_ns: float) -> dict[str, Latencies]:
+    """By path, all CPUs together; paths that no operation took are left out."""
+    found = {}
+    areas = [arena.plan["latencies"] + cpu * LATENCY.SIZE + LATENCY.path for cpu in range(arena.load.cpus)]
+    for number, path in enumerate(PATHS):
+        histograms = [arena.words[a + number * HISTOGRAM.SIZE :][: HISTOGRAM.SIZE] for a in areas]
+        buckets = sum(h[HISTOGRAM.bucket : HISTOGRAM.bucket + BUCKETS] for h in histograms)
+        if buckets.any():
+            longest = max(int(h[HISTOGRAM.max]) for h in histograms)
+            found[path] = Latencies({_middle(int(b)) / cycles_per_ns: int(buckets[b]) for b in np.flatnonzero(buckets)}, longest / cycles_per_ns)
+    return found
+
+
+def clock_ns(arena: Arena, cycles_per_ns: float) -> float:
+    """What reading the counter costs, which is taken off the latencies: that of the slowest CPU."""
+    return float(arena.latencies()["clock"].max()) / cycles_per_ns
+
+
+def _middle(bucket: int) -> float:
+    """The mean of the whole numbers that a bucket counts."""
+    return (bucket_low(bucket) + bucket_low(bucket + 1) - 1) / 2

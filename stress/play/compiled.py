@@ -15,7 +15,8 @@ import os
 import time
 from typing import Callable, Iterable
 
-from shm.compiler import Entry, cache_folder
+from shm.entry import Entry
+from shm.code_cache import cache_folder
 from stress.process import ending
 from stress.process.errors import UsageError
 
@@ -95,3 +96,6 @@ def _in_helpers(missing: list[Target], total: int, began: float, progress: Calla
         for helper in helpers:
             helper.kill()
             helper.join()
+
+
+STATS = frozenset({"STATS"})

@@ -7,14 +7,14 @@ what is allowed and what to do. Nothing heavy is imported before a run is really
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import os
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from stress.process.errors import UsageError
+from stress.judge.margin import DEFAULT_MARGIN, check_margin
+from stress.process.usage import choose, parse_size, within
 
 DEFAULT_SCENARIO = "offline-storm"
 DEFAULT_BEFORE = "linux-3.16"
@@ -24,11 +24,7 @@ DEFAULT_SECONDS = 15.0
 DEFAULT_SEED = 1
 DEFAULT_TIME_SCALE = {"slub": 1.0, "slab": 20.0, "slob": 1.0}  # SLAB has timers of seconds
 DEFAULT_SETTLE = 60.0
-DEFAULT_MARGIN = 0.02  # of equivalence
-MOST_MARGIN = 0.5
 MAX_CPUS = 62  # as many as a world has bits for: allocators.core.world.Limits
-MIN_MEMORY = 1 << 20
-MAX_MEMORY = 15 << 30  # pointers inside slabs are 31-bit word indices: 16 GiB with all that describes them
 
 # What `--allocator` takes; a new allocator adds its line here.
 ALLOCATORS = {
@@ -169,28 +165,6 @@ def make_options(
     )
 
 
-def within(option: str, value: int, low: int, high: int, why: str = "") -> None:
-    """UsageError unless low <= value <= high."""
-    if not low <= value <= high:
-        raise UsageError(f"{option} {value}: allowed is {low} to {high}" + (f"; {why}" if why else ""))
-
-
-def choose(option: str, value: str, names: Iterable[str], where: str) -> None:
-    """UsageError unless value is one of names; it proposes the nearest and the command that lists them."""
-    names = list(names)
-    if value in names:
-        return
-    near = difflib.get_close_matches(value, names, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise UsageError(f"{option} {value!r} is not known: {hint}allowed are {', '.join(names)} (see `{where}`)")
-
-
-def check_margin(margin: float) -> None:
-    """The margin must be a fraction of 1 that leaves something to be found."""
-    if not 0 < margin <= MOST_MARGIN:
-        raise UsageError(f"--margin {margin:g}: a fraction above 0 and up to {MOST_MARGIN:g} is needed, such as 0.02 for 2 %")
-
-
 def check_designs(before: str, after: Sequence[str], allocator: str, *, option: str = "--before") -> None:
     """Every design must parse and be one that the allocator has, and each may be named once: a table has one column per design.
 
@@ -218,17 +192,6 @@ def check_trace(path: Path) -> None:
         raise UsageError(f"--trace {path}: is not a file; give a recorded event log (.csv or .csv.zst)")
     if not os.access(path, os.R_OK):
         raise UsageError(f"--trace {path}: may not be read; check its permissions")
-
-
-def check_out(path: Path) -> None:
-    """The folder of results must be writable before the run starts, not after it."""
-    place = path
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    if not place.is_dir():
-        raise UsageError(f"--out {path}: {place} is not a folder")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise UsageError(f"--out {path}: {place} is not writable; choose another folder")
 
 
 def parse_settings(scenario: str, items: Sequence[str]) -> dict[str, str]:
@@ -261,17 +224,6 @@ def parse_failures(items: Sequence[str]) -> tuple[bool, float]:
                 "(each page allocation with probability P, above 0 and up to 1, such as page-alloc:0.01)"
             )
     return shrink, page
-
-
-def parse_size(text: str) -> int:
-    """Bytes from a size such as 512M, 2G, 1.5g or 1048576 (units are powers of 1024)."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", text, re.IGNORECASE)
-    if match is None:
-        raise UsageError(f"--memory {text!r}: expected a size such as 512M or 2G (units K, M, G, T)")
-    size = int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
-    if not MIN_MEMORY <= size <= MAX_MEMORY:
-        raise UsageError(f"--memory {text!r}: allowed is {MIN_MEMORY >> 20}M to {MAX_MEMORY >> 30}G")
-    return size
 
 
 def scenario_names() -> list[str]:

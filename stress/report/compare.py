@@ -15,7 +15,8 @@ from stress.judge.verdict import verdict_of
 from stress.process.errors import UsageError
 from stress.report import table
 from stress.show import units
-from stress.result.data import Ratios, Result, read_result
+from stress.result.data import Ratios, Result
+from stress.result.files import read_result
 from stress.result.folder import find
 from stress.judge.ratio import Ratio
 

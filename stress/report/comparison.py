@@ -13,7 +13,8 @@ UNPAIRED = "Blocks of different runs are not paired: compare ratios, each to its
 def write(comparison: Comparison, format: str, stream: TextIO) -> None:
     """Write the comparison to the stream as text, markdown, html or json."""
     if format == "json":
-        from stress.result.listed import compared, encode
+        from stress.report.compared import compared
+        from stress.result.listed import encode
 
         stream.write(encode(compared(comparison)))
     elif format == "html":
@@ -25,7 +26,7 @@ def write(comparison: Comparison, format: str, stream: TextIO) -> None:
 
 
 def _print_text(comparison: Comparison, stream: TextIO) -> None:
-    from stress.report.text import PIPE_WIDTH, draw_table, item, make_console
+    from stress.show.terminal import PIPE_WIDTH, draw_table, item, make_console
 
     # In a pipe as wide as it must be: a folded table of many designs cannot be read.
     console = make_console(stream, max(PIPE_WIDTH, 34 + 24 * len(comparison.columns)))
@@ -49,7 +50,7 @@ def _lists(comparison: Comparison) -> list[tuple[str, list[str]]]:
 
 def render_markdown(comparison: Comparison) -> str:
     """A table of the runs, one of their figures, and what they say; ends in a newline."""
-    from stress.report.markdown import escape, grid
+    from stress.show.markdown import escape, grid
 
     rows: list[tuple[str, ...]] = []
     for group in comparison.groups:

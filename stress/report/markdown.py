@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from stress.report import sentences, table, trace
 from stress.result.data import Result
+from stress.show.markdown import escape, grid
 
 
 def render(result: Result, path: Path | None = None) -> str:
@@ -41,13 +40,3 @@ def render(result: Result, path: Path | None = None) -> str:
         lines += ["", f"Result: `{path}`"]
     return "\n".join(lines) + "\n"
 
-
-def grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table whose first column is text and whose others are numbers."""
-    rule = ["---", *["---:"] * (len(header) - 1)]
-    return ["| " + " | ".join(cells) + " |" for cells in (header, rule, *rows)]
-
-
-def escape(text: str) -> str:
-    """Keep Markdown from reading the text as anything but text."""
-    return re.sub(r"([\\`*|<>])", r"\\\1", text).replace("\n", " ")

@@ -16,7 +16,9 @@ from stress.show.figure import picture
 from stress.report.figures import figures
 from stress.show.shapes import swatch
 from stress.report.verdict import verdict
-from stress.result.data import FILE_NAME, Result, write_atomically
+from stress.result.files import FILE_NAME
+from stress.result.data import Result
+from stress.process.files import write_atomically
 
 PAGE_NAME = "report.html"
 

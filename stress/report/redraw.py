@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stress.process.errors import UsageError
 from stress.report import render
-from stress.result.data import read_result
+from stress.result.files import read_result
 from stress.result.folder import find
 from stress.process.streams import printing
 

@@ -16,7 +16,7 @@ def write(result: Result, path: Path, format: str, stream: TextIO, page: Path | 
     page: where the result's page is, for formats that say so.
     """
     if format == "json":
-        from stress.result.data import encode
+        from stress.result.files import encode
 
         stream.write(encode(result).decode())
     elif format == "markdown":

@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 
 from stress.show import units
-from stress.report.text import make_console
+from stress.show.terminal import make_console
 from stress.result.folder import Pruned, Run
 
 COLUMNS = ("run", "allocator", "designs", "took", "trust", "")

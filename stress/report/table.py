@@ -5,12 +5,12 @@ Setting it as text or Markdown is left to others.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 from stress.judge.verdict import verdict_of
 from stress.show import units
 from stress.result.data import Design, Lifetime, Ratios, Result
+from stress.show.tables import Group, Row
 
 STATISTICS = "per million frees"  # title of the group of the allocator's own statistics
 # The paths of `Design.latency_ns`, in the order they are shown.
@@ -22,22 +22,6 @@ PATHS = {
     "alloc_fast": "allocations, fast path",
     "alloc_slow": "allocations, slow path",
 }
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Row:
-    """A label and one text per design, in the order of the columns."""
-
-    label: str
-    cells: tuple[str, ...]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Group:
-    """Rows that belong together, under a title."""
-
-    title: str
-    rows: tuple[Row, ...]
 
 
 def heading(result: Result) -> str:

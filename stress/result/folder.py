@@ -14,7 +14,8 @@ from pathlib import Path
 import msgspec
 
 from stress.process.errors import UsageError
-from stress.result.data import FILE_NAME, Trust
+from stress.result.files import FILE_NAME
+from stress.result.data import Trust
 
 LAST = "last"
 OWN_FILES = frozenset({FILE_NAME, "report.html", "blocks.parquet", "latency.parquet", "over_time.parquet"})

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import msgspec
 
-from stress.report.compare import Comparison
-from stress.result.data import Result, plain_value
+from stress.result.files import plain_value
 from stress.result.folder import Run
+from stress.report.compared import Compared
 
 SCHEMA_VERSION = "1"
 
@@ -36,31 +36,6 @@ class RunList(msgspec.Struct, kw_only=True, frozen=True):
     runs: list[ListedRun]
 
 
-class ComparedRow(msgspec.Struct, kw_only=True, frozen=True):
-    """A row of the table, set for people: its cells are in the order of the columns."""
-
-    label: str
-    cells: list[str]
-
-
-class ComparedGroup(msgspec.Struct, kw_only=True, frozen=True):
-    """Rows under a title."""
-
-    title: str
-    rows: list[ComparedRow]
-
-
-class Compared(msgspec.Struct, kw_only=True, frozen=True):
-    """A comparison of runs. results: the runs in the order they were named, whole; columns name them by number from 1."""
-
-    schema_version: str = SCHEMA_VERSION
-    columns: list[str]
-    groups: list[ComparedGroup]
-    differences: list[str]
-    findings: list[str]
-    results: list[Result]
-
-
 def listed(runs: list[Run], out: Path) -> RunList:
     """The runs of a folder as data."""
     return RunList(folder=str(out), runs=[_listed(run) for run in runs])
@@ -74,20 +49,6 @@ def _listed(run: Run) -> ListedRun:
     designs = sorted(of.designs, key=lambda name: name != of.baseline)
     return ListedRun(
         **known, scenario=of.scenario, allocator=of.allocator, designs=designs, seconds=of.seconds, partial=of.partial, trust=of.trust.grade
-    )
-
-
-def compared(comparison: Comparison) -> Compared:
-    """A comparison as data."""
-    return Compared(
-        columns=list(comparison.columns),
-        groups=[
-            ComparedGroup(title=group.title, rows=[ComparedRow(label=row.label, cells=list(row.cells)) for row in group.rows])
-            for group in comparison.groups
-        ],
-        differences=list(comparison.differences),
-        findings=list(comparison.findings),
-        results=list(comparison.results),
     )
 
 

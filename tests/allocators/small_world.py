@@ -17,7 +17,8 @@ from allocators.memcg.memcontrol import MEMCG, SLOT_PENDING
 from allocators.slab.sizing import array_room, slab_sizing
 from allocators.slob.sizing import slob_sizing
 from allocators.slub.sizing import sizing
-from allocators.core.world import MEM_MAP, WORLD, WORLD_AT, Limits, plan
+from allocators.core.world import MEM_MAP, WORLD, WORLD_AT
+from allocators.caches.layout import Limits, plan
 from shm.machine import Machine
 from shm.segment import Segment
 

@@ -18,7 +18,9 @@ from allocators.core.kmem_cache import CACHE, NODE
 from allocators.memcg.memcontrol import MEMCG
 from allocators.core.page_alloc import PAGE
 from allocators.slub import alloc, deactivate, free, partial, reparent, sheaf, sheaf_state, shrink
-from allocators.slub.state import FROZEN, KMEM_CACHE_CPU, cpu_pair, cpu_slab, page_pair
+from allocators.core.page_pair import FROZEN, page_pair
+from allocators.slub.state import cpu_pair, cpu_slab
+from allocators.core.kmem_cache import KMEM_CACHE_CPU
 from allocators.core.world import OPS
 from shm.locks import spin_lock
 from small_world import SmallWorld

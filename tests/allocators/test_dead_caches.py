@@ -10,7 +10,7 @@ from allocators.core.kmem_cache import CACHE
 from allocators.core.page_alloc import PAGE
 from allocators.slub import free
 from allocators.slub.inspect import walk_partial
-from allocators.slub.state import inuse_of
+from allocators.core.page_pair import inuse_of
 from allocators.core.world import WORLD
 from shm.histogram import HISTOGRAM
 from shm.locks import LIST_LOCK, LOCK_COUNT, LOCK_COUNTS

@@ -13,7 +13,9 @@ from allocators.core.kmem_cache import CACHE, NODE
 from allocators.memcg.memcontrol import MEMCG
 from allocators.core.page_alloc import KIND_FREE_TAIL, MAX_ORDER, PAGE, ZONE
 from allocators.slub.partial import PAGES_SHIFT
-from allocators.slub.state import FROZEN, KMEM_CACHE_CPU, STAT, freelist_of, inuse_of, objects_of, page_pair
+from allocators.core.page_pair import FROZEN, freelist_of, inuse_of, objects_of, page_pair
+from allocators.slub.state import STAT
+from allocators.core.kmem_cache import KMEM_CACHE_CPU
 from allocators.core.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, WORLD, WORLD_AT
 from shm.machine import CPU, MACHINE
 from small_world import SmallWorld

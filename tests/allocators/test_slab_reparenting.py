@@ -12,7 +12,7 @@ from allocators.caches.memcg_caches import run_deferred_work
 from allocators.core.page_alloc import PAGE, head_of
 from allocators.slub import reparent
 from allocators.slub.inspect import walk_partial
-from allocators.slub.state import inuse_of
+from allocators.core.page_pair import inuse_of
 from shm.machine import Bug
 from small_world import SmallWorld
 

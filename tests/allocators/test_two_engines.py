@@ -23,7 +23,8 @@ from allocators.caches.slab_common import kmem_cache_alloc, kmem_cache_destroy, 
 from allocators.slub.alloc import DEFRAG_RANGE, REMOTE_NODE_DEFRAG_RATIO
 from allocators.core.world import DEFRAG, DEFRAG_AT, REAPER, REAPER_AT, WORLD, WORLD_AT, world
 from shm.atomics import load, on_cpu, store
-from shm.compiler import dual, entry
+from shm.compiler import dual
+from shm.entry import entry
 from shm.layout import field_name, view
 from shm.machine import MACHINE
 from shm.xorshift import next_random

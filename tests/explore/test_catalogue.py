@@ -7,7 +7,7 @@ import pytest
 from allocators.designs import parse_design
 from stress.explore.exploring import Request, build
 from stress.explore.search.minimise import minimise
-from stress.explore.world.oracles import KINDS
+from stress.explore.space.violation import KINDS
 from stress.explore.races import MODELS
 from stress.explore.search.search import Budget, search
 

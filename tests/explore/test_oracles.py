@@ -9,7 +9,7 @@ from shm.atomics import bug, load, read_once, store, write_once
 from shm.locks import spin_lock, spin_unlock
 from stress.explore.world.bare import bare_space
 from stress.explore.exploring import Request, build
-from stress.explore.world.oracles import KINDS
+from stress.explore.space.violation import KINDS
 from stress.explore.world.scene import Scene
 from stress.explore.search.search import Budget, races, search
 from test_mutants import MUTANTS, Mutant, mutate

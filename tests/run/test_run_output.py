@@ -100,7 +100,7 @@ def test_the_cache_of_compiled_code_must_be_writable(tmp_path):
 
 
 def test_limits_agree_with_the_world():
-    from allocators.core.world import Limits
+    from allocators.caches.layout import Limits
     from stress.play.options import MAX_CPUS
 
     sizes = dict(nodes=1, memory=1 << 20, caches=1, memcgs=1, roots=1, cgroup_indices=1, cache_indices=1)

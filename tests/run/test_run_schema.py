@@ -4,7 +4,7 @@ import pytest
 from running import finish, play, small
 from test_run_serial import TINY
 
-from stress.result.data import encode
+from stress.result.files import encode
 
 
 @pytest.mark.parametrize("allocator, after", [("slub", ("v3",)), ("slab", ("v1",)), ("slob", ("v1",))])

@@ -35,7 +35,8 @@ from shm.atomics import (
     write_once,
     xchg,
 )
-from shm.compiler import dual, entry
+from shm.compiler import dual
+from shm.entry import entry
 from shm.machine import CPU, MACHINE, Bug
 
 WORDS = 64

@@ -22,7 +22,8 @@ from shm.atomics import (
     this_cpu,
     write_once,
 )
-from shm.compiler import dual, entry
+from shm.compiler import dual
+from shm.entry import entry
 from shm.cpu_work import work_on_cpus
 from shm.ipi import SERVICE_CALL, mark_offline, post, serve_ipis, smp_call_mask
 from shm.locks import LIST_LOCK, LOCK_COUNT, LOCK_COUNTS, spin_lock, spin_unlock

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from stress.commands.app import app
 from stress.process.errors import DamagedRun, UsageError
-from stress.result.data import read_result
+from stress.result.files import read_result
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("numpy", "numba", "rich", "scipy", "psutil", "msgspec", "llvmlite", "zstandard")

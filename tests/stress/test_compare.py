@@ -9,7 +9,7 @@ from stress.report.compare import compare
 from stress.process.errors import UsageError
 from stress.measure.evaluation import measure
 from stress.report import comparison as reporting
-from stress.result.data import write_result
+from stress.result.files import write_result
 
 
 def plain(**fields):

@@ -14,7 +14,7 @@ from stress.measure.evaluation import measure
 from stress.report import markdown
 from stress.show import units
 from stress.report.sentences import sentences, speed
-from stress.result.data import encode
+from stress.result.files import encode
 from stress.schema import schema
 from stress.judge.ratio import CONFIDENCE, MIN_PAIRS, Ratio, Verdict, estimate_ratio
 

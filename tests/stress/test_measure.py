@@ -6,7 +6,8 @@ import pytest
 from stress_records import MS, TRACE, block, census, leak, record
 
 from stress.measure.evaluation import measure
-from stress.result.data import SLUB_STATS, encode
+from stress.result.data import SLUB_STATS
+from stress.result.files import encode
 from stress.measure.records import SectionSum
 
 

@@ -174,7 +174,7 @@ def test_the_heading_says_what_kind_of_run_it_was():
 
 
 def test_json_is_not_touched_by_reports(result):
-    from stress.result.data import encode
+    from stress.result.files import encode
 
     before = json.loads(encode(result))
     as_text(result)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from stress.commands.app import app
 from stress.measure.evaluation import measure
 from stress.report import export, mmtests
-from stress.result.data import read_result, write_result
+from stress.result.files import read_result, write_result
 from stress.result.folder import prune
 
 ROOT = Path(__file__).resolve().parents[2]

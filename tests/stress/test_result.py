@@ -12,7 +12,8 @@ from stress_records import TRACE, record
 from stress.result import data as result_module
 from stress.process.errors import UsageError
 from stress.measure.evaluation import measure
-from stress.result.data import encode, read_result, write_atomically, write_result
+from stress.result.files import encode, read_result, write_result
+from stress.process.files import write_atomically
 
 NOON = datetime.datetime(2026, 1, 1, 12, 0, 0, tzinfo=datetime.timezone.utc)
 

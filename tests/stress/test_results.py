@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from stress.commands.app import app
 from stress.process.errors import UsageError
 from stress.measure.evaluation import measure
-from stress.result.data import write_result
+from stress.result.files import write_result
 from stress.result.folder import find, prune, runs
 
 NOON = datetime.datetime(2026, 1, 10, 12, tzinfo=datetime.timezone.utc)

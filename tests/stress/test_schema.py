@@ -13,7 +13,7 @@ from stress import schema
 from stress.claims import report as claims
 from stress.commands.app import app
 from stress.measure.evaluation import measure
-from stress.result.data import encode, write_result
+from stress.result.files import encode, write_result
 
 
 def invoke(*arguments) -> str:

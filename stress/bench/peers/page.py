@@ -18,7 +18,7 @@ from stress.show.axis import Scale
 from stress.show.html import add, document, el, grid
 from stress.show.figure import Figure, designs_legend, picture
 from stress.show.shapes import COLOURS, WIDTH, colour, line, mark, svg, words
-from stress.result.data import write_atomically
+from stress.process.files import write_atomically
 
 _HEIGHT, _LEFT, _TOP, _BOTTOM = 230.0, 52.0, 10.0, 36.0
 

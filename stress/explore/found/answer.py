@@ -8,6 +8,7 @@ from stress.explore.found.schedule import Schedule
 from stress.explore.search.search import Found
 from stress.explore.space.space import Outcome
 from stress.explore.found.trace import Row, render
+from stress.explore.found.answer import Answer
 
 DEFAULT_BUDGET = 60.0
 
@@ -47,3 +48,27 @@ class Answer(NamedTuple):
     def trace(self) -> str:
         """The smallest execution as text, "" when nothing was found."""
         return render(self.rows, self.outcome, self.request.cpus + 1) if self.outcome is not None else ""
+
+
+def print_answer(answer: Answer) -> None:
+    """What was explored, how much of it, and the trace of what was found."""
+    request, found = answer.request, answer.found
+    rate = found.schedules / found.seconds if found.seconds else 0.0
+    print(f"{request.model} on {request.allocator}, design {request.design}, {request.cpus} CPU{'s' if request.cpus > 1 else ''} and the kworker's, {request.memory_model.upper()}, {request.strategy}")
+    print(f"{found.schedules:,} schedules in {found.seconds:.2f} s ({rate:,.0f}/s), {found.states:,} states")
+    if answer.outcome is None:
+        print("nothing found; " + said(found) + (f"; no data race in {answer.raced} random schedules" if answer.raced else ""))
+        return
+    print(f"found: {answer.outcome.kind}, {answer.outcome.preemptions} preemptions, {answer.outcome.points} decisions\n")
+    print(answer.trace)
+    print()
+
+
+def said(found: Found) -> str:
+    """How far a search that found nothing got."""
+    if found.complete:
+        return "exhaustive: no schedule was left out"
+    if found.exhaustive:
+        return f"exhaustive for at most {found.bound} preemptions"
+    reached = f"exhaustive for at most {found.bound} preemptions only" if found.bound >= 0 else "not exhaustive"
+    return f"{reached}: the limit of {found.limit} was reached, so this is no pass"

@@ -17,7 +17,7 @@ from __future__ import annotations
 import sys
 from typing import NamedTuple
 
-from stress.explore.space.sharing import Violation
+from stress.explore.space.violation import Violation
 from stress.explore.space.task import Task
 
 _SELF = ("/stress/explore/", "/shm/atomics.py")

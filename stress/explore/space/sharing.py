@@ -9,21 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shm.machine import CPU
+from stress.explore.space.violation import MAX_OPERATIONS, OWNER, Violation
 
 if TYPE_CHECKING:
     from stress.explore.space.task import Task
-
-OWNER = 1 << 48  # added to the number of an owner, to tell it from words in footprints
-MAX_OPERATIONS = 50_000  # of one execution, on words that others touch too
-
-
-class Violation(Exception):
-    """What an oracle found. kind: one of ORACLES."""
-
-    def __init__(self, kind: str, text: str) -> None:
-        super().__init__(f"{kind}: {text}")
-        self.kind, self.text = kind, text
-
 
 class Sharing:
     """The words of a space, and what is known of them. guard and locks: see `Space`."""

@@ -28,7 +28,7 @@ from shm.machine import CPU, MACHINE, Bug
 from stress.explore.space.bodies import over
 from stress.explore.space.clocks import ClockedTask, Clocks
 from stress.explore.space.scheduler import Scheduler, Step
-from stress.explore.space.sharing import Violation
+from stress.explore.space.violation import Violation
 from stress.explore.space.task import Task
 
 __all__ = ["Body", "Outcome", "Pruned", "Space", "Violation"]

@@ -30,7 +30,7 @@ from greenlet import greenlet
 
 from shm.machine import Machine
 from stress.explore.space.bodies import Unwound, run_bodies
-from stress.explore.space.sharing import MAX_OPERATIONS, OWNER
+from stress.explore.space.violation import MAX_OPERATIONS, OWNER
 
 if TYPE_CHECKING:
     from stress.explore.space.space import Space

@@ -16,9 +16,10 @@ import sys
 from allocators.core.kmem_cache import CACHE, CACHE_LIVE, NODE
 from allocators.core.page_alloc import KIND_SLAB, KIND_TAIL, PAGE
 from allocators.slab.state import SLAB_NODE
-from allocators.core.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, PAGE_SHIFT, STAT_WORDS, Layout
+from allocators.core.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, PAGE_SHIFT, STAT_WORDS
+from allocators.caches.layout import Layout
 from stress.explore.world.names import Names
-from stress.explore.space.sharing import OWNER
+from stress.explore.space.violation import OWNER
 from stress.explore.space.space import Space, Violation
 
 _PAGE_ALLOCATOR = {"_push", "_unlink", "_take", "_alloc_on_node", "free_pages"}

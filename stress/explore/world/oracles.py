@@ -18,18 +18,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import numpy as np
 
 from allocators.invariants import check, hoarded_by_dead
 from allocators.core.kmem_cache import CACHE, CACHE_LIVE
-from shm.machine import Machine
 from stress.explore.space.space import Space, Violation
+from stress.explore.world.scene import _Words
 
 if TYPE_CHECKING:
     from stress.explore.world.scene import Scene
-
-KINDS = ("use after free", "leak", "double hand-out", "corruption", "assertion", "deadlock", "endless loop", "wild access", "data race")
-
 
 def at_rest(scene: Scene, space: Space) -> None:
     """Raises Violation for a leak or a broken invariant."""
@@ -60,17 +56,3 @@ def scene_cache(scene: Scene, view: _Words, obj: int) -> int:
     head = view.words[MEM_MAP + (obj >> PAGE_SHIFT) * PAGE.SIZE + PAGE.head]
     return int(view.words[head + PAGE.slab_cache])
 
-
-class _Words:
-    """The world at rest as an array; the words that no execution wrote are those of the scene's start."""
-
-    def __init__(self, scene: Scene, space: Space) -> None:
-        cached = getattr(scene, "_array", None)
-        if cached is None:
-            cached = scene._array = np.array(space.mem, dtype=np.int64)
-        written = list(space._base)
-        mem = space.mem
-        cached[written] = [mem[a] for a in written]
-        self.words = cached
-        self.live = np.array(sorted(scene.live), np.int64)
-        self.machine = Machine(cached, scene.workers, scene.features, scene.allocator)

@@ -21,7 +21,8 @@ from allocators.core.page_alloc import ZONE
 from allocators.slab.sizing import SlabSizing, array_room
 from allocators.slab.state import SLAB_NODE
 from allocators.slub.sizing import Sizing
-from allocators.core.world import PAGE_BYTES, WORLD, WORLD_AT, Limits, plan
+from allocators.core.world import PAGE_BYTES, WORLD, WORLD_AT
+from allocators.caches.layout import Limits, plan
 from shm.machine import CPU, MACHINE, Machine
 from shm.rcu import quiescent_point
 from shm.ring import RING
@@ -216,3 +217,18 @@ class Scene:
         )
         guard.space = space
         return space
+
+
+class _Words:
+    """The world at rest as an array; the words that no execution wrote are those of the scene's start."""
+
+    def __init__(self, scene: Scene, space: Space) -> None:
+        cached = getattr(scene, "_array", None)
+        if cached is None:
+            cached = scene._array = np.array(space.mem, dtype=np.int64)
+        written = list(space._base)
+        mem = space.mem
+        cached[written] = [mem[a] for a in written]
+        self.words = cached
+        self.live = np.array(sorted(scene.live), np.int64)
+        self.machine = Machine(cached, scene.workers, scene.features, scene.allocator)

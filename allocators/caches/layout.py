@@ -1,0 +1,145 @@
+"""Where things are in a segment: planned from how much of everything it must have room for."""
+
+from __future__ import annotations
+
+import dataclasses
+from shm.layout import Plan
+from shm.machine import MACHINE
+from shm.ring import ring_words
+from allocators.slab.sizing import ArrayRoom
+from allocators.core.world import CACHES_AT, FREELIST_WORDS, KMEM_CACHE_CPU_WORDS, MAX_OBJECTS, MEM_MAP, OBJCG, PAGE_BYTES, PAGE_WORDS, STAT_WORDS, WORLD
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of everything a segment has room for. `memory` is bytes of page frames."""
+
+    workers: int
+    nodes: int
+    memory: int
+    caches: int
+    memcgs: int
+    roots: int
+    cgroup_indices: int
+    cache_indices: int
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            if getattr(self, field.name) < (0 if "indices" in field.name else 1):
+                raise ValueError(f"{field.name} must be positive, not {getattr(self, field.name)}")
+        if not 1 <= self.workers <= 62:
+            raise ValueError(f"1 to 62 CPUs can be simulated, not {self.workers}")
+        if self.nodes > self.workers:
+            raise ValueError(f"{self.nodes} nodes need at least as many CPUs, there are {self.workers}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Layout:
+    """Word offsets of a planned segment. arrays: only for SLAB."""
+
+    limits: Limits
+    plan: Plan
+    words: int
+    percpu_base: int
+    percpu_stride: int
+    first_frame: int
+    last_frame: int  # exclusive
+    arrays: ArrayRoom | None = None
+    objcgs: int = 0  # descriptors of obj_cgroups; 0: no regions for F_OBJCG
+    sheaf_words: int = 0  # of each root cache; 0: no region for F_SHEAF
+
+    @property
+    def nr_cpus(self) -> int:
+        return self.limits.workers + 1
+
+
+def plan(limits: Limits, extra: dict[str, int] | None = None, arrays: ArrayRoom | None = None, *, owners: bool = False, sheaves: bool = False, slob: bool = False) -> Layout:
+    """Lay a segment out; nothing is allocated yet.
+
+    extra: regions of the caller, name -> words. arrays: SLAB's array caches; None for other allocators.
+    owners: room for F_OBJCG, which mirrors the page frames (committed only where it is touched).
+    sheaves: room for F_SHEAF. slob: room for SLOB's words.
+    """
+    from allocators.core.kmem_cache import CACHE, NODE
+    from allocators.memcg.memcontrol import MEMCG
+    from allocators.core.page_alloc import MAX_ORDER, PAGE, ZONE
+    from shm.histogram import HISTOGRAM
+
+    extra = extra or {}
+    nr_cpus = limits.workers + 1
+    stride = -(-(CACHES_AT + (KMEM_CACHE_CPU_WORDS + STAT_WORDS) * limits.caches) // 64) * 64
+    regions = Plan()
+    regions.reserve("machine", MACHINE.SIZE)
+    regions.reserve("world", WORLD.SIZE)
+    assert regions.end <= MEM_MAP
+    regions.end = MEM_MAP
+    align = 1 << MAX_ORDER
+    frames = -(-limits.memory // PAGE_BYTES // limits.nodes // align) * align * limits.nodes
+    metadata = (
+        stride * nr_cpus
+        + limits.caches * (CACHE.SIZE + NODE.SIZE * limits.nodes)
+        + limits.memcgs * MEMCG.SIZE
+        + limits.roots * limits.memcgs
+        + ring_words(4 * limits.caches + 4 * limits.memcgs) * 2
+        + 2 * MAX_OBJECTS
+        + limits.cgroup_indices + limits.cache_indices
+        + HISTOGRAM.SIZE
+        + sum(extra.values())
+        + 8 * len(extra)
+        + 4096
+    )
+    slab: dict[str, int] = {}
+    if arrays is not None:
+        from allocators.slab.state import SLAB_NODE
+
+        slab = {"slab_nodes": SLAB_NODE.SIZE * limits.nodes * limits.caches, "arrays": arrays.cache * limits.caches}
+        metadata += sum(slab.values())
+    objcgs = 4 * limits.memcgs if owners else 0
+    metadata += objcgs * (OBJCG.SIZE + nr_cpus) + 64
+    per_root = 0
+    if sheaves:
+        from allocators.slub.sheaf_state import sheaf_words
+
+        per_root = sheaf_words(nr_cpus, limits.nodes)
+        metadata += per_root * limits.roots
+    if slob:
+        from allocators.slob.state import SLOB
+
+        metadata += SLOB.SIZE
+    # The mem_map covers itself and the metadata too; a little more than needed is harmless.
+    total_frames = frames + 2 * align + (metadata + MEM_MAP) // PAGE_WORDS
+    per_frame = PAGE.SIZE + (FREELIST_WORDS if slab else 0) + owners
+    total_frames += total_frames * per_frame // (PAGE_WORDS - per_frame) + 1
+    if slab:
+        slab["freelists"] = FREELIST_WORDS * total_frames
+    if owners:
+        slab |= {"objcgs": objcgs * OBJCG.SIZE, "objcg_refs": objcgs * nr_cpus, "obj_cgroups": total_frames}
+    if sheaves:
+        slab["sheaves"] = per_root * limits.roots
+    if slob:
+        slab["slob"] = SLOB.SIZE
+    regions.reserve("mem_map", total_frames * PAGE.SIZE)
+    percpu = regions.reserve("percpu", stride * nr_cpus, 64)
+    regions.reserve("zones", ZONE.SIZE * limits.nodes)
+    regions.reserve("caches", CACHE.SIZE * limits.caches)
+    regions.reserve("nodes", NODE.SIZE * limits.nodes * limits.caches)
+    regions.reserve("memcgs", MEMCG.SIZE * limits.memcgs)
+    regions.reserve("slots", limits.roots * limits.memcgs)
+    regions.reserve("workqueue", ring_words(4 * limits.caches + 4 * limits.memcgs))
+    regions.reserve("rcu_queue", ring_words(4 * limits.caches + 4 * limits.memcgs))
+    regions.reserve("shrink_scratch", 2 * MAX_OBJECTS)
+    regions.reserve("cgroup_table", max(1, limits.cgroup_indices))
+    regions.reserve("cache_table", max(1, limits.cache_indices))
+    regions.reserve("lifetimes", HISTOGRAM.SIZE)
+    regions.reserve("retired", STAT_WORDS)
+    for name, size in (slab | extra).items():
+        regions.reserve(name, size)
+    first = -(-regions.end // (PAGE_WORDS * align)) * align
+    last = first + frames
+    assert last <= total_frames
+    if last * PAGE_WORDS >= 1 << 31:
+        raise ValueError("a segment can hold 16 GiB at most: pointers inside slabs are 31-bit word indices")
+    regions.end = last * PAGE_WORDS
+    if owners:
+        regions.reserve("owners", frames * PAGE_WORDS)
+    return Layout(limits, regions, regions.end, percpu, stride, first, last, arrays, objcgs, per_root)

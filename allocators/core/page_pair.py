@@ -1,0 +1,37 @@
+"""The page pair: a slab's freelist and its counts in one word, changed by one compare-and-swap (v3.16 struct page, mm/slub.c)."""
+
+from __future__ import annotations
+
+from shm.compiler import dual
+
+
+FROZEN = 1 << 31
+
+
+OBJECTS_SHIFT = 16
+
+
+COUNT_MASK = (1 << 16) - 1
+
+
+OBJECTS_MASK = (1 << 15) - 1
+
+
+@dual
+def freelist_of(pair: int) -> int:
+    return pair >> 32
+
+
+@dual
+def inuse_of(pair: int) -> int:
+    return pair & COUNT_MASK
+
+
+@dual
+def objects_of(pair: int) -> int:
+    return pair >> OBJECTS_SHIFT & OBJECTS_MASK
+
+
+@dual
+def page_pair(freelist: int, inuse: int, objects: int, frozen: int) -> int:
+    return freelist << 32 | frozen << 31 | objects << OBJECTS_SHIFT | inuse

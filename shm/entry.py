@@ -1,0 +1,93 @@
+"""Entry points of compiled code: compiled once for each kind of machine, and kept on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+import numba
+from llvmlite import binding
+from shm.code_cache import cache_folder
+from shm.compiler import _Entry
+
+
+# Typing nests as deep as the call tree, with some 25 Python frames a level.
+_TYPING_DEPTH = 20_000
+
+
+_compiling = threading.RLock()  # held while process-wide settings are ours
+
+
+@contextlib.contextmanager
+def _settings(folder: Path) -> Iterator[None]:
+    """While code is compiled: Numba keeps it in `folder`, and typing may nest as deep as it must.
+
+    Both settings belong to the whole process, so they are put back, and one thread at a time has them.
+    """
+    with _compiling:
+        kept, depth = numba.config.CACHE_DIR, sys.getrecursionlimit()
+        numba.config.CACHE_DIR = str(folder)
+        sys.setrecursionlimit(max(depth, _TYPING_DEPTH))
+        try:
+            yield
+        finally:
+            numba.config.CACHE_DIR = kept
+            sys.setrecursionlimit(depth)
+
+
+class Entry:
+    """An entry point: a function of a Machine and integers, compiled for each kind of machine.
+
+    Every kind (kernel and features) has a dispatcher and a folder of its own, so processes that
+    compile different kinds at the same time cannot mix their files up; those that want the same kind
+    wait for the first one (a file lock) and load what it made.
+    """
+
+    def __init__(self, function) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.name = function.__name__
+        self.arity = function.__code__.co_argcount
+        self._compiled: dict[tuple[str, frozenset[str]], object] = {}
+        source = os.stat(function.__code__.co_filename)
+        # What Numba's own cache goes by beside the sources' content: a copy of the checkout has its own code.
+        of = f"{function.__code__.co_filename} {source.st_mtime_ns} {binding.get_host_cpu_name()}"
+        self._ready = f"ready-{hashlib.sha256(of.encode()).hexdigest()[:8]}"
+
+    def folder(self, kernel: str, features: frozenset[str]) -> Path:
+        """Where the code of one kind is kept."""
+        return cache_folder() / f"{self.name}-{kernel or 'none'}-{'+'.join(sorted(features)) or 'plain'}"
+
+    def is_cached(self, kernel: str, features: frozenset[str]) -> bool:
+        """Has some process compiled this kind already?"""
+        return (self.folder(kernel, features) / self._ready).exists()
+
+    def compile(self, kernel: str, features: frozenset[str]):
+        """Make one kind callable in this process, from the cache if it is there."""
+        key = (kernel, features)
+        if key not in self._compiled:
+            import filelock
+            from shm.native import MachineType
+
+            folder = self.folder(kernel, features)
+            folder.mkdir(parents=True, exist_ok=True)
+            with filelock.FileLock(folder / "lock"), _settings(folder):
+                dispatcher = numba.njit(self.function, cache=True, nogil=True, error_model="numpy", pipeline_class=_Entry)
+                dispatcher.compile((MachineType(features, kernel), *[numba.int64] * (self.arity - 1)))
+                dispatcher.disable_compile()
+                (folder / self._ready).touch()
+            self._compiled[key] = dispatcher
+        return self._compiled[key]
+
+    def __call__(self, m, *integers: int):
+        return self.compile(m.kernel, m.features)(m, *integers)
+
+
+def entry(function) -> Entry:
+    """Mark an entry point of compiled code; see `Entry`."""
+    return Entry(function)
