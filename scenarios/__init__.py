@@ -1,11 +1,10 @@
 """Workloads: what each CPU allocates and frees, and when cgroups come and go, as tapes and a schedule of int64 words.
 
-    tape, writer, checks        the format, how one is written, what a sound one is
-    registry                    the scenarios by name; `build` makes a workload of one
-    parameters, settings        what each can be told, and texts into such values
-    kernel_files, kernel_caches what a kernel allocates for files, pipes and sockets
-    traces/                     recorded kernels as workloads
+    tape, writer, checks    the format, how one is written, what a sound one is
+    registry                the scenarios by name; `build` makes a workload of one
+    parameters, settings    what each can be told, and texts into such values
+    workloads/              a module per scenario
+    traces/                 recorded kernels as workloads
 
-The other modules are one scenario each. Imports nothing of the other floors: a tape knows caches, slots
-and cgroups by number, and neither an allocator nor a process.
+Imports nothing of the other floors: a tape knows caches, slots and cgroups by number, and neither an allocator nor a process.
 """

@@ -54,8 +54,19 @@ class _Touches:
         return len(self.slot)
 
 
-def check(load: Workload) -> None:
-    """Raise ValueError naming the first broken promise, if any."""
+def validate(load: Workload) -> None:
+    """Check the promises of `scenarios.tape`; ValueError names the first one broken.
+
+    Each slot is allocated before it is freed, alternately; a remote free lies in a later round;
+    caches, cgroups and events that are named exist; rounds never go back, and neither a WAIT nor an
+    event is left without what it waits for; cgroups are used only between their creation and their
+    offline. With an exact global `order` that order takes the place of the rounds in the rules about
+    slots: waits then point to operations that come earlier in it, which leaves no cycle either.
+
+    Timed sections begin and end in turn, count the allocations and frees inside and hold only what
+    their kind says; no operation of theirs may have to wait for another CPU; a "dead" free is surely
+    of an offline cgroup or child cache, a "live" one surely of an online one.
+    """
     for cache in load.caches:
         if cache.parent >= len(load.caches):
             raise ValueError(f"cache {cache.name} is a child of cache {cache.parent}, there are {len(load.caches)}")

@@ -1,5 +1,11 @@
 """The machine: shared memory, struct layouts, atomics, locks, interrupts, grace periods, clock.
 
-Knows nothing of slabs or cgroups. Import from the modules; `shm.native` must be imported before
-anything is compiled (`shm.compiler.entry` users do so through `stress.engine`).
+    layout, segment, machine        structs as word offsets; memory; one CPU's view of it
+    atomics, native                 what both engines do; its lowering to machine instructions
+    compiler, entry, code_cache     how functions reach Numba; entry points; where compiled code is kept
+    locks, ipi, cpu_work, rcu, ring, waiting        what a kernel builds on them
+    histogram, clock, xorshift, sources
+
+Knows nothing of slabs or cgroups and imports nothing of the project. Import from the modules; `shm.native` must be imported
+before anything is compiled (users of `shm.entry` do so through `stress.engine`).
 """

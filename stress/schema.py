@@ -18,9 +18,9 @@ import msgspec
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 # name -> (module, struct); the module's SCHEMA_VERSION is the schema's
 SCHEMAS = {
-    "result": ("stress.result", "Result"),
+    "result": ("stress.result.data", "Result"),
     "runs": ("stress.result.listed", "RunList"),
-    "comparison": ("stress.result.listed", "Compared"),
+    "comparison": ("stress.report.compared", "Compared"),
     "claims": ("stress.claims.report", "Report"),
     "calibration": ("stress.calibrate.table", "Calibration"),
     "exploration": ("stress.explore.found.published", "Exploration"),
@@ -43,7 +43,7 @@ def schema(name: str) -> dict[str, Any]:
         if "description" in definition:  # from a docstring, which older Pythons keep indented
             definition["description"] = inspect.cleandoc(definition["description"])
         if title in (struct, "Result"):
-            version = home.SCHEMA_VERSION if title == struct else importlib.import_module("stress.result").SCHEMA_VERSION
+            version = home.SCHEMA_VERSION if title == struct else importlib.import_module("stress.result.data").SCHEMA_VERSION
             definition["properties"]["schema_version"] = {"const": version}
             definition["required"] = ["schema_version", *(key for key in definition["required"] if key != "schema_version")]
     return {"$schema": DRAFT, "$id": f"urn:slab-stress:{name}:{home.SCHEMA_VERSION}", **described}

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Callable
 
-from allocators.core import kmem_cache, page_alloc, world
+from allocators.core import page_pair, kmem_cache, page_alloc, world
 from allocators.memcg import memcontrol
 from allocators.slub import state
 from scenarios import tape
@@ -35,7 +35,7 @@ _STRUCTS = (
     kmem_cache.CACHE,
     kmem_cache.NODE,
     memcontrol.MEMCG,
-    state.KMEM_CACHE_CPU,
+    kmem_cache.KMEM_CACHE_CPU,
     state.STAT,
     engine.RUN,
     engine.PLAY,
@@ -48,7 +48,8 @@ _CONSTANTS = {
     page_alloc: ("MAX_ORDER", "KIND_BUDDY", "KIND_SLAB", "KIND_FREE_TAIL", "KIND_TAIL"),
     kmem_cache: ("SLAB_DESTROY_BY_RCU", "SLAB_NO_CPU_PARTIAL"),
     memcontrol: ("SLOT_PENDING",),
-    state: ("TID_STEP", "FROZEN"),
+    state: ("TID_STEP",),
+    page_pair: ("FROZEN",),
     tape: ("OP_END", "OP_ALLOC", "OP_FREE", "OP_ROUND", "OP_WAIT", "OP_SECTION_BEGIN", "OP_SECTION_END"),
     engine: ("SLOT_FAILED",),
 }

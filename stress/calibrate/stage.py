@@ -92,7 +92,7 @@ class Stage:
 def launched(options: CalibrateOptions, progress: Progress) -> Iterator[Stage]:
     """Compile both programs, start the workers, end them. Raises UsageError for what cannot be played."""
     cpus = options.cpus or len(host.available_cpus())
-    load, parameters = build_workload(options, cpus)
+    load, parameters = build_workload(options.scenario, options.settings, cpus, options.seed)
     features = parse_design(options.design).features(options.allocator)
     programs = (features | SPIN, features | SPIN | TWIN)
     kernel = options.allocator

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,9 +16,8 @@ from stress.claims.claim import Claim, Finding, Outcome, Part, PartOutcome, Verd
 from stress.claims.registry import CLAIMS
 from stress.process.errors import UsageError
 from stress.result.data import Violation
+from stress.play.session import DAMAGED, DONE, VIOLATED, session
 from stress.process.streams import printing
-
-DONE, VIOLATED, USAGE, DAMAGED = 0, 1, 2, 3
 
 
 def main(
@@ -37,40 +35,32 @@ def main(
     chosen = choose(ids)
     if not (math.isfinite(seconds) and seconds > 0):
         raise UsageError(f"--seconds {seconds:g}: the time of a timed comparison must be a number above 0, such as 3")
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads would be forked over
-    from stress.process import ending, host
-    from stress.judge import ratio as statistics
     from stress.claims import report as reporting
-    from stress.claims.lab import Lab
-    from stress.claims.page import PAGE_NAME, render
-    from stress.process.log import close_logging, setup_logging
-    from stress.show.progress import Progress
+    from stress.process import ending, host
     from stress.process.files import write_atomically
 
     began = time.monotonic()
     now = datetime.datetime.now().astimezone()
     outcomes: list[Outcome] = []
-    setup_logging("error", None)  # a run that breaks down is a row of the table
-    try:
-        with ending.interruptible(), Progress(quiet=quiet) as progress:
-            statistics.warm_up()
-            lab = Lab(seconds=seconds, seed=seed, quick=quick, progress=progress)
-            interrupted = try_all(chosen, lab, outcomes.append)
-            ending.ignore_further()
-            report = reporting.Report(
-                created=now.astimezone(datetime.timezone.utc).isoformat(timespec="seconds"), command=command,
-                machine=dict(host.describe_machine()), seed=seed, seconds=seconds, took=round(time.monotonic() - began, 1),
-                quick=quick, interrupted=interrupted, claims=outcomes,
-            )  # fmt: skip
-            folder = out / f"{now:%Y%m%d-%H%M%S-%f}-claims"
-            try:
-                folder.mkdir(parents=True)
-                write_atomically(folder / "claims.json", reporting.encode(report))
-                write_atomically(folder / PAGE_NAME, render(report))
-            except OSError as error:
-                raise UsageError(f"--out {out}: {error.strerror}; choose another folder") from None
-    finally:
-        close_logging()
+    with session(quiet=quiet, log_level="error") as progress:  # a run that breaks down is a row of the table
+        from stress.claims.lab import Lab
+        from stress.claims.page import PAGE_NAME, render
+
+        lab = Lab(seconds=seconds, seed=seed, quick=quick, progress=progress)
+        interrupted = try_all(chosen, lab, outcomes.append)
+        ending.ignore_further()
+        report = reporting.Report(
+            created=now.astimezone(datetime.timezone.utc).isoformat(timespec="seconds"), command=command,
+            machine=dict(host.describe_machine()), seed=seed, seconds=seconds, took=round(time.monotonic() - began, 1),
+            quick=quick, interrupted=interrupted, claims=outcomes,
+        )  # fmt: skip
+        folder = out / f"{now:%Y%m%d-%H%M%S-%f}-claims"
+        try:
+            folder.mkdir(parents=True)
+            write_atomically(folder / "claims.json", reporting.encode(report))
+            write_atomically(folder / PAGE_NAME, render(report))
+        except OSError as error:
+            raise UsageError(f"--out {out}: {error.strerror}; choose another folder") from None
     with printing():
         if format == "json":
             sys.stdout.write(reporting.encode(report).decode())

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stress.bench.peers.measure import Plan
 
 
+@guarded
 def bench(
     peers: Annotated[
         bool, typer.Option("--peers/--no-peers", help="Measure other allocators too, or only SLUB against C: two minutes, or ten seconds.")
@@ -32,25 +33,21 @@ def bench(
     page: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Write the comparison there as a page with plots.")] = None,
     format: Annotated[Format, typer.Option(help="How to print the figures.")] = Format.text,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
-) -> None:
+) -> int:
     """How fast the model itself is, as ratios within one run: against hand-written C, the engine's own cost, and other allocators.
 
     The comparison plays the same tapes on SLUB, SLAB, SLOB, linux-6.18, glibc's malloc, and on mimalloc, jemalloc
     and tcmalloc where they are installed.
     """
+    from stress import bench as command
 
-    def body() -> Optional[int]:
-        from stress import bench as command
-
-        if page is not None:
-            if not peers:
-                raise UsageError("--page shows the comparison with other allocators, so leave --no-peers out")
-            if page.is_dir() or not page.absolute().parent.is_dir():
-                raise UsageError(f"--page {page}: it must name a file in a folder that exists")
-        plan = _plan(sizes, seconds, library or ()) if peers else None
-        return command.main(format=format.value, quiet=quiet, page=page, plan=plan)
-
-    guarded(body)
+    if page is not None:
+        if not peers:
+            raise UsageError("--page shows the comparison with other allocators, so leave --no-peers out")
+        if page.is_dir() or not page.absolute().parent.is_dir():
+            raise UsageError(f"--page {page}: it must name a file in a folder that exists")
+    plan = _plan(sizes, seconds, library or ()) if peers else None
+    return command.main(format=format.value, quiet=quiet, page=page, plan=plan)
 
 
 def _plan(sizes: str | None, seconds: float, libraries: list[str] | tuple[()]) -> Plan:

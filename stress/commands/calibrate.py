@@ -11,8 +11,10 @@ import typer
 
 from stress.play import options as opt
 from stress.commands.guarded import Format, guarded
+from stress.process.usage import check_out
 
 
+@guarded
 def calibrate(
     runs: Annotated[int, typer.Option(metavar="N", help="Comparisons of each kind; 0 only prints what --samples has.")] = 10,
     seconds: Annotated[float, typer.Option(metavar="S", help="Time of each comparison.")] = 5.0,
@@ -39,24 +41,20 @@ def calibrate(
     ] = None,
     format: Annotated[Format, typer.Option(help="How to print the table.")] = Format.text,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
-) -> None:
+) -> int:
     """Compare a design with itself, and with itself slowed down by a known share, many times over.
 
     Prints how often like was called unlike (false alarms) and a slowdown was found (power), with intervals. Ctrl-C
     keeps what is done. A goal that is missed never changes the exit status.
     """
+    from stress.calibrate.options import make_options
 
-    def body() -> int:
-        from stress.calibrate.options import make_options
+    options = make_options(
+        runs=runs, seconds=seconds, slowdowns=slowdown or (), scenario=scenario, settings=set_ or (), allocator=allocator, design=design,
+        cpus=cpus, memory=memory, margin=margin, seed=seed, samples=samples, command=shlex.join(["python", "-m", "stress", *sys.argv[1:]]),
+    )  # fmt: skip
+    if samples is not None:
+        check_out(samples.parent)
+    from stress.calibrate.command import main
 
-        options = make_options(
-            runs=runs, seconds=seconds, slowdowns=slowdown or (), scenario=scenario, settings=set_ or (), allocator=allocator, design=design,
-            cpus=cpus, memory=memory, margin=margin, seed=seed, samples=samples, command=shlex.join(["python", "-m", "stress", *sys.argv[1:]]),
-        )  # fmt: skip
-        if samples is not None:
-            opt.check_out(samples.parent)
-        from stress.calibrate.command import main
-
-        return main(options, format=format.value, quiet=quiet)
-
-    guarded(body)
+    return main(options, format=format.value, quiet=quiet)

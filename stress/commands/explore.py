@@ -24,6 +24,7 @@ class MemoryModel(str, enum.Enum):
     tso = "tso"
 
 
+@guarded
 def explore(
     model: Annotated[Optional[str], typer.Argument(metavar="RACE|MODEL", help="What to explore (see `list races`).")] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every race of the catalogue: in the design that has it and in the one that mends it.")] = False,
@@ -40,44 +41,34 @@ def explore(
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of everything random.")] = opt.DEFAULT_SEED,
     out: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Where the failing schedule goes (with --all: the table; with --like: a folder for them).  [default: MODEL.schedule.json]")] = None,
     format: Annotated[Format, typer.Option(help="How to print: text or json; the table of --all also as markdown.")] = Format.text,
-) -> None:
+) -> int:
     """Run the allocators' own functions under a scheduler that owns every step, until something goes wrong.
 
     What is found is made small and printed, a column per CPU, and its schedule is written to a file that
     `replay` runs again.
     """
+    from stress.explore import command
 
-    def body() -> int:
-        from stress.explore import exploring as command
-
-        if like is not None:
-            return like_a_run()
+    chosen = memory_model.value if memory_model else None
+    processes = jobs or command.default_jobs()
+    if like is None:
         return command.main(
             model, all_=all_, allocator=allocator, design=design, cpus=cpus, strategy=strategy.value, preemptions=preemptions,
-            memory_model=memory_model.value if memory_model else None, budget=budget, schedule_count=schedules,
-            jobs=jobs or command.default_jobs(), seed=seed, out=out, format=format.value,
+            memory_model=chosen, budget=budget, schedule_count=schedules, jobs=processes, seed=seed, out=out, format=format.value,
         )  # fmt: skip
+    from stress.explore import like as like_command
 
-    def like_a_run() -> int:
-        from stress.explore import exploring as command, like as like_command
+    if all_ or allocator:
+        raise UsageError("--like takes the allocator from the run and chooses the models: leave out --all and --allocator")
+    options = like_command.Options(
+        model, design, cpus, chosen, strategy.value, preemptions,
+        like_command.DEFAULT_BUDGET if budget is None else budget, schedules, processes, seed,
+    )  # fmt: skip
+    return like_command.main(like, options, out)
 
-        if all_ or allocator:
-            raise UsageError("--like takes the allocator from the run and chooses the models: leave out --all and --allocator")
-        options = like_command.Options(
-            model, design, cpus, memory_model.value if memory_model else None, strategy.value, preemptions,
-            like_command.DEFAULT_BUDGET if budget is None else budget, schedules, jobs or command.default_jobs(), seed,
-        )  # fmt: skip
-        return like_command.main(like, options, out)
-
-    guarded(body)
-
-
-def replay(file: Annotated[Path, typer.Argument(metavar="FILE", help="A schedule that `explore` wrote.")]) -> None:
+@guarded
+def replay(file: Annotated[Path, typer.Argument(metavar="FILE", help="A schedule that `explore` wrote.")]) -> int:
     """Run one schedule again and print it; exit status 1 when it fails as it did."""
+    from stress.explore import command
 
-    def body() -> int:
-        from stress.explore import exploring as command
-
-        return command.replay(file)
-
-    guarded(body)
+    return command.replay(file)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import enum
+import functools
 import sys
 from collections.abc import Callable
-from typing import Optional
+from typing import ParamSpec
 
 import typer
 
 from stress.process.errors import StressError
+
+P = ParamSpec("P")
 
 
 class Format(str, enum.Enum):
@@ -18,14 +21,19 @@ class Format(str, enum.Enum):
     markdown = "markdown"
 
 
-def guarded(command: Callable[[], Optional[int]]) -> None:
-    """Run a command's body and leave with its exit status; expected errors become one line on stderr."""
-    try:
-        status = command() or 0
-    except StressError as error:
-        print(f"error: {error}", file=sys.stderr)
-        status = error.exit_status
-    except KeyboardInterrupt:
-        print("interrupted before there was anything to report", file=sys.stderr)
-        status = 3
-    raise typer.Exit(status)
+def guarded(command: Callable[P, int | None]) -> Callable[P, None]:
+    """A command that leaves with the exit status its function returns; expected errors become one line on stderr."""
+
+    @functools.wraps(command)  # Typer reads options and help from what is wrapped
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            status = command(*args, **kwargs) or 0
+        except StressError as error:
+            print(f"error: {error}", file=sys.stderr)
+            status = error.exit_status
+        except KeyboardInterrupt:
+            print("interrupted before there was anything to report", file=sys.stderr)
+            status = 3
+        raise typer.Exit(status)
+
+    return run

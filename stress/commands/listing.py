@@ -1,18 +1,35 @@
-"""What `list` prints: names and a line about each."""
+"""`list`: what there is to run, a line each."""
 
 from __future__ import annotations
 
+import enum
 import shutil
 import textwrap
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Optional
 
+import typer
+
+from stress.commands.guarded import guarded
 from stress.play.options import ALLOCATORS
 
 if TYPE_CHECKING:
     from allocators.designs import Design
 
-KINDS = ("allocators", "designs", "scenarios", "races")
+
+class What(str, enum.Enum):
+    allocators = "allocators"
+    designs = "designs"
+    scenarios = "scenarios"
+    races = "races"
+
+
+@guarded
+def list_(
+    what: Annotated[Optional[What], typer.Argument(help="One kind only; all of them without it.")] = None,
+) -> None:
+    """What there is to run: allocators, designs, scenarios and races, a line each."""
+    print_listing(None if what is None else what.value)
 
 
 def print_listing(kind: str | None) -> None:
@@ -27,7 +44,7 @@ def print_listing(kind: str | None) -> None:
     elif kind is not None:
         print_lines(entries(kind))
     else:
-        for one in KINDS:
+        for one in (kind.value for kind in What):
             print(f"{one}:")
             print_lines(entries(one), indent="  ")
 

@@ -61,50 +61,45 @@ def _folder(context: typer.Context, out: Optional[Path]) -> Path:
 
 
 @results.command(name="list", short_help="A line per run, the oldest first.", epilog="Example: `results list --format json`.")
+@guarded
 def list_(
     context: typer.Context,
     out: Annotated[Optional[Path], typer.Option("--out", metavar="DIR", help="Folder of results.")] = None,
     format: Annotated[ListFormat, typer.Option(help="How to print the list; json is described by stress/runs.schema.json.")] = ListFormat.text,
 ) -> None:
     """List the runs of the folder, the oldest first."""
+    from stress.result.folder import runs
+    from stress.process.streams import printing
 
-    def body() -> None:
-        from stress.result.folder import runs
-        from stress.process.streams import printing
-
-        folder = _folder(context, out)
-        found = runs(folder)
-        if format is ListFormat.json:
-            from stress.result.listed import encode, listed
-
-            with printing():
-                sys.stdout.write(encode(listed(found, folder)))
-            return
-        from stress.report.runs import print_runs
+    folder = _folder(context, out)
+    found = runs(folder)
+    if format is ListFormat.json:
+        from stress.result.listed import encode, listed
 
         with printing():
-            print_runs(found, folder, sys.stdout)
+            sys.stdout.write(encode(listed(found, folder)))
+        return
+    from stress.report.runs import print_runs
 
-    guarded(body)
+    with printing():
+        print_runs(found, folder, sys.stdout)
 
 
 @results.command(short_help="The report of one run.")
+@guarded
 def show(
     context: typer.Context,
     run: RunName,
     out: Annotated[Optional[Path], typer.Option("--out", metavar="DIR", help="Folder of results.")] = None,
 ) -> None:
     """Print the report of one run as its end printed it. Other formats: `report RUN --format …`."""
+    from stress.report.render import redraw
 
-    def body() -> None:
-        from stress.report.redraw import redraw
-
-        redraw(run, _folder(context, out), "text")
-
-    guarded(body)
+    redraw(run, _folder(context, out), "text")
 
 
 @results.command(short_help="Remove old runs.", epilog="Example: `results prune --keep 20 --older-than 30` removes runs that are both.")
+@guarded
 def prune(
     context: typer.Context,
     keep: Annotated[Optional[int], typer.Option("--keep", metavar="N", help="Leave the newest N runs.")] = None,
@@ -113,22 +108,19 @@ def prune(
     out: Annotated[Optional[Path], typer.Option("--out", metavar="DIR", help="Folder of results.")] = None,
 ) -> None:
     """Remove the folders of old runs, without asking, and say which. A folder that holds other files too is left."""
+    from stress.result.folder import prune
+    from stress.process.streams import printing
 
-    def body() -> int:
-        from stress.result.folder import prune
-        from stress.process.streams import printing
+    folder = _folder(context, out)
+    done = prune(folder, keep=keep, older_than_days=older_than, dry_run=dry_run)
+    from stress.report.runs import print_pruned
 
-        folder = _folder(context, out)
-        done = prune(folder, keep=keep, older_than_days=older_than, dry_run=dry_run)
-        from stress.report.runs import print_pruned
-
-        with printing():
-            print_pruned(done, folder, dry_run, sys.stdout)
-        return 0
-
-    guarded(body)
+    with printing():
+        print_pruned(done, folder, dry_run, sys.stdout)
+    return 0
 
 
+@guarded
 def report(
     run: RunName,
     out: Out = OUT,
@@ -139,15 +131,12 @@ def report(
     ] = ReportFormat.text,
 ) -> None:
     """Report a run that has ended, in any format."""
+    from stress.report.render import redraw
 
-    def body() -> None:
-        from stress.report.redraw import redraw
-
-        redraw(run, out, format.value)
-
-    guarded(body)
+    redraw(run, out, format.value)
 
 
+@guarded
 def compare(
     runs: Annotated[
         list[str], typer.Argument(metavar="RUN", help="Two runs or more: ids, their beginnings or ends, folders or files, `last`.")
@@ -159,15 +148,11 @@ def compare(
 
     Runs that did different work are refused, with the reason.
     """
+    from stress.report.compare import compare_runs
+    from stress.process.streams import printing
 
-    def body() -> None:
-        from stress.report.compare import compare_runs
-        from stress.process.streams import printing
+    comparison = compare_runs(runs, out)
+    from stress.report import comparison as reporting
 
-        comparison = compare_runs(runs, out)
-        from stress.report import comparison as reporting
-
-        with printing():
-            reporting.write(comparison, format.value, sys.stdout)
-
-    guarded(body)
+    with printing():
+        reporting.write(comparison, format.value, sys.stdout)

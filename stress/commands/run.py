@@ -1,28 +1,191 @@
-"""The main job from options to exit status: run, measure, write the result, report.
-
-Everything a user reads but the report goes to stderr.
-"""
+"""`run`: take cgroups offline while CPUs allocate and free, under a design before and others after, and compare."""
 
 from __future__ import annotations
 
-import os
+import enum
+import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Optional
 
+import typer
+
+from stress.commands.guarded import Format, guarded
+from stress.judge.margin import DEFAULT_MARGIN
+from stress.play import options as opt
 from stress.process.errors import DamagedRun
-from stress.play.options import RunOptions
-from stress.process.streams import printing
-import enum
+from stress.process.usage import check_out
 
 if TYPE_CHECKING:
-    from stress.result.data import Result
+    from stress.result import Result
 
-DONE, VIOLATED, USAGE, DAMAGED = 0, 1, 2, 3
+
+class LogLevel(str, enum.Enum):
+    debug = "debug"
+    info = "info"
+    warning = "warning"
+    error = "error"
+
+
+EXAMPLES = """\b
+Examples:
+  run --after v3 --seconds 30
+  run --after v3 --until-sure --seconds 300 --margin 0.01
+  run --scenario dead-free --set object_size=256 --set free_order=random
+  run --serial --cpus 32 --format json
+  run --trace boot.csv.zst --serial --after v1
+  run --before v3 --after v3-F_OBO      (v3 without one of its switches)
+"""
+
+
+@guarded
+def run(
+    scenario: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="NAME", help=f"Workload to play (see `list scenarios`).  [default: {opt.DEFAULT_SCENARIO}]"
+        ),
+    ] = None,
+    set_: Annotated[
+        Optional[list[str]],
+        typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the scenario, such as cgroups=64. Repeatable."),
+    ] = None,
+    trace: Annotated[
+        Optional[Path],
+        typer.Option(
+            metavar="FILE", help="Replay a kernel's recorded events (.csv or .csv.zst) instead of a scenario."
+        ),
+    ] = None,
+    allocator: Annotated[
+        str, typer.Option(metavar="NAME", help="Allocator under test (see `list allocators`).")
+    ] = "slub",
+    before: Annotated[
+        str,
+        typer.Option(
+            metavar="DESIGN",
+            help="Design that the others are compared with (see `list designs`); edit one with + and -: v1-P7, "
+            "linux-3.16+P2+P3.",
+        ),
+    ] = opt.DEFAULT_BEFORE,
+    after: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            metavar="DESIGN",
+            help=f"Design to compare with it. Repeatable.  [default: {' '.join(opt.DEFAULT_AFTER)}; on slob, which no design "
+            f"changes, {' '.join(opt.DEFAULT_AFTER_SLOB)}]",
+        ),
+    ] = None,
+    cpus: Annotated[
+        Optional[int],
+        typer.Option(
+            metavar="N",
+            help="CPUs of the model, each a worker process (with --serial: all stepped by one); more than can be pinned to "
+            "share them, which the report says.  [default: as many as can be pinned to; 4 with --serial]",
+        ),
+    ] = None,
+    nodes: Annotated[int, typer.Option(metavar="N", help="NUMA nodes of the model; CPUs are spread over them.")] = 1,
+    seconds: Annotated[
+        float, typer.Option(metavar="S", help="Time to measure, in seconds, all designs together.")
+    ] = opt.DEFAULT_SECONDS,
+    margin: Annotated[
+        float,
+        typer.Option(metavar="X", help="How near to 1 a ratio of throughputs counts as equivalent, as a fraction: 0.02 is 2 %."),
+    ] = DEFAULT_MARGIN,
+    until_sure: Annotated[
+        bool,
+        typer.Option(
+            "--until-sure",
+            help="Stop before --seconds are spent if by then every design is surely equivalent, faster or slower and its ratio known to "
+            "within the margin. It looks at five planned moments, so its intervals are of 99 %.",
+        ),
+    ] = False,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Seed of everything random; the same seed plays the same work.")
+    ] = opt.DEFAULT_SEED,
+    time_scale: Annotated[
+        Optional[float],
+        typer.Option(
+            metavar="X",
+            help="Kernel seconds per real second: 10 lets a kernel's timers run ten times as fast.  "
+            "[default: 20 for SLAB, whose reaper works in seconds, else 1]",
+        ),
+    ] = None,
+    settle: Annotated[
+        float,
+        typer.Option(metavar="S", help="Kernel seconds that SLAB's reaper has after the last free to let dead caches die."),
+    ] = opt.DEFAULT_SETTLE,
+    memory: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="SIZE",
+            help="Memory that the model's slabs live in, such as 512M or 2G. Pages are taken as touched.",
+        ),
+    ] = None,
+    serial: Annotated[
+        bool,
+        typer.Option(
+            "--serial",
+            help="Step all CPUs in one process in a seeded order: counts are exactly repeatable, speed is unknown.",
+        ),
+    ] = False,
+    check_blocks: Annotated[
+        bool, typer.Option("--check-blocks", help="Check the invariants between blocks too, not only at the end.")
+    ] = False,
+    fail: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            metavar="WHAT",
+            help="Let allocations fail on purpose: shrink-alloc (kmem_cache_shrink's sort array) or page-alloc:P (each page "
+            "allocation with probability P). Repeatable.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for results; each run gets a folder of its own in it.")
+    ] = Path("results"),
+    format: Annotated[
+        Format, typer.Option(help="How to print the report. json prints the result and nothing else on stdout.")
+    ] = Format.text,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    log_level: Annotated[
+        LogLevel, typer.Option(help="Log of the coordinator and its workers, on stderr.")
+    ] = LogLevel.warning,
+    log_file: Annotated[
+        Optional[Path], typer.Option(metavar="FILE", help="Write that log to a file; warnings still show on stderr.")
+    ] = None,
+) -> int:
+    """Take cgroups offline while CPUs allocate and free, under a design before and others after, and compare.
+
+    Without options: a storm of cgroup removals on SLUB of Linux 3.16 against two versions of the series
+    that lets dead caches destroy themselves. Prints one table and what it says, and writes
+    results/<run id>/result.json and a page to look at, report.html, beside it.
+    """
+    options = opt.make_options(
+        scenario=scenario,
+        settings=set_ or (),
+        trace=trace,
+        allocator=allocator,
+        before=before,
+        after=after or None,
+        cpus=cpus,
+        nodes=nodes,
+        seconds=seconds,
+        seed=seed,
+        margin=margin,
+        until_sure=until_sure,
+        time_scale=time_scale,
+        settle=settle,
+        memory=memory,
+        serial=serial,
+        check_blocks=check_blocks,
+        fail=fail or (),
+        command=shlex.join(["python", "-m", "stress", *sys.argv[1:]]),
+    )
+    check_out(out)
+    return run_job(options, out=out, format=format.value, quiet=quiet, log_level=log_level.value, log_file=log_file)
 
 
 def run_job(
-    options: RunOptions,
+    options: opt.RunOptions,
     *,
     out: Path,
     format: str = "text",
@@ -30,35 +193,28 @@ def run_job(
     log_level: str = "warning",
     log_file: Path | None = None,
 ) -> int:
-    """Do one run and report it; the exit status tells how it ended (see `exit_status`).
+    """Do one run and report it; the exit status tells how it ended (see `exit_status`). All but the report goes to stderr.
 
     Raises UsageError or DamagedRun when there is nothing to report.
     """
-    # BLAS threads of NumPy and SciPy would be forked over; nothing here needs them.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from stress.play import coordinator
+    from stress.play.session import session
     from stress.process import ending
-    from stress.judge import ratio as statistics
-    from stress.process.log import close_logging, setup_logging
-    from stress.measure.evaluation import measure
-    from stress.show.progress import Progress
-    from stress.report import render
-    from stress.result.files import write_result
+    from stress.process.streams import printing
 
-    setup_logging(log_level, log_file)
     try:
-        with ending.interruptible():
-            with Progress(quiet=quiet) as progress:
-                progress.phase("preparing")
-                statistics.warm_up()  # now, so that Ctrl-C later need not wait for it
-                record = coordinator.run(options, progress)
+        with session(quiet=quiet, log_level=log_level, log_file=log_file) as progress:
+            from stress.measure.evaluation import measure
+            from stress.play import coordinator
+            from stress.report import render
+            from stress.result import write_result
+
+            record = coordinator.run(options, progress)
+            progress.close()
             ending.ignore_further()
             result, path = write_result(measure(record), out)
             page = draw_page(result, path.parent)
     except OSError as error:
         raise DamagedRun(f"the result could not be written to --out {out}: {error}") from None
-    finally:
-        close_logging()
     with printing():
         render.write(result, path, format, sys.stdout, page)
     if format != "text" and not quiet:
@@ -79,24 +235,8 @@ def draw_page(result: Result, folder: Path) -> Path | None:
 
 def exit_status(result: Result) -> int:
     """1 if an invariant was violated, 3 if the run is incomplete, else 0. A violation outweighs the rest."""
+    from stress.play.session import DAMAGED, DONE, VIOLATED
+
     if result.invariants.violated:
         return VIOLATED
     return DAMAGED if result.partial else DONE
-
-
-class LogLevel(str, enum.Enum):
-    debug = "debug"
-    info = "info"
-    warning = "warning"
-    error = "error"
-
-
-RUN_EXAMPLES = """\b
-Examples:
-  run --after v3 --seconds 30
-  run --after v3 --until-sure --seconds 300 --margin 0.01
-  run --scenario dead-free --set object_size=256 --set free_order=random
-  run --serial --cpus 32 --format json
-  run --trace boot.csv.zst --serial --after v1
-  run --before v3 --after v3-F_OBO      (v3 without one of its switches)
-"""

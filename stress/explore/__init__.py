@@ -1,14 +1,13 @@
 """The explorer: every interleaving of the same source, by a scheduler that owns every step.
 
-    task, bodies        one flow of control; its greenlet
-    space, scheduler, sharing   executions; who runs next; what tasks share
-    strategies, search  random walk, PCT; budgets
-    depth_first, footprint, shards  all schedules up to a bound; what segments touch; several processes
-    clocks              data races
-    bare, scene         a machine with nothing on it; a small world with tasks
-    names, guard, oracles   what words are called; use after free; leaks, invariants
-    races/              named models: the races of the 2014 review
-    minimise, schedule, trace   a failing schedule made small, kept in a file, printed
+    space/      tasks, who runs next, what tasks share, data races
+    world/      scenes: a small world with tasks; what words are called; what may go wrong
+    search/     depth first up to a bound, random walks, several processes; a failing schedule made small
+    races/      named models: the races of the 2014 review
+    found/      a failing schedule kept in a file, printed, published
+    exploring   a request becomes an answer
     command, like       `python -m stress explore`; what went wrong in a run, explored
-    testing             a test of your own, explored by `stress.pytest_plugin`
+    testing     a test of your own, explored by `stress.pytest_plugin`
+
+Inside: found > races, search > world > space. May import `result`, `process`, `allocators`, `shm`.
 """

@@ -23,7 +23,8 @@ from stress.explore.found.answer import said
 from stress.explore.search.minimise import minimise
 from stress.explore.world.scene import Scene
 from stress.explore.search.search import Budget, Found, races, search
-from stress.explore.space.space import Body, Outcome, Space, Violation
+from stress.explore.space.space import Body, Outcome, Space
+from stress.explore.space.violation import Violation
 from stress.explore.found.trace import render, rows
 
 MAX_CPUS = 8

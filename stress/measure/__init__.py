@@ -1,1 +1,9 @@
-"""TODO."""
+"""From what a run recorded to what it means.
+
+    records         what the coordinator fills in: blocks, censuses, samples
+    evaluation      figures and ratios of them: a `Result`
+    latency         quantiles of how long operations take
+    trust           how far figures can be trusted, and why
+
+May import `engine` (names of paths), `result`, `judge` and `process`.
+"""

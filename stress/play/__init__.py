@@ -1,1 +1,13 @@
-"""TODO."""
+"""Playing: from options to what a run recorded.
+
+    options, workload       what was asked for, checked; the tapes
+    arena, compiled         a segment with a world and the tapes; the programs that a run needs
+    coordinator             a run: prepare, play, gather
+    parallel, worker        blocks in pairs by worker processes
+    serial                  all CPUs stepped by one process
+    census                  what an arena at rest says
+    replay, conform         a recorded kernel's life, and its recorded steps
+    session                 what every command that plays shares
+
+May import `measure` and what is below; neither `explore` nor `report`.
+"""

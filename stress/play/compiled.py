@@ -22,6 +22,7 @@ from stress.process.errors import UsageError
 
 log = logging.getLogger(__name__)
 
+STATS = frozenset({"STATS"})
 Target = tuple[Entry, str, frozenset[str]]  # entry point, kernel, features
 
 
@@ -96,6 +97,3 @@ def _in_helpers(missing: list[Target], total: int, began: float, progress: Calla
         for helper in helpers:
             helper.kill()
             helper.join()
-
-
-STATS = frozenset({"STATS"})

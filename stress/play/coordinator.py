@@ -19,10 +19,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from typing import TYPE_CHECKING, Callable, Iterator
+from typing import Callable, Iterator
 
 
-from allocators.designs import Design, parse_design
+from allocators.designs import parse_design
 from shm.code_cache import source_hash
 from stress.process import host
 from stress.play.arena import DEFAULT_MEMORY, STEP_NS, Arena
@@ -32,11 +32,8 @@ from stress.process.usage import within
 from stress.show.progress import Progress
 from stress.measure.records import RunRecord
 from stress.play.worker import Lost
-from stress.play.parallel import _play_in_parallel
+from stress.play.parallel import play_in_parallel
 from stress.play.workload import build_workload
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +71,7 @@ def run(options: RunOptions, progress: Progress) -> RunRecord:
             load, record.trace = replay.load, replay.summary
         else:
             replay = None
-            load, parameters = build_workload(options, cpus)
+            load, parameters = build_workload(options.scenario, options.settings, cpus, options.seed)
             record.parameters = parameters | record.parameters
         record.cpus = load.cpus
         record.oversubscribed = not options.serial and load.cpus > available
@@ -101,7 +98,7 @@ def run(options: RunOptions, progress: Progress) -> RunRecord:
             if replay is not None:
                 replay.compare(arena, design)
 
-        play: Callable[..., None] = _play_in_parallel
+        play: Callable[..., None] = play_in_parallel
         if options.serial:
             from stress.play.serial import play_serially as play
         with contextlib.closing(arena):
@@ -122,9 +119,3 @@ def _breakdowns(record: RunRecord) -> Iterator[None]:
     except (Lost, TimeoutError) as error:
         record.damage = f"{error}; the run ended there"
         log.error("%s", record.damage)
-
-
-def features_of(design: Design, options: RunOptions) -> frozenset[str]:
-    """The features that compiled code of this design carries, without STATS."""
-    return design.features(options.allocator)
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from typing import Callable
@@ -22,16 +23,15 @@ from stress.measure.records import RunRecord
 from stress.judge.ratio import CONFIDENCE, Ratio, least_pairs
 from stress.play.worker import Crew
 from stress.play.compiled import STATS
-from stress.play.coordinator import features_of, log
 
+
+log = logging.getLogger(__name__)
 
 HANG_SECONDS = 60.0
-
-
 SLOWEST = 1e-6  # seconds an operation may take, before a block without other signs of life is called hung
 
 
-def _play_in_parallel(
+def play_in_parallel(
     arena: Arena,
     designs: list[Design],
     options: RunOptions,
@@ -43,7 +43,7 @@ def _play_in_parallel(
 
     patience = hang_seconds()
     kernel = options.allocator
-    plain = {d.name: features_of(d, options) for d in designs}
+    plain = {d.name: d.features(options.allocator) for d in designs}
     targets: list[Target] = []
     for features in plain.values():
         targets += [(counting_main, kernel, features | STATS), (cpu_main, kernel, features)]

@@ -9,7 +9,7 @@ from allocators.designs import Design
 from stress.process import ending
 from stress.play.arena import Arena
 from stress.play.census import pinned_now, take_census
-from stress.play.compiled import ready
+from stress.play.compiled import STATS, ready
 from stress.engine import FINISHED, PLAYING, counting_main, serial_ordered, serial_seeded
 from stress.play.options import RunOptions
 from stress.show.progress import Progress
@@ -17,7 +17,6 @@ from stress.measure.records import RunRecord
 
 log = logging.getLogger(__name__)
 
-STATS = frozenset({"STATS"})
 BURSTS = 20_000  # between two looks at the world (and at Ctrl-C)
 STEPS = 50_000
 

@@ -1,1 +1,9 @@
-"""TODO."""
+"""How a process lives.
+
+    errors, usage       what ends a command with a sentence; checks of what a user typed
+    ending, log         signals and the death of others; one log of many processes
+    streams, files      stdout that may be closed; files that are there whole or not at all
+    host                the machine: CPUs, placement, counters of disturbance
+
+Imports nothing of the project.
+"""

@@ -1,11 +1,16 @@
-"""One result in one format. What a format needs is imported when it is asked for."""
+"""One result in one format, also of a run that has ended. What a format needs is imported when it is asked for."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TextIO
 
+from stress.process.errors import UsageError
+from stress.process.streams import printing
 from stress.result.data import Result
+from stress.result.files import read_result
+from stress.result.folder import find
 
 FORMATS = ("text", "markdown", "json", "csv", "benchstat", "mmtests")  # those that go to a stream; html and parquet are files beside the result
 
@@ -39,3 +44,29 @@ def write(result: Result, path: Path, format: str, stream: TextIO, page: Path | 
         from stress.report import text
 
         text.print_report(result, stream, path, page)
+
+
+def redraw(name: str, out: Path, format: str) -> None:
+    """Print the run's report to stdout in one of `FORMATS`; html and parquet write files beside the result and print their paths.
+
+    Raises UsageError when there is no such run, its result cannot be read, or a file cannot be written.
+    """
+    path = find(name, out)
+    result = read_result(path)
+    if format in FORMATS:
+        with printing():
+            write(result, path, format, sys.stdout)
+        return
+    try:
+        if format == "html":
+            from stress.report.page import write_page
+
+            written = [write_page(result, path.parent)]
+        else:
+            from stress.report.parquet import write_parquet
+
+            written = write_parquet(result, path.parent)
+    except OSError as error:
+        raise UsageError(f"RUN {name}: {format} cannot be written to {path.parent}: {error.strerror or error}") from None
+    with printing():
+        print(*written, sep="\n")

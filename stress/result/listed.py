@@ -1,4 +1,4 @@
-"""What `results list` and `compare` print as JSON. Their versions change as that of a result does."""
+"""What `results list` prints as JSON. Its version changes as that of a result does."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import msgspec
 
 from stress.result.files import plain_value
 from stress.result.folder import Run
-from stress.report.compared import Compared
 
 SCHEMA_VERSION = "1"
 
@@ -52,6 +51,6 @@ def _listed(run: Run) -> ListedRun:
     )
 
 
-def encode(data: RunList | Compared) -> str:
+def encode(data: msgspec.Struct) -> str:
     """Indented JSON with a newline at its end."""
     return msgspec.json.format(msgspec.json.encode(data, enc_hook=plain_value), indent=2).decode() + "\n"

@@ -50,7 +50,7 @@ def grid(header: Sequence[Child], rows: Sequence[Sequence[Child]], class_: str |
 
 def document(title: str, body: Element) -> bytes:
     """A whole page in UTF-8 that loads nothing and runs nothing. Its style, page.css, is the one text that is not escaped."""
-    style = resources.files("stress.report").joinpath("page.css").read_text("utf-8")
+    style = resources.files("stress.show").joinpath("page.css").read_text("utf-8")
     head = el(
         "head",
         el("meta", charset="utf-8"),

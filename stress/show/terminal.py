@@ -8,7 +8,7 @@ from typing import TextIO
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from stress.report import table
+from stress.show.tables import Group
 
 
 PIPE_WIDTH = 120
@@ -26,7 +26,7 @@ def make_console(stream: TextIO, pipe_width: int = PIPE_WIDTH) -> Console:
     return _Console(file=stream, markup=False, highlight=False, emoji=False, width=None if stream.isatty() else pipe_width)
 
 
-def draw_table(columns: Sequence[str], groups: Sequence[table.Group]) -> Table:
+def draw_table(columns: Sequence[str], groups: Sequence[Group]) -> Table:
     """A column per design, groups of rows apart."""
     drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     drawn.add_column("", no_wrap=True)

@@ -19,8 +19,8 @@ PARTS = [(claim.id, part) for claim in CLAIMS.values() for part in claim.parts]
 @pytest.fixture(autouse=True)
 def plain_logging(monkeypatch):
     """Logging into a queue is for whole processes; here it would outlive the test."""
-    monkeypatch.setattr("stress.process.log.setup_logging", lambda *_: None)
-    monkeypatch.setattr("stress.process.log.close_logging", lambda: None)
+    monkeypatch.setattr("stress.play.session.setup_logging", lambda *_: None)
+    monkeypatch.setattr("stress.play.session.close_logging", lambda: None)
 
 
 def invoke(tmp_path, *arguments: str):

@@ -13,7 +13,8 @@ from stress.explore.exploring import Request, explore
 from stress.explore.search.depth_first import DepthFirst, Seen
 from stress.explore.search.search import Budget, search
 from stress.explore.search.shards import SharedSeen
-from stress.explore.space.space import Space, Violation
+from stress.explore.space.space import Space
+from stress.explore.space.violation import Violation
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shm import compiler
+from shm import code_cache
 
 ROOT = Path(__file__).resolve().parents[2]
 FLOORS = ("shm", "allocators", "scenarios", "stress")
@@ -47,7 +47,7 @@ for path in sorted(home.glob("*/**/*.py")):
 # Whoever reads a file that is no module reads it once.
 READ_DATA = """
 import shutil
-from shm.compiler import source_hash
+from shm.code_cache import source_hash
 from stress import schema
 from stress.bench.reference import compile_reference
 from stress.claims import recorded
@@ -132,7 +132,7 @@ def test_every_module_can_be_imported_from_it_and_what_they_read_is_there(home, 
 
     *imported, compiled_from, explored = installed(IMPORT_ALL + READ_DATA, str(home)).split()
     assert len(imported) > 200 and {"allocators", "allocators.slub.free", "stress.play.coordinator"} <= set(imported)
-    assert [compiled_from, explored] == [compiler.source_hash(), schedule.source_hash()], "of the project's sources, and of no others"
+    assert [compiled_from, explored] == [code_cache.source_hash(), schedule.source_hash()], "of the project's sources, and of no others"
 
 
 def test_its_commands_work_in_an_empty_folder(installed):

@@ -7,7 +7,7 @@ from running import play, small
 
 from allocators.caches.boot import all_caches
 from allocators.core.kmem_cache import CACHE, NODE
-from stress.play import coordinator, serial
+from stress.play import parallel, serial
 from stress.commands import run as job
 from stress.play.options import make_options
 
@@ -22,8 +22,8 @@ def spoil(arena) -> int:
 @pytest.fixture
 def run_job(monkeypatch, tmp_path, capsys):
     """Runs the whole job in this process; returns its exit status, stdout and stderr."""
-    monkeypatch.setattr("stress.process.log.setup_logging", lambda *_: None)
-    monkeypatch.setattr("stress.process.log.close_logging", lambda: None)
+    monkeypatch.setattr("stress.play.session.setup_logging", lambda *_: None)
+    monkeypatch.setattr("stress.play.session.close_logging", lambda: None)
 
     def run(*, format="text", **options):
         settings = [word for word in small() if "=" in word]
@@ -56,14 +56,14 @@ def test_a_violation_after_serial_play(run_job, monkeypatch):
 @pytest.mark.parametrize("warmup", [True, False], ids=["warm-up", "measured"])
 def test_check_blocks_finds_what_only_a_timed_block_has(monkeypatch, warmup):
     """Whichever timed block is wrong; without the option nobody looks there."""
-    take = coordinator.take_block
+    take = parallel.take_block
 
     def spoiled(arena, design, pair, **rest):
         if design == "v3" and rest["warmup"] == warmup:
             spoil(arena)
         return take(arena, design, pair, **rest)
 
-    monkeypatch.setattr(coordinator, "take_block", spoiled)
+    monkeypatch.setattr(parallel, "take_block", spoiled)
     settings = dict(word.split("=") for word in small() if "=" in word)
     unseen = play(settings=settings, serial=False, seconds=0.1)
     assert unseen.invariants.violated == [] and job.exit_status(unseen) == 0

@@ -10,6 +10,7 @@ from scenarios.parameters import ALL_CACHES, OfflineStorm
 from scenarios.registry import build
 from scenarios.settings import ParameterError
 from scenarios.writer import generator
+from scenarios.checks import validate
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +101,7 @@ def test_every_round_has_an_event_to_wait_for(storm):
 
 def test_four_thousand_cgroups():
     load, parameters = build("offline-storm", ["cgroups=4k", "active=1k", "operations=100k"], cpus=2, seed=1)
-    tape.validate(load)
+    validate(load)
     assert load.cgroups == parameters["cgroups"] == 4000
 
 

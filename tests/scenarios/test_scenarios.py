@@ -8,6 +8,7 @@ from toy_engine import play
 
 from scenarios import tape
 from scenarios.registry import SCENARIOS
+from scenarios.checks import validate
 
 SIZES = st.sampled_from([8, 64, 256, 1000, 4096, 8192])
 ORDERS = st.sampled_from(["random", "sequential"])
@@ -70,7 +71,7 @@ def test_every_scenario_is_tested():
 def test_a_workload_keeps_its_promises(case):
     scenario, params, cpus, seed = case
     load = scenario.build(params, cpus, seed)
-    tape.validate(load)
+    validate(load)
     assert load.cpus == cpus and load.name == scenario.name
     assert load.operations() <= params.planned_operations(cpus)
     slots, frees = [np.sort(np.concatenate([c[code == op] for code, _, _, c in map(tape.decode, load.tapes)])) for op in (1, 2)]

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 
 from scenarios import tape
 from scenarios.tape import CacheSpec, Event, Workload, op
+from scenarios.checks import validate
 
 CREATE, OFFLINE, MARK = tape.EV_CREATE_CGROUP, tape.EV_OFFLINE_CGROUP, tape.EV_MARK
 EVENTS = (Event(CREATE, 1, 0), Event(CREATE, 2, 1), Event(MARK, 0, 2), Event(OFFLINE, 1, 3))
@@ -81,7 +82,7 @@ FIRST[0] = [round_(1), wait(2), *section(tape.SECTION_ALLOC, alloc(0), alloc(1, 
 
 def test_the_sound_workload():
     load = workload()
-    tape.validate(load)
+    validate(load)
     assert load.cpus == 2 and load.operations() == 10
 
 
@@ -163,27 +164,27 @@ FAULTS = {
 def test_planted_faults_are_named(name):
     changes, message = FAULTS[name]
     with pytest.raises(ValueError, match=message):
-        tape.validate(workload(**changes))
+        validate(workload(**changes))
 
 
 def test_an_exact_order_takes_the_place_of_rounds():
     tapes = (tape.concatenate([alloc(0)]), tape.concatenate([free(0)]))
     load = Workload("t", (CacheSpec("a", 64),), tapes, (), 1, 0)
     with pytest.raises(ValueError, match="crosses CPUs within one round"):
-        tape.validate(load)
-    tape.validate(dataclasses.replace(load, order=np.array([0, 1], dtype=np.uint8)))
+        validate(load)
+    validate(dataclasses.replace(load, order=np.array([0, 1], dtype=np.uint8)))
     with pytest.raises(ValueError, match="freed before it is allocated"):
-        tape.validate(dataclasses.replace(load, order=np.array([1, 0], dtype=np.uint8)))
+        validate(dataclasses.replace(load, order=np.array([1, 0], dtype=np.uint8)))
 
 
 def test_a_dead_free_may_follow_the_offline_of_a_child_cache():
     caches = (CacheSpec("a", 64), CacheSpec("child", 64, parent=0, cgroup=1))
     events = (Event(CREATE, 1, 0), Event(tape.EV_OFFLINE_CACHE, 1, 1))
     parts = [wait(1), alloc(0, cache=1), round_(1), wait(2), *section(tape.SECTION_DEAD_FREE, free(0))]
-    tape.validate(Workload("t", caches, (tape.concatenate(parts),), events, 1, 1))
+    validate(Workload("t", caches, (tape.concatenate(parts),), events, 1, 1))
     parts[1] = alloc(0, cache=0)
     with pytest.raises(ValueError, match="freed as dead"):
-        tape.validate(Workload("t", caches, (tape.concatenate(parts),), events, 1, 1))
+        validate(Workload("t", caches, (tape.concatenate(parts),), events, 1, 1))
 
 
 def test_wide_fields_do_not_fit_one_sort_key_and_are_checked_all_the_same():
@@ -191,11 +192,11 @@ def test_wide_fields_do_not_fit_one_sort_key_and_are_checked_all_the_same():
     parts = [[round_(1), alloc(far - 1)], [round_(far), free(far - 1)]]
     load = Workload("t", (CacheSpec("a", 64),), tuple(map(tape.concatenate, parts)), (), far, 0)
     load = dataclasses.replace(load, tapes=(tape.concatenate(parts[0] + [round_(2)] + [alloc(0), free(0)] * 600), load.tapes[1]))
-    tape.validate(load)
+    validate(load)
 
 
 def test_the_empty_workload():
-    tape.validate(Workload("t", (), (tape.concatenate([]),), (), 0, 0))
+    validate(Workload("t", (), (tape.concatenate([]),), (), 0, 0))
 
 
 fields = st.tuples(st.integers(0, 4095), st.integers(0, (1 << 20) - 1), st.integers(0, (1 << 27) - 1))

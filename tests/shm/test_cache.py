@@ -14,7 +14,7 @@ import numba
 import pytest
 from hypothesis import given, settings
 
-from shm import compiler
+from shm import code_cache, entry
 
 DAY = 24 * 3600
 TAG = "CACHEDIR.TAG"
@@ -26,7 +26,7 @@ KINDS = (
 )  # fmt: skip
 
 
-@compiler.entry
+@entry.entry
 def program(m, n):
     return n + 1 if m.has("A") else n
 
@@ -42,11 +42,11 @@ def use(parent: Path) -> Path:
     """What a process does that needs compiled code for these sources."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLAB_STRESS_CACHE", str(parent))
-        compiler.cache_folder.cache_clear()
+        code_cache.cache_folder.cache_clear()
         try:
-            return compiler.cache_folder()
+            return code_cache.cache_folder()
         finally:
-            compiler.cache_folder.cache_clear()
+            code_cache.cache_folder.cache_clear()
 
 
 def put(root: Path, number: int, kind: str, age: float, marker: str) -> Path:
@@ -94,7 +94,7 @@ def test_only_old_folders_of_ours_go(marker, entries):
         linked = {path: content(path) for path in root.glob("elsewhere-*")}
         now = use(root / "cache")
         ours = sorted(hours for kind, hours in there.values() if kind == "ours")
-        newest = set(ours[: compiler.KEPT_FOLDERS - 1])
+        newest = set(ours[: code_cache.KEPT_FOLDERS - 1])
         for path, (kind, hours) in there.items():
             stays = kind != "ours" or hours in newest or hours < 24
             assert os.path.lexists(path) == stays, (kind, hours)
@@ -115,7 +115,7 @@ def old_ones(root: Path, marker: str) -> list[Path]:
 
 def test_while_another_process_prunes_nothing_goes(tmp_path, marker):
     old = old_ones(tmp_path, marker)
-    with filelock.FileLock(tmp_path / "cache" / compiler.PRUNE_LOCK):
+    with filelock.FileLock(tmp_path / "cache" / code_cache.PRUNE_LOCK):
         use(tmp_path / "cache")
         assert all(path.exists() for path in old)
     use(tmp_path / "cache")
@@ -125,12 +125,12 @@ def test_while_another_process_prunes_nothing_goes(tmp_path, marker):
 def test_what_cannot_be_removed_stays_marked_and_the_others_go(tmp_path, marker, monkeypatch):
     old = old_ones(tmp_path, marker)
 
-    def stubborn(path, *rest, remove=compiler.shutil.rmtree, **options):
+    def stubborn(path, *rest, remove=code_cache.shutil.rmtree, **options):
         if path.parent == old[7]:
             raise PermissionError(13, "Permission denied", str(path))
         remove(path, *rest, **options)
 
-    monkeypatch.setattr(compiler.shutil, "rmtree", stubborn)
+    monkeypatch.setattr(code_cache.shutil, "rmtree", stubborn)
     use(tmp_path / "cache")
     assert [path.exists() for path in old] == [True] * 5 + [False, False, True, False]
     assert (old[7] / TAG).read_text() == marker, "it can go another time"
@@ -149,17 +149,17 @@ def test_half_a_marker_is_made_whole(tmp_path, marker):
 
 
 def test_another_numba_or_llvmlite_has_code_of_its_own(monkeypatch):
-    found = {compiler.source_hash()}
+    found = {code_cache.source_hash()}
     for module in (numba, llvmlite):
         with monkeypatch.context() as patch:
             patch.setattr(module, "__version__", "0.0.1")
-            found.add(compiler.source_hash())
+            found.add(code_cache.source_hash())
     assert len(found) == 3
 
 
 def test_compiling_leaves_numba_and_python_as_they_were(tmp_path, monkeypatch):
     """Those who test code of their own on `shm` have these settings from nobody but themselves; two threads may compile."""
-    monkeypatch.setattr(compiler, "cache_folder", lambda: tmp_path / "ours")
+    monkeypatch.setattr(entry, "cache_folder", lambda: tmp_path / "ours")
     monkeypatch.setattr(numba.config, "CACHE_DIR", "the user's")
     limit = sys.getrecursionlimit()
     threads = [threading.Thread(target=program.compile, args=("", frozenset({feature}))) for feature in ("A", "B")]

@@ -9,7 +9,7 @@ import pytest
 @pytest.fixture
 def coordinator(monkeypatch):
     """A `stress.play.coordinator` whose `run` hands out `record` (or raises `error`) and keeps its options."""
-    import stress
+    import stress.play
 
     stub = types.ModuleType("stress.play.coordinator")
     stub.record, stub.error, stub.options = None, None, None
@@ -24,5 +24,5 @@ def coordinator(monkeypatch):
 
     stub.run = run
     monkeypatch.setitem(sys.modules, "stress.play.coordinator", stub)
-    monkeypatch.setattr(stress, "coordinator", stub, raising=False)
+    monkeypatch.setattr(stress.play, "coordinator", stub, raising=False)
     return stub

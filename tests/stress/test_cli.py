@@ -1,8 +1,10 @@
 """The command line: help, usage errors, formats, exit status."""
 
+import importlib
 import json
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -20,8 +22,8 @@ HEAVY = ("numpy", "numba", "rich", "scipy", "psutil", "msgspec", "llvmlite", "zs
 @pytest.fixture(autouse=True)
 def plain_logging(monkeypatch):
     """Logging into a queue is for whole processes; here it would outlive the test."""
-    monkeypatch.setattr("stress.process.log.setup_logging", lambda *_: None)
-    monkeypatch.setattr("stress.process.log.close_logging", lambda: None)
+    monkeypatch.setattr("stress.play.session.setup_logging", lambda *_: None)
+    monkeypatch.setattr("stress.play.session.close_logging", lambda: None)
 
 
 def invoke(*arguments: str):
@@ -191,16 +193,23 @@ def test_list():
     assert invoke("list", "nonsense").exit_code == 2
 
 
-@pytest.mark.parametrize("name", ["conform", "bench"])
-def test_other_commands_hand_over(monkeypatch, name):
-    import types
-
-    import stress
-
+def handed_over(monkeypatch, module: str, *arguments: str) -> tuple:
+    """What a command gave to `main` of a module, whose exit status, 1, it must pass on."""
     calls = []
-    stub = types.ModuleType(f"stress.{name}")
+    stub = types.ModuleType(module)
     stub.main = lambda *a, **k: calls.append((a, k)) or 1
-    monkeypatch.setitem(sys.modules, f"stress.{name}", stub)
-    monkeypatch.setattr(stress, name, stub, raising=False)
-    assert invoke(name, *(["steps.csv"] if name == "conform" else [])).exit_code == 1
-    assert calls == [((Path("steps.csv"),), {})] if name == "conform" else [((), {"format": "text", "quiet": False})]
+    package, _, name = module.rpartition(".")
+    monkeypatch.setitem(sys.modules, module, stub)
+    monkeypatch.setattr(importlib.import_module(package), name, stub, raising=False)
+    assert invoke(*arguments).exit_code == 1
+    (call,) = calls
+    return call
+
+
+def test_conform_hands_over(monkeypatch):
+    assert handed_over(monkeypatch, "stress.play.conform", "conform", "steps.csv") == ((Path("steps.csv"),), {})
+
+
+def test_bench_hands_over(monkeypatch):
+    given = handed_over(monkeypatch, "stress.bench", "bench", "--no-peers")
+    assert given == ((), {"format": "text", "quiet": False, "page": None, "plan": None})

@@ -7,6 +7,7 @@ import pytest
 
 from stress.play import options as opt
 from stress.process.errors import UsageError
+from stress.process.usage import check_out
 
 
 def test_defaults():
@@ -117,14 +118,14 @@ def test_sizes(text, size):
 
 
 def test_the_folder_of_results_is_checked_first(tmp_path):
-    opt.check_out(tmp_path / "to" / "be" / "made")
+    check_out(tmp_path / "to" / "be" / "made")
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="--out .* is not a folder"):
-        opt.check_out(tmp_path / "file" / "results")
+        check_out(tmp_path / "file" / "results")
     if os.geteuid():
         tmp_path.chmod(0o500)
         with pytest.raises(UsageError, match="not writable"):
-            opt.check_out(tmp_path / "results")
+            check_out(tmp_path / "results")
 
 
 def test_failures_on_purpose():

@@ -10,6 +10,7 @@ from stress.measure.evaluation import measure
 from stress.report import markdown, table, text, trace
 from stress.show import units
 from stress.judge.ratio import Ratio
+from stress.show.terminal import PIPE_WIDTH
 
 
 def as_text(result) -> str:
@@ -90,7 +91,7 @@ def test_brackets_are_not_taken_for_markup():
 
 def test_text_fits_a_pipe_without_trailing_sentences(result):
     report = as_text(result)
-    assert max(map(len, report.splitlines())) <= text.PIPE_WIDTH and "\x1b" not in report
+    assert max(map(len, report.splitlines())) <= PIPE_WIDTH and "\x1b" not in report
 
 
 @pytest.mark.parametrize("render", [as_text, markdown.render])

@@ -5,6 +5,7 @@ import pytest
 
 from scenarios import tape
 from scenarios.traces import ABSENT, FAST, NEVER, SLOW, UNRECORDED, Outcome, TraceError, open_trace
+from scenarios.checks import validate
 
 BOOT = [
     "0,0,0,S,98000,0,0,64",
@@ -42,7 +43,7 @@ def in_order(load):
 
 def test_life(write316):
     load, record = open_trace(write316(LIFE))
-    tape.validate(load)
+    validate(load)
     names = [(tape.EV_NAMES[event.kind], event.arg) for event in load.events]
     assert names == [
         ("create_cache", 1), ("shrink_cache", 1), ("create_cache", 2), ("create_cache", 3), ("shrink_cache", 2), ("mark", 0),
@@ -88,7 +89,7 @@ def test_specs(write316):
 
 def test_cut_short_after_the_boot_slab(write316):
     load, record = open_trace(write316(BOOT[:1]))
-    tape.validate(load)
+    validate(load)
     assert [spec.name for spec in load.caches] == ["?81367c40", "kmem_cache_node"]
     assert record.slabs_at_end.tolist() == [0, 1] and record.cgroups == ("root",)
 
@@ -228,7 +229,7 @@ def test_native_play_in_any_interleaving(write316, seed):
             rows.append(f"{time},{cpu},1,A,{address:x},3,1,5")
     load, record = open_trace(write316(rows))
     assert len(record.fast) == load.operations()
-    tape.validate(load)
+    validate(load)
     play(load, rng)
 
 

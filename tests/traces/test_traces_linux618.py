@@ -4,6 +4,7 @@ import pytest
 
 from scenarios import tape
 from scenarios.traces import ABSENT, UNRECORDED, Outcome, TraceError, open_trace
+from scenarios.checks import validate
 
 ROWS = [
     "0,0,7,F,1000,0,1,,,,0",
@@ -40,7 +41,7 @@ SNAPSHOTS = [
 
 def test_life(write618):
     load, record = open_trace(write618(ROWS, {"snapshots": SNAPSHOTS}))
-    tape.validate(load)
+    validate(load)
     names = [(tape.EV_NAMES[event.kind], event.arg) for event in load.events]
     assert names == [("mark", 0), ("create_cgroup", 1), ("mark", 1), ("create_cgroup", 2), ("offline_cgroup", 1), ("mark", 2)]
     code, a, b, c = tape.decode(load.tapes[1])
@@ -89,7 +90,7 @@ def test_cgroup_made_again_is_another(write618):
         "4,0,7,A,2100,0,9,9,1,1,3",
     ]
     load, record = open_trace(write618(rows))
-    tape.validate(load)
+    validate(load)
     code, _, b, _ = tape.decode(load.tapes[0])
     assert b[code == tape.OP_ALLOC].tolist() == [1, 2] and record.cgroups == ("root", "/A", "/A")
 

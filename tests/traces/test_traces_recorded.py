@@ -6,6 +6,7 @@ import pytest
 from scenarios import tape
 from scenarios.traces import ABSENT, FAST, NEVER, SLOW, UNRECORDED, open_trace
 from scenarios.traces.source import Metadata
+from scenarios.checks import validate
 
 
 @pytest.mark.parametrize(
@@ -14,7 +15,7 @@ from scenarios.traces.source import Metadata
 def test_life_of_a_kernel(recorded, name, kernel_has_more, destroyed):
     path = recorded(f"{name}.csv.zst")
     load, record = open_trace(path)
-    tape.validate(load)
+    validate(load)
     meta = Metadata(path).content
     assert record.row_counts == meta["op_counts"] and record.rows == meta["n_events"]
     operations = meta["op_counts"]["A"] + meta["op_counts"]["F"] + 1
@@ -46,7 +47,7 @@ def test_life_of_a_kernel(recorded, name, kernel_has_more, destroyed):
 def test_mixed_load(recorded):
     path = recorded("linux-6.18-mixed.csv.zst")
     load, record = open_trace(path)
-    tape.validate(load)
+    validate(load)
     meta = Metadata(path).content
     assert record.row_counts == meta["event_counts"]
     assert np.all(record.fast == UNRECORDED) and len(record.fast) == load.operations()

@@ -8,7 +8,6 @@ from stress.explore.found.schedule import Schedule
 from stress.explore.search.search import Found
 from stress.explore.space.space import Outcome
 from stress.explore.found.trace import Row, render
-from stress.explore.found.answer import Answer
 
 DEFAULT_BUDGET = 60.0
 

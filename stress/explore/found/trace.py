@@ -14,7 +14,7 @@ from typing import Callable, NamedTuple
 from stress.explore.space.space import Outcome, Space
 from stress.explore.search.strategies import Follow
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 WIDTH = 46
 _PLUMBING = ("/shm/atomics.py", "/shm/waiting.py")
 

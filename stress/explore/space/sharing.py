@@ -6,13 +6,10 @@ Learnt while exploring and never forgotten: an execution that learns something l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from shm.machine import CPU
+from stress.explore.space.task import Task
 from stress.explore.space.violation import MAX_OPERATIONS, OWNER, Violation
 
-if TYPE_CHECKING:
-    from stress.explore.space.task import Task
 
 class Sharing:
     """The words of a space, and what is known of them. guard and locks: see `Space`."""
@@ -38,6 +35,10 @@ class Sharing:
         self.wrote: list[int] = []
         self.learned = False
         self.regular = True
+
+    def written(self) -> list[int]:
+        """Every word that some execution has written; all others are as they were at the start."""
+        return list(self._base)
 
     def touch(self, task: Task, a: int, key: int, write: bool) -> None:
         """First operation of a task on a word (or one that is always looked at): is the word shared?

@@ -31,8 +31,6 @@ from stress.explore.space.scheduler import Scheduler, Step
 from stress.explore.space.violation import Violation
 from stress.explore.space.task import Task
 
-__all__ = ["Body", "Outcome", "Pruned", "Space", "Violation"]
-
 _MECHANISM = (CPU.service, CPU.qs_done, CPU.ipi_lock, CPU.ipi_func, CPU.ipi_arg, CPU.ipi_pending)
 
 

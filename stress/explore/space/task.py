@@ -24,7 +24,8 @@ loads look there first; locked operations and smp_mb empty it, smp_rmb and smp_w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable
+from collections import deque
+from typing import Any, Callable, Protocol
 
 from greenlet import greenlet
 
@@ -32,8 +33,36 @@ from shm.machine import Machine
 from stress.explore.space.bodies import Unwound, run_bodies
 from stress.explore.space.violation import MAX_OPERATIONS, OWNER
 
-if TYPE_CHECKING:
-    from stress.explore.space.space import Space
+
+class TaskSpace(Protocol):
+    """What a task needs of the space it lives in; `Space` is one. Read on every operation, so plain attributes."""
+
+    mem: list[int]
+    features: frozenset[str]
+    kernel: str
+    guard: Any  # looks at operations on words that end, None without
+    tso: bool
+    buffers: list[deque[tuple[int, int]]]
+    shared: set[int]
+    protected: dict[int, frozenset[int]]
+    mortal: set[int]
+    locks: frozenset[int]
+    quiet: set[int]
+    read: list[int]
+    wrote: list[int]
+    operations: int
+    regular: bool
+    last: Any
+    log: Callable[..., None] | None
+
+    def decide(self, task: Any, on: bool) -> Any: ...
+    def switch(self, task: Any) -> None: ...
+    def wait(self, task: Any) -> None: ...
+    def drain(self, cpu: int) -> None: ...
+    def write(self, a: int, v: int) -> None: ...
+    def touch(self, task: Any, a: int, key: int, write: bool) -> None: ...
+    def still_protected(self, task: Any, key: int) -> bool: ...
+    def endless(self, task: Any) -> None: ...
 
 
 class Task(Machine):
@@ -44,7 +73,7 @@ class Task(Machine):
         "n", "h", "seen", "own", "seen_guarded", "own_guarded", "reads", "watch", "done", "active", "greenlet", "buffer", "moved", "held", "stale", "asleep", "used", "midway",
     )  # fmt: skip
 
-    def __init__(self, space: Space, number: int, name: str, cpu: int, body: Callable, daemon: bool, interrupt: bool) -> None:
+    def __init__(self, space: TaskSpace, number: int, name: str, cpu: int, body: Callable, daemon: bool, interrupt: bool) -> None:
         super().__init__(space.mem, cpu, space.features, space.kernel)
         self.space, self.id, self.bit, self.name = space, number, 1 << number, name
         self.home, self.body, self.daemon, self.interrupt = cpu, body, daemon, interrupt

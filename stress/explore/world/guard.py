@@ -19,8 +19,8 @@ from allocators.slab.state import SLAB_NODE
 from allocators.core.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, PAGE_SHIFT, STAT_WORDS
 from allocators.caches.layout import Layout
 from stress.explore.world.names import Names
-from stress.explore.space.violation import OWNER
-from stress.explore.space.space import Space, Violation
+from stress.explore.space.space import Space
+from stress.explore.space.violation import OWNER, Violation
 
 _PAGE_ALLOCATOR = {"_push", "_unlink", "_take", "_alloc_on_node", "free_pages"}
 _CACHE_CORE = {"take_descriptor", "_retire", "kmem_cache_destroy"}

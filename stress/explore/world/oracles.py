@@ -16,43 +16,47 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
+import numpy as np
 
-from allocators.invariants import check, hoarded_by_dead
+from allocators.caches.layout import Layout
 from allocators.core.kmem_cache import CACHE, CACHE_LIVE
-from stress.explore.space.space import Space, Violation
-from stress.explore.world.scene import _Words
+from allocators.core.page_alloc import PAGE
+from allocators.core.world import MEM_MAP, PAGE_SHIFT
+from allocators.invariants import check, hoarded_by_dead
+from shm.machine import Machine
+from stress.explore.space.violation import Violation
 
-if TYPE_CHECKING:
-    from stress.explore.world.scene import Scene
 
-def at_rest(scene: Scene, space: Space) -> None:
-    """Raises Violation for a leak or a broken invariant."""
-    view = _Words(scene, space)
-    _leak(scene, view)
-    report = check(view.machine, scene.layout, view.live, stats="STATS" in scene.features)
+def at_rest(m: Machine, layout: Layout, live: np.ndarray, *, stats: bool) -> None:
+    """Raises Violation for a leak or a broken invariant.
+
+    m: the world at rest, its words an array. live: objects that are in use. stats: check the statistics too.
+    """
+    _leak(m, layout, live)
+    report = check(m, layout, live, stats=stats)
     if report.violated:
         raise Violation("corruption", "; ".join(f"{name}: {text}" for name, text in report.violated[:2]))
 
 
-def _leak(scene: Scene, view: _Words) -> None:
-    base = scene.layout.plan["caches"]
-    alive = Counter(scene_cache(scene, view, int(obj)) for obj in view.live)
-    for number in range(scene.layout.limits.caches):
+def _leak(m: Machine, layout: Layout, live: np.ndarray) -> None:
+    base = layout.plan["caches"]
+    alive = Counter(_cache_of(m, int(obj)) for obj in live)
+    for number in range(layout.limits.caches):
         s = base + number * CACHE.SIZE
-        if view.words[s + CACHE.state] == CACHE_LIVE and view.words[s + CACHE.offline] and not alive[s]:
-            places = Counter(f"{h.place} of {'cpu' if h.place.startswith('cpu') else 'node'} {h.number}" for h in hoarded_by_dead(view.machine, scene.layout))
+        if m.mem[s + CACHE.state] == CACHE_LIVE and m.mem[s + CACHE.offline] and not alive[s]:
+            places = Counter(
+                f"{h.place} of {'cpu' if h.place.startswith('cpu') else 'node'} {h.number}" for h in hoarded_by_dead(m, layout)
+            )
             where = ", ".join(f"{n} empty slab{'s' if n > 1 else ''} in {place}" for place, n in places.items())
-            references = view.words[s + CACHE.refcnt]
-            raise Violation("leak", f"cache {number} is dead and holds no object but stays, {references} references: {where or 'no slab holds it'}")
+            references = m.mem[s + CACHE.refcnt]
+            raise Violation(
+                "leak",
+                f"cache {number} is dead and holds no object but stays, {references} references: {where or 'no slab holds it'}",
+            )
 
 
-def scene_cache(scene: Scene, view: _Words, obj: int) -> int:
+def _cache_of(m: Machine, obj: int) -> int:
     """The cache that an object belongs to."""
-    from allocators.core.page_alloc import PAGE
-    from allocators.core.world import MEM_MAP, PAGE_SHIFT
-
-    head = view.words[MEM_MAP + (obj >> PAGE_SHIFT) * PAGE.SIZE + PAGE.head]
-    return int(view.words[head + PAGE.slab_cache])
-
+    head = m.mem[MEM_MAP + (obj >> PAGE_SHIFT) * PAGE.SIZE + PAGE.head]
+    return int(m.mem[head + PAGE.slab_cache])

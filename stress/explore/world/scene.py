@@ -29,7 +29,8 @@ from shm.ring import RING
 from stress.explore.world.guard import Guard
 from stress.explore.world.names import Names
 from stress.explore.world.oracles import at_rest
-from stress.explore.space.space import Body, Space, Violation
+from stress.explore.space.space import Body, Space
+from stress.explore.space.violation import Violation
 
 CACHES = 4
 
@@ -70,6 +71,7 @@ class Scene:
         words = np.zeros(self.layout.words, np.int64)
         boot(words, self.layout, serial=True)
         self.mem: list[int] = words.tolist()
+        self._array: np.ndarray | None = None
         self.root = create_root(self.machine(0), self.layout, sizes, object_size=size, index=0, cpu_partial=cpu_partial)
         self.held: list[int] = []  # handed out when exploring begins
         self.live: set[int] = set()
@@ -181,6 +183,14 @@ class Scene:
             locks |= {plan_["slab_nodes"] + i * SLAB_NODE.SIZE + SLAB_NODE.list_lock for i in range(limits.caches)}
         return frozenset(locks)
 
+    def _rested(self, space: Space) -> Machine:
+        """The world at rest, its words as an array: those that no execution wrote are as they were at the start."""
+        if self._array is None:
+            self._array = np.array(space.mem, dtype=np.int64)
+        written = space.written()
+        self._array[written] = [space.mem[a] for a in written]
+        return Machine(self._array, self.workers, self.features, self.allocator)
+
     def space(self, *, races: bool = False) -> Space:
         """The space of this scene's interleavings. races: look for data races too."""
         self.mem[MACHINE.serial] = 0
@@ -198,7 +208,7 @@ class Scene:
             self.live.update(self.held)
 
         def end(space: Space) -> None:
-            at_rest(self, space)
+            at_rest(self._rested(space), self.layout, np.array(sorted(self.live), np.int64), stats="STATS" in self.features)
             for check in self.ends:
                 check(space)
 
@@ -217,18 +227,3 @@ class Scene:
         )
         guard.space = space
         return space
-
-
-class _Words:
-    """The world at rest as an array; the words that no execution wrote are those of the scene's start."""
-
-    def __init__(self, scene: Scene, space: Space) -> None:
-        cached = getattr(scene, "_array", None)
-        if cached is None:
-            cached = scene._array = np.array(space.mem, dtype=np.int64)
-        written = list(space._base)
-        mem = space.mem
-        cached[written] = [mem[a] for a in written]
-        self.words = cached
-        self.live = np.array(sorted(scene.live), np.int64)
-        self.machine = Machine(cached, scene.workers, scene.features, scene.allocator)

@@ -1,0 +1,20 @@
+"""`conform`: the recorded steps of a real kernel, compared counter by counter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stress.commands.guarded import guarded
+
+
+@guarded
+def conform(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Recorded steps of a real kernel, as CSV.")],
+) -> int:
+    """Play the recorded deterministic steps of a real kernel and compare every counter after each of them."""
+    from stress.play import conform as command
+
+    return command.main(file)
