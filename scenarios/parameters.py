@@ -83,7 +83,9 @@ class OfflineStorm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     burst: Annotated[int, count(1, 65536, "allocations in a timed burst")] = 512
     zipf: Annotated[float, number(0.0, 4.0, "exponent of the cgroups' popularity; 0 makes them equal")] = 1.0
     lifetime: Annotated[float, number(0.01, 1000.0, "median life of an object, in rounds (each cache scales it)")] = 2.0
-    tail: Annotated[float, number(0.3, 10.0, "Pareto exponent of the lives: the smaller, the more objects outlive")] = 1.0
+    tail: Annotated[float, number(0.3, 10.0, "Pareto exponent of the lives: the smaller, the more objects outlive")] = (
+        1.0
+    )
     remote_share: Annotated[
         float, share("objects freed on another CPU than allocated them; those of dead cgroups are freed anywhere")
     ] = 0.1
@@ -122,8 +124,12 @@ class FreeBurst(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     objects: Annotated[int, count(1, 16 * _MEGA, "objects each CPU allocates and then frees")] = 8192
     bursts: Annotated[int, count(1, 65536, "how many times")] = 2
     object_size: Annotated[int, size(8, 8192, "size of an object")] = 256
-    free_order: Annotated[FreeOrder, msgspec.Meta(description="order of the frees against that of the allocations")] = "random"
-    charged: Annotated[bool, msgspec.Meta(description="allocate for an online cgroup (a child cache), not for the root")] = True
+    free_order: Annotated[FreeOrder, msgspec.Meta(description="order of the frees against that of the allocations")] = (
+        "random"
+    )
+    charged: Annotated[
+        bool, msgspec.Meta(description="allocate for an online cgroup (a child cache), not for the root")
+    ] = True
 
     def planned_operations(self, cpus: int) -> int:
         return 2 * cpus * (self.objects * self.bursts + 1)
@@ -132,7 +138,9 @@ class FreeBurst(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 class DeadFree(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     slabs: Annotated[int, count(1, _MEGA, "slabs of each child cache, all CPUs together")] = 1024
     object_size: Annotated[int, size(8, 32768, "size of an object")] = 256
-    free_order: Annotated[FreeOrder, msgspec.Meta(description="order of the frees against that of the allocations")] = "random"
+    free_order: Annotated[FreeOrder, msgspec.Meta(description="order of the frees against that of the allocations")] = (
+        "random"
+    )
     cgroups: Annotated[int, count(1, 65536, "cgroups filled, removed and emptied, one after another")] = 16
     fill_cpus: Annotated[int, count(0, 1024, "CPUs that allocate; all of them free; 0 is every CPU")] = 0
 
@@ -145,7 +153,9 @@ class RemoteFree(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     rounds: Annotated[int, count(1, 65536, "batches each CPU allocates for its neighbour to free")] = 64
     batch: Annotated[int, count(1, _MEGA, "objects in a batch")] = 4096
     object_size: Annotated[int, size(8, 8192, "size of an object")] = 256
-    charged: Annotated[bool, msgspec.Meta(description="allocate for an online cgroup (a child cache), not for the root")] = True
+    charged: Annotated[
+        bool, msgspec.Meta(description="allocate for an online cgroup (a child cache), not for the root")
+    ] = True
 
     def planned_operations(self, cpus: int) -> int:
         return 2 * cpus * (self.rounds * self.batch + 1)
@@ -166,7 +176,9 @@ class Pairs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     operations: Annotated[int, count(2, 64 * _MEGA, "allocations and frees per CPU")] = 65_536
     batch: Annotated[int, count(1, 65536, "objects allocated before as many are freed; 1 is alloc+free pairs")] = 32
     object_size: Annotated[int, size(8, 8192, "size of an object")] = 64
-    charged: Annotated[bool, msgspec.Meta(description="allocate for an online cgroup (a child cache), not for the root")] = True
+    charged: Annotated[
+        bool, msgspec.Meta(description="allocate for an online cgroup (a child cache), not for the root")
+    ] = True
     shared: Annotated[bool, msgspec.Meta(description="one cgroup for all CPUs, not one for each")] = False
 
     @property
@@ -182,7 +194,9 @@ class RemoteDead(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     objects: Annotated[int, count(1, 4 * _MEGA, "objects CPU 0 allocates before the removal")] = 4096
     object_size: Annotated[int, size(8, 8192, "size of an object")] = 256
     free_cpu: Annotated[int, count(0, 1024, "the CPU that frees them; the last one if there are fewer")] = 1
-    free_order: Annotated[RecordedOrder, msgspec.Meta(description="order of the frees against that of the allocations")] = "fifo"
+    free_order: Annotated[
+        RecordedOrder, msgspec.Meta(description="order of the frees against that of the allocations")
+    ] = "fifo"
     marked: Annotated[bool, msgspec.Meta(description="every CPU holds a CPU slab of the cache at the removal")] = False
 
     def planned_operations(self, cpus: int) -> int:

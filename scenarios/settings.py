@@ -13,7 +13,8 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from typing import Any, Iterable, Mapping, Sequence, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -32,7 +33,9 @@ class ParameterError(ValueError):
     suggestion is the nearest valid spelling or None.
     """
 
-    def __init__(self, key: str, value: str | None, allowed: str, suggestion: str | None = None, problem: str = "") -> None:
+    def __init__(
+        self, key: str, value: str | None, allowed: str, suggestion: str | None = None, problem: str = ""
+    ) -> None:
         self.key, self.value, self.allowed, self.suggestion = key, value, allowed, suggestion
         text = problem or (f"{key}={value}" if value is not None else key)
         text += f": expected {allowed}"
@@ -105,7 +108,7 @@ def render(value: object) -> str:
 
 
 def allowed(kind: msgspec.inspect.Type) -> str:
-    """What a value of this type must be, as the end of "expected ...". """
+    """What a value of this type must be, as the end of "expected ..."."""
     extra: dict[str, Any] = {}
     if isinstance(kind, msgspec.inspect.Metadata):
         extra, kind = kind.extra or {}, kind.type

@@ -26,7 +26,7 @@ after g's last allocation on every CPU (a cgroup with tasks in it cannot be remo
 from __future__ import annotations
 
 import dataclasses
-from typing import Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -59,7 +59,16 @@ EV_CREATE_CACHE = 4  # arg=cache: kmem_cache_create (root cache, or child when i
 EV_DESTROY_CACHE = 5  # arg=cache: kmem_cache_destroy
 EV_OFFLINE_CACHE = 6  # arg=cache: its memcg's offline reached this child
 EV_MARK = 7  # arg=mark index: take a census of slabs per cache
-EV_NAMES = ("", "create_cgroup", "offline_cgroup", "shrink_cache", "create_cache", "destroy_cache", "offline_cache", "mark")
+EV_NAMES = (
+    "",
+    "create_cgroup",
+    "offline_cgroup",
+    "shrink_cache",
+    "create_cache",
+    "destroy_cache",
+    "offline_cache",
+    "mark",
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -157,7 +166,7 @@ def concatenate(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 def decode(tape: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(opcode, a, b, c) arrays of a tape."""
-    mask = lambda bits: (1 << bits) - 1  # noqa: E731
+    mask = lambda bits: (1 << bits) - 1
     return (
         tape & 15,
         (tape >> A_SHIFT) & mask(A_BITS),

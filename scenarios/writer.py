@@ -15,7 +15,7 @@ They hold only if some event carries round r - 1, hence `Schedule.barrier`.
 from __future__ import annotations
 
 import bisect
-from typing import Sequence
+from collections.abc import Sequence
 
 import numpy as np
 

@@ -10,10 +10,11 @@ import stat
 import sys
 import time
 from pathlib import Path
+
 import llvmlite
 import numba
-from shm.sources import DIGEST, source_digest
 
+from shm.sources import DIGEST, source_digest
 
 log = logging.getLogger(__name__)
 

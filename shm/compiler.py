@@ -210,4 +210,3 @@ def dual_inline(function):
 def dual_slow(function):
     """As `dual`, for what a fast path calls rarely: never inlined, so it takes no registers from that path."""
     return register_jitable(pipeline_class=_Outer, _nrt=False, error_model="numpy", forceinline=False)(function)
-

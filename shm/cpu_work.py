@@ -10,7 +10,20 @@ interrupts, grace periods and work, so two CPUs that wait for each other do not 
 
 from __future__ import annotations
 
-from shm.atomics import area_of, call_ipi, cmpxchg, load, load_acquire, on_cpu, os_sleep, preempt_disable, preempt_enable, read_once, store_release, this_cpu
+from shm.atomics import (
+    area_of,
+    call_ipi,
+    cmpxchg,
+    load,
+    load_acquire,
+    on_cpu,
+    os_sleep,
+    preempt_disable,
+    preempt_enable,
+    read_once,
+    store_release,
+    this_cpu,
+)
 from shm.compiler import dual
 from shm.ipi import SERVICE_CALL, post
 from shm.machine import CPU, MACHINE

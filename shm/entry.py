@@ -10,11 +10,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+
 import numba
 from llvmlite import binding
+
 from shm.code_cache import cache_folder
 from shm.compiler import _Entry
-
 
 # Typing nests as deep as the call tree, with some 25 Python frames a level.
 _TYPING_DEPTH = 20_000
@@ -72,12 +73,15 @@ class Entry:
         key = (kernel, features)
         if key not in self._compiled:
             import filelock
+
             from shm.native import MachineType
 
             folder = self.folder(kernel, features)
             folder.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(folder / "lock"), _settings(folder):
-                dispatcher = numba.njit(self.function, cache=True, nogil=True, error_model="numpy", pipeline_class=_Entry)
+                dispatcher = numba.njit(
+                    self.function, cache=True, nogil=True, error_model="numpy", pipeline_class=_Entry
+                )
                 dispatcher.compile((MachineType(features, kernel), *[numba.int64] * (self.arity - 1)))
                 dispatcher.disable_compile()
                 (folder / self._ready).touch()

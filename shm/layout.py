@@ -37,7 +37,9 @@ def struct(name: str, *fields: str | tuple[str, int], size: int = 0):
     if size and at > size:
         raise ValueError(f"struct {name} needs {at} words, {size} were declared")
     total = size or at
-    _DTYPES[name] = np.dtype({"names": names, "formats": formats, "offsets": [8 * o for o in offsets], "itemsize": 8 * total})
+    _DTYPES[name] = np.dtype(
+        {"names": names, "formats": formats, "offsets": [8 * o for o in offsets], "itemsize": 8 * total}
+    )
     return namedtuple(name, [*names, "SIZE"])(*offsets, total)
 
 
@@ -49,7 +51,9 @@ def view(words: np.ndarray, layout, base: int, count: int) -> np.ndarray:
 
 def field_name(layout, offset: int) -> str:
     """The field that holds word `offset` of a struct, as ``name`` or ``name[i]``."""
-    best = max((f for f in layout._fields if f != "SIZE" and getattr(layout, f) <= offset), key=lambda f: getattr(layout, f))
+    best = max(
+        (f for f in layout._fields if f != "SIZE" and getattr(layout, f) <= offset), key=lambda f: getattr(layout, f)
+    )
     inner = offset - getattr(layout, best)
     shape = _DTYPES[type(layout).__name__][best].shape
     return f"{best}[{inner}]" if shape else best

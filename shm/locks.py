@@ -21,8 +21,19 @@ from shm.layout import struct
 from shm.machine import CPU
 from shm.waiting import NAP, pause
 
-LOCK_CLASSES = ("memcg_slab_mutex", "slab_mutex", "alien_lock", "barn_lock", "list_lock", "slob_lock", "zone_lock", "ring_lock")
-MEMCG_SLAB_MUTEX, SLAB_MUTEX, ALIEN_LOCK, BARN_LOCK, LIST_LOCK, SLOB_LOCK, ZONE_LOCK, RING_LOCK = range(len(LOCK_CLASSES))
+LOCK_CLASSES = (
+    "memcg_slab_mutex",
+    "slab_mutex",
+    "alien_lock",
+    "barn_lock",
+    "list_lock",
+    "slob_lock",
+    "zone_lock",
+    "ring_lock",
+)
+MEMCG_SLAB_MUTEX, SLAB_MUTEX, ALIEN_LOCK, BARN_LOCK, LIST_LOCK, SLOB_LOCK, ZONE_LOCK, RING_LOCK = range(
+    len(LOCK_CLASSES)
+)
 
 # Per CPU, one for each class, right behind the CPU struct (see `percpu_words`).
 LOCK_COUNT = struct("LOCK_COUNT", "acquired", "contended", "spins", size=4)

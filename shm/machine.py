@@ -17,7 +17,7 @@ the cmpxchg on `bug`.
 
 from __future__ import annotations
 
-from typing import Callable
+from collections.abc import Callable
 
 from shm.layout import struct
 
@@ -96,7 +96,7 @@ class Machine:
         self.cpu = cpu
         self.pcpu = self.mem[MACHINE.percpu_base] + cpu * self.mem[MACHINE.percpu_stride]
 
-    def at(self, cpu: int) -> "Machine":
+    def at(self, cpu: int) -> Machine:
         """The same machine seen from another CPU."""
         return type(self)(self.mem, cpu, self.features, self.kernel, self.address)
 

@@ -28,7 +28,9 @@ class Segment:
         available = os.sysconf("SC_AVPHYS_PAGES") * mmap.PAGESIZE
         total = os.sysconf("SC_PHYS_PAGES") * mmap.PAGESIZE
         if self.bytes > total:
-            raise MemoryError(f"a segment of {self.bytes >> 20} MiB does not fit this machine's {total >> 20} MiB (free now: {available >> 20})")
+            raise MemoryError(
+                f"a segment of {self.bytes >> 20} MiB does not fit this machine's {total >> 20} MiB (free now: {available >> 20})"
+            )
         self.fd = os.memfd_create(name, os.MFD_CLOEXEC)
         os.ftruncate(self.fd, self.bytes)
         self._map(words)
@@ -41,7 +43,7 @@ class Segment:
         self.address = self.array.ctypes.data
 
     @classmethod
-    def attach(cls, pid: int, fd: int) -> "Segment":
+    def attach(cls, pid: int, fd: int) -> Segment:
         """Map another process's segment, to look at it. OSError when it is gone or not ours."""
         self = cls.__new__(cls)
         self.fd = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)
@@ -63,7 +65,7 @@ class Segment:
             pass  # a view is still alive somewhere; the mapping goes with it
         os.close(self.fd)
 
-    def __enter__(self) -> "Segment":
+    def __enter__(self) -> Segment:
         return self
 
     def __exit__(self, *exc) -> None:

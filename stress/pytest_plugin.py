@@ -12,8 +12,9 @@ laboratory is imported before a test asks for the fixture.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -28,7 +29,9 @@ _KEPT: pytest.StashKey = pytest.StashKey()  # the schedule to be replayed
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--stress-replay FILE`."""
     group = parser.getgroup("stress", "interleavings of code written on shm")
-    group.addoption(REPLAY, metavar="FILE", default=None, help="Run only the test that wrote this schedule, and only under it.")
+    group.addoption(
+        REPLAY, metavar="FILE", default=None, help="Run only the test that wrote this schedule, and only under it."
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -41,8 +44,8 @@ def pytest_configure(config: pytest.Config) -> None:
     name = config.getoption(REPLAY)
     if name is None:
         return
-    from stress.process.errors import UsageError
     from stress.explore import testing
+    from stress.process.errors import UsageError
 
     try:
         kept = testing.read(config.invocation_params.dir / name)
@@ -60,7 +63,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     chosen = [item for item in items if testing.is_test(kept, _name_of(item))]
     if not chosen:
-        raise pytest.UsageError(f"{REPLAY}: the schedule is of {testing.test_of(kept)}, which is not among the tests collected; name its file, or explore again")
+        raise pytest.UsageError(
+            f"{REPLAY}: the schedule is of {testing.test_of(kept)}, which is not among the tests collected; name its file, or explore again"
+        )
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen
 
@@ -76,8 +81,8 @@ def _name_of(item: pytest.Item) -> str:
 @pytest.fixture
 def stress_explorer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Explorer]:
     """Words and tasks of a test, and `run()`, which explores their interleavings (see docs/tutorial.md)."""
-    from stress.process.errors import UsageError
     from stress.explore.testing import Explorer, Options
+    from stress.process.errors import UsageError
 
     options, wrong = Options(), ""
     try:

@@ -43,9 +43,14 @@ def schema(name: str) -> dict[str, Any]:
         if "description" in definition:  # from a docstring, which older Pythons keep indented
             definition["description"] = inspect.cleandoc(definition["description"])
         if title in (struct, "Result"):
-            version = home.SCHEMA_VERSION if title == struct else importlib.import_module("stress.result.data").SCHEMA_VERSION
+            version = (
+                home.SCHEMA_VERSION if title == struct else importlib.import_module("stress.result.data").SCHEMA_VERSION
+            )
             definition["properties"]["schema_version"] = {"const": version}
-            definition["required"] = ["schema_version", *(key for key in definition["required"] if key != "schema_version")]
+            definition["required"] = [
+                "schema_version",
+                *(key for key in definition["required"] if key != "schema_version"),
+            ]
     return {"$schema": DRAFT, "$id": f"urn:slab-stress:{name}:{home.SCHEMA_VERSION}", **described}
 
 

@@ -58,7 +58,10 @@ class Recordings:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest != self.sums.get(name):
-            pytest.fail(f"{path} is not what was recorded: its SHA-256 is {digest}, {SUMS} says {self.sums.get(name)}", pytrace=False)
+            pytest.fail(
+                f"{path} is not what was recorded: its SHA-256 is {digest}, {SUMS} says {self.sums.get(name)}",
+                pytrace=False,
+            )
         self._checked.add(name)
 
 

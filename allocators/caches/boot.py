@@ -6,23 +6,36 @@ created by the allocators' own code on the interpreted engine.
 
 from __future__ import annotations
 
-from typing import Iterable
+from collections.abc import Iterable
 
 import numpy as np
 
+from allocators.caches.layout import Layout
+from allocators.caches.slab_common import take_descriptor
 from allocators.core.kmem_cache import CACHE, NODE, SLAB_DESTROY_BY_RCU, SLAB_NO_CPU_PARTIAL
-from allocators.memcg.memcontrol import MEMCG
 from allocators.core.page_alloc import KIND_BUDDY, KIND_FREE_TAIL, KIND_RESERVED, MAX_ORDER, PAGE, ZONE
+from allocators.core.world import (
+    CACHES_AT,
+    DEFRAG,
+    DEFRAG_AT,
+    INJECTION,
+    INJECTION_AT,
+    KMEM_CACHE_CPU_WORDS,
+    MEM_MAP,
+    OBJCG,
+    PAGE_WORDS,
+    STAT_WORDS,
+    WORLD,
+    WORLD_AT,
+)
+from allocators.memcg.memcontrol import MEMCG
 from allocators.slab.reap import start_reapers
 from allocators.slab.setup import slab_setup
 from allocators.slab.sizing import SlabSizing
-from allocators.slub.sheaf_state import boot_sheaves
-from allocators.caches.slab_common import take_descriptor
 from allocators.slob.sizing import SlobSizing
 from allocators.slob.state import LISTS, SLOB
+from allocators.slub.sheaf_state import boot_sheaves
 from allocators.slub.sizing import Sizing
-from allocators.core.world import CACHES_AT, DEFRAG, DEFRAG_AT, INJECTION, INJECTION_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, OBJCG, PAGE_WORDS, STAT_WORDS, WORLD, WORLD_AT
-from allocators.caches.layout import Layout
 from shm.atomics import store
 from shm.layout import view
 from shm.machine import CPU, MACHINE, MAGIC, Machine
@@ -37,7 +50,7 @@ def boot(words: np.ndarray, layout: Layout, *, serial: bool, seed: int = 1) -> N
     first one remains.
     """
     limits, plan = layout.limits, layout.plan
-    words[: MEM_MAP] = 0
+    words[:MEM_MAP] = 0
     for name, (base, count) in plan.regions.items():
         # SLAB's arrays and index arrays are large; whoever gets one initialises it.
         if name not in ("machine", "world", "mem_map", "arrays", "freelists", "owners"):
@@ -64,7 +77,21 @@ def boot(words: np.ndarray, layout: Layout, *, serial: bool, seed: int = 1) -> N
         "max_memcgs": limits.memcgs,
         "first_frame": layout.first_frame,
         "clock_rate": 1_000_000,
-        **{name: plan[name] for name in ("zones", "caches", "memcgs", "workqueue", "rcu_queue", "shrink_scratch", "cgroup_table", "cache_table", "lifetimes", "retired")},
+        **{
+            name: plan[name]
+            for name in (
+                "zones",
+                "caches",
+                "memcgs",
+                "workqueue",
+                "rcu_queue",
+                "shrink_scratch",
+                "cgroup_table",
+                "cache_table",
+                "lifetimes",
+                "retired",
+            )
+        },
     }.items():
         words[WORLD_AT + getattr(WORLD, field)] = value
     if layout.arrays is not None:
@@ -139,7 +166,16 @@ def _boot_descriptors(words: np.ndarray, layout: Layout) -> None:
     words[WORLD_AT + WORLD.memcg_free] = address[0]
 
 
-def create_root(m: Machine, layout: Layout, sizes: Sizing | SlabSizing | SlobSizing, *, object_size: int, index: int, destroy_by_rcu: bool = False, cpu_partial: bool = True) -> int:
+def create_root(
+    m: Machine,
+    layout: Layout,
+    sizes: Sizing | SlabSizing | SlobSizing,
+    *,
+    object_size: int,
+    index: int,
+    destroy_by_rcu: bool = False,
+    cpu_partial: bool = True,
+) -> int:
     """kmem_cache_create of a root cache, before any CPU runs; returns the descriptor.
 
     index: cache index of the workload, under which CPUs will find it.
@@ -149,7 +185,9 @@ def create_root(m: Machine, layout: Layout, sizes: Sizing | SlabSizing | SlobSiz
     roots = sum(1 for _ in root_caches(m))
     sheaves = 0
     if not s or roots > layout.limits.roots:
-        raise RuntimeError(f"the segment has room for {layout.limits.caches} caches and {layout.limits.roots} root caches")
+        raise RuntimeError(
+            f"the segment has room for {layout.limits.caches} caches and {layout.limits.roots} root caches"
+        )
     if m.has("F_SHEAF"):
         sheaves = layout.plan["sheaves"] + (roots - 1) * layout.sheaf_words
         boot_sheaves(m.mem, sheaves, layout.nr_cpus, layout.limits.nodes)

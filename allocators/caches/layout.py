@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+
+from allocators.core.world import (
+    CACHES_AT,
+    FREELIST_WORDS,
+    KMEM_CACHE_CPU_WORDS,
+    MAX_OBJECTS,
+    MEM_MAP,
+    OBJCG,
+    PAGE_BYTES,
+    PAGE_WORDS,
+    STAT_WORDS,
+    WORLD,
+)
+from allocators.slab.sizing import ArrayRoom
 from shm.layout import Plan
 from shm.machine import MACHINE
 from shm.ring import ring_words
-from allocators.slab.sizing import ArrayRoom
-from allocators.core.world import CACHES_AT, FREELIST_WORDS, KMEM_CACHE_CPU_WORDS, MAX_OBJECTS, MEM_MAP, OBJCG, PAGE_BYTES, PAGE_WORDS, STAT_WORDS, WORLD
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,7 +65,15 @@ class Layout:
         return self.limits.workers + 1
 
 
-def plan(limits: Limits, extra: dict[str, int] | None = None, arrays: ArrayRoom | None = None, *, owners: bool = False, sheaves: bool = False, slob: bool = False) -> Layout:
+def plan(
+    limits: Limits,
+    extra: dict[str, int] | None = None,
+    arrays: ArrayRoom | None = None,
+    *,
+    owners: bool = False,
+    sheaves: bool = False,
+    slob: bool = False,
+) -> Layout:
     """Lay a segment out; nothing is allocated yet.
 
     extra: regions of the caller, name -> words. arrays: SLAB's array caches; None for other allocators.
@@ -61,8 +81,8 @@ def plan(limits: Limits, extra: dict[str, int] | None = None, arrays: ArrayRoom 
     sheaves: room for F_SHEAF. slob: room for SLOB's words.
     """
     from allocators.core.kmem_cache import CACHE, NODE
-    from allocators.memcg.memcontrol import MEMCG
     from allocators.core.page_alloc import MAX_ORDER, PAGE, ZONE
+    from allocators.memcg.memcontrol import MEMCG
     from shm.histogram import HISTOGRAM
 
     extra = extra or {}
@@ -82,7 +102,8 @@ def plan(limits: Limits, extra: dict[str, int] | None = None, arrays: ArrayRoom 
         + limits.roots * limits.memcgs
         + ring_words(4 * limits.caches + 4 * limits.memcgs) * 2
         + 2 * MAX_OBJECTS
-        + limits.cgroup_indices + limits.cache_indices
+        + limits.cgroup_indices
+        + limits.cache_indices
         + HISTOGRAM.SIZE
         + sum(extra.values())
         + 8 * len(extra)

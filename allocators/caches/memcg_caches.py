@@ -11,17 +11,31 @@ Everything here runs on the kworker, under memcg_slab_mutex.
 
 from __future__ import annotations
 
-from allocators.core.bugs import BUG_CLOSE_BUSY, BUG_SECOND_DESTROY
-from allocators.memcg.cache_ref import cache_ref_end_kill
-from allocators.core.kmem_cache import CACHE, CACHE_LIVE
-from allocators.memcg.memcontrol import MEMCG, RCU_REPARENT_SLABS, RCU_UNREGISTER, SLOT_PENDING, WORK_CREATE_CHILD, WORK_CSS_FREE, WORK_OBJCG_FREE, WORK_REPARENT_SLABS, WORK_SHRINK_OR_DESTROY, WORK_UNREGISTER, css_put, kmemcg_id, queue_work
-from allocators.memcg.objcg import create_objcg, free_objcg
 from allocators.caches.slab_common import create_child, free_after_grace_period, kmem_cache_destroy, kmem_cache_shrink
+from allocators.core.bugs import BUG_CLOSE_BUSY, BUG_SECOND_DESTROY
+from allocators.core.kmem_cache import CACHE, CACHE_LIVE
+from allocators.core.world import SCRATCH_AT, WORLD, WORLD_AT, kernel_ns, world
+from allocators.memcg.cache_ref import cache_ref_end_kill
+from allocators.memcg.memcontrol import (
+    MEMCG,
+    RCU_REPARENT_SLABS,
+    RCU_UNREGISTER,
+    SLOT_PENDING,
+    WORK_CREATE_CHILD,
+    WORK_CSS_FREE,
+    WORK_OBJCG_FREE,
+    WORK_REPARENT_SLABS,
+    WORK_SHRINK_OR_DESTROY,
+    WORK_UNREGISTER,
+    css_put,
+    kmemcg_id,
+    queue_work,
+)
+from allocators.memcg.objcg import create_objcg, free_objcg
 from allocators.slab.drain import slab_ipi
 from allocators.slob.cache import slob_ipi
 from allocators.slub.reparent import reparent_slabs
 from allocators.slub.sheaf import sheaf_ipi
-from allocators.core.world import SCRATCH_AT, WORLD, WORLD_AT, kernel_ns, world
 from shm.atomics import (
     bug,
     call_work,

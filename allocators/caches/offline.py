@@ -13,14 +13,14 @@ Runs on the kworker. `offline_one` and `offline_memcg` take memcg_slab_mutex, al
 
 from __future__ import annotations
 
-from allocators.core.bugs import BUG_QUEUE_FULL
-from allocators.memcg.cache_ref import cache_ref_begin_kill, cache_ref_end_kill
-from allocators.core.kmem_cache import CACHE
 from allocators.caches.memcg_caches import link_child, tally, unlink_child, unpublish, unregister_child
+from allocators.caches.slab_common import kmem_cache_deactivate, kmem_cache_shrink
+from allocators.core.bugs import BUG_QUEUE_FULL
+from allocators.core.kmem_cache import CACHE
+from allocators.core.world import WORLD, WORLD_AT, kernel_ns, world
+from allocators.memcg.cache_ref import cache_ref_begin_kill, cache_ref_end_kill
 from allocators.memcg.memcontrol import MEMCG, RCU_REPARENT_SLABS, css_put, schedule_shrink_or_destroy
 from allocators.memcg.objcg import reparent_objcg
-from allocators.caches.slab_common import kmem_cache_deactivate, kmem_cache_shrink
-from allocators.core.world import WORLD, WORLD_AT, kernel_ns, world
 from shm.atomics import bug, cmpxchg, fetch_add, load, read_once, smp_mb, smp_wmb, store, write_once, xchg
 from shm.compiler import dual
 from shm.ipi import IPI_BARRIER, online_mask, smp_call_mask

@@ -6,17 +6,26 @@ name, and `m.has` of the allocator's feature picks the branch at compile time.
 
 from __future__ import annotations
 
+from allocators.core.kmem_cache import (
+    CACHE,
+    CACHE_FREE,
+    CACHE_LIVE,
+    KMEM_CACHE_CPU,
+    NODE,
+    SLAB_DESTROY_BY_RCU,
+    count_free,
+)
+from allocators.core.page_alloc import PAGE, head_of
+from allocators.core.world import OPS, STAT_WORDS, WORLD, WORLD_AT, count, world
 from allocators.memcg.cache_ref import cache_ref_get, cache_ref_put
-from allocators.core.kmem_cache import CACHE, CACHE_FREE, CACHE_LIVE, NODE, SLAB_DESTROY_BY_RCU, count_free
 from allocators.memcg.memcontrol import memcg_kmem_get_cache, schedule_unregister
 from allocators.memcg.objcg import before_free, post_alloc, pre_alloc
-from allocators.core.page_alloc import PAGE, head_of
+from allocators.memcg.slab_pages import free_rcu_slabs
 from allocators.slab.alloc import cache_alloc
 from allocators.slab.drain import slab_shrink, slab_shutdown
 from allocators.slab.free import cache_free
 from allocators.slab.setup import slab_setup
 from allocators.slab.state import SLAB_STAT
-from allocators.memcg.slab_pages import free_rcu_slabs
 from allocators.slob.cache import free_waiting_objects, slob_cache_alloc, slob_cache_free, slob_shrink, slob_shutdown
 from allocators.slob.state import cache_of
 from allocators.slub.alloc import NO_NODE, slab_alloc
@@ -24,8 +33,6 @@ from allocators.slub.free import slab_free
 from allocators.slub.reparent import free_to_owner
 from allocators.slub.sheaf import sheaf_alloc, sheaf_free
 from allocators.slub.shrink import slub_deactivate, slub_shrink, slub_shutdown
-from allocators.core.kmem_cache import KMEM_CACHE_CPU
-from allocators.core.world import OPS, STAT_WORDS, WORLD, WORLD_AT, count, world
 from shm.atomics import area_of, fetch_add, load, store, store_release, write_once
 from shm.compiler import dual, dual_inline
 from shm.ipi import IPI_BARRIER, online_mask, smp_call_mask
@@ -241,7 +248,16 @@ def _retire(m, s: int) -> None:
     index = load(m, s + CACHE.index)
     if index >= 0:
         store_release(m, world(m, WORLD.cache_table) + index, 0)
-    for field in (CACHE.dead, CACHE.refcnt, CACHE.ref_atomic, CACHE.prev, CACHE.root, CACHE.memcg, CACHE.memcg_next, CACHE.memcg_prev):
+    for field in (
+        CACHE.dead,
+        CACHE.refcnt,
+        CACHE.ref_atomic,
+        CACHE.prev,
+        CACHE.root,
+        CACHE.memcg,
+        CACHE.memcg_next,
+        CACHE.memcg_prev,
+    ):
         store(m, s + field, 0)
     for field in (CACHE.work_pending, CACHE.offline, CACHE.closing, CACHE.live, CACHE.last_free, CACHE.offline_at):
         store(m, s + field, 0)

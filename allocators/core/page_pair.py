@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from shm.compiler import dual
 
-
 FROZEN = 1 << 31
 
 

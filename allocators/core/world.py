@@ -13,7 +13,6 @@ Counters (`OPS`) are per CPU, plain words of their owner, and exist only under t
 
 from __future__ import annotations
 
-
 from shm.atomics import cpu_area, cycles, load, store
 from shm.compiler import dual
 from shm.layout import struct
@@ -189,4 +188,3 @@ def node_of_cpu(m, cpu: int) -> int:
         return 0
     workers = load(m, MACHINE.workers)
     return nodes - 1 if cpu >= workers else cpu * nodes // workers
-

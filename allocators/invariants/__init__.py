@@ -30,23 +30,32 @@ import itertools
 
 import numpy as np
 
+from allocators.caches.layout import Layout
 from allocators.invariants.accounting import conservation, references
 from allocators.invariants.dead import empty_slabs, hidden_objects, hoarded_by_dead, left_behind, sheaf_census
 from allocators.invariants.objects import freelists, inuse
 from allocators.invariants.owners import owners
 from allocators.invariants.pages import pages_conserved
 from allocators.invariants.registry import bug, locks, registry
+from allocators.invariants.sheaves import sheaves
 from allocators.invariants.slab_checks import SLAB_CHECKERS
 from allocators.invariants.slab_snapshot import SlabSnapshot
-from allocators.invariants.sheaves import sheaves
+from allocators.invariants.slabs import list_counts, one_state
 from allocators.invariants.slob_checks import SLOB_CHECKERS
 from allocators.invariants.slob_snapshot import SlobSnapshot, page_census
-from allocators.invariants.slabs import list_counts, one_state
 from allocators.invariants.snapshot import Snapshot
-from allocators.caches.layout import Layout
 from shm.machine import Machine
 
-__all__ = ["Report", "check", "empty_slabs", "hidden_objects", "hoarded_by_dead", "left_behind", "page_census", "sheaf_census"]
+__all__ = [
+    "Report",
+    "check",
+    "empty_slabs",
+    "hidden_objects",
+    "hoarded_by_dead",
+    "left_behind",
+    "page_census",
+    "sheaf_census",
+]
 
 MOST = 4  # descriptions of one invariant
 

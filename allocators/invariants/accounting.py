@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from allocators.memcg.cache_ref import BIAS
-from allocators.invariants.snapshot import Snapshot
-from allocators.core.kmem_cache import CACHE
-from allocators.memcg.memcontrol import RCU_REPARENT_SLABS, RCU_UNREGISTER, WORK_CREATE_CHILD, WORK_CSS_FREE, WORK_REPARENT_SLABS, WORK_SHRINK_OR_DESTROY, WORK_UNREGISTER
-from allocators.core.kmem_cache import KMEM_CACHE_CPU
-from allocators.slub.state import STATISTICS
+from allocators.core.kmem_cache import CACHE, KMEM_CACHE_CPU
 from allocators.core.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, OPS, OPS_AT, STAT_WORDS, WORLD, WORLD_AT
+from allocators.invariants.snapshot import Snapshot
+from allocators.memcg.cache_ref import BIAS
+from allocators.memcg.memcontrol import (
+    RCU_REPARENT_SLABS,
+    RCU_UNREGISTER,
+    WORK_CREATE_CHILD,
+    WORK_CSS_FREE,
+    WORK_REPARENT_SLABS,
+    WORK_SHRINK_OR_DESTROY,
+    WORK_UNREGISTER,
+)
+from allocators.slub.state import STATISTICS
 from shm.ring import ITEM, RING
 
 
@@ -57,13 +64,18 @@ def references(w: Snapshot) -> Iterator[str]:
         yield f"{w.cache_name(children[i])}: refcnt is {refcnt[i]}, it has {held[children[i]]} {unit}{' and is online' if on[i] else ''}"
     work = queued(w, "workqueue")
     if by_reference:
-        doomed = {a for f, a, _ in work if f == WORK_UNREGISTER} | {a for f, a, _ in queued(w, "rcu_queue") if f == RCU_UNREGISTER}
+        doomed = {a for f, a, _ in work if f == WORK_UNREGISTER} | {
+            a for f, a, _ in queued(w, "rcu_queue") if f == RCU_UNREGISTER
+        }
         for cache in children[refcnt == 0]:
             if w.cache_at(cache) not in doomed:
                 yield f"{w.cache_name(cache)}: refcnt is 0, and its destruction is not queued"
     if w.m.has("F_WORK"):
         scheduled = {a for f, a, _ in work if f == WORK_SHRINK_OR_DESTROY}
-        for cache in children[(w.caches["work_pending"][children] != 0) != np.isin(w.layout.plan["caches"] + children * CACHE.SIZE, list(scheduled))]:
+        for cache in children[
+            (w.caches["work_pending"][children] != 0)
+            != np.isin(w.layout.plan["caches"] + children * CACHE.SIZE, list(scheduled))
+        ]:
             yield f"{w.cache_name(cache)}: work_pending is {w.caches['work_pending'][cache]}, and its work is {'not ' if w.caches['work_pending'][cache] else ''}queued"
         for cache in children[(refcnt == 0) & (w.caches["dead"][children] != 0)]:
             if w.cache_at(cache) not in scheduled:
@@ -77,8 +89,14 @@ def references(w: Snapshot) -> Iterator[str]:
 
 def _of_frees(w: Snapshot, children: np.ndarray, refcnt: np.ndarray) -> Iterator[str]:
     """F_REPARENT_SLABS: at rest no free holds a reference, and what the offline began is queued."""
-    killed = np.isin(w.layout.plan["caches"] + children * CACHE.SIZE, [a for f, a, _ in queued(w, "rcu_queue") if f == RCU_REPARENT_SLABS])
-    moving = np.isin(w.layout.plan["caches"] + children * CACHE.SIZE, [a for f, a, _ in queued(w, "workqueue") if f == WORK_REPARENT_SLABS])
+    killed = np.isin(
+        w.layout.plan["caches"] + children * CACHE.SIZE,
+        [a for f, a, _ in queued(w, "rcu_queue") if f == RCU_REPARENT_SLABS],
+    )
+    moving = np.isin(
+        w.layout.plan["caches"] + children * CACHE.SIZE,
+        [a for f, a, _ in queued(w, "workqueue") if f == WORK_REPARENT_SLABS],
+    )
     offline = w.caches["offline"][children] != 0
     expected = np.where(offline, np.where(killed, 1 + BIAS, 0), 1)
     for i in np.flatnonzero(refcnt != expected):
@@ -144,15 +162,27 @@ def conservation(w: Snapshot) -> Iterator[str]:
     discarded = w.mem[WORLD_AT + WORLD.shrink_discarded]
     blocks, slabs = len(w.frames), np.count_nonzero(~w.discarded)
     for text, left, right in (
-        ("alloc_slab - free_slab - slabs discarded by shrink is {}, there are {} slabs", s["alloc_slab"] - s["free_slab"] - discarded, slabs),
+        (
+            "alloc_slab - free_slab - slabs discarded by shrink is {}, there are {} slabs",
+            s["alloc_slab"] - s["free_slab"] - discarded,
+            slabs,
+        ),
         ("blocks allocated - blocks freed is {}, slabs have {}", ops["page_alloc"] - ops["page_free"], blocks),
-        ("free_fastpath + free_slowpath is {}, there were {} frees", s["free_fastpath"] + s["free_slowpath"], ops["free"] - ops["sheaf_free"] + ops["sheaf_flush"]),
+        (
+            "free_fastpath + free_slowpath is {}, there were {} frees",
+            s["free_fastpath"] + s["free_slowpath"],
+            ops["free"] - ops["sheaf_free"] + ops["sheaf_flush"],
+        ),
         (
             "alloc_fastpath + alloc_slowpath is {}, there were {} allocations, failed ones included",
             s["alloc_fastpath"] + s["alloc_slowpath"],
             ops["alloc"] + ops["alloc_failed"] - ops["sheaf_alloc"] + ops["sheaf_refill"],
         ),
-        ("objects live by the caches' counts are {}, allocations - frees is {}", int(w.caches["live"][w.live_caches].sum()), ops["alloc"] - ops["free"]),
+        (
+            "objects live by the caches' counts are {}, allocations - frees is {}",
+            int(w.caches["live"][w.live_caches].sum()),
+            ops["alloc"] - ops["free"],
+        ),
     ):
         if left != right:
             yield text.format(left, right)

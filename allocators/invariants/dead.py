@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Iterator, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
-from allocators.invariants.objects import object_map
-from allocators.invariants.slab_snapshot import ALIEN_ARRAY, CPU_ARRAY, FREE, SHARED_ARRAY, SlabSnapshot
-from allocators.invariants.sheaves import kept_by_sheaves
-from allocators.invariants.snapshot import CPU_PARTIAL, CPU_SLAB, NODE_PARTIAL, Snapshot
 from allocators.caches.layout import Layout
+from allocators.invariants.objects import object_map
+from allocators.invariants.sheaves import kept_by_sheaves
+from allocators.invariants.slab_snapshot import ALIEN_ARRAY, CPU_ARRAY, FREE, SHARED_ARRAY, SlabSnapshot
+from allocators.invariants.snapshot import CPU_PARTIAL, CPU_SLAB, NODE_PARTIAL, Snapshot
 from shm.machine import Machine
 
 PLACES = (CPU_SLAB, CPU_PARTIAL, NODE_PARTIAL)
@@ -83,7 +84,7 @@ def hidden_objects(m: Machine, layout: Layout) -> dict[str, int]:
     if layout.arrays is None:
         return {}
     w = SlabSnapshot(m, layout)
-    found = Counter({place: 0 for place in SLAB_PLACES})
+    found = Counter(dict.fromkeys(SLAB_PLACES, 0))
     for array in w.arrays:
         if w.caches["offline"][array.cache]:
             found[array.place] += len(array.entries)

@@ -5,15 +5,15 @@ All freelists are walked at once, one object of each per turn, so the work of a 
 
 from __future__ import annotations
 
-from typing import Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
-from allocators.invariants.sheaves import sheaved
-from allocators.invariants.snapshot import Snapshot
 from allocators.core.page_alloc import PAGE
 from allocators.core.page_pair import freelist_of
 from allocators.core.world import MEM_MAP, PAGE_SHIFT
+from allocators.invariants.sheaves import sheaved
+from allocators.invariants.snapshot import Snapshot
 
 FREE, PRIVATE = 1, 2
 
@@ -34,10 +34,18 @@ class Objects:
         cache = np.maximum(w.cache, 0)
         self.size, self.offset = w.caches["size"][cache], w.caches["offset"][cache]
         room = (1 << w.order) * (1 << PAGE_SHIFT)
-        fits = (self.size > 0) & (self.offset >= 0) & (self.offset < self.size) & (w.objects > 0) & (w.objects * self.size <= room)
+        fits = (
+            (self.size > 0)
+            & (self.offset >= 0)
+            & (self.offset < self.size)
+            & (w.objects > 0)
+            & (w.objects * self.size <= room)
+        )
         self.sound = (w.cache >= 0) & fits
         for i in np.flatnonzero((w.cache >= 0) & ~fits):
-            self.problems.append(f"{w.slab_name(i)} says that {w.objects[i]} objects of {self.size[i]} words fit its {room[i]} words")
+            self.problems.append(
+                f"{w.slab_name(i)} says that {w.objects[i]} objects of {self.size[i]} words fit its {room[i]} words"
+            )
         capacity = np.where(self.sound, w.objects, 0)
         self.first = np.cumsum(capacity) - capacity
         self.marks = np.zeros(int(capacity.sum()), np.uint8)

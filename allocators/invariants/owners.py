@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
+from allocators.core.world import OBJCG, PAGE_BYTES, PAGE_WORDS, STOCK, STOCK_AT, WORLD, WORLD_AT
+from allocators.invariants.accounting import queued
 from allocators.invariants.snapshot import Snapshot
 from allocators.memcg.memcontrol import WORK_OBJCG_FREE
 from allocators.memcg.objcg import MADE, NONE, POINTER_BYTES
-from allocators.core.world import OBJCG, PAGE_BYTES, PAGE_WORDS, STOCK, STOCK_AT, WORLD, WORLD_AT
-from allocators.invariants.accounting import queued
 from shm.layout import view
 
 
@@ -73,7 +73,8 @@ def _books(w: Snapshot, objcgs: np.ndarray, held: np.ndarray, size: np.ndarray) 
         memcg = int(w.memcg_ids(o["memcg"]))
         if (memcg >= 0) == bool(o["offline"]):
             yield f"{name}: it belongs to word {o['memcg']}"
-        elif memcg >= 0 and (w.memcgs["kmem"][memcg] * PAGE_BYTES != charged or w.memcgs["objcg"][memcg] != plan["objcgs"] + i * OBJCG.SIZE):
+        elif memcg >= 0 and (
+            w.memcgs["kmem"][memcg] * PAGE_BYTES != charged
+            or w.memcgs["objcg"][memcg] != plan["objcgs"] + i * OBJCG.SIZE
+        ):
             yield f"{name}: memcg {memcg} is charged {w.memcgs['kmem'][memcg]} pages, its objects and stocks have {charged} bytes"
-
-

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
-from allocators.invariants.snapshot import Snapshot
 from allocators.core.page_alloc import KIND_BUDDY, KIND_TAIL, MAX_ORDER, PAGE, ZONE
 from allocators.core.world import MEM_MAP
+from allocators.invariants.snapshot import Snapshot
 
 
 def pages_conserved(w: Snapshot) -> Iterator[str]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
 from allocators.core.bugs import BUGS
-from allocators.invariants.snapshot import Snapshot
 from allocators.core.kmem_cache import CACHE, CACHE_LIVE
-from allocators.memcg.memcontrol import MEMCG, SLOT_PENDING
 from allocators.core.page_alloc import ZONE
 from allocators.core.world import WORLD, WORLD_AT
+from allocators.invariants.snapshot import Snapshot
+from allocators.memcg.memcontrol import MEMCG, SLOT_PENDING
 from shm.machine import CPU, MACHINE
 from shm.ring import RING
 
@@ -79,7 +79,11 @@ def _slots(w: Snapshot) -> Iterator[str]:
         slots = w.words[base + at : base + at + memcgs]
         taken = np.flatnonzero((slots != 0) & (slots != SLOT_PENDING))
         child = w.cache_ids(slots[taken])
-        right = ~(unpublished[child] & (child >= 0)) & (w.caches["root"][child] == w.cache_at(root)) & (w.memcg_ids(w.caches["memcg"][child]) == taken)
+        right = (
+            ~(unpublished[child] & (child >= 0))
+            & (w.caches["root"][child] == w.cache_at(root))
+            & (w.memcg_ids(w.caches["memcg"][child]) == taken)
+        )
         for i, c in zip(taken[(child < 0) | ~right], child[(child < 0) | ~right]):
             yield f"{w.cache_name(root)}: slot {i} is word {slots[i]}, {w.cache_name(c)}"
     children = w.live_caches[is_child]
@@ -96,7 +100,10 @@ def _slots(w: Snapshot) -> Iterator[str]:
 def _children(w: Snapshot) -> Iterator[str]:
     """Every child is once on the list of its memcg (-1: the root cgroup, to which F_REPARENT moves)."""
     seen = np.zeros(len(w.caches), np.int64)
-    lists = [(int(i), int(w.memcgs["children"][i])) for i in np.flatnonzero((w.memcgs["used"] != 0) & (w.memcgs["children"] != 0))]
+    lists = [
+        (int(i), int(w.memcgs["children"][i]))
+        for i in np.flatnonzero((w.memcgs["used"] != 0) & (w.memcgs["children"] != 0))
+    ]
     for i, first in [*lists, (-1, w.mem[WORLD_AT + WORLD.reparented])]:
         children, problem = _follow(w, first, CACHE.memcg_next, CACHE.memcg_prev)
         if problem:
@@ -143,7 +150,10 @@ def _table(w: Snapshot) -> Iterator[str]:
 def locks(w: Snapshot) -> Iterator[str]:
     """At rest nobody holds a lock, and every CPU has interrupts and preemption on."""
     words = [(WORLD_AT + getattr(WORLD, name), name) for name in ("slab_mutex", "memcg_slab_mutex")]
-    words += [(w.layout.plan["zones"] + n * ZONE.SIZE + ZONE.lock, f"the zone lock of node {n}") for n in range(w.layout.limits.nodes)]
+    words += [
+        (w.layout.plan["zones"] + n * ZONE.SIZE + ZONE.lock, f"the zone lock of node {n}")
+        for n in range(w.layout.limits.nodes)
+    ]
     words += [(w.layout.plan[ring] + RING.lock, f"the lock of the {ring}") for ring in ("workqueue", "rcu_queue")]
     words += [(w.area(c) + CPU.ipi_lock, f"the interrupt mailbox of CPU {c}") for c in range(w.layout.nr_cpus)]
     for word, name in words:

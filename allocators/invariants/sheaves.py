@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Iterator, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
+from allocators.core.world import PAGE_SHIFT
 from allocators.invariants.snapshot import Snapshot
 from allocators.slub.sheaf_state import BARN, CAPACITY, PCS, POOL, SHEAF, sheaf_count
-from allocators.core.world import PAGE_SHIFT
 
 SHEAF_PLACES = ("sheaf", "barn")
 
@@ -27,7 +28,9 @@ def sheaves_of(w: Snapshot) -> list[Sheaf]:
     if not w.m.has("F_SHEAF"):
         return []
     if "sheaves" not in w.memo:
-        w.memo["sheaves"] = [sheaf for cache in w.live_caches if w.caches["sheaves"][cache] for sheaf in _of_cache(w, int(cache))]
+        w.memo["sheaves"] = [
+            sheaf for cache in w.live_caches if w.caches["sheaves"][cache] for sheaf in _of_cache(w, int(cache))
+        ]
     return w.memo["sheaves"]
 
 
@@ -40,7 +43,9 @@ def _of_cache(w: Snapshot, cache: int) -> Iterator[Sheaf]:
     def read(place: str, at: int, sizes: range) -> Sheaf:
         number, rest = divmod(at - first, SHEAF.SIZE)
         if rest or not 0 <= number < sheaf_count(cpus, nodes) or at in seen:
-            return Sheaf(place, cache, np.zeros(0, np.int64), f"word {at} is {'twice in use' if at in seen else 'no sheaf'}")
+            return Sheaf(
+                place, cache, np.zeros(0, np.int64), f"word {at} is {'twice in use' if at in seen else 'no sheaf'}"
+            )
         seen.add(at)
         size = w.mem[at + SHEAF.size]
         problem = "" if size in sizes else f"a sheaf has {size} objects, {sizes.start} to {sizes.stop - 1} are right"
@@ -53,7 +58,10 @@ def _of_cache(w: Snapshot, cache: int) -> Iterator[Sheaf]:
                 yield read("sheaf", at, range(CAPACITY + 1))
     for node in range(nodes):
         barn = barns + node * BARN.SIZE
-        for head, counter, sizes in ((BARN.full, BARN.nr_full, range(CAPACITY, CAPACITY + 1)), (BARN.empty, BARN.nr_empty, range(1))):
+        for head, counter, sizes in (
+            (BARN.full, BARN.nr_full, range(CAPACITY, CAPACITY + 1)),
+            (BARN.empty, BARN.nr_empty, range(1)),
+        ):
             at, length = w.mem[barn + head], 0
             while at:
                 sheaf = read("barn", at, sizes)
@@ -62,12 +70,22 @@ def _of_cache(w: Snapshot, cache: int) -> Iterator[Sheaf]:
                     break
                 at, length = w.mem[at + SHEAF.next], length + 1
             if length != w.mem[barn + counter]:
-                yield Sheaf("barn", cache, np.zeros(0, np.int64), f"{length} sheaves are on a list that counts {w.mem[barn + counter]}")
+                yield Sheaf(
+                    "barn",
+                    cache,
+                    np.zeros(0, np.int64),
+                    f"{length} sheaves are on a list that counts {w.mem[barn + counter]}",
+                )
     at, unused = w.mem[barns + nodes * BARN.SIZE + POOL.unused], 0
     while at and unused <= sheaf_count(cpus, nodes):
         at, unused = w.mem[at + SHEAF.next], unused + 1
     if unused + len(seen) != sheaf_count(cpus, nodes):
-        yield Sheaf("sheaf", cache, np.zeros(0, np.int64), f"{len(seen)} sheaves are in use and {unused} are not, there are {sheaf_count(cpus, nodes)}")
+        yield Sheaf(
+            "sheaf",
+            cache,
+            np.zeros(0, np.int64),
+            f"{len(seen)} sheaves are in use and {unused} are not, there are {sheaf_count(cpus, nodes)}",
+        )
 
 
 def sheaved(w: Snapshot) -> np.ndarray:
@@ -85,7 +103,9 @@ def sheaves(w: Snapshot) -> Iterator[str]:
 def kept_by_sheaves(w: Snapshot, private: np.ndarray) -> dict[str, int]:
     """Objects in sheaves and in barns, and slabs that nothing but such objects keeps. private: by slab,
     objects on a CPU's private freelist. A slab with objects in both places counts as the CPUs'."""
-    found = {f"objects_in_{place}": 0 for place in SHEAF_PLACES} | {f"slabs_kept_by_{place}": 0 for place in SHEAF_PLACES}
+    found = {f"objects_in_{place}": 0 for place in SHEAF_PLACES} | {
+        f"slabs_kept_by_{place}": 0 for place in SHEAF_PLACES
+    }
     waiting = {place: np.zeros(len(w.frames), np.int64) for place in SHEAF_PLACES}
     for sheaf in sheaves_of(w):
         found[f"objects_in_{sheaf.place}"] += len(sheaf.objects)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
+from allocators.core.page_alloc import PAGE
+from allocators.core.world import MEM_MAP, WORLD, WORLD_AT
 from allocators.invariants.accounting import totals
 from allocators.invariants.registry import locks as common_locks
 from allocators.invariants.slab_snapshot import (
@@ -21,9 +23,7 @@ from allocators.invariants.slab_snapshot import (
     SlabSnapshot,
 )
 from allocators.invariants.snapshot import RCU_WAIT
-from allocators.core.page_alloc import PAGE
 from allocators.slab.state import ALIEN_LIMIT, ARRAY_CACHE, STATISTICS
-from allocators.core.world import MEM_MAP, WORLD, WORLD_AT
 
 
 def one_state(w: SlabSnapshot) -> Iterator[str]:
@@ -181,4 +181,6 @@ def conservation(w: SlabSnapshot) -> Iterator[str]:
         yield f"{len(w.live_objects)} objects are handed out, allocations - frees is {handed}"
 
 
-SLAB_CHECKERS = {checker.__name__: checker for checker in (one_state, list_counts, freelists, arrays, inuse, locks, conservation)}
+SLAB_CHECKERS = {
+    checker.__name__: checker for checker in (one_state, list_counts, freelists, arrays, inuse, locks, conservation)
+}

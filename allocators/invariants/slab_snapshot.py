@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
-from allocators.invariants.snapshot import RCU_WAIT, Snapshot
 from allocators.core.page_alloc import PAGE
-from allocators.slab.state import ARRAY_CACHE, KMEM_CACHE_ARRAY, SLAB_NODE
 from allocators.core.world import CACHES_AT, FREELIST_WORDS, KMEM_CACHE_CPU_WORDS, MEM_MAP, PAGE_SHIFT, WORLD, WORLD_AT
+from allocators.invariants.snapshot import RCU_WAIT, Snapshot
+from allocators.slab.state import ARRAY_CACHE, KMEM_CACHE_ARRAY, SLAB_NODE
 from shm.layout import view
 
 PARTIAL, FULL, FREE = "slabs_partial", "slabs_full", "slabs_free"
@@ -100,12 +100,16 @@ class SlabSnapshot(Snapshot):
         number = self.words.view(np.uint8)[8 * np.repeat(array, free) + place].astype(np.int64)
         wild = number >= self.objects[slab]
         for i in np.flatnonzero(wild):
-            self.problems.append(f"{self.slab_name(slab[i])}: its index array calls object {number[i]} free, it has {self.objects[slab[i]]}")
+            self.problems.append(
+                f"{self.slab_name(slab[i])}: its index array calls object {number[i]} free, it has {self.objects[slab[i]]}"
+            )
         flat, times = np.unique((self.first[slab] + number)[~wild], return_counts=True)
         self.marks[flat] |= IS_FREE
         for at in flat[times > 1]:
             i = np.searchsorted(self.first, at, side="right") - 1
-            self.problems.append(f"{self.slab_name(i)}: its index array calls object {at - self.first[i]} free more than once")
+            self.problems.append(
+                f"{self.slab_name(i)}: its index array calls object {at - self.first[i]} free more than once"
+            )
 
     def _read_arrays(self) -> Iterator[Array]:
         room = self.layout.arrays
@@ -135,14 +139,18 @@ class SlabSnapshot(Snapshot):
             return array
         avail, limit = (self.mem[at + f] for f in (ARRAY_CACHE.avail, ARRAY_CACHE.limit))
         first = at + ARRAY_CACHE.SIZE
-        return Array(place, cache, number, home, at, avail, limit, room, self.words[first : first + min(max(avail, 0), room)])
+        return Array(
+            place, cache, number, home, at, avail, limit, room, self.words[first : first + min(max(avail, 0), room)]
+        )
 
     def _mark_array(self, array: Array) -> None:
         if not len(array.entries):
             return
         slab, number = self.locate(array.entries)
         for obj in array.entries[slab < 0]:
-            self.problems.append(f"{array} of {self.cache_name(array.cache)} holds word {obj}, which is no object of a slab")
+            self.problems.append(
+                f"{array} of {self.cache_name(array.cache)} holds word {obj}, which is no object of a slab"
+            )
         slab, number = slab[slab >= 0], number[slab >= 0]
         place = self.first[slab] + number
         taken = self.marks[place] != 0
@@ -150,7 +158,9 @@ class SlabSnapshot(Snapshot):
         again[np.setdiff1d(np.arange(len(place)), np.unique(place, return_index=True)[1])] = True
         for i in np.flatnonzero(taken | again):
             what = "also free in its slab" if self.marks[place[i]] & IS_FREE else "in an array already"
-            self.problems.append(f"{array} of {self.cache_name(array.cache)} holds object {number[i]} of {self.slab_name(slab[i])}, which is {what}")
+            self.problems.append(
+                f"{array} of {self.cache_name(array.cache)} holds object {number[i]} of {self.slab_name(slab[i])}, which is {what}"
+            )
         self.marks[place] |= IN_ARRAY
         np.add.at(self.waiting, slab, 1)
 

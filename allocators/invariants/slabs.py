@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
-from allocators.invariants.snapshot import CPU_PARTIAL, CPU_SLAB, FULL, NODE_PARTIAL, RCU_WAIT, SlabList, Snapshot
 from allocators.core.page_alloc import PAGE
-from allocators.slub.partial import PAGES_SHIFT, POBJECTS_MASK
 from allocators.core.world import MEM_MAP
+from allocators.invariants.snapshot import CPU_PARTIAL, CPU_SLAB, FULL, NODE_PARTIAL, RCU_WAIT, SlabList, Snapshot
+from allocators.slub.partial import PAGES_SHIFT, POBJECTS_MASK
 
 
 def one_state(w: Snapshot) -> Iterator[str]:
@@ -52,7 +52,9 @@ def one_state(w: Snapshot) -> Iterator[str]:
     for i in np.flatnonzero(lost & (w.frozen != 0)):
         yield f"{w.slab_name(i)} is frozen and on no list"
     if w.m.has("F_FULL"):
-        for i in np.flatnonzero(lost & (w.frozen == 0) & (w.freelist == 0) & (w.cache >= 0) & (w.caches["root"][w.cache] != 0)):
+        for i in np.flatnonzero(
+            lost & (w.frozen == 0) & (w.freelist == 0) & (w.cache >= 0) & (w.caches["root"][w.cache] != 0)
+        ):
             yield f"{w.slab_name(i)} is full and not on the full list"
     for i in np.flatnonzero(lost & (w.frozen == 0) & (w.freelist != 0)):
         yield f"{w.slab_name(i)} has free objects ({w.used[i]} of {w.objects[i]} in use) and is on no list"
@@ -119,4 +121,3 @@ def _stacked(w: Snapshot, slabs: SlabList) -> Iterator[str]:
         if not 0 <= objects - below_objects <= capacity:
             yield f"{where} says {objects} free objects from here down and {below_objects} below it; the slab has {capacity}"
         below_pages, below_objects = pages, objects
-

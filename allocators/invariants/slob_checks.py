@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
+from allocators.core.world import PAGE_BYTES
 from allocators.invariants.accounting import totals
 from allocators.invariants.registry import locks as common_locks
 from allocators.invariants.slob_snapshot import Objects, SlobSnapshot
 from allocators.slob.state import OBJECT_MASK, PAGE_UNITS, SLOB, STATISTICS, UNIT_BYTES
-from allocators.core.world import PAGE_BYTES
 
 
 def one_state(w: SlobSnapshot) -> Iterator[str]:
@@ -129,4 +129,6 @@ def conservation(w: SlobSnapshot) -> Iterator[str]:
         yield f"{len(w.live_objects)} objects are handed out, allocations - frees is {handed}"
 
 
-SLOB_CHECKERS = {checker.__name__: checker for checker in (one_state, list_counts, freelists, inuse, locks, conservation)}
+SLOB_CHECKERS = {
+    checker.__name__: checker for checker in (one_state, list_counts, freelists, inuse, locks, conservation)
+}

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Iterator, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
-from allocators.invariants.snapshot import SlabList, Snapshot
+from allocators.caches.layout import Layout
 from allocators.core.kmem_cache import CACHE_LIVE
 from allocators.core.page_alloc import PAGE
-from allocators.slob.state import LISTS, OBJECT_MASK, PAGE_UNITS, REFERENCE_SHIFT, SLOB, UNIT_BYTES
 from allocators.core.world import PAGE_BYTES, PAGE_SHIFT, PAGE_WORDS
-from allocators.caches.layout import Layout
+from allocators.invariants.snapshot import SlabList, Snapshot
+from allocators.slob.state import LISTS, OBJECT_MASK, PAGE_UNITS, REFERENCE_SHIFT, SLOB, UNIT_BYTES
 from shm.machine import Machine
 
 WORD_UNITS = 8 // UNIT_BYTES
@@ -74,7 +75,11 @@ class SlobSnapshot(Snapshot):
                 return
             if self.claimed[frame]:
                 owner = int(self.claimed[frame])
-                found.problem = f"comes back to frame {frame}" if owner == mine else f"leads to frame {frame}, which is on {self.lists[owner - 1]}"
+                found.problem = (
+                    f"comes back to frame {frame}"
+                    if owner == mine
+                    else f"leads to frame {frame}, which is on {self.lists[owner - 1]}"
+                )
                 return
             if self.mem[page + PAGE.prev] != before:
                 found.problem = f"has frame {frame} with prev {self.mem[page + PAGE.prev]}, its predecessor is {before}"
@@ -86,7 +91,11 @@ class SlobSnapshot(Snapshot):
 
     def page_name(self, i: int) -> str:
         """How messages name the page with index i."""
-        return f"page at frame {self.frames[i]}" if self.shared[i] else f"large object at frame {self.frames[i]} of {self.cache_name(int(self.cache[i]))}"
+        return (
+            f"page at frame {self.frames[i]}"
+            if self.shared[i]
+            else f"large object at frame {self.frames[i]} of {self.cache_name(int(self.cache[i]))}"
+        )
 
     def _report(self, page: int, text: str) -> None:
         self.broken[page] = True
@@ -106,7 +115,9 @@ class SlobSnapshot(Snapshot):
                 self._report(pages[i], f"the free block at unit {at[i]} comes after one that ends at {end[i]}")
             good &= at >= end
             for i in np.flatnonzero(good & (at == end)):
-                self.problems.append(f"{self.page_name(pages[i])}: the free blocks that meet at unit {at[i]} are not one")
+                self.problems.append(
+                    f"{self.page_name(pages[i])}: the free blocks that meet at unit {at[i]} are not one"
+                )
             pages, at = pages[good], at[good]
             where = self.frames[pages] * PAGE_UNITS + at
             value = numbers[where].astype(np.int64)
@@ -127,7 +138,9 @@ class SlobSnapshot(Snapshot):
         while ref:
             one = self.resolve(np.array([ref], np.int64))
             if one.page[0] < 0 or ref in seen:
-                self.problems.append(f"the objects that wait for a grace period {'come back to' if ref in seen else 'lead to'} word {ref & OBJECT_MASK}")
+                self.problems.append(
+                    f"the objects that wait for a grace period {'come back to' if ref in seen else 'lead to'} word {ref & OBJECT_MASK}"
+                )
                 return
             seen.add(ref)
             yield ref

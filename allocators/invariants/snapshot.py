@@ -8,18 +8,17 @@ every frame once however the links are broken.
 from __future__ import annotations
 
 import dataclasses
-from typing import Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
-from allocators.core.kmem_cache import CACHE, CACHE_LIVE, NODE
-from allocators.memcg.memcontrol import MEMCG
+from allocators.caches.layout import Layout
+from allocators.core.kmem_cache import CACHE, CACHE_LIVE, KMEM_CACHE_CPU, NODE
 from allocators.core.page_alloc import KIND_SLAB, PAGE
-from allocators.core.kmem_cache import KMEM_CACHE_CPU
-from allocators.slub.state import PARTIAL_DISABLED
 from allocators.core.page_pair import freelist_of, inuse_of, objects_of
 from allocators.core.world import CACHES_AT, MEM_MAP, PAGE_SHIFT, WORLD, WORLD_AT
-from allocators.caches.layout import Layout
+from allocators.memcg.memcontrol import MEMCG
+from allocators.slub.state import PARTIAL_DISABLED
 from shm.layout import view
 from shm.machine import Machine
 
@@ -65,7 +64,9 @@ class Snapshot:
         limits = layout.limits
         self.pages = view(words, PAGE, MEM_MAP, layout.last_frame)
         self.caches = view(words, CACHE, layout.plan["caches"], limits.caches)
-        self.nodes = view(words, NODE, layout.plan["nodes"], limits.caches * limits.nodes).reshape(limits.caches, limits.nodes)
+        self.nodes = view(words, NODE, layout.plan["nodes"], limits.caches * limits.nodes).reshape(
+            limits.caches, limits.nodes
+        )
         self.memcgs = view(words, MEMCG, layout.plan["memcgs"], limits.memcgs)
         areas = [self.area(cpu) + CACHES_AT for cpu in range(layout.nr_cpus)]
         self.cpu_slabs = np.stack([view(words, KMEM_CACHE_CPU, a, limits.caches) for a in areas])
@@ -76,7 +77,9 @@ class Snapshot:
         self.claimed = np.zeros(layout.last_frame, np.int64)
         for found in self._heads():
             self._walk(*found)
-        self.discarded = np.isin(self.claimed[self.frames], [i + 1 for i, s in enumerate(self.lists) if s.place == RCU_WAIT])
+        self.discarded = np.isin(
+            self.claimed[self.frames], [i + 1 for i, s in enumerate(self.lists) if s.place == RCU_WAIT]
+        )
 
     def _read_slabs(self) -> None:
         layout, pages = self.layout, self.pages
@@ -125,7 +128,9 @@ class Snapshot:
     def frames_of(self, pages: np.ndarray) -> np.ndarray:
         """`frame_of` for many pointers."""
         frames, rest = np.divmod(pages - MEM_MAP, PAGE.SIZE)
-        return np.where((rest == 0) & (frames >= self.layout.first_frame) & (frames < self.layout.last_frame), frames, -1)
+        return np.where(
+            (rest == 0) & (frames >= self.layout.first_frame) & (frames < self.layout.last_frame), frames, -1
+        )
 
     def _heads(self) -> Iterator[tuple[str, int, int, int]]:
         live = self.live_caches
@@ -188,4 +193,3 @@ class Snapshot:
     def start(self, slabs: np.ndarray) -> np.ndarray:
         """First word of slabs given by index."""
         return self.frames[slabs] << PAGE_SHIFT
-

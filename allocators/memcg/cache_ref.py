@@ -14,10 +14,20 @@ off (feature PREEMPT), as a kernel holds rcu_read_lock_sched.
 
 from __future__ import annotations
 
-from allocators.core.kmem_cache import CACHE
-from allocators.core.kmem_cache import KMEM_CACHE_CPU
+from allocators.core.kmem_cache import CACHE, KMEM_CACHE_CPU
 from allocators.core.world import OPS, count
-from shm.atomics import area_of, cmpxchg, cpu_area, fetch_add, load, preempt_disable, preempt_enable, read_once, store, write_once
+from shm.atomics import (
+    area_of,
+    cmpxchg,
+    cpu_area,
+    fetch_add,
+    load,
+    preempt_disable,
+    preempt_enable,
+    read_once,
+    store,
+    write_once,
+)
 from shm.compiler import dual
 from shm.machine import MACHINE
 

@@ -16,9 +16,9 @@ and finds the duplicates later).
 from __future__ import annotations
 
 from allocators.core.bugs import BUG_QUEUE_FULL
-from allocators.memcg.cache_ref import cache_ref_get, cache_ref_put, cache_ref_tryget, inc_not_zero
 from allocators.core.kmem_cache import CACHE
 from allocators.core.world import WORLD, world
+from allocators.memcg.cache_ref import cache_ref_get, cache_ref_put, cache_ref_tryget, inc_not_zero
 from shm.atomics import (
     bug,
     cmpxchg,

@@ -21,12 +21,24 @@ kept off (feature PREEMPT).
 
 from __future__ import annotations
 
-from allocators.memcg.cache_ref import BIAS
 from allocators.core.kmem_cache import CACHE
-from allocators.memcg.memcontrol import MEMCG, WORK_OBJCG_FREE, queue_work
 from allocators.core.page_alloc import PAGE, address_of
 from allocators.core.page_pair import objects_of
-from allocators.core.world import MEM_MAP, OBJCG, OPS, PAGE_BYTES, PAGE_WORDS, STOCK, STOCK_AT, WORLD, WORLD_AT, count, world
+from allocators.core.world import (
+    MEM_MAP,
+    OBJCG,
+    OPS,
+    PAGE_BYTES,
+    PAGE_WORDS,
+    STOCK,
+    STOCK_AT,
+    WORLD,
+    WORLD_AT,
+    count,
+    world,
+)
+from allocators.memcg.cache_ref import BIAS
+from allocators.memcg.memcontrol import MEMCG, WORK_OBJCG_FREE, queue_work
 from shm.atomics import (
     cmpxchg,
     cpu_area,
@@ -212,7 +224,12 @@ def before_free(m, s: int, obj: int, page: int) -> None:
 @dual
 def _owner_word(m, s: int, page: int, obj: int) -> int:
     start = address_of(page)
-    return world(m, WORLD.owners) + start - world(m, WORLD.first_frame) * PAGE_WORDS + (obj - start) // load(m, s + CACHE.size)
+    return (
+        world(m, WORLD.owners)
+        + start
+        - world(m, WORLD.first_frame) * PAGE_WORDS
+        + (obj - start) // load(m, s + CACHE.size)
+    )
 
 
 @dual_slow

@@ -10,10 +10,10 @@ for their child cache, so an offline that finds a cache empty but for such slabs
 from __future__ import annotations
 
 from allocators.core.kmem_cache import CACHE, SLAB_DESTROY_BY_RCU
-from allocators.memcg.memcontrol import memcg_uncharge_slab
-from allocators.memcg.objcg import drop_vector
 from allocators.core.page_alloc import PAGE, free_pages
 from allocators.core.world import WORLD, WORLD_AT
+from allocators.memcg.memcontrol import memcg_uncharge_slab
+from allocators.memcg.objcg import drop_vector
 from shm.atomics import cmpxchg, load, read_once, store, xchg
 from shm.compiler import dual
 from shm.rcu import synchronize_sched

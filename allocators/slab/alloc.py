@@ -7,8 +7,9 @@ but around the page allocator, as for an allocation that may sleep. Page colouri
 from __future__ import annotations
 
 from allocators.core.kmem_cache import CACHE, NODE, node_of
-from allocators.memcg.memcontrol import memcg_charge_slab
 from allocators.core.page_alloc import PAGE, alloc_pages, alloc_pages_exact_node
+from allocators.core.world import OPS, WORLD, count, node_of_cpu, world
+from allocators.memcg.memcontrol import memcg_charge_slab
 from allocators.slab.state import (
     ARRAY_CACHE,
     BATCHREFILL_LIMIT,
@@ -28,7 +29,6 @@ from allocators.slab.state import (
     transfer_objects,
     unlink,
 )
-from allocators.core.world import OPS, WORLD, count, node_of_cpu, world
 from shm.atomics import fetch_add, load, local_irq_restore, local_irq_save, read_once, store, this_cpu, write_once
 from shm.compiler import dual, dual_inline, dual_slow
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock

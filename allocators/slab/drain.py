@@ -8,6 +8,7 @@ per-CPU arrays away, F_FLIM lets no empty slab stay.
 from __future__ import annotations
 
 from allocators.core.kmem_cache import CACHE
+from allocators.core.world import OPS, WORLD, WORLD_AT, count, node_of_cpu, world
 from allocators.memcg.memcontrol import memcg_cache_dead
 from allocators.slab.free import drain_alien_cache, free_block, slab_destroy
 from allocators.slab.state import (
@@ -20,7 +21,6 @@ from allocators.slab.state import (
     slab_node,
     unlink,
 )
-from allocators.core.world import OPS, WORLD, WORLD_AT, count, node_of_cpu, world
 from shm.atomics import cpu_area, load, local_irq_restore, local_irq_save, read_once, store, this_cpu, write_once
 from shm.compiler import dual
 from shm.ipi import online_mask, smp_call_mask
@@ -64,7 +64,9 @@ def drain_freelist(m, s: int, n: int, most: int) -> int:
         page = load(m, n + SLAB_NODE.slabs_free + 1)
         if page:
             unlink(m, n + SLAB_NODE.slabs_free, page)
-            write_once(m, n + SLAB_NODE.free_objects, load(m, n + SLAB_NODE.free_objects) - load(m, s + CACHE.oo_objects))
+            write_once(
+                m, n + SLAB_NODE.free_objects, load(m, n + SLAB_NODE.free_objects) - load(m, s + CACHE.oo_objects)
+            )
         spin_unlock(m, n + SLAB_NODE.list_lock)
         local_irq_restore(m, flags)
         if page == 0:

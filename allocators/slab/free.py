@@ -7,8 +7,10 @@ Interrupts are off throughout. Frees never set `touched`.
 from __future__ import annotations
 
 from allocators.core.kmem_cache import CACHE, NODE, node_of
-from allocators.memcg.memcontrol import memcg_cache_dead
 from allocators.core.page_alloc import PAGE, head_of
+from allocators.core.world import OPS, WORLD, count, node_of_cpu, world
+from allocators.memcg.memcontrol import memcg_cache_dead
+from allocators.memcg.slab_pages import release_slab
 from allocators.slab.state import (
     ARRAY_CACHE,
     SLAB_NODE,
@@ -28,8 +30,6 @@ from allocators.slab.state import (
     transfer_objects,
     unlink,
 )
-from allocators.memcg.slab_pages import release_slab
-from allocators.core.world import OPS, WORLD, count, node_of_cpu, world
 from shm.atomics import fetch_add, load, local_irq_restore, local_irq_save, store, this_cpu, write_once
 from shm.compiler import dual, dual_inline, dual_slow
 from shm.locks import ALIEN_LOCK, LIST_LOCK, spin_lock, spin_unlock

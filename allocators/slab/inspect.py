@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Iterator
 
 from allocators.core.kmem_cache import CACHE
 from allocators.core.page_alloc import PAGE
-from allocators.slab.state import ARRAY_CACHE, SLAB_NODE, STATISTICS
 from allocators.core.world import WORLD, WORLD_AT
+from allocators.slab.state import ARRAY_CACHE, SLAB_NODE, STATISTICS
 from shm.atomics import area_of
 from shm.machine import Machine
 

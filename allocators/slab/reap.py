@@ -15,12 +15,12 @@ A pass tries slab_mutex and gives up if it is taken. For every cache, on this CP
 from __future__ import annotations
 
 from allocators.core.kmem_cache import CACHE
+from allocators.core.world import REAPER, REAPER_AT, WORLD, WORLD_AT, kernel_ns, node_of_cpu, world
 from allocators.memcg.memcontrol import memcg_cache_dead
 from allocators.slab.drain import drain_array, drain_freelist, slabs_of_free_objects
 from allocators.slab.free import drain_alien_cache
 from allocators.slab.setup import REAPTIMEOUT_NODE
 from allocators.slab.state import ARRAY_CACHE, SLAB_NODE, SLAB_STAT, alien_array, cpu_array, slab_node, slab_stat
-from allocators.core.world import REAPER, REAPER_AT, WORLD, WORLD_AT, kernel_ns, node_of_cpu, world
 from shm.atomics import (
     area_of,
     cpu_area,

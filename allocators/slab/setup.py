@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from allocators.core.kmem_cache import CACHE
-from allocators.slab.state import ALIEN_LIMIT, ARRAY_CACHE, KMEM_CACHE_ARRAY, SLAB_NODE
 from allocators.core.world import WORLD, kernel_ns, node_of_cpu, world
+from allocators.slab.state import ALIEN_LIMIT, ARRAY_CACHE, KMEM_CACHE_ARRAY, SLAB_NODE
 from shm.atomics import area_of, load, store
 from shm.compiler import dual
 from shm.machine import MACHINE

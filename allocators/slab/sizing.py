@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from allocators.slab.state import ALIEN_LIMIT, ARRAY_CACHE
 from allocators.core.world import FREELIST_WORDS, PAGE_BYTES
-import dataclasses
+from allocators.slab.state import ALIEN_LIMIT, ARRAY_CACHE
 
 SLAB_MAX_ORDER = 1  # with more than 32 MiB of memory
 KMALLOC_MAX_ORDER = 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from allocators.core.bugs import BUG_NEW_PAGE_FULL
 from allocators.core.page_alloc import PAGE, address_of, alloc_pages, alloc_pages_exact_node
+from allocators.core.world import OPS, count, node_of_cpu
 from allocators.slob.state import (
     PAGE_UNITS,
     SLOB,
@@ -23,7 +24,6 @@ from allocators.slob.state import (
     slob_stat,
     units_of,
 )
-from allocators.core.world import OPS, count, node_of_cpu
 from shm.atomics import bug, load, local_irq_restore, local_irq_save, store, this_cpu
 from shm.compiler import dual, dual_slow
 from shm.locks import SLOB_LOCK, spin_lock, spin_unlock

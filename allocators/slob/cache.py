@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from allocators.core.kmem_cache import CACHE, SLAB_DESTROY_BY_RCU
 from allocators.core.page_alloc import PAGE, address_of, free_pages, page_of
+from allocators.core.world import OPS, PAGE_BYTES, count
 from allocators.slob.alloc import NO_NODE, new_pages, slob_alloc
 from allocators.slob.free import slob_free
 from allocators.slob.state import OBJECT_MASK, SLOB, SLOB_STAT, cache_of, heap, reference, slob_stat
-from allocators.core.world import OPS, PAGE_BYTES, count
 from shm.atomics import cmpxchg, load, read_once, store, xchg
 from shm.compiler import dual, dual_slow
 from shm.rcu import synchronize_sched

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from allocators.core.page_alloc import address_of, free_pages, page_of
+from allocators.core.world import OPS, PAGE_WORDS, count
 from allocators.slob.state import (
     PAGE_UNITS,
     SLOB,
@@ -21,7 +22,6 @@ from allocators.slob.state import (
     slob_stat,
     units_of,
 )
-from allocators.core.world import OPS, PAGE_WORDS, count
 from shm.atomics import load, local_irq_restore, local_irq_save, store
 from shm.compiler import dual
 from shm.locks import SLOB_LOCK, spin_lock, spin_unlock

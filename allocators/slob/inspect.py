@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from collections.abc import Iterator
 
 from allocators.core.kmem_cache import CACHE
 from allocators.core.page_alloc import PAGE, address_of

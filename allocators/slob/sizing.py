@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from allocators.core.page_alloc import MAX_ORDER
-from allocators.slob.state import SLOB_RCU_BYTES
 from allocators.core.world import PAGE_BYTES
+from allocators.slob.state import SLOB_RCU_BYTES
 
 MIN_ALIGN = 8  # ARCH_SLAB_MINALIGN: so objects begin at words
 

@@ -6,15 +6,14 @@ v3.16: slab_alloc_node, __slab_alloc, get_freelist, get_partial_node, acquire_sl
 from __future__ import annotations
 
 from allocators.core.bugs import BUG_ALLOC_FROM_DEAD
-from allocators.core.kmem_cache import CACHE, NODE, SLAB_NO_CPU_PARTIAL, list_del, node_of
-from allocators.memcg.memcontrol import memcg_charge_slab
+from allocators.core.kmem_cache import CACHE, KMEM_CACHE_CPU, NODE, SLAB_NO_CPU_PARTIAL, list_del, node_of
 from allocators.core.page_alloc import PAGE, address_of, alloc_pages
+from allocators.core.page_pair import FROZEN, freelist_of, inuse_of, objects_of, page_pair
+from allocators.core.world import DEFRAG, DEFRAG_AT, OPS, WORLD, count, node_of_cpu, world
+from allocators.memcg.memcontrol import memcg_charge_slab
 from allocators.slub.deactivate import deactivate_slab, flush_slab
 from allocators.slub.partial import add_full, put_cpu_partial, put_cpu_partial_refill
-from allocators.core.page_pair import FROZEN, freelist_of, inuse_of, objects_of, page_pair
 from allocators.slub.state import PARTIAL_DISABLED, STAT, cas_page, cas_this_cpu, cpu_pair, cpu_slab, next_tid, stat
-from allocators.core.kmem_cache import KMEM_CACHE_CPU
-from allocators.core.world import DEFRAG, DEFRAG_AT, OPS, WORLD, count, node_of_cpu, world
 from shm.atomics import (
     bug,
     cpu_area,

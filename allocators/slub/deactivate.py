@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from allocators.core.kmem_cache import CACHE, NODE, node_of
-from allocators.memcg.memcontrol import memcg_cache_dead
+from allocators.core.kmem_cache import CACHE, KMEM_CACHE_CPU, NODE, node_of
 from allocators.core.page_alloc import PAGE
-from allocators.slub.discard import discard_slab
-from allocators.slub.partial import add_full, add_partial, enough_partial, remove_full, remove_partial, unfreeze_partials
-from allocators.slub.sheaf_state import has_sheaved
 from allocators.core.page_pair import FROZEN, freelist_of, inuse_of, objects_of, page_pair
-from allocators.slub.state import PARTIAL_DISABLED, STAT, cas_page, cpu_pair, cpu_slab, next_tid, stat
-from allocators.core.kmem_cache import KMEM_CACHE_CPU
 from allocators.core.world import OPS, count
+from allocators.memcg.memcontrol import memcg_cache_dead
+from allocators.slub.discard import discard_slab
+from allocators.slub.partial import (
+    add_full,
+    add_partial,
+    enough_partial,
+    remove_full,
+    remove_partial,
+    unfreeze_partials,
+)
+from allocators.slub.sheaf_state import has_sheaved
+from allocators.slub.state import PARTIAL_DISABLED, STAT, cas_page, cpu_pair, cpu_slab, next_tid, stat
 from shm.atomics import area_of, load, read_once, store, write_once
 from shm.compiler import dual
 from shm.cpu_work import work_on_cpus

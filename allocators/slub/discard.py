@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from allocators.core.kmem_cache import NODE, node_of
 from allocators.core.page_alloc import PAGE
-from allocators.memcg.slab_pages import release_slab
 from allocators.core.page_pair import objects_of
+from allocators.memcg.slab_pages import release_slab
 from shm.atomics import fetch_add, load
 from shm.compiler import dual
 

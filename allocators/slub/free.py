@@ -7,16 +7,22 @@ the re-parenting RFC, takes a child's slab off its node's full list.
 
 from __future__ import annotations
 
-from allocators.core.kmem_cache import CACHE, NODE, SLAB_NO_CPU_PARTIAL, node_of
-from allocators.memcg.memcontrol import memcg_cache_dead
+from allocators.core.kmem_cache import CACHE, KMEM_CACHE_CPU, NODE, SLAB_NO_CPU_PARTIAL, node_of
 from allocators.core.page_alloc import PAGE
+from allocators.core.page_pair import FROZEN, freelist_of, inuse_of
+from allocators.core.world import OPS, count
+from allocators.memcg.memcontrol import memcg_cache_dead
 from allocators.slub.deactivate import flush_all
 from allocators.slub.discard import discard_slab
-from allocators.slub.partial import add_partial, enough_partial, put_cpu_partial, remove_full, remove_partial, unfreeze_partials
-from allocators.core.page_pair import FROZEN, freelist_of, inuse_of
+from allocators.slub.partial import (
+    add_partial,
+    enough_partial,
+    put_cpu_partial,
+    remove_full,
+    remove_partial,
+    unfreeze_partials,
+)
 from allocators.slub.state import STAT, cas_page, cas_this_cpu, cpu_pair, cpu_slab, next_tid, stat
-from allocators.core.kmem_cache import KMEM_CACHE_CPU
-from allocators.core.world import OPS, count
 from shm.atomics import load, local_irq_restore, local_irq_save, preempt_disable, preempt_enable, read_once, store
 from shm.compiler import dual, dual_inline, dual_slow
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock

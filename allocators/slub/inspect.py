@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from allocators.core.kmem_cache import CACHE, NODE
+from allocators.core.kmem_cache import CACHE, KMEM_CACHE_CPU, NODE
 from allocators.core.page_alloc import PAGE
-from allocators.slub.partial import PAGES_SHIFT, POBJECTS_MASK
-from allocators.core.kmem_cache import KMEM_CACHE_CPU
-from allocators.slub.state import PARTIAL_DISABLED, STATISTICS
 from allocators.core.page_pair import inuse_of, objects_of
 from allocators.core.world import WORLD, WORLD_AT
+from allocators.slub.partial import PAGES_SHIFT, POBJECTS_MASK
+from allocators.slub.state import PARTIAL_DISABLED, STATISTICS
 from shm.atomics import area_of
 from shm.machine import MACHINE, Machine
 

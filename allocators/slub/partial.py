@@ -9,14 +9,22 @@ stack from that slab down, a snapshot of the push: later frees into these slabs 
 
 from __future__ import annotations
 
-from allocators.core.kmem_cache import CACHE, NODE, list_add_head, list_add_tail, list_del, node_of
-from allocators.memcg.memcontrol import memcg_cache_dead
+from allocators.core.kmem_cache import CACHE, KMEM_CACHE_CPU, NODE, list_add_head, list_add_tail, list_del, node_of
 from allocators.core.page_alloc import PAGE
-from allocators.slub.discard import discard_slab
 from allocators.core.page_pair import FROZEN, inuse_of, objects_of
+from allocators.memcg.memcontrol import memcg_cache_dead
+from allocators.slub.discard import discard_slab
 from allocators.slub.state import PARTIAL_DISABLED, STAT, cas_page, cas_this_cpu, cpu_slab, stat
-from allocators.core.kmem_cache import KMEM_CACHE_CPU
-from shm.atomics import load, local_irq_restore, local_irq_save, preempt_disable, preempt_enable, read_once, store, write_once
+from shm.atomics import (
+    load,
+    local_irq_restore,
+    local_irq_save,
+    preempt_disable,
+    preempt_enable,
+    read_once,
+    store,
+    write_once,
+)
 from shm.compiler import dual, dual_slow
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock
 

@@ -18,17 +18,17 @@ The bit lock is a bit of PAGE.order, as it is one of page.flags in a kernel. It 
 
 from __future__ import annotations
 
-from allocators.memcg.cache_ref import cache_ref_put, cache_ref_tryget
 from allocators.core.kmem_cache import CACHE, NODE, count_free, node_of
-from allocators.memcg.memcontrol import WORK_REPARENT_SLABS, memcg_uncharge_slab, queue_work
 from allocators.core.page_alloc import PAGE, head_of
+from allocators.core.page_pair import freelist_of, inuse_of, objects_of
+from allocators.core.world import OPS, WORLD, count, world
+from allocators.memcg.cache_ref import cache_ref_put, cache_ref_tryget
+from allocators.memcg.memcontrol import WORK_REPARENT_SLABS, memcg_uncharge_slab, queue_work
 from allocators.slub.deactivate import flush_all
 from allocators.slub.discard import discard_slab
 from allocators.slub.free import slab_free
 from allocators.slub.partial import add_partial, remove_full, remove_partial
 from allocators.slub.state import STAT, cas_page, stat
-from allocators.core.page_pair import freelist_of, inuse_of, objects_of
-from allocators.core.world import OPS, WORLD, count, world
 from shm.atomics import (
     fetch_add,
     fetch_and,

@@ -20,12 +20,22 @@ from __future__ import annotations
 
 from allocators.core.kmem_cache import CACHE
 from allocators.core.page_alloc import PAGE, head_of
+from allocators.core.world import OPS, WORLD, count, world
 from allocators.slub.alloc import NO_NODE, slab_alloc, this_node
 from allocators.slub.deactivate import slub_ipi
 from allocators.slub.free import slab_free
 from allocators.slub.sheaf_state import BARN, CAPACITY, MAX_EMPTY, MAX_FULL, PCS, POOL, SHEAF, barn_of, pcs_of, pool_of
-from allocators.core.world import OPS, WORLD, count, world
-from shm.atomics import load, local_irq_restore, local_irq_save, preempt_disable, preempt_enable, read_once, store, this_cpu, write_once
+from shm.atomics import (
+    load,
+    local_irq_restore,
+    local_irq_save,
+    preempt_disable,
+    preempt_enable,
+    read_once,
+    store,
+    this_cpu,
+    write_once,
+)
 from shm.compiler import dual, dual_inline, dual_slow
 from shm.locks import BARN_LOCK, spin_lock, spin_unlock
 

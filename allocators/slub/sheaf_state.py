@@ -10,7 +10,7 @@ barn's lists and the pool's under their locks (class barn_lock, above list_lock,
 from __future__ import annotations
 
 from allocators.core.kmem_cache import CACHE
-from allocators.core.world import world, WORLD
+from allocators.core.world import WORLD, world
 from shm.atomics import load, read_once
 from shm.compiler import dual
 from shm.layout import struct

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from allocators.core.injection import shrink_alloc_fails
 from allocators.core.kmem_cache import CACHE, NODE, list_add_head, list_del, node_of
-from allocators.memcg.memcontrol import memcg_cache_dead
 from allocators.core.page_alloc import PAGE
+from allocators.core.page_pair import inuse_of, objects_of
+from allocators.core.world import MAX_OBJECTS, WORLD, WORLD_AT, world
+from allocators.memcg.memcontrol import memcg_cache_dead
 from allocators.slub.deactivate import flush_all
 from allocators.slub.discard import discard_slab
 from allocators.slub.partial import remove_partial
 from allocators.slub.sheaf import shrink_barns
-from allocators.core.page_pair import inuse_of, objects_of
-from allocators.core.world import MAX_OBJECTS, WORLD, WORLD_AT, world
 from shm.atomics import load, local_irq_restore, local_irq_save, read_once, store, write_once
 from shm.compiler import dual
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock

@@ -63,7 +63,9 @@ def slab_order(size: int, cpus: int) -> int:
     raise ValueError(f"objects of {size} bytes do not fit a slab of order {MAX_SLAB_ORDER}")
 
 
-def sizing(object_size: int, align: int, cpus: int, *, size: int = 0, pointer_outside: bool = False, cpu_partial: bool = True) -> Sizing:
+def sizing(
+    object_size: int, align: int, cpus: int, *, size: int = 0, pointer_outside: bool = False, cpu_partial: bool = True
+) -> Sizing:
     """Everything `kmem_cache_open` computes. Sizes in bytes.
 
     size: take this stride instead of computing it (a recorded cache). pointer_outside: the free

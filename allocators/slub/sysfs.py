@@ -6,9 +6,9 @@ What is written to a root cache is replayed on all its children, the dead ones i
 from __future__ import annotations
 
 from allocators.core.kmem_cache import CACHE
+from allocators.core.world import WORLD, WORLD_AT
 from allocators.memcg.memcontrol import memcg_cache_dead
 from allocators.slub.sizing import MAX_PARTIAL, MIN_PARTIAL
-from allocators.core.world import WORLD, WORLD_AT
 from shm.atomics import load, write_once
 from shm.compiler import dual
 from shm.locks import MEMCG_SLAB_MUTEX, SLAB_MUTEX, mutex_lock, mutex_unlock

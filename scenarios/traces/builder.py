@@ -17,7 +17,7 @@ earliest operation not yet done therefore never has to wait.
 from __future__ import annotations
 
 from array import array
-from typing import Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -79,7 +79,9 @@ class TraceBuilder:
         """CPU `cpu` freed the object at `address`, which the trace says is of `cache`."""
         slot = self._live.pop(address, None)
         if slot is None:
-            raise RowError(f"free of an unknown object: {address:x} is not live, no row allocates it or it is freed already")
+            raise RowError(
+                f"free of an unknown object: {address:x} is not live, no row allocates it or it is freed already"
+            )
         self.check_cpu(cpu)
         if self._cache[slot] != cache:
             raise RowError(
@@ -162,5 +164,12 @@ class TraceBuilder:
         order = np.array(self._order, dtype=np.uint8)
         tapes = tuple(tape.concatenate([words[order == cpu]]) for cpu in range(self.cpus))
         return Workload(
-            name, self.caches, tapes, tuple(self._events), len(self._line), cgroups, order=order, marks=tuple(self.marks)
+            name,
+            self.caches,
+            tapes,
+            tuple(self._events),
+            len(self._line),
+            cgroups,
+            order=order,
+            marks=tuple(self.marks),
         )

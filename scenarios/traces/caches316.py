@@ -67,7 +67,9 @@ class Caches:
                     try:
                         columns |= counter_columns(key, str(text))
                     except ValueError as error:
-                        raise TraceError(self.meta.path, 0, f"kernel_counters_at_end of {name}: {key}: {error}") from None
+                        raise TraceError(
+                            self.meta.path, 0, f"kernel_counters_at_end of {name}: {key}: {error}"
+                        ) from None
         return counters
 
     def _compared(self):
@@ -107,7 +109,9 @@ class Caches:
                 match = _CLONE.fullmatch(entry["name"])
                 if match is None or match[1] not in roots:
                     raise TraceError(
-                        self.meta.path, 0, f"clone {number} is named {entry['name']!r}, not root(id:cgroup) of a listed root"
+                        self.meta.path,
+                        0,
+                        f"clone {number} is named {entry['name']!r}, not root(id:cgroup) of a listed root",
                     )
                 parent, key = roots[match[1]], match[2]
                 if key not in current or (parent, current[key]) in pairs:  # a second clone of a root is of a new memcg

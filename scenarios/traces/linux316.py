@@ -107,7 +107,9 @@ class _Reader:
             raise self._explain(line, row, error) from None
         self.source.check_rows(line, self.meta.get("n_events", int))
         if counts["B"]:
-            self.notes.append(f"{counts['B']} boot caches moved: replayed as kmem_cache_shrink, which flushes their cpu slab")
+            self.notes.append(
+                f"{counts['B']} boot caches moved: replayed as kmem_cache_shrink, which flushes their cpu slab"
+            )
         self._trim()
         load = self.build.workload(self.source.path.name, len(self.cgroups) - 1)
         return load, self._recording(line - 1)
@@ -153,7 +155,9 @@ class _Reader:
         self.created[cache] = line - 2
         if spec.parent >= 0:
             if not self.build.usable[spec.parent]:
-                raise RowError(f"clone {cache} ({spec.name}) is created, but its root cache does not exist at this point")
+                raise RowError(
+                    f"clone {cache} ({spec.name}) is created, but its root cache does not exist at this point"
+                )
             if spec.cgroup not in self.made:
                 self.made.add(spec.cgroup)
                 self.build.event(cpu, tape.EV_CREATE_CGROUP, spec.cgroup)
@@ -184,7 +188,9 @@ class _Reader:
         caches = max((cache + 1 for cache, is_known in enumerate(known) if is_known), default=0)
         for cache, spec in enumerate(self.build.caches[:caches]):
             if not known[cache]:
-                raise TraceError(self.meta.path, 0, f"cache {cache} ({spec.name}) is listed, but no row of the trace creates it")
+                raise TraceError(
+                    self.meta.path, 0, f"cache {cache} ({spec.name}) is listed, but no row of the trace creates it"
+                )
         self.build.trim(caches)
         del self.created[caches:], self.offline[caches:], self.destroyed[caches:]
         self.cgroups = self.cgroups[: 1 + max((spec.cgroup for spec in self.build.caches), default=0)]

@@ -107,7 +107,9 @@ class _Reader:
                 elif event in "Ffx":
                     int(site)
                     if event != "x" and size not in _FLAGS:
-                        raise RowError(f"bytes_req of a free is {shown(size)}, it must be 0, or 1 for an object from before")
+                        raise RowError(
+                            f"bytes_req of a free is {shown(size)}, it must be 0, or 1 for an object from before"
+                        )
                     if event != "x" and size == b"1":
                         self._old_object(line, int(cpu), int(cache), int(address, 16))
                     else:

@@ -14,8 +14,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Callable, Iterator
 
 import zstandard
 
@@ -83,7 +83,10 @@ class Source:
         """The file must have held as many rows as were recorded; `line` is its last."""
         if line - 1 < expected:
             raise TraceError(
-                self.path, line, f"truncated: the file ends after {line - 1} of {expected} events", "fetch the file again"
+                self.path,
+                line,
+                f"truncated: the file ends after {line - 1} of {expected} events",
+                "fetch the file again",
             )
         if line - 1 > expected:
             raise TraceError(

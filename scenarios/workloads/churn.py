@@ -12,9 +12,9 @@ whose files another CPU unlinked (R12); all others leave none.
 
 from __future__ import annotations
 
-from scenarios.workloads import kernel_files
 from scenarios import tape, writer
 from scenarios.parameters import CgroupChurn
+from scenarios.workloads import kernel_files
 
 ROUNDS_PER_CGROUP = 3  # first use, populate and unlink what is due, removal
 

@@ -82,5 +82,8 @@ class Population:
 
 def first_use(cgroup: int, slot: int) -> np.ndarray:
     """Use every cache once, which has its child created."""
-    pairs = [np.concatenate([tape.op(tape.OP_ALLOC, a=a, b=cgroup, c=slot), tape.op(tape.OP_FREE, c=slot)]) for a in range(len(CACHES))]
+    pairs = [
+        np.concatenate([tape.op(tape.OP_ALLOC, a=a, b=cgroup, c=slot), tape.op(tape.OP_FREE, c=slot)])
+        for a in range(len(CACHES))
+    ]
     return np.concatenate(pairs)

@@ -11,9 +11,9 @@ Expect linux-3.16 to keep all 20 caches, each with the slabs that wait on CPU 1'
 
 from __future__ import annotations
 
-from scenarios.workloads import kernel_files
 from scenarios import tape, writer
 from scenarios.parameters import Leak
+from scenarios.workloads import kernel_files
 
 ROUNDS_PER_CGROUP = 3  # first use, populate and close, removal
 

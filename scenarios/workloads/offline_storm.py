@@ -25,9 +25,9 @@ import dataclasses
 import numpy as np
 
 from scenarios import tape, writer
+from scenarios.parameters import OfflineStorm
 from scenarios.workloads.cgroup_churn import Churn
 from scenarios.workloads.kernel_caches import KERNEL_CACHES
-from scenarios.parameters import OfflineStorm
 
 REMOTE_ROUNDS = 2  # a remote free lies this many rounds after the allocation, or more
 WITHIN_BITS = 20

@@ -56,7 +56,10 @@ def build(params: RemoteDead, cpus: int, seed: int) -> tape.Workload:
             out.section(tape.SECTION_ALLOC, tape.op(tape.OP_ALLOC, b=1, c=slot))
         out.round(removed, schedule.done_by(removed))
         if cpu == freer:
-            out.section(tape.SECTION_DEAD_FREE, tape.op(tape.OP_FREE, c=slot[free_order(ORDERS[params.free_order], params.objects)]))
+            out.section(
+                tape.SECTION_DEAD_FREE,
+                tape.op(tape.OP_FREE, c=slot[free_order(ORDERS[params.free_order], params.objects)]),
+            )
         out.round(last, schedule.done_by(last))
         out.plain(tape.op(tape.OP_FREE, c=own))
         tapes.append(out.finish())
@@ -69,4 +72,3 @@ def build(params: RemoteDead, cpus: int, seed: int) -> tape.Workload:
         cgroups=1,
         marks=schedule.marks,
     )
-

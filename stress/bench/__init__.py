@@ -28,9 +28,9 @@ def main(format: str, quiet: bool, page: Path | None = None, plan: Plan | None =
     """
     from stress.bench.measure import measure
     from stress.bench.report import print_report
+    from stress.play.worker import Lost
     from stress.process.errors import DamagedRun
     from stress.show.progress import Progress
-    from stress.play.worker import Lost
 
     with Progress(quiet) as progress:
         try:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import Callable
 
 from allocators.designs import DESIGNS
-from stress.process import host
 from stress.bench import programs
 from stress.bench.peers.goals import peer_goals
 from stress.bench.peers.measure import Plan, measure_peers, targets
@@ -18,8 +17,9 @@ from stress.bench.reference import NoCompiler, compile_reference
 from stress.bench.result import Bench, goals, judge
 from stress.bench.scaling import STATS, measure_scaling
 from stress.bench.speed import differing_words, measure_speed
-from stress.play.compiled import ready
 from stress.engine import counting_main, cpu_main
+from stress.play.compiled import ready
+from stress.process import host
 
 DESIGN = "linux-3.16"
 KERNEL = "slub"

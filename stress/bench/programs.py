@@ -19,8 +19,8 @@ from numba.extending import intrinsic
 
 from allocators.core.kmem_cache import CACHE
 from shm.atomics import load
-from shm.entry import Entry, entry
 from shm.compiler import dual_inline
+from shm.entry import Entry, entry
 from stress.engine import cpu_main
 
 _MALLOC, _FREE = "slab_stress_malloc", "slab_stress_free"

@@ -10,10 +10,10 @@ import ctypes
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
-from allocators.core import page_pair, kmem_cache, page_alloc, world
+from allocators.core import kmem_cache, page_alloc, page_pair, world
 from allocators.memcg import memcontrol
 from allocators.slub import state
 from scenarios import tape
@@ -85,7 +85,16 @@ def compile_reference(*, stats: bool = False) -> Play:
     with tempfile.TemporaryDirectory(prefix="slab-stress-") as folder:
         layout, library = Path(folder) / "layout.h", Path(folder) / "reference.so"
         layout.write_text(header())
-        command = [compiler, *FLAGS, *(["-DSTATS"] if stats else []), "-include", str(layout), "-o", str(library), str(SOURCE)]
+        command = [
+            compiler,
+            *FLAGS,
+            *(["-DSTATS"] if stats else []),
+            "-include",
+            str(layout),
+            "-o",
+            str(library),
+            str(SOURCE),
+        ]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise DamagedRun(f"the reference does not compile:\n{done.stderr}")

@@ -29,7 +29,10 @@ def print_report(found: Bench, format: str) -> None:
 
 def goal_rows(found: Bench) -> list[tuple[str, str, str, str]]:
     """Every goal: its name, what was measured, the limit, and whether it was met."""
-    return [(g.name, _measured(g), f"{g.sense} {_amount(g, g.limit)}", {True: "met", False: "MISSED", None: "–"}[g.met]) for g in found.goals]
+    return [
+        (g.name, _measured(g), f"{g.sense} {_amount(g, g.limit)}", {True: "met", False: "MISSED", None: "–"}[g.met])
+        for g in found.goals
+    ]
 
 
 def _measured(goal: Goal) -> str:
@@ -45,7 +48,10 @@ def _amount(goal: Goal, value: float) -> str:
 
 
 def _speed_rows(found: Bench) -> list[tuple[str, ...]]:
-    return [(s.tape, *(_nanoseconds(found, s, name) for name in COLUMNS), _ratio(s, "C"), _ratio(s, "malloc")) for s in found.speed]
+    return [
+        (s.tape, *(_nanoseconds(found, s, name) for name in COLUMNS), _ratio(s, "C"), _ratio(s, "malloc"))
+        for s in found.speed
+    ]
 
 
 def _nanoseconds(found: Bench, speed: Speed, name: str) -> str:

@@ -6,18 +6,18 @@ in which the other's tape is empty; both take their turn alone, for one may be b
 
 from __future__ import annotations
 
-from typing import Callable
+from collections.abc import Callable
 
 import msgspec
 
-from scenarios.workloads.pairs import build
 from scenarios.parameters import Pairs
 from scenarios.tape import OP_END, SECTION_MIXED
-from stress.process import host
-from stress.play.arena import Arena
+from scenarios.workloads.pairs import build
 from stress.bench.watch import Disturbance, watched
 from stress.judge.ratio import Ratio, concurrent_rate, estimate_ratio
+from stress.play.arena import Arena
 from stress.play.worker import Crew
+from stress.process import host
 
 STATS = frozenset({"STATS"})
 CPUS = 2
@@ -44,7 +44,10 @@ def measure_scaling(features: frozenset[str], progress: Callable[[str], None]) -
     try:
         machines = [[arena.machine(features | (STATS if cpu == CPUS else frozenset()), cpu)] for cpu in range(CPUS + 1)]
         ratios = []
-        with Crew(machines, arena.run, placement) as crew, watched("The measurement on two CPUs", crew.pids, placement) as disturbed:
+        with (
+            Crew(machines, arena.run, placement) as crew,
+            watched("The measurement on two CPUs", crew.pids, placement) as disturbed,
+        ):
             for pair in range(-1, PAIRS):
                 blocks = ((0,), (0, 1), (1,))[:: 1 if pair % 2 else -1]
                 rates = {cpus: _play(arena, crew, features, cpus) for cpus in blocks}

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from statistics import median
-from typing import Callable
 
 import msgspec
 
@@ -43,7 +43,9 @@ class Speed(msgspec.Struct, kw_only=True, frozen=True):
     ratios: dict[str, Ratio]
 
 
-def measure_speed(features: frozenset[str], reference: Play | None, progress: Callable[[str], None]) -> tuple[list[Speed], Disturbance]:
+def measure_speed(
+    features: frozenset[str], reference: Play | None, progress: Callable[[str], None]
+) -> tuple[list[Speed], Disturbance]:
     """Every tape of TAPES on every program that is there."""
     found = []
     home = os.sched_getaffinity(0)
@@ -104,7 +106,9 @@ def take_turns(plays: dict[str, Callable[[], int]], rounds: int) -> dict[str, li
     return blocks
 
 
-def differing_words(batch: int, operations: int, features: frozenset[str], reference: Play, *, shuffle: int | None = None) -> int:
+def differing_words(
+    batch: int, operations: int, features: frozenset[str], reference: Play, *, shuffle: int | None = None
+) -> int:
     """Words of memory that differ after ours and the reference have played the same tape from the same boot."""
     load = workloads.batches(batch, operations, shuffle=shuffle)
     ours, theirs = (workloads.warm_arena(load, features) for _ in range(2))

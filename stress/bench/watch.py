@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from stress.process import host
 from stress.measure.records import Block
 from stress.measure.trust import grade_block
+from stress.process import host
 
 
 class Disturbance(msgspec.Struct, kw_only=True):

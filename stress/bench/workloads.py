@@ -12,8 +12,8 @@ import numpy as np
 from allocators.caches.memcg_caches import create_memcg, register_child
 from scenarios import tape
 from shm.layout import CACHE_LINE
-from stress.play.arena import Arena
 from stress.engine import RUN
+from stress.play.arena import Arena
 
 OBJECT_SIZE = 64
 CGROUP = 1

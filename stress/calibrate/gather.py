@@ -14,12 +14,12 @@ from stress.calibrate.options import CalibrateOptions
 from stress.calibrate.samples import SHARES, Comparison, Samples, Setting, continued, write_samples
 from stress.calibrate.stage import ONE, TWO, Stage, launched
 from stress.calibrate.tuning import Tuner, spun_share
+from stress.judge.ratio import estimate_ratio, least_pairs
+from stress.play.worker import Lost
 from stress.process.errors import DamagedRun
 from stress.process.host import describe_machine
 from stress.show.progress import Progress
 from stress.show.units import percent
-from stress.judge.ratio import estimate_ratio, least_pairs
-from stress.play.worker import Lost
 
 SETTLING = 4  # blocks after the launch that count for nothing: caches and the clock of the CPUs get warm
 

@@ -7,10 +7,18 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from stress.process.errors import UsageError
-from stress.play.options import ALLOCATORS, DEFAULT_BEFORE, DEFAULT_SEED, MAX_CPUS, check_designs, parse_settings, scenario_names
-from stress.process.usage import choose, parse_size, within
 from stress.judge.margin import DEFAULT_MARGIN, check_margin
+from stress.play.options import (
+    ALLOCATORS,
+    DEFAULT_BEFORE,
+    DEFAULT_SEED,
+    MAX_CPUS,
+    check_designs,
+    parse_settings,
+    scenario_names,
+)
+from stress.process.errors import UsageError
+from stress.process.usage import choose, parse_size, within
 
 SCENARIO = "pairs"
 # Unless told otherwise: blocks of about a millisecond, whose pairs are close in time (docs/calibration.md).
@@ -67,9 +75,13 @@ def make_options(
         within("--cpus", cpus, 1, MAX_CPUS)
     within("--runs", runs, 0, 100_000)
     if runs == 0 and (samples is None or not samples.exists()):
-        raise UsageError("--runs 0: prints the table of --samples FILE, which must be given and exist; or ask for a run or more")
+        raise UsageError(
+            "--runs 0: prints the table of --samples FILE, which must be given and exist; or ask for a run or more"
+        )
     if not (math.isfinite(seconds) and seconds > 0):
-        raise UsageError(f"--seconds {seconds:g}: the time of a comparison must be a number above 0, such as {SECONDS:g}")
+        raise UsageError(
+            f"--seconds {seconds:g}: the time of a comparison must be a number above 0, such as {SECONDS:g}"
+        )
     for percent in slowdowns:
         if not 0 <= percent <= MOST:
             raise UsageError(f"--slowdown {percent:g}: in percent, 0 to {MOST:g} is allowed, such as 3")

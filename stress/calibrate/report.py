@@ -23,7 +23,20 @@ def write(found: Calibration, format: str, stream: TextIO) -> None:
 
 def titles(found: Calibration) -> list[str]:
     """Of the columns of calls."""
-    return ["slowed by", "measured", "spun", "runs", "pairs", "interval", "faster", "equivalent", "slower", "cannot tell", "found", "[95 %]"]
+    return [
+        "slowed by",
+        "measured",
+        "spun",
+        "runs",
+        "pairs",
+        "interval",
+        "faster",
+        "equivalent",
+        "slower",
+        "cannot tell",
+        "found",
+        "[95 %]",
+    ]
 
 
 def cells(row: Row) -> list[str]:
@@ -80,7 +93,10 @@ NOTE = (
 
 
 def _goal_rows(found: Calibration) -> list[tuple[str, str, str]]:
-    return [(goal.name, goal.measured, {True: "met", False: "MISSED", None: "too few runs"}[goal.met]) for goal in found.goals]
+    return [
+        (goal.name, goal.measured, {True: "met", False: "MISSED", None: "too few runs"}[goal.met])
+        for goal in found.goals
+    ]
 
 
 GOAL_TITLES = ("goal", "measured", "")
@@ -122,7 +138,14 @@ def _markdown(found: Calibration) -> str:
     first, *rest = heading(found)
     lines = [f"## {escape(first)}", "", *(escape(line) + "  " for line in rest), ""]
     lines += grid(titles(found), [[escape(cell) for cell in cells(row)] for row in found.rows])
-    lines += ["", escape(NOTE), "", f"{SOONER}:", "", *grid(sooner_titles(found), [sooner_cells(row) for row in found.rows])]
+    lines += [
+        "",
+        escape(NOTE),
+        "",
+        f"{SOONER}:",
+        "",
+        *grid(sooner_titles(found), [sooner_cells(row) for row in found.rows]),
+    ]
     lines += ["", *grid(GOAL_TITLES, _goal_rows(found)), ""]
     lines += [f"- {escape(finding.text)}" for finding in found.trust.findings]
     lines += ["", "Made by:", "", *(f"    {command}" for command in dict.fromkeys(found.commands))]

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
+from stress.judge.ratio import Ratio
 from stress.process.errors import UsageError
 from stress.process.files import write_atomically
-from stress.judge.ratio import Ratio
 
 SCHEMA_VERSION = "1"
 SHARES = (0.25, 0.5, 1.0)  # of a comparison's pairs, from its first, at which it is judged
@@ -64,7 +64,9 @@ def read_samples(path: Path) -> Samples:
     except OSError as error:
         raise UsageError(f"--samples {path}: cannot be read: {error.strerror}") from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise UsageError(f"--samples {path}: is no file of samples of this program ({error}); name another one") from None
+        raise UsageError(
+            f"--samples {path}: is no file of samples of this program ({error}); name another one"
+        ) from None
 
 
 def write_samples(path: Path, samples: Samples) -> None:
@@ -80,5 +82,7 @@ def continued(path: Path | None, setting: Setting) -> Samples:
     for name in Setting.__struct_fields__:
         theirs, ours = getattr(found.setting, name), getattr(setting, name)
         if theirs != ours:
-            raise UsageError(f"--samples {path}: its comparisons have {name} {theirs}, this one {ours}; name another file, or repeat with its options")
+            raise UsageError(
+                f"--samples {path}: its comparisons have {name} {theirs}, this one {ours}; name another file, or repeat with its options"
+            )
     return found

@@ -13,19 +13,18 @@ from collections.abc import Iterator
 from allocators.designs import parse_design
 from shm.clock import cycles_per_ns
 from shm.machine import MACHINE
-from stress.process import host
-from stress.play.arena import NEVER, Arena
 from stress.calibrate.options import CalibrateOptions
-from stress.play.census import take_block
-from stress.play.compiled import ready
-from stress.play.compiled import STATS
-from stress.play.workload import build_workload
-from stress.play.parallel import hang_seconds
 from stress.engine import counting_main, cpu_main
-from stress.process.host import Counters
 from stress.measure.evaluation import FREES, rate
-from stress.show.progress import Progress
+from stress.play.arena import NEVER, Arena
+from stress.play.census import take_block
+from stress.play.compiled import STATS, ready
+from stress.play.parallel import hang_seconds
 from stress.play.worker import Crew
+from stress.play.workload import build_workload
+from stress.process import host
+from stress.process.host import Counters
+from stress.show.progress import Progress
 
 SPIN, TWIN = frozenset({"SPIN"}), frozenset({"TWIN"})
 ONE, TWO = 0, 1  # the programs
@@ -57,7 +56,14 @@ class Played:
 class Stage:
     """See the module's text. parameters: of the scenario, with their defaults."""
 
-    def __init__(self, options: CalibrateOptions, arena: Arena, crew: Crew, parameters: dict[str, object], features: frozenset[str]) -> None:
+    def __init__(
+        self,
+        options: CalibrateOptions,
+        arena: Arena,
+        crew: Crew,
+        parameters: dict[str, object],
+        features: frozenset[str],
+    ) -> None:
         self.options, self.arena, self.crew, self.parameters, self.features = options, arena, crew, parameters, features
         self.cycles_per_ns = cycles_per_ns(arena.machine(frozenset(), 0))
         arena.cycles_per_kernel_ns = self.cycles_per_ns
@@ -96,11 +102,16 @@ def launched(options: CalibrateOptions, progress: Progress) -> Iterator[Stage]:
     features = parse_design(options.design).features(options.allocator)
     programs = (features | SPIN, features | SPIN | TWIN)
     kernel = options.allocator
-    ready([(counting_main, kernel, features | STATS), *((cpu_main, kernel, program) for program in programs)], progress.phase)
+    ready(
+        [(counting_main, kernel, features | STATS), *((cpu_main, kernel, program) for program in programs)],
+        progress.phase,
+    )
     arena = Arena(load, kernel, memory=options.memory, owners="F_OBJCG" in features, sheaves="F_SHEAF" in features)
     with contextlib.closing(arena):
         machines = [
-            [arena.machine(features | STATS, cpu)] * 2 if cpu == arena.kworker_cpu else [arena.machine(program, cpu) for program in programs]
+            [arena.machine(features | STATS, cpu)] * 2
+            if cpu == arena.kworker_cpu
+            else [arena.machine(program, cpu) for program in programs]
             for cpu in range(arena.layout.nr_cpus)
         ]
         with Crew(machines, arena.run, host.placement(cpus)[0]) as crew:

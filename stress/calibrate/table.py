@@ -8,10 +8,10 @@ from statistics import median
 import msgspec
 
 from stress.calibrate.samples import SHARES, Comparison, Samples, Setting
-from stress.judge.verdict import judge
-from stress.result.data import Finding, Trust
 from stress.judge.ratio import CONFIDENCE, Ratio, estimate_ratio
+from stress.judge.verdict import judge
 from stress.measure.trust import STEAL_FAIR, WAITED_FAIR
+from stress.result.data import Finding, Trust
 
 SCHEMA_VERSION = "1"
 NO_ALARM = 0.95  # goal: share of comparisons of like with like that are called equivalent or cannot tell
@@ -117,16 +117,25 @@ def _row(slowdown: float | None, comparisons: Sequence[Comparison], margin: floa
         spun=median(c.spun for c in comparisons),
         pairs=round(median(len(c.ratios) for c in comparisons)),
         half_width=median(halves) if halves else None,
-        **{name.replace(" ", "_"): share_of(last.count(name), runs) for name in ("faster", "equivalent", "slower", "cannot tell")},
+        **{
+            name.replace(" ", "_"): share_of(last.count(name), runs)
+            for name in ("faster", "equivalent", "slower", "cannot tell")
+        },
         found=found(last),
-        found_after=[*(found([of[i] for of in calls]) for i in range(len(SHARES))), *(found(_joined(comparisons, n, margin)) for n in JOINED)],
+        found_after=[
+            *(found([of[i] for of in calls]) for i in range(len(SHARES))),
+            *(found(_joined(comparisons, n, margin)) for n in JOINED),
+        ],
     )
 
 
 def _joined(comparisons: Sequence[Comparison], number: int, margin: float) -> list[str]:
     """Calls of so many comparisons at a time, their pairs taken together; what is left over is left out."""
     groups = (comparisons[at : at + number] for at in range(0, len(comparisons) - number + 1, number))
-    return [_call(estimate_ratio([ratio for comparison in group for ratio in comparison.ratios]), margin) for group in groups]
+    return [
+        _call(estimate_ratio([ratio for comparison in group for ratio in comparison.ratios]), margin)
+        for group in groups
+    ]
 
 
 def _call(ratio: Ratio, margin: float) -> str:
@@ -140,15 +149,33 @@ def _goals(rows: Sequence[Row]) -> list[Goal]:
     for row in like:
         quiet = share_of(row.found.runs - row.found.count, row.found.runs)
         what = "one program against itself" if row.slowdown is None else "two programs of the same code"
-        goals.append(Goal(name=f"{what}: equivalent or cannot tell, at least {NO_ALARM:.0%}", measured=in_words(quiet), met=quiet.value >= NO_ALARM))
+        goals.append(
+            Goal(
+                name=f"{what}: equivalent or cannot tell, at least {NO_ALARM:.0%}",
+                measured=in_words(quiet),
+                met=quiet.value >= NO_ALARM,
+            )
+        )
     slowed = [row for row in rows if row.slowdown]
     runs, wrong = sum(row.faster.runs for row in slowed), sum(row.faster.count for row in slowed)
     if runs:
         met = False if wrong else True if runs >= DIRECTIONS else None
-        goals.append(Goal(name=f"slowed down, never called faster in {DIRECTIONS} runs", measured=in_words(share_of(wrong, runs)), met=met))
+        goals.append(
+            Goal(
+                name=f"slowed down, never called faster in {DIRECTIONS} runs",
+                measured=in_words(share_of(wrong, runs)),
+                met=met,
+            )
+        )
     for row in slowed:
         if row.slowdown == FOUND:
-            goals.append(Goal(name=f"{FOUND:.0%} slower is called slower, at least {POWER:.0%}", measured=in_words(row.slower), met=row.slower.value >= POWER))
+            goals.append(
+                Goal(
+                    name=f"{FOUND:.0%} slower is called slower, at least {POWER:.0%}",
+                    measured=in_words(row.slower),
+                    met=row.slower.value >= POWER,
+                )
+            )
     return goals
 
 

@@ -32,7 +32,9 @@ class Tuner:
         full_speed = [stage.play(ONE) for _ in range(BLOCKS)]
         self._learn_pace(full_speed)
         tried = [stage.play(TWO, Slowness(SPIN_CYCLES // 10, SPIN_CYCLES)) for _ in range(BLOCKS)]
-        self._beyond = min(played.spun / max(1, played.spins) for played in tried) - SPIN_CYCLES  # of the block that nothing interrupted
+        self._beyond = (
+            min(played.spun / max(1, played.spins) for played in tried) - SPIN_CYCLES
+        )  # of the block that nothing interrupted
         self._frees = median(played.spins * (SPIN_CYCLES // 10) / max(1, played.operations) for played in tried)
         self._spun = self._shown = PRIOR
 

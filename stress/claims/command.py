@@ -14,10 +14,10 @@ from pathlib import Path
 
 from stress.claims.claim import Claim, Finding, Outcome, Part, PartOutcome, Verdict, summary
 from stress.claims.registry import CLAIMS
-from stress.process.errors import UsageError
-from stress.result.data import Violation
 from stress.play.session import DAMAGED, DONE, VIOLATED, session
+from stress.process.errors import UsageError
 from stress.process.streams import printing
+from stress.result.data import Violation
 
 
 def main(
@@ -50,7 +50,7 @@ def main(
         interrupted = try_all(chosen, lab, outcomes.append)
         ending.ignore_further()
         report = reporting.Report(
-            created=now.astimezone(datetime.timezone.utc).isoformat(timespec="seconds"), command=command,
+            created=now.astimezone(datetime.UTC).isoformat(timespec="seconds"), command=command,
             machine=dict(host.describe_machine()), seed=seed, seconds=seconds, took=round(time.monotonic() - began, 1),
             quick=quick, interrupted=interrupted, claims=outcomes,
         )  # fmt: skip

@@ -6,9 +6,9 @@ from scenarios.sizing import objects_per_slab, stride
 from stress.claims.claim import Finding, Verdict, figure
 from stress.claims.lab import SERIAL_CPUS, Lab
 from stress.claims.speed import ratio_figure
-from stress.show import units
-from stress.result.data import Design
 from stress.judge.ratio import Ratio
+from stress.result.data import Design
+from stress.show import units
 
 DESIGNS = ("v1", "v2", "v3", "linux-4.0")
 LOCKS_PER_SLAB = 2.0  # onto the node's list and off again
@@ -37,7 +37,9 @@ def judge_slub(cells: dict[tuple[int, str], dict[str, Design]]) -> Finding:
         if before is None or before.list_lock is None:
             return Finding(Verdict.UNKNOWN, "no free into a dead cache was counted", figures)
         value = {name: {"list_lock": cost.list_lock, "page_cas": cost.page_cas} for name, cost in costs.items()}
-        text = ", ".join(f"{name} {units.per_unit(cost.list_lock)}/{units.per_unit(cost.page_cas)}" for name, cost in costs.items())
+        text = ", ".join(
+            f"{name} {units.per_unit(cost.list_lock)}/{units.per_unit(cost.page_cas)}" for name, cost in costs.items()
+        )
         figures.append(figure(f"{size} B {order}, list_lock/page CAS per free", value, text))
         for name, cost in costs.items():
             more = ((cost.list_lock or 0.0) - before.list_lock) * per_slab
@@ -46,7 +48,9 @@ def judge_slub(cells: dict[tuple[int, str], dict[str, Design]]) -> Finding:
                 dear.append(f"{name}, {size} B {order}: {units.per_unit(more)} locks more per slab")
     if dear:
         return Finding(Verdict.FAILS, "; ".join(dear), figures)
-    return Finding(Verdict.HOLDS, f"at most {units.per_unit(worst)} list_lock acquisitions per slab more than linux-3.16", figures)
+    return Finding(
+        Verdict.HOLDS, f"at most {units.per_unit(worst)} list_lock acquisitions per slab more than linux-3.16", figures
+    )
 
 
 def slab(lab: Lab) -> Finding:
@@ -78,6 +82,10 @@ def judge_slab(rows: dict[int, tuple[Design, Design, Ratio]]) -> Finding:
     if not_slower:
         return Finding(Verdict.FAILS, f"not slower at {', '.join(f'{s} B' for s in not_slower)}", figures)
     if unsure:
-        return Finding(Verdict.UNKNOWN, f"the interval includes no change, or there is none, at {', '.join(f'{s} B' for s in unsure)}", figures)
+        return Finding(
+            Verdict.UNKNOWN,
+            f"the interval includes no change, or there is none, at {', '.join(f'{s} B' for s in unsure)}",
+            figures,
+        )
     slowdowns = [1 / ratio.estimate for _, _, ratio in rows.values() if ratio.estimate]
     return Finding(Verdict.HOLDS, f"{min(slowdowns):.2f} to {max(slowdowns):.2f} times slower", figures)

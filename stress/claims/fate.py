@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from stress.claims.claim import Figure, Finding, Verdict, figure
 from stress.claims.lab import Lab
-from stress.show import units
 from stress.result.data import Design, Result
+from stress.show import units
 
 HALF = "linux-3.16+P2+P3"
 OLD_REAPER = 300.0  # kernel seconds, more than SLAB's reaper without patches takes
@@ -27,7 +27,9 @@ def fate_figure(name: str, design: Design) -> Figure:
     }  # fmt: skip
     text = left_text(design)
     if life.max is not None:
-        text += f"; lifetime p50 {units.seconds(life.p50)}, p99 {units.seconds(life.p99)}, max {units.seconds(life.max)}"
+        text += (
+            f"; lifetime p50 {units.seconds(life.p50)}, p99 {units.seconds(life.p99)}, max {units.seconds(life.max)}"
+        )
     return Figure(name, value, text)
 
 
@@ -42,7 +44,11 @@ def leaked(lab: Lab, allocator: str) -> Finding:
         design = result.designs["linux-3.16"]
         kept += design.dead_caches.left or 0
         total += design.dead_caches.offlined or 0
-        value = {"left": design.dead_caches.left, "offlined": design.dead_caches.offlined, "cgroups_pinned": design.cgroups_pinned}
+        value = {
+            "left": design.dead_caches.left,
+            "offlined": design.dead_caches.offlined,
+            "cgroups_pinned": design.cgroups_pinned,
+        }
         figures.append(figure(f"{size} B", value, f"{left_text(design)}, {design.cgroups_pinned} cgroups pinned"))
     return judge_all_left(kept, total, "every cache that had a live object at its offline is still there", figures)
 
@@ -77,7 +83,9 @@ def judge_half(designs: dict[int, Design], allocator: str) -> Finding:
         return judge_all_left(kept, total, "with self-destruction alone all dead caches stay", figures)
     if kept:
         return Finding(Verdict.HOLDS, f"{kept} of {total} are still there after {OLD_REAPER:g} s", figures)
-    slowest = max((d.lifetime_seconds.max for d in designs.values() if d.lifetime_seconds.max is not None), default=None)
+    slowest = max(
+        (d.lifetime_seconds.max for d in designs.values() if d.lifetime_seconds.max is not None), default=None
+    )
     if slowest is None:
         return Finding(Verdict.UNKNOWN, "no cache was destroyed after a free", figures)
     if slowest > REAPER_PATCH:
@@ -111,7 +119,9 @@ def _slab_nothing_left(lab: Lab, design: str) -> Finding:
     clocked = {}
     for size in (64, 1024) if lab.quick else (64, 256, 1024, 4096):
         settings = {"object_size": size, "slabs": lab.size(128, 16), "cgroups": lab.size(16, 3)}
-        clocked[f"{size} B"] = lab.run("dead-free", "linux-3.16", design, allocator="slab", settle=60.0, settings=settings).designs[design]
+        clocked[f"{size} B"] = lab.run(
+            "dead-free", "linux-3.16", design, allocator="slab", settle=60.0, settings=settings
+        ).designs[design]
     return judge_nothing_left(clocked, clocked)
 
 
@@ -128,5 +138,7 @@ def judge_nothing_left(counted: dict[str, Design], clocked: dict[str, Design]) -
     if not total:
         return Finding(Verdict.UNKNOWN, "no cache was taken offline", figures)
     lifetimes = [d.lifetime_seconds for d in clocked.values() if d.lifetime_seconds.max is not None]
-    longest = f", the last {units.seconds(max(life.max for life in lifetimes))} after its last free" if lifetimes else ""
+    longest = (
+        f", the last {units.seconds(max(life.max for life in lifetimes))} after its last free" if lifetimes else ""
+    )
     return Finding(Verdict.HOLDS, f"all {total} dead caches are gone{longest}", figures)

@@ -14,11 +14,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from allocators.designs import DesignError, parse_design
-from stress.play import coordinator
 from stress.measure.evaluation import measure
+from stress.play import coordinator
 from stress.play.options import ALLOCATORS, make_options
-from stress.show.progress import Progress
 from stress.result.data import Result, Violation
+from stress.show.progress import Progress
 
 PHASE_EVERY = 2.0  # seconds between lines of progress; the many short runs would print hundreds
 QUICK_SECONDS = 0.05
@@ -58,7 +58,9 @@ class Steps(Progress):
 class Lab:
     """seconds: of each timed comparison. quick: claims shrink their workloads, for tests of the plumbing."""
 
-    def __init__(self, *, seconds: float = 3.0, seed: int = 1, quick: bool = False, progress: Progress | None = None) -> None:
+    def __init__(
+        self, *, seconds: float = 3.0, seed: int = 1, quick: bool = False, progress: Progress | None = None
+    ) -> None:
         self.seconds, self.seed, self.quick = seconds, seed, quick
         self.steps = Steps(progress or Progress(quiet=True))
         self.commands: list[str] = []
@@ -119,7 +121,10 @@ class Lab:
         for name in options:
             if name not in known:
                 raise NotBuilt(f"option --{name.replace('_', '-')} is not built")
-        items = [f"{key}={str(value).lower() if isinstance(value, bool) else value}" for key, value in (settings or {}).items()]
+        items = [
+            f"{key}={str(value).lower() if isinstance(value, bool) else value}"
+            for key, value in (settings or {}).items()
+        ]
         before, *after = designs
         command = command_line(scenario, items, before, after, allocator, serial, cpus, self.seed, options)
         self.commands.append(command)

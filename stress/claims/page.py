@@ -9,19 +9,26 @@ from xml.etree.ElementTree import Element
 from stress.claims.claim import Figure, Outcome, PartOutcome, Verdict
 from stress.claims.report import Report, closing, heading
 from stress.claims.speed import MARGIN
+from stress.judge.ratio import CONFIDENCE
 from stress.show import charts, units
 from stress.show.html import document, el, grid
-from stress.judge.ratio import CONFIDENCE
 
 PAGE_NAME = "claims.html"
 GRADE = {Verdict.HOLDS: "good", Verdict.FAILS: "poor", Verdict.UNKNOWN: "quiet"}
-_NAME = re.compile(r"(?P<size>\d+ B)[ ,]+(?P<what>[^,]+)(?:, (?P<design>.+))?")  # "64 B pairs, v1" and "64 B, dead frees/s"
+_NAME = re.compile(
+    r"(?P<size>\d+ B)[ ,]+(?P<what>[^,]+)(?:, (?P<design>.+))?"
+)  # "64 B pairs, v1" and "64 B, dead frees/s"
 
 
 def render(report: Report) -> bytes:
     """The whole page."""
-    said = [el("p", text, class_="verdict violated" if text.startswith("INVARIANT") else "quiet") for text in closing(report)]
-    table = [el("li", _verdict(c.verdict), " ", el("a", f"{c.id}. {c.claim}", href=f"#claim{c.id}")) for c in report.claims]
+    said = [
+        el("p", text, class_="verdict violated" if text.startswith("INVARIANT") else "quiet")
+        for text in closing(report)
+    ]
+    table = [
+        el("li", _verdict(c.verdict), " ", el("a", f"{c.id}. {c.claim}", href=f"#claim{c.id}")) for c in report.claims
+    ]
     body = el(
         "body",
         el("header", el("h1", "What the series claimed, tested"), el("p", heading(report), class_="quiet"), *said),
@@ -60,8 +67,14 @@ def _part(part: PartOutcome) -> Iterator[Element]:
             f"Throughput against the design before, with {CONFIDENCE:.0%} intervals. Grey: ±{MARGIN:.0%}, a change that nobody would notice. "
             "Of many intervals some miss the truth by chance."
         )
-        yield el("figure", el("div", *(el("div", el("h4", title), drawing) for title, drawing in drawings), class_="columns"), el("figcaption", caption))
-    yield el("details", el("summary", "Figures"), grid(("", "measured"), [(f.name, f.text) for f in part.figures], "words"))
+        yield el(
+            "figure",
+            el("div", *(el("div", el("h4", title), drawing) for title, drawing in drawings), class_="columns"),
+            el("figcaption", caption),
+        )
+    yield el(
+        "details", el("summary", "Figures"), grid(("", "measured"), [(f.name, f.text) for f in part.figures], "words")
+    )
     if part.commands:
         yield el("details", el("summary", "Commands that repeat the runs"), el("pre", "\n".join(part.commands)))
 
@@ -73,16 +86,26 @@ def forests(part: PartOutcome) -> Iterator[tuple[str, Element]]:
     for figure in part.figures:
         if _is_ratio(figure):
             name = _NAME.fullmatch(figure.name)
-            what, row = (name["what"], ", ".join(filter(None, (name["size"], name["design"])))) if name else (part.what, figure.name)
+            what, row = (
+                (name["what"], ", ".join(filter(None, (name["size"], name["design"]))))
+                if name
+                else (part.what, figure.name)
+            )
             # Measured again, a design is still the same.
             design = ((name and name["design"]) or "").removesuffix(", again")
             number = designs.setdefault(design, len(designs) + 1)
             value = figure.value
-            text = f"{value['estimate']:.3f}" + (f" [{value['low']:.3f}, {value['high']:.3f}]" if value["low"] is not None else "")
-            groups.setdefault(what, []).append(charts.Interval(row, number, value["estimate"], value["low"], value["high"], text))
+            text = f"{value['estimate']:.3f}" + (
+                f" [{value['low']:.3f}, {value['high']:.3f}]" if value["low"] is not None else ""
+            )
+            groups.setdefault(what, []).append(
+                charts.Interval(row, number, value["estimate"], value["low"], value["high"], text)
+            )
     for what, intervals in groups.items():
         yield what, charts.forest(intervals, MARGIN, f"{part.name}: {what}, ratios of throughput")
 
 
 def _is_ratio(figure: Figure) -> bool:
-    return isinstance(figure.value, dict) and {"low", "high"} <= figure.value.keys() and bool(figure.value.get("estimate"))
+    return (
+        isinstance(figure.value, dict) and {"low", "high"} <= figure.value.keys() and bool(figure.value.get("estimate"))
+    )

@@ -32,7 +32,13 @@ def judge_shrink(sound: dict[str, Design], failing: dict[str, Design]) -> Findin
         if ours is None or theirs is None:
             return Finding(Verdict.UNKNOWN, f"{name} was not counted", figures)
         more[name] = theirs - ours
-        figures.append(figure(f"{name}, caches left", [ours, theirs], f"{ours}, with failure {theirs}, of {failing[name].dead_caches.offlined}"))
+        figures.append(
+            figure(
+                f"{name}, caches left",
+                [ours, theirs],
+                f"{ours}, with failure {theirs}, of {failing[name].dead_caches.offlined}",
+            )
+        )
     broken = [name for name in WITH_P4 if more.get(name)]
     if broken:
         return Finding(Verdict.FAILS, f"with P4 failure still leaks: {', '.join(broken)}", figures)
@@ -59,7 +65,12 @@ def judge_same(runs: dict[str, list[Design]]) -> Finding:
     figures, different = [], []
     for name, designs in runs.items():
         counts = [_counts(design) for design in designs]
-        fields = {key for other in counts[1:] for key in counts[0].keys() | other.keys() if counts[0].get(key) != other.get(key)}
+        fields = {
+            key
+            for other in counts[1:]
+            for key in counts[0].keys() | other.keys()
+            if counts[0].get(key) != other.get(key)
+        }
         compared = len(counts[0])
         text = f"differ in {', '.join(sorted(fields))}" if fields else f"{compared} counts equal"
         figures.append(figure(name, sorted(fields), text))

@@ -33,5 +33,9 @@ def judge_pins(rows: dict[int, Design], pins_while_alive: bool) -> Finding:
         return Finding(Verdict.UNKNOWN, "no counted pass", figures)
     series = ", ".join(str(n) for n in memcgs.values())
     if pins_while_alive:
-        return Finding(Verdict.HOLDS if all(n >= DELAY for n in memcgs.values()) else Verdict.FAILS, f"{series} memcgs are pinned", figures)
+        return Finding(
+            Verdict.HOLDS if all(n >= DELAY for n in memcgs.values()) else Verdict.FAILS,
+            f"{series} memcgs are pinned",
+            figures,
+        )
     return Finding(Verdict.FAILS if any(memcgs.values()) else Verdict.HOLDS, f"{series} memcgs are pinned", figures)

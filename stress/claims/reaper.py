@@ -22,7 +22,9 @@ def time_to_destruction(lab: Lab) -> Finding:
     )  # fmt: skip
     for cpus, nodes, size in shapes:
         settings = {"object_size": size, "slabs": lab.size(128, 16), "cgroups": lab.size(16, 3)}
-        result = lab.run("dead-free", "linux-3.16", "v1", allocator="slab", cpus=cpus, nodes=nodes, settle=SETTLE, settings=settings)
+        result = lab.run(
+            "dead-free", "linux-3.16", "v1", allocator="slab", cpus=cpus, nodes=nodes, settle=SETTLE, settings=settings
+        )
         designs[f"{size} B, {cpus} CPUs, {nodes} nodes"] = result.designs["v1"]
     return judge_time(designs)
 
@@ -47,7 +49,15 @@ def length_of_a_pass(lab: Lab) -> Finding:
     for caches in (1, 20) if lab.quick else (1, 100, 1000):
         settings = {"cgroups": caches, "slabs": 2, "object_size": 256, "hold": 0}
         result = lab.run(
-            "pinned", "linux-3.16", "v1", allocator="slab", serial=False, settings=settings, settle=20.0, time_scale=20.0, seconds=0.05
+            "pinned",
+            "linux-3.16",
+            "v1",
+            allocator="slab",
+            serial=False,
+            settings=settings,
+            settle=20.0,
+            time_scale=20.0,
+            seconds=0.05,
         )
         rows.append((caches, result.designs["linux-3.16"]))
     return judge_passes(rows)
@@ -62,7 +72,9 @@ def judge_passes(rows: Sequence[tuple[int, Design]]) -> Finding:
             return Finding(Verdict.UNKNOWN, "the length of the reaper's passes is not in the result", figures)
         lengths.append((caches, total / passes))
         value = {"passes": passes, "mean_cycles": total / passes, "longest_cycles": design.operations.get(LONGEST)}
-        figures.append(figure(f"{caches} dead caches", value, f"{total / passes:,.0f} cycles per pass of one CPU, {passes} passes"))
+        figures.append(
+            figure(f"{caches} dead caches", value, f"{total / passes:,.0f} cycles per pass of one CPU, {passes} passes")
+        )
     (few, short), (many, long) = lengths[0], lengths[-1]
     said = f"a pass takes {long / short:.0f} times as long with {many} dead caches as with {few}"
     return Finding(Verdict.HOLDS if long > 2 * short else Verdict.FAILS, said, figures)

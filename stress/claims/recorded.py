@@ -48,7 +48,9 @@ def recorded(scenario: str) -> dict[tuple[str, str], list[Left]]:
     with resources.files("stress.claims").joinpath("recorded.csv").open(newline="") as stream:
         for row in csv.DictReader(stream):
             if row["scenario"] == scenario:
-                found.setdefault((row["kernel"], row["tag"]), []).append(Left(int(row["dead_caches"]), int(row["dead_slabs"])))
+                found.setdefault((row["kernel"], row["tag"]), []).append(
+                    Left(int(row["dead_caches"]), int(row["dead_slabs"]))
+                )
     return found
 
 
@@ -94,9 +96,14 @@ def judge_exact(rows: dict[str, list[tuple[str, Left, Left]]], missing: list[str
         different = [(phase, theirs, ours) for phase, theirs, ours in phases if theirs != ours]
         wrong += [f"{design} {phase}: kernel {theirs}, model {ours}" for phase, theirs, ours in different]
         text = " ".join(str(ours) for _, _, ours in phases)
-        value = [{"phase": phase, "kernel": dataclasses.asdict(theirs), "model": dataclasses.asdict(ours)} for phase, theirs, ours in phases]
+        value = [
+            {"phase": phase, "kernel": dataclasses.asdict(theirs), "model": dataclasses.asdict(ours)}
+            for phase, theirs, ours in phases
+        ]
         verdict = "kernel: " + " ".join(str(theirs) for _, theirs, _ in phases) if different else "kernel the same"
-        figures.append(figure(f"{design}, dead caches/slabs {phases[0][0]}…{phases[-1][0]}", value, f"{text}; {verdict}"))
+        figures.append(
+            figure(f"{design}, dead caches/slabs {phases[0][0]}…{phases[-1][0]}", value, f"{text}; {verdict}")
+        )
     if wrong:
         return Finding(Verdict.FAILS, "; ".join(wrong), figures)
     return _unless_missing(f"all {sum(map(len, rows.values()))} recorded phases agree exactly", missing, figures)
@@ -114,7 +121,9 @@ def files(lab: Lab, scenario: str, allocator: str, times: tuple[tuple[str, float
     return judge_files(rows, _missing(lab, allocator), exact_at=times[-1][0], allocator=allocator)
 
 
-def judge_files(rows: list[tuple[str, str, list[Left], Left]], missing: list[str], *, exact_at: str, allocator: str) -> Finding:
+def judge_files(
+    rows: list[tuple[str, str, list[Left], Left]], missing: list[str], *, exact_at: str, allocator: str
+) -> Finding:
     """At the last time: SLUB's caches as recorded and its slabs within 10 %; SLAB keeps caches or loses them as recorded.
 
     SLAB's numbers contain 2 to 4 caches of the program itself, and its time is that of a reaper whose
@@ -129,7 +138,9 @@ def judge_files(rows: list[tuple[str, str, list[Left], Left]], missing: list[str
         if tag != exact_at:
             continue
         if allocator == "slab":
-            agree = any((boot.caches == 0) == (ours.caches == 0) or boot.caches < 2 and ours.caches == 0 for boot in boots)
+            agree = any(
+                (boot.caches == 0) == (ours.caches == 0) or boot.caches < 2 and ours.caches == 0 for boot in boots
+            )
         else:
             low, high = min(boot.slabs for boot in boots), max(boot.slabs for boot in boots)
             near = (1 - SLABS_WITHIN) * low <= ours.slabs <= (1 + SLABS_WITHIN) * high
@@ -138,7 +149,11 @@ def judge_files(rows: list[tuple[str, str, list[Left], Left]], missing: list[str
             wrong.append(f"{design} {tag}: kernel {told}, model {ours}")
     if wrong:
         return Finding(Verdict.FAILS, "; ".join(wrong), figures)
-    how = "what stays and what goes agrees" if allocator == "slab" else f"dead caches agree, slabs within {SLABS_WITHIN:.0%}"
+    how = (
+        "what stays and what goes agrees"
+        if allocator == "slab"
+        else f"dead caches agree, slabs within {SLABS_WITHIN:.0%}"
+    )
     return _unless_missing(how, missing, figures)
 
 

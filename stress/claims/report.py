@@ -42,12 +42,18 @@ def heading(report: Report) -> str:
     """One line that says what was tested, and where."""
     where = ", ".join(str(report.machine[key]) for key in ("cpu", "kernel", "python") if report.machine.get(key))
     quick = " with tiny workloads" if report.quick else ""
-    return f"{len(report.claims)} claims tested{quick} in {report.took:.0f} s, seed {report.seed}" + (f", on {where}" if where else "")
+    return f"{len(report.claims)} claims tested{quick} in {report.took:.0f} s, seed {report.seed}" + (
+        f", on {where}" if where else ""
+    )
 
 
 def closing(report: Report) -> list[str]:
     """What the table does not say: invariants, an early end."""
-    said = [f"INVARIANT VIOLATED under {v.design}: {v.invariant}: {v.description}" for c in report.claims for v in c.violated]
+    said = [
+        f"INVARIANT VIOLATED under {v.design}: {v.invariant}: {v.description}"
+        for c in report.claims
+        for v in c.violated
+    ]
     if not said:
         said.append("All invariants that were checked hold.")
     if report.interrupted:
@@ -73,7 +79,9 @@ class _Console(Console):
 
 def print_text(report: Report, stream: TextIO) -> None:
     """Heading, the table, a row per part, and the commands that repeat the runs."""
-    console = _Console(file=stream, markup=False, highlight=False, emoji=False, width=None if stream.isatty() else PIPE_WIDTH)
+    console = _Console(
+        file=stream, markup=False, highlight=False, emoji=False, width=None if stream.isatty() else PIPE_WIDTH
+    )
     console.print(heading(report), style="bold")
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for title, ratio in zip(COLUMNS, (5, 3, 9, 5, 4), strict=True):
@@ -83,7 +91,12 @@ def print_text(report: Report, stream: TextIO) -> None:
             claim = f"{outcome.id} {outcome.claim}" if index == 0 else ""
             published = f"{outcome.published} ({outcome.source})" if index == 0 else ""
             table.add_row(
-                claim, f"{part.name}: {part.what}", "\n".join(figure_lines(part)), verdict_text(part), published, style=STYLE[part.verdict]
+                claim,
+                f"{part.name}: {part.what}",
+                "\n".join(figure_lines(part)),
+                verdict_text(part),
+                published,
+                style=STYLE[part.verdict],
             )
         table.add_section()
     console.print(table)
@@ -101,7 +114,13 @@ def render_markdown(report: Report) -> str:
     lines = ["# Claims", "", escape(heading(report)), "", "| claim | verdict |", "| --- | --- |"]
     lines += [f"| {c.id}. {escape(c.claim)} | {c.verdict.value} |" for c in report.claims]
     for claim in report.claims:
-        lines += ["", f"## {claim.id}. {escape(claim.claim)}", "", f"**{claim.verdict.value}**. {escape(claim.reason)}", ""]
+        lines += [
+            "",
+            f"## {claim.id}. {escape(claim.claim)}",
+            "",
+            f"**{claim.verdict.value}**. {escape(claim.reason)}",
+            "",
+        ]
         lines += [f"Published: {escape(claim.published)} ({escape(claim.source)})", ""]
         lines += ["| what was run | figures | verdict |", "| --- | --- | --- |"]
         for part in claim.parts:

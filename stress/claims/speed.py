@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from stress.judge import verdict as equivalence
 from stress.claims.claim import Figure, Finding, Verdict, figure
 from stress.claims.lab import Lab
-from stress.show import units
-from stress.result.data import Result
+from stress.judge import verdict as equivalence
 from stress.judge.ratio import MIN_PAIRS, Ratio
+from stress.result.data import Result
+from stress.show import units
 
 MARGIN = equivalence.DEFAULT_MARGIN  # what "no noticeable impact" is taken to mean
 BURST_BYTES = 8 << 20  # of one CPU in free-burst
@@ -35,7 +35,9 @@ def no_impact(lab: Lab, allocator: str) -> Finding:
             ("free-burst", ("alloc", "live"), {"objects": objects, "bursts": 2}),
         ):
             settings = {"object_size": size} | settings
-            run = partial(lab.run, scenario, "linux-3.16", allocator=allocator, serial=False, settings=settings, **options)
+            run = partial(
+                lab.run, scenario, "linux-3.16", allocator=allocator, serial=False, settings=settings, **options
+            )
             first = timed(run(*SERIES), f"{size} B", kinds)
             measured += first.items()
             for design in SERIES:
@@ -49,7 +51,11 @@ def no_impact(lab: Lab, allocator: str) -> Finding:
 def timed(result: Result, name: str, kinds: Sequence[str]) -> dict[str, Ratio]:
     """What was timed, in words, and the ratio of every design but the baseline, for these kinds of section."""
     words = {"mixed": "pairs", "alloc": "allocations", "live": "frees", "dead": "dead frees"}
-    return {f"{name} {words[kind]}, {design}": getattr(ratios, kind) for design, ratios in result.ratios.items() for kind in kinds}
+    return {
+        f"{name} {words[kind]}, {design}": getattr(ratios, kind)
+        for design, ratios in result.ratios.items()
+        for kind in kinds
+    }
 
 
 def is_slow(ratio: Ratio) -> bool:
@@ -79,7 +85,9 @@ def judge_equivalence(ratios: Sequence[tuple[str, Ratio]]) -> Finding:
         return Finding(Verdict.FAILS, f"more than {MARGIN:.0%} slower: {'; '.join(slow)}", figures)
     wide = [name for name, ratio in known.items() if not equivalence.not_slower(ratio)]
     if wide:
-        return Finding(Verdict.UNKNOWN, f"{len(wide)} of {len(known)} intervals reach beyond {MARGIN:.0%} slower", figures)
+        return Finding(
+            Verdict.UNKNOWN, f"{len(wide)} of {len(known)} intervals reach beyond {MARGIN:.0%} slower", figures
+        )
     return Finding(Verdict.HOLDS, f"none of {len(known)} intervals reaches beyond {MARGIN:.0%} slower", figures)
 
 
@@ -103,7 +111,11 @@ def judge_slowdown(ratio: Ratio, locks_before: float, locks_after: float) -> Fin
     """Holds if frees are noticeably slower; fails if they are not; else cannot tell."""
     figures = [
         ratio_figure("contended frees/s", ratio),
-        figure("list_lock per operation", [locks_before, locks_after], f"{units.per_unit(locks_before)} → {units.per_unit(locks_after)}"),
+        figure(
+            "list_lock per operation",
+            [locks_before, locks_after],
+            f"{units.per_unit(locks_before)} → {units.per_unit(locks_after)}",
+        ),
     ]
     if ratio.estimate is None or ratio.low is None or ratio.high is None:
         return Finding(Verdict.UNKNOWN, f"fewer than {MIN_PAIRS} pairs of blocks", figures)
@@ -147,4 +159,8 @@ def judge_patch_6(counted: Result, ratios: dict[str, Ratio]) -> Finding:
         return Finding(Verdict.FAILS, f"the time changes by more than {MARGIN:.0%}", figures)
     if all(map(equivalence.within, known)):
         return Finding(Verdict.HOLDS, f"one CAS less per refilled slab, no time beyond {MARGIN:.0%}", figures)
-    return Finding(Verdict.UNKNOWN, f"one CAS less per refilled slab, but the intervals of the time reach beyond {MARGIN:.0%}", figures)
+    return Finding(
+        Verdict.UNKNOWN,
+        f"one CAS less per refilled slab, but the intervals of the time reach beyond {MARGIN:.0%}",
+        figures,
+    )

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections import Counter
 
-from allocators.designs import parse_design
 from allocators.core.world import WORLD, WORLD_AT
+from allocators.designs import parse_design
 from scenarios.registry import build
 from scenarios.tape import OP_FREE
 from shm.machine import Machine
-from stress.play.arena import Arena
 from stress.claims.claim import Finding, Verdict, figure
 from stress.claims.lab import Lab
 from stress.engine import FINISHED
 from stress.engine.serial import play_seeded
+from stress.play.arena import Arena
 from stress.show import units
 
 SERIES = ("v1", "v2", "v3")
@@ -41,7 +41,14 @@ class CountingMachine(Machine):
 
     def at(self, cpu: int) -> CountingMachine:
         return CountingMachine(
-            self.mem, cpu, self.features, self.kernel, self.address, counts=self.counts, quiet=self.quiet, ranges=self.ranges
+            self.mem,
+            cpu,
+            self.features,
+            self.kernel,
+            self.address,
+            counts=self.counts,
+            quiet=self.quiet,
+            ranges=self.ranges,
         )
 
     def _count(self, kind: str, a: int) -> None:
@@ -93,7 +100,14 @@ def count_steps(scenario: str, settings: dict[str, int], allocator: str, design:
         plain = arena.machine(features, arena.kworker_cpu)
         counts: Counter[str] = Counter()
         m = CountingMachine(
-            plain.mem, plain.cpu, plain.features, plain.kernel, plain.address, counts=counts, quiet=plain.cpu, ranges=ranges
+            plain.mem,
+            plain.cpu,
+            plain.features,
+            plain.kernel,
+            plain.address,
+            counts=counts,
+            quiet=plain.cpu,
+            ranges=ranges,
         )
         state = play_seeded(m, arena.run, BURSTS)
         assert state == FINISHED
@@ -127,10 +141,18 @@ def judge_steps(rows: dict[str, dict[str, dict[str, float]]]) -> Finding:
         for design, after in designs.items():
             text = ", ".join(f"{units.per_unit(after[kind])} {kind}" for kind in KINDS if after[kind] or before[kind])
             figures.append(figure(f"{name}, {design}, per object", after, text))
-            more = max(sum(after.values()) / sum(before.values()), after["atomics"] / before["atomics"] if before["atomics"] else 1.0) - 1
+            more = (
+                max(
+                    sum(after.values()) / sum(before.values()),
+                    after["atomics"] / before["atomics"] if before["atomics"] else 1.0,
+                )
+                - 1
+            )
             most = max(most, more)
             if more > MARGIN:
                 dear.append(f"{name}, {design}: {more:.1%} more")
     if dear:
         return Finding(Verdict.FAILS, "; ".join(dear), figures)
-    return Finding(Verdict.HOLDS, f"at most {most:.2%} more operations on memory for an object of a live cache", figures)
+    return Finding(
+        Verdict.HOLDS, f"at most {most:.2%} more operations on memory for an object of a live cache", figures
+    )

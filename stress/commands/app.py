@@ -28,7 +28,9 @@ app = typer.Typer(
     "3 the run was damaged or is incomplete.",
 )
 
-app.command(short_help="Remove cgroups while CPUs allocate and free; compare designs.", epilog=running.EXAMPLES)(running.run)
+app.command(short_help="Remove cgroups while CPUs allocate and free; compare designs.", epilog=running.EXAMPLES)(
+    running.run
+)
 app.command(name="list", short_help="Allocators, designs, scenarios and races.")(list_)
 app.command(
     short_help="Compare with the recorded steps of a real kernel.",
@@ -54,11 +56,15 @@ app.command(
     "`explore --all`, `explore --like results/RUN`. Exit status: 0 nothing found (says whether exhaustively), 1 found, 2 bad usage; with --all: 0 when every "
     "race is as catalogued.",
 )(explore)
-app.command(short_help="Run a schedule again that `explore` wrote.", epilog="Example: `replay R12.schedule.json`.")(replay)
+app.command(short_help="Run a schedule again that `explore` wrote.", epilog="Example: `replay R12.schedule.json`.")(
+    replay
+)
 app.command(
-    short_help="Report a run again, in any format.", epilog="Examples: `report last --format html`, `report RUN --format csv > blocks.csv`."
+    short_help="Report a run again, in any format.",
+    epilog="Examples: `report last --format html`, `report RUN --format csv > blocks.csv`.",
 )(report)
 app.command(
-    short_help="Runs of the same work side by side.", epilog="Example: `compare 4c0c d964 --format html > compared.html`."
+    short_help="Runs of the same work side by side.",
+    epilog="Example: `compare 4c0c d964 --format html > compared.html`.",
 )(compare)
 app.add_typer(results, name="results", short_help="List, show and remove results.")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stress.process.errors import UsageError
 from stress.commands.guarded import Format, guarded
+from stress.process.errors import UsageError
 
 if TYPE_CHECKING:
     from stress.bench.peers.measure import Plan
@@ -17,20 +17,35 @@ if TYPE_CHECKING:
 @guarded
 def bench(
     peers: Annotated[
-        bool, typer.Option("--peers/--no-peers", help="Measure other allocators too, or only SLUB against C: two minutes, or ten seconds.")
+        bool,
+        typer.Option(
+            "--peers/--no-peers",
+            help="Measure other allocators too, or only SLUB against C: two minutes, or ten seconds.",
+        ),
     ] = True,
     sizes: Annotated[
-        Optional[str],
-        typer.Option(metavar="B,B…|all", help="Object sizes of the comparison: powers of two from 8 to 8192. [default: 8,64,512,4096]"),
+        str | None,
+        typer.Option(
+            metavar="B,B…|all",
+            help="Object sizes of the comparison: powers of two from 8 to 8192. [default: 8,64,512,4096]",
+        ),
     ] = None,
     seconds: Annotated[
-        float, typer.Option(metavar="S", min=0.0, help="Time of each cell of the comparison: a workload, a size, a number of CPUs.")
+        float,
+        typer.Option(
+            metavar="S", min=0.0, help="Time of each cell of the comparison: a workload, a size, a number of CPUs."
+        ),
     ] = 2.5,
     library: Annotated[
-        Optional[list[str]],
-        typer.Option(metavar="NAME=PATH", help="Where mimalloc, jemalloc or tcmalloc is, if the loader does not find it. Repeatable."),
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=PATH",
+            help="Where mimalloc, jemalloc or tcmalloc is, if the loader does not find it. Repeatable.",
+        ),
     ] = None,
-    page: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Write the comparison there as a page with plots.")] = None,
+    page: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the comparison there as a page with plots.")
+    ] = None,
     format: Annotated[Format, typer.Option(help="How to print the figures.")] = Format.text,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> int:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
-from stress.play import options as opt
 from stress.commands.guarded import Format, guarded
+from stress.play import options as opt
 from stress.process.usage import check_out
 
 
 @guarded
 def calibrate(
-    runs: Annotated[int, typer.Option(metavar="N", help="Comparisons of each kind; 0 only prints what --samples has.")] = 10,
+    runs: Annotated[
+        int, typer.Option(metavar="N", help="Comparisons of each kind; 0 only prints what --samples has.")
+    ] = 10,
     seconds: Annotated[float, typer.Option(metavar="S", help="Time of each comparison.")] = 5.0,
     slowdown: Annotated[
-        Optional[list[float]],
+        list[float] | None,
         typer.Option(
             metavar="PERCENT",
             help="Slow frees of one side down by so much; with 0 one program is compared with itself too. Repeatable.  [default: 0 1 2 3 5 10]",
@@ -27,17 +29,33 @@ def calibrate(
     ] = None,
     scenario: Annotated[str, typer.Option(metavar="NAME", help="Workload to play (see `list scenarios`).")] = "pairs",
     set_: Annotated[
-        Optional[list[str]],
-        typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the scenario. Repeatable.  [default for pairs: operations=50000; for free-burst: objects=2048 bursts=4]"),
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A parameter of the scenario. Repeatable.  [default for pairs: operations=50000; for free-burst: objects=2048 bursts=4]",
+        ),
     ] = None,
     allocator: Annotated[str, typer.Option(metavar="NAME", help="Allocator (see `list allocators`).")] = "slub",
-    design: Annotated[str, typer.Option(metavar="DESIGN", help="Design that is compared with itself.")] = opt.DEFAULT_BEFORE,
-    cpus: Annotated[Optional[int], typer.Option(metavar="N", help="CPUs of the model.  [default: as many as can be pinned to]")] = None,
-    memory: Annotated[str, typer.Option(metavar="SIZE", help="Memory that the slabs live in; the less, the sooner a block has booted.")] = "64M",
-    margin: Annotated[float, typer.Option(metavar="X", help="Margin of equivalence, as a fraction: 0.02 is 2 %.")] = opt.DEFAULT_MARGIN,
+    design: Annotated[
+        str, typer.Option(metavar="DESIGN", help="Design that is compared with itself.")
+    ] = opt.DEFAULT_BEFORE,
+    cpus: Annotated[
+        int | None, typer.Option(metavar="N", help="CPUs of the model.  [default: as many as can be pinned to]")
+    ] = None,
+    memory: Annotated[
+        str,
+        typer.Option(metavar="SIZE", help="Memory that the slabs live in; the less, the sooner a block has booted."),
+    ] = "64M",
+    margin: Annotated[
+        float, typer.Option(metavar="X", help="Margin of equivalence, as a fraction: 0.02 is 2 %.")
+    ] = opt.DEFAULT_MARGIN,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of everything random.")] = opt.DEFAULT_SEED,
     samples: Annotated[
-        Optional[Path], typer.Option(metavar="FILE", help="Add the comparisons to this file (made if missing), and report all that are in it.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Add the comparisons to this file (made if missing), and report all that are in it."
+        ),
     ] = None,
     format: Annotated[Format, typer.Option(help="How to print the table.")] = Format.text,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -16,12 +16,16 @@ from stress.process.usage import check_out
 
 @guarded
 def claims(
-    ids: Annotated[Optional[list[int]], typer.Argument(metavar="ID", help="Numbers of claims; all of them without.")] = None,
+    ids: Annotated[
+        list[int] | None, typer.Argument(metavar="ID", help="Numbers of claims; all of them without.")
+    ] = None,
     seconds: Annotated[float, typer.Option(metavar="S", help="Time of each timed comparison.")] = 3.0,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of everything random.")] = opt.DEFAULT_SEED,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for results.")] = Path("results"),
     format: Annotated[Format, typer.Option(help="How to print the claims.")] = Format.text,
-    quick: Annotated[bool, typer.Option("--quick", help="Tiny workloads: shows that all works, not what is true.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Tiny workloads: shows that all works, not what is true.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> int:
     """Run what each claim needs and print a row: what was run, figures, verdict, the published number.

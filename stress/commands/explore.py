@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
+from stress.commands.guarded import Format, guarded
 from stress.play import options as opt
 from stress.process.errors import UsageError
-from stress.commands.guarded import Format, guarded
 
 
 class Strategy(str, enum.Enum):
@@ -26,21 +26,70 @@ class MemoryModel(str, enum.Enum):
 
 @guarded
 def explore(
-    model: Annotated[Optional[str], typer.Argument(metavar="RACE|MODEL", help="What to explore (see `list races`).")] = None,
-    all_: Annotated[bool, typer.Option("--all", help="Every race of the catalogue: in the design that has it and in the one that mends it.")] = False,
-    like: Annotated[Optional[Path], typer.Option(metavar="RUN", help="Explore what went wrong in a run (its folder results/<run id>, its result.json, its id, or `last`): its allocator and the designs that violated an invariant or left dead caches. MODEL and --design narrow it.")] = None,
-    design: Annotated[Optional[str], typer.Option(metavar="DESIGN", help="Design to explore, edited with + and - as elsewhere.  [default: the model's]")] = None,
-    allocator: Annotated[Optional[str], typer.Option(metavar="NAME", help="Allocator, where the model is of more than one.  [default: the model's]")] = None,
-    cpus: Annotated[Optional[int], typer.Option(metavar="N", min=1, max=8, help="CPUs beside the kworker's.  [default: the model's]")] = None,
-    strategy: Annotated[Strategy, typer.Option(help="Depth-first with a bound, a random walk, or PCT of depth 3.")] = Strategy.dfs,
+    model: Annotated[
+        str | None, typer.Argument(metavar="RACE|MODEL", help="What to explore (see `list races`).")
+    ] = None,
+    all_: Annotated[
+        bool,
+        typer.Option(
+            "--all", help="Every race of the catalogue: in the design that has it and in the one that mends it."
+        ),
+    ] = False,
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Explore what went wrong in a run (its folder results/<run id>, its result.json, its id, or `last`): its allocator and the designs that violated an invariant or left dead caches. MODEL and --design narrow it.",
+        ),
+    ] = None,
+    design: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DESIGN", help="Design to explore, edited with + and - as elsewhere.  [default: the model's]"
+        ),
+    ] = None,
+    allocator: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Allocator, where the model is of more than one.  [default: the model's]"),
+    ] = None,
+    cpus: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=8, help="CPUs beside the kworker's.  [default: the model's]")
+    ] = None,
+    strategy: Annotated[
+        Strategy, typer.Option(help="Depth-first with a bound, a random walk, or PCT of depth 3.")
+    ] = Strategy.dfs,
     preemptions: Annotated[int, typer.Option(metavar="K", min=0, max=200, help="Bound of the depth-first search.")] = 3,
-    memory_model: Annotated[Optional[MemoryModel], typer.Option(help="Sequential consistency or x86-TSO.  [default: the model's]")] = None,
-    budget: Annotated[Optional[float], typer.Option(metavar="SECONDS", min=0.1, help="Limit of time (with --all and --like: of each search).  [default: 60; with --like 10]")] = None,
+    memory_model: Annotated[
+        MemoryModel | None, typer.Option(help="Sequential consistency or x86-TSO.  [default: the model's]")
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=0.1,
+            help="Limit of time (with --all and --like: of each search).  [default: 60; with --like 10]",
+        ),
+    ] = None,
     schedules: Annotated[int, typer.Option(metavar="N", min=0, help="Limit of schedules; 0: none.")] = 0,
-    jobs: Annotated[Optional[int], typer.Option(metavar="N", min=1, help="Processes: they share one depth-first search; random and pct get a seed each, --all and --like a search each.  [default: the CPUs at hand]")] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Processes: they share one depth-first search; random and pct get a seed each, --all and --like a search each.  [default: the CPUs at hand]",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of everything random.")] = opt.DEFAULT_SEED,
-    out: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Where the failing schedule goes (with --all: the table; with --like: a folder for them).  [default: MODEL.schedule.json]")] = None,
-    format: Annotated[Format, typer.Option(help="How to print: text or json; the table of --all also as markdown.")] = Format.text,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where the failing schedule goes (with --all: the table; with --like: a folder for them).  [default: MODEL.schedule.json]",
+        ),
+    ] = None,
+    format: Annotated[
+        Format, typer.Option(help="How to print: text or json; the table of --all also as markdown.")
+    ] = Format.text,
 ) -> int:
     """Run the allocators' own functions under a scheduler that owns every step, until something goes wrong.
 
@@ -59,12 +108,15 @@ def explore(
     from stress.explore import like as like_command
 
     if all_ or allocator:
-        raise UsageError("--like takes the allocator from the run and chooses the models: leave out --all and --allocator")
+        raise UsageError(
+            "--like takes the allocator from the run and chooses the models: leave out --all and --allocator"
+        )
     options = like_command.Options(
         model, design, cpus, chosen, strategy.value, preemptions,
         like_command.DEFAULT_BUDGET if budget is None else budget, schedules, processes, seed,
     )  # fmt: skip
     return like_command.main(like, options, out)
+
 
 @guarded
 def replay(file: Annotated[Path, typer.Argument(metavar="FILE", help="A schedule that `explore` wrote.")]) -> int:

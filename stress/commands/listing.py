@@ -6,7 +6,7 @@ import enum
 import shutil
 import textwrap
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,7 +26,7 @@ class What(str, enum.Enum):
 
 @guarded
 def list_(
-    what: Annotated[Optional[What], typer.Argument(help="One kind only; all of them without it.")] = None,
+    what: Annotated[What | None, typer.Argument(help="One kind only; all of them without it.")] = None,
 ) -> None:
     """What there is to run: allocators, designs, scenarios and races, a line each."""
     print_listing(None if what is None else what.value)
@@ -72,7 +72,11 @@ def print_designs() -> None:
 
     for (name, summary), design in zip(entries("designs"), DESIGNS.values(), strict=True):
         print_lines([(name, summary)])
-        lines = [("switches", " ".join(design.ordered_switches())), ("source", design.source), ("on", " ".join(_players(design)))]
+        lines = [
+            ("switches", " ".join(design.ordered_switches())),
+            ("source", design.source),
+            ("on", " ".join(_players(design))),
+        ]
         print_lines(lines, indent="    ")
     print("switches, to edit a design with (linux-3.16+P2+P3, v1-P7):")
     print_lines([(name, switch.summary) for name, switch in SWITCHES.items()], indent="    ")

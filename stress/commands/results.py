@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -55,21 +55,25 @@ def _list_by_default(context: typer.Context, out: Out = OUT) -> None:
         list_(context, format=ListFormat.text)
 
 
-def _folder(context: typer.Context, out: Optional[Path]) -> Path:
+def _folder(context: typer.Context, out: Path | None) -> Path:
     """--out may stand before or after the command."""
     return out if out is not None else context.obj
 
 
-@results.command(name="list", short_help="A line per run, the oldest first.", epilog="Example: `results list --format json`.")
+@results.command(
+    name="list", short_help="A line per run, the oldest first.", epilog="Example: `results list --format json`."
+)
 @guarded
 def list_(
     context: typer.Context,
-    out: Annotated[Optional[Path], typer.Option("--out", metavar="DIR", help="Folder of results.")] = None,
-    format: Annotated[ListFormat, typer.Option(help="How to print the list; json is described by stress/runs.schema.json.")] = ListFormat.text,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder of results.")] = None,
+    format: Annotated[
+        ListFormat, typer.Option(help="How to print the list; json is described by stress/runs.schema.json.")
+    ] = ListFormat.text,
 ) -> None:
     """List the runs of the folder, the oldest first."""
-    from stress.result.folder import runs
     from stress.process.streams import printing
+    from stress.result.folder import runs
 
     folder = _folder(context, out)
     found = runs(folder)
@@ -90,7 +94,7 @@ def list_(
 def show(
     context: typer.Context,
     run: RunName,
-    out: Annotated[Optional[Path], typer.Option("--out", metavar="DIR", help="Folder of results.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder of results.")] = None,
 ) -> None:
     """Print the report of one run as its end printed it. Other formats: `report RUN --format …`."""
     from stress.report.render import redraw
@@ -98,18 +102,23 @@ def show(
     redraw(run, _folder(context, out), "text")
 
 
-@results.command(short_help="Remove old runs.", epilog="Example: `results prune --keep 20 --older-than 30` removes runs that are both.")
+@results.command(
+    short_help="Remove old runs.",
+    epilog="Example: `results prune --keep 20 --older-than 30` removes runs that are both.",
+)
 @guarded
 def prune(
     context: typer.Context,
-    keep: Annotated[Optional[int], typer.Option("--keep", metavar="N", help="Leave the newest N runs.")] = None,
-    older_than: Annotated[Optional[float], typer.Option("--older-than", metavar="DAYS", help="Leave the runs of the last DAYS days.")] = None,
+    keep: Annotated[int | None, typer.Option("--keep", metavar="N", help="Leave the newest N runs.")] = None,
+    older_than: Annotated[
+        float | None, typer.Option("--older-than", metavar="DAYS", help="Leave the runs of the last DAYS days.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")] = False,
-    out: Annotated[Optional[Path], typer.Option("--out", metavar="DIR", help="Folder of results.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder of results.")] = None,
 ) -> None:
     """Remove the folders of old runs, without asking, and say which. A folder that holds other files too is left."""
-    from stress.result.folder import prune
     from stress.process.streams import printing
+    from stress.result.folder import prune
 
     folder = _folder(context, out)
     done = prune(folder, keep=keep, older_than_days=older_than, dry_run=dry_run)
@@ -126,8 +135,10 @@ def report(
     out: Out = OUT,
     format: Annotated[
         ReportFormat,
-        typer.Option(help="html renews report.html beside the result and prints its path; parquet (needs the extra `parquet`) writes the samples there; "
-            "csv and benchstat print the timed blocks; mmtests prints columns as mmtests' compare does."),
+        typer.Option(
+            help="html renews report.html beside the result and prints its path; parquet (needs the extra `parquet`) writes the samples there; "
+            "csv and benchstat print the timed blocks; mmtests prints columns as mmtests' compare does."
+        ),
     ] = ReportFormat.text,
 ) -> None:
     """Report a run that has ended, in any format."""
@@ -139,17 +150,25 @@ def report(
 @guarded
 def compare(
     runs: Annotated[
-        list[str], typer.Argument(metavar="RUN", help="Two runs or more: ids, their beginnings or ends, folders or files, `last`.")
+        list[str],
+        typer.Argument(
+            metavar="RUN", help="Two runs or more: ids, their beginnings or ends, folders or files, `last`."
+        ),
     ],
     out: Out = OUT,
-    format: Annotated[CompareFormat, typer.Option(help="How to print the comparison; html is a whole page; json is described by stress/comparison.schema.json.")] = CompareFormat.text,
+    format: Annotated[
+        CompareFormat,
+        typer.Option(
+            help="How to print the comparison; html is a whole page; json is described by stress/comparison.schema.json."
+        ),
+    ] = CompareFormat.text,
 ) -> None:
     """Put runs of the same scenario and parameters beside each other: other designs, machines or sources.
 
     Runs that did different work are refused, with the reason.
     """
-    from stress.report.compare import compare_runs
     from stress.process.streams import printing
+    from stress.report.compare import compare_runs
 
     comparison = compare_runs(runs, out)
     from stress.report import comparison as reporting

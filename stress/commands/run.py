@@ -6,7 +6,7 @@ import enum
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -41,17 +41,17 @@ Examples:
 @guarded
 def run(
     scenario: Annotated[
-        Optional[str],
+        str | None,
         typer.Option(
             metavar="NAME", help=f"Workload to play (see `list scenarios`).  [default: {opt.DEFAULT_SCENARIO}]"
         ),
     ] = None,
     set_: Annotated[
-        Optional[list[str]],
+        list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the scenario, such as cgroups=64. Repeatable."),
     ] = None,
     trace: Annotated[
-        Optional[Path],
+        Path | None,
         typer.Option(
             metavar="FILE", help="Replay a kernel's recorded events (.csv or .csv.zst) instead of a scenario."
         ),
@@ -68,7 +68,7 @@ def run(
         ),
     ] = opt.DEFAULT_BEFORE,
     after: Annotated[
-        Optional[list[str]],
+        list[str] | None,
         typer.Option(
             metavar="DESIGN",
             help=f"Design to compare with it. Repeatable.  [default: {' '.join(opt.DEFAULT_AFTER)}; on slob, which no design "
@@ -76,7 +76,7 @@ def run(
         ),
     ] = None,
     cpus: Annotated[
-        Optional[int],
+        int | None,
         typer.Option(
             metavar="N",
             help="CPUs of the model, each a worker process (with --serial: all stepped by one); more than can be pinned to "
@@ -89,7 +89,9 @@ def run(
     ] = opt.DEFAULT_SECONDS,
     margin: Annotated[
         float,
-        typer.Option(metavar="X", help="How near to 1 a ratio of throughputs counts as equivalent, as a fraction: 0.02 is 2 %."),
+        typer.Option(
+            metavar="X", help="How near to 1 a ratio of throughputs counts as equivalent, as a fraction: 0.02 is 2 %."
+        ),
     ] = DEFAULT_MARGIN,
     until_sure: Annotated[
         bool,
@@ -103,7 +105,7 @@ def run(
         int, typer.Option(metavar="N", help="Seed of everything random; the same seed plays the same work.")
     ] = opt.DEFAULT_SEED,
     time_scale: Annotated[
-        Optional[float],
+        float | None,
         typer.Option(
             metavar="X",
             help="Kernel seconds per real second: 10 lets a kernel's timers run ten times as fast.  "
@@ -112,10 +114,12 @@ def run(
     ] = None,
     settle: Annotated[
         float,
-        typer.Option(metavar="S", help="Kernel seconds that SLAB's reaper has after the last free to let dead caches die."),
+        typer.Option(
+            metavar="S", help="Kernel seconds that SLAB's reaper has after the last free to let dead caches die."
+        ),
     ] = opt.DEFAULT_SETTLE,
     memory: Annotated[
-        Optional[str],
+        str | None,
         typer.Option(
             metavar="SIZE",
             help="Memory that the model's slabs live in, such as 512M or 2G. Pages are taken as touched.",
@@ -132,7 +136,7 @@ def run(
         bool, typer.Option("--check-blocks", help="Check the invariants between blocks too, not only at the end.")
     ] = False,
     fail: Annotated[
-        Optional[list[str]],
+        list[str] | None,
         typer.Option(
             metavar="WHAT",
             help="Let allocations fail on purpose: shrink-alloc (kmem_cache_shrink's sort array) or page-alloc:P (each page "
@@ -150,7 +154,7 @@ def run(
         LogLevel, typer.Option(help="Log of the coordinator and its workers, on stderr.")
     ] = LogLevel.warning,
     log_file: Annotated[
-        Optional[Path], typer.Option(metavar="FILE", help="Write that log to a file; warnings still show on stderr.")
+        Path | None, typer.Option(metavar="FILE", help="Write that log to a file; warnings still show on stderr.")
     ] = None,
 ) -> int:
     """Take cgroups offline while CPUs allocate and free, under a design before and others after, and compare.

@@ -9,8 +9,8 @@ at the last sample.
 
 from __future__ import annotations
 
-from allocators.memcg.memcontrol import MEMCG
 from allocators.core.world import WORLD, WORLD_AT, kernel_ns, world
+from allocators.memcg.memcontrol import MEMCG
 from shm.atomics import load, read_once, store
 from shm.compiler import dual
 from shm.layout import struct

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from allocators.core.kmem_cache import CACHE, NODE
 from allocators.caches.memcg_caches import create_memcg, destroy_root, register_child, run_deferred_work
 from allocators.caches.offline import offline_memcg, offline_one
 from allocators.caches.slab_common import kmem_cache_shrink
+from allocators.core.kmem_cache import CACHE, NODE
 from allocators.core.world import WORLD, WORLD_AT, kernel_ns, world
 from scenarios.tape import (
     EV_CREATE_CACHE,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from allocators.slab.reap import serve_reaper, wake_reapers
 from allocators.caches.slab_common import kmem_cache_alloc, kmem_cache_free
 from allocators.core.world import OPS, OPS_AT, WORLD, world
+from allocators.slab.reap import serve_reaper, wake_reapers
 from scenarios.tape import (
     OP_ALLOC,
     OP_END,
@@ -153,9 +153,15 @@ def _section_end(m, a: int, operations: int) -> None:
     if m.has("STATS"):
         lock = _lock_counts(m)
         add_to(m, a + SECTION.list_lock, load(m, lock + LOCK_COUNT.acquired) - load(m, a + SECTION.b_list_lock))
-        add_to(m, a + SECTION.list_lock_contended, load(m, lock + LOCK_COUNT.contended) - load(m, a + SECTION.b_contended))
+        add_to(
+            m, a + SECTION.list_lock_contended, load(m, lock + LOCK_COUNT.contended) - load(m, a + SECTION.b_contended)
+        )
         add_to(m, a + SECTION.page_cas, load(m, cpu_area(m) + OPS_AT + OPS.page_cas) - load(m, a + SECTION.b_page_cas))
-        add_to(m, a + SECTION.page_cas_failed, load(m, cpu_area(m) + OPS_AT + OPS.page_cas_failed) - load(m, a + SECTION.b_page_cas_failed))
+        add_to(
+            m,
+            a + SECTION.page_cas_failed,
+            load(m, cpu_area(m) + OPS_AT + OPS.page_cas_failed) - load(m, a + SECTION.b_page_cas_failed),
+        )
 
 
 @dual

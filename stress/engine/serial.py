@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from allocators.slab.reap import reaper_due, run_reapers
 from allocators.core.world import OPS, OPS_AT, WORLD, WORLD_AT
+from allocators.slab.reap import reaper_due, run_reapers
 from scenarios.tape import (
     OP_END,
 )

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Sequence
-from stress.process.errors import UsageError
+
+from stress.explore.exploring import build, follow, in_parallel
 from stress.explore.found import published
 from stress.explore.found import schedule as schedules
-from stress.explore.found.answer import DEFAULT_BUDGET, Answer, Request
-from stress.explore.races import MODELS, Model
+from stress.explore.found.answer import DEFAULT_BUDGET, Answer, Request, print_answer
 from stress.explore.found.table import Line, as_markdown, as_text
 from stress.explore.found.trace import render
-from stress.explore.exploring import build, follow, in_parallel
-from stress.explore.found.answer import print_answer
+from stress.explore.races import MODELS, Model
+from stress.process.errors import UsageError
 
 
 def main(
@@ -36,7 +36,9 @@ def main(
     """The command; returns its exit status."""
     if all_:
         if name or design or cpus or memory_model or allocator:
-            raise UsageError("--all explores each race of the catalogue as it is: leave out the model, --design, --cpus, --allocator and --memory-model")
+            raise UsageError(
+                "--all explores each race of the catalogue as it is: leave out the model, --design, --cpus, --allocator and --memory-model"
+            )
         return _catalogue(preemptions, budget or DEFAULT_BUDGET, schedule_count, jobs, format, out)
     if format == "markdown":
         raise UsageError("--format markdown is of the table of --all; a single model is printed as text or json")
@@ -58,7 +60,9 @@ def main(
         seed,
     )
     build(request)  # says what is wrong with it before any process is started
-    requests = [request._replace(jobs=jobs)] if strategy == "dfs" else [request._replace(seed=seed + i) for i in range(jobs)]
+    requests = (
+        [request._replace(jobs=jobs)] if strategy == "dfs" else [request._replace(seed=seed + i) for i in range(jobs)]
+    )
     answer = _best(in_parallel(requests, jobs))
     path = out or Path(f"{name}.schedule.json")
     if answer.schedule is not None:
@@ -83,7 +87,19 @@ def _catalogue(preemptions: int, seconds: float, schedule_count: int, jobs: int,
     for model in races:
         for design, kinds in ((model.design, model.kinds), (model.mended, model.kinds if model.aside else ())):
             requests.append(
-                Request(model.name, model.allocator, design, model.memory_model, model.cpus, "dfs", preemptions, seconds, schedule_count, 1, kinds)
+                Request(
+                    model.name,
+                    model.allocator,
+                    design,
+                    model.memory_model,
+                    model.cpus,
+                    "dfs",
+                    preemptions,
+                    seconds,
+                    schedule_count,
+                    1,
+                    kinds,
+                )
             )
     answers = in_parallel(requests, jobs)
     lines = [_line(model, *answers[2 * i : 2 * i + 2]) for i, model in enumerate(races)]
@@ -125,14 +141,20 @@ def replay(path: Path) -> int:
     same = schedules.ends_as(kept, outcome) and (outcome.text == kept.text or not here)
     changed = kept.sources != schedules.source_hash()
     if not same and changed:
-        raise UsageError(f"{path} no longer fits: the sources have changed since it was written; explore {kept.model} again")
+        raise UsageError(
+            f"{path} no longer fits: the sources have changed since it was written; explore {kept.model} again"
+        )
     print(render(shown, outcome, space.cpus))
     if changed:
         print("the sources have changed since this schedule was written; it still ends as it did")
     if not same and here:
-        print("this is not how the schedule ended when it was written: the explorer is not deterministic, which is a bug")
+        print(
+            "this is not how the schedule ended when it was written: the explorer is not deterministic, which is a bug"
+        )
     elif not same:
-        print(f"this is not how the schedule ended under {kept.python or 'another Python'}, which wrote it; replay it there, or explore {kept.model} again")
+        print(
+            f"this is not how the schedule ended under {kept.python or 'another Python'}, which wrote it; replay it there, or explore {kept.model} again"
+        )
     return 1 if outcome.kind else 0
 
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 import multiprocessing
 
 from allocators.designs import DesignError
-from stress.process.errors import UsageError
 from stress.explore.found import schedule as schedules
 from stress.explore.found.answer import Answer, Request
-from stress.explore.search.minimise import minimise
+from stress.explore.found.trace import Row, rows
 from stress.explore.races import MODELS
-from stress.explore.world.scene import Scene
+from stress.explore.search.minimise import minimise
 from stress.explore.search.search import Budget, races, search
 from stress.explore.space.space import Outcome, Space
-from stress.explore.found.trace import Row, rows
+from stress.explore.world.scene import Scene
+from stress.process.errors import UsageError
+
 
 def build(request: Request) -> Scene:
     """The scene of a request; UsageError when its design or CPUs do not fit."""
     model = MODELS[request.model]
     if request.allocator not in model.allocators:
-        raise UsageError(f"--allocator {request.allocator}: the model {request.model} is of {' and '.join(model.allocators)}")
+        raise UsageError(
+            f"--allocator {request.allocator}: the model {request.model} is of {' and '.join(model.allocators)}"
+        )
     options = {} if request.allocator == "slub" else {"allocator": request.allocator}
     try:
         return model.build(request.design, memory_model=request.memory_model, cpus=request.cpus, **options)
@@ -32,20 +35,36 @@ def explore(request: Request) -> Answer:
     scene = build(request)
     space = scene.space()
     budget = Budget(request.seconds, request.schedules)
-    found = search(space, request.strategy, bound=request.preemptions, seed=request.seed, budget=budget, kinds=request.kinds, jobs=request.jobs)
+    found = search(
+        space,
+        request.strategy,
+        bound=request.preemptions,
+        seed=request.seed,
+        budget=budget,
+        kinds=request.kinds,
+        jobs=request.jobs,
+    )
     raced = 0
     if found.outcome is None and not request.kinds:
         space = scene.space(races=True)
         racy = races(space, seed=request.seed, seconds=request.seconds)
         raced = racy.schedules
         if racy.outcome is not None:
-            found = found._replace(outcome=racy.outcome, schedules=found.schedules + raced, seconds=found.seconds + racy.seconds)
+            found = found._replace(
+                outcome=racy.outcome, schedules=found.schedules + raced, seconds=found.seconds + racy.seconds
+            )
     if found.outcome is None:
         return Answer(request, found, raced, None, [], None)
     outcome = minimise(space, found.outcome)
     shown, outcome = rows(space, outcome, scene.names.value)
     kept = schedules.record(
-        space, outcome, model=request.model, allocator=request.allocator, design=request.design, memory_model=request.memory_model, cpus=request.cpus
+        space,
+        outcome,
+        model=request.model,
+        allocator=request.allocator,
+        design=request.design,
+        memory_model=request.memory_model,
+        cpus=request.cpus,
     )
     return Answer(request, found, raced, outcome, shown, kept)
 
@@ -62,4 +81,3 @@ def follow(scene: Scene, space: Space, kept: schedules.Schedule) -> tuple[list[R
     """Run a kept schedule in a fresh space."""
     strategy = schedules.prepare(space, kept)
     return rows(space, Outcome("", "", 0, 0, strategy.deviations, False, 0), scene.names.value)
-

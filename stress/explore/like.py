@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from allocators.designs import DesignError, parse_design
-from stress.process.errors import UsageError
-from stress.explore.found import schedule as schedules
 from stress.explore.exploring import Answer, Request, build, in_parallel
+from stress.explore.found import schedule as schedules
 from stress.explore.found.answer import print_answer, said
 from stress.explore.races import MODELS
+from stress.process.errors import UsageError
 from stress.result.data import Result
 from stress.result.files import read_result
 from stress.result.folder import find
@@ -56,15 +56,21 @@ def questions(result: Result, path: Path) -> list[Question]:
     found: dict[str, Question] = {}
     for violation in result.invariants.violated:
         if violation.design not in found:
-            found[violation.design] = Question(violation.design, f"invariant {violation.invariant} was violated: {violation.description}", ())
+            found[violation.design] = Question(
+                violation.design, f"invariant {violation.invariant} was violated: {violation.description}", ()
+            )
     for name, design in result.designs.items():
         left = design.dead_caches.left
         if left and name not in found:
             places = ", ".join(f"{n:,} in {place}" for place, n in design.empty_slabs.items() if n)
-            why = f"{left:,} dead cache{'s' if left > 1 else ''} left" + (f", their empty slabs: {places}" if places else "")
+            why = f"{left:,} dead cache{'s' if left > 1 else ''} left" + (
+                f", their empty slabs: {places}" if places else ""
+            )
             found[name] = Question(name, why, (LEAK,))
     if not found:
-        raise UsageError(f"--like {path}: the run has nothing to explain: no invariant was violated and no dead cache left under {', '.join(result.designs)}")
+        raise UsageError(
+            f"--like {path}: the run has nothing to explain: no invariant was violated and no dead cache left under {', '.join(result.designs)}"
+        )
     return list(found.values())
 
 
@@ -97,7 +103,9 @@ def requests_for(question: Question, result: Result, options: Options, path: Pat
         same = [names for names in chosen.values() if options.model in names]
         if not same:
             why = left_out.get(options.model, f"it is not a model of {result.allocator}")
-            raise UsageError(f"--like {path}: the model {options.model} does not fit the run: {why}; leave it out, or name one of {', '.join(chosen)}")
+            raise UsageError(
+                f"--like {path}: the model {options.model} does not fit the run: {why}; leave it out, or name one of {', '.join(chosen)}"
+            )
         chosen = {options.model: same[0]}
     requests, refused = [], ""
     for name in chosen:
@@ -117,9 +125,13 @@ def requests_for(question: Question, result: Result, options: Options, path: Pat
         raise DesignError(refused or f"there is no model for {result.allocator} with at most {result.cpus} CPUs")
     print(f"{question.design}: {question.why}")
     if question.design in result.designs and (recorded := result.designs[question.design].switches) != switches:
-        print(f"  note: the run's {question.design} was {'+'.join(recorded) or 'without switches'}; it is now {'+'.join(switches) or 'without switches'}")
+        print(
+            f"  note: the run's {question.design} was {'+'.join(recorded) or 'without switches'}; it is now {'+'.join(switches) or 'without switches'}"
+        )
     looked_for = " or ".join(question.kinds) or "any violation"
-    print(f"  looking for {looked_for} in {', '.join(_name(name, chosen[name]) for name in (r.model for r in requests))}")
+    print(
+        f"  looking for {looked_for} in {', '.join(_name(name, chosen[name]) for name in (r.model for r in requests))}"
+    )
     for name, why in left_out.items():
         print(f"  not {name}: {why}")
     return requests
@@ -139,12 +151,20 @@ def main(path: Path, options: Options, out: Path | None) -> int:
     result = read_result(path)
     asked = questions(result, path)
     if not any(result.allocator in model.allocators for model in MODELS.values()):
-        raise UsageError(f"--like {path}: the run is of {result.allocator}, which no model plays (models are of slub and slab)")
+        raise UsageError(
+            f"--like {path}: the run is of {result.allocator}, which no model plays (models are of slub and slab)"
+        )
     if options.design is not None:
-        asked = [question for question in asked if question.design == options.design] or _no_such(path, options.design, asked)
+        asked = [question for question in asked if question.design == options.design] or _no_such(
+            path, options.design, asked
+        )
     folder = _folder(out)
-    print(f"like {result.run_id or path}: {result.scenario} on {result.allocator}, {result.cpus} CPUs{', serial' if result.serial else ''}{', ended early' if result.partial else ''}")
-    print("the models have the run's allocator and designs, not its workload: a slab of one object or two, one node, a few operations")
+    print(
+        f"like {result.run_id or path}: {result.scenario} on {result.allocator}, {result.cpus} CPUs{', serial' if result.serial else ''}{', ended early' if result.partial else ''}"
+    )
+    print(
+        "the models have the run's allocator and designs, not its workload: a slab of one object or two, one node, a few operations"
+    )
     plans: list[tuple[Question, list[Request]]] = []
     refused = []
     for question in asked:
@@ -167,16 +187,22 @@ def _named(path: Path) -> Path:
     try:
         return find(str(path), RESULTS)
     except UsageError:
-        raise UsageError(f"--like {path}: cannot be read: no such file or folder, nor one run of that name in {RESULTS}/ (see `python -m stress results`)") from None
+        raise UsageError(
+            f"--like {path}: cannot be read: no such file or folder, nor one run of that name in {RESULTS}/ (see `python -m stress results`)"
+        ) from None
 
 
 def _no_such(path: Path, design: str, asked: list[Question]) -> list[Question]:
-    raise UsageError(f"--design {design}: nothing went wrong under it in {path}; name one of {', '.join(q.design for q in asked)}, or leave it out")
+    raise UsageError(
+        f"--design {design}: nothing went wrong under it in {path}; name one of {', '.join(q.design for q in asked)}, or leave it out"
+    )
 
 
 def _folder(out: Path | None) -> Path:
     if out is not None and not out.is_dir():
-        raise UsageError(f"--out {out}: is no folder; with --like, name one that exists: each design's schedule is written to it")
+        raise UsageError(
+            f"--out {out}: is no folder; with --like, name one that exists: each design's schedule is written to it"
+        )
     return out or Path(".")
 
 
@@ -184,11 +210,18 @@ def _report(question: Question, answers: list[Answer], folder: Path) -> int:
     print(f"\n{question.design}")
     for answer in answers:
         outcome = answer.outcome
-        what = f"found: {outcome.kind}, {outcome.preemptions} preemptions" if outcome else f"nothing found; {said(answer.found)}"
+        what = (
+            f"found: {outcome.kind}, {outcome.preemptions} preemptions"
+            if outcome
+            else f"nothing found; {said(answer.found)}"
+        )
         print(f"  {answer.request.model:<18} {answer.found.schedules:>9,} schedules  {what}")
     found = [answer for answer in answers if answer.outcome is not None]
     if not found:
-        print("  no model shows what the run showed" + ("" if all(a.found.exhaustive for a in answers) else ": give it more time with --budget"))
+        print(
+            "  no model shows what the run showed"
+            + ("" if all(a.found.exhaustive for a in answers) else ": give it more time with --budget")
+        )
         return 0
     smallest = min(found, key=lambda a: (a.outcome.preemptions, a.outcome.points))
     print("the smallest:" if len(found) > 1 else "")

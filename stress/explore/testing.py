@@ -9,23 +9,24 @@ results in is reset by a function given to `begin`.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 import pytest
 
 from shm.locks import PERCPU_WORDS
 from shm.machine import CPU, MACHINE, Bug
-from stress.process.errors import UsageError
 from stress.explore.found import schedule as schedules
 from stress.explore.found.answer import said
+from stress.explore.found.trace import render, rows
 from stress.explore.search.minimise import minimise
-from stress.explore.world.scene import Scene
 from stress.explore.search.search import Budget, Found, races, search
 from stress.explore.space.space import Body, Outcome, Space
 from stress.explore.space.violation import Violation
-from stress.explore.found.trace import render, rows
+from stress.explore.world.scene import Scene
+from stress.process.errors import UsageError
 
 MAX_CPUS = 8
 STRIDE = -(-PERCPU_WORDS // 64) * 64
@@ -67,12 +68,19 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             options = msgspec.convert(given, cls)
         except msgspec.ValidationError as error:
             raise UsageError(str(error)) from None
-        for name, allowed in (("strategy", ("dfs", "random", "pct")), ("memory_model", ("sc", "tso")), ("incomplete", (None, "fail", "pass"))):
+        for name, allowed in (
+            ("strategy", ("dfs", "random", "pct")),
+            ("memory_model", ("sc", "tso")),
+            ("incomplete", (None, "fail", "pass")),
+        ):
             if getattr(options, name) not in allowed:
                 raise UsageError(f"{name}={getattr(options, name)!r} is none of {', '.join(map(repr, allowed))}")
         for name in ("preemptions", "seconds", "schedules"):
             if not 0 <= getattr(options, name) < (200 if name == "preemptions" else float("inf")):
-                raise UsageError(f"{name}={getattr(options, name)} is out of range: 0 or more" + (" and below 200" if name == "preemptions" else ""))
+                raise UsageError(
+                    f"{name}={getattr(options, name)} is out of range: 0 or more"
+                    + (" and below 200" if name == "preemptions" else "")
+                )
         if options.strategy != "dfs" and not options.seconds and not options.schedules:
             raise UsageError(f"strategy={options.strategy!r} never ends by itself: give it seconds or schedules")
         return options
@@ -111,8 +119,24 @@ class _Read(NamedTuple):
 class Explorer:
     """See the module's text."""
 
-    def __init__(self, options: Options, *, test: str, source: Path, folder: Path, report: Callable[[str], None], kept: schedules.Schedule | None = None) -> None:
-        self.options, self.test, self.source, self.folder, self.report, self.kept = options, test, source, folder, report, kept
+    def __init__(
+        self,
+        options: Options,
+        *,
+        test: str,
+        source: Path,
+        folder: Path,
+        report: Callable[[str], None],
+        kept: schedules.Schedule | None = None,
+    ) -> None:
+        self.options, self.test, self.source, self.folder, self.report, self.kept = (
+            options,
+            test,
+            source,
+            folder,
+            report,
+            kept,
+        )
         self._words: list[int] = []
         self._named: list[_Named] = []
         self._locks: set[int] = set()
@@ -192,25 +216,39 @@ class Explorer:
         if self.kept is not None:
             self._replay(space, value)
             return None
-        found = search(space, options.strategy, bound=options.preemptions, seed=options.seed, budget=Budget(options.seconds, options.schedules))
+        found = search(
+            space,
+            options.strategy,
+            bound=options.preemptions,
+            seed=options.seed,
+            budget=Budget(options.seconds, options.schedules),
+        )
         if found.outcome is None and options.races:
             space = new_space(True)
             racy = races(space, seed=options.seed, seconds=options.seconds)
-            found = found._replace(outcome=racy.outcome, schedules=found.schedules + racy.schedules, seconds=found.seconds + racy.seconds)
+            found = found._replace(
+                outcome=racy.outcome, schedules=found.schedules + racy.schedules, seconds=found.seconds + racy.seconds
+            )
         if found.outcome is not None:
             self._found(space, value, found)
         text = f"{found.schedules:,} schedules in {found.seconds:.2f} s, nothing found; {said(found)}"
         self.report(text)
         if not found.exhaustive and (options.incomplete or ("fail" if options.strategy == "dfs" else "pass")) == "fail":
             pytest.fail(
-                f"{text}. Give the marker more seconds or schedules, or fewer preemptions, or say incomplete='pass'", pytrace=False
+                f"{text}. Give the marker more seconds or schedules, or fewer preemptions, or say incomplete='pass'",
+                pytrace=False,
             )
         return found
 
     def _space(self, races: bool) -> Space:
         cpus = max(body.cpu for body in self._bodies) + 1
         mem = [0] * FIRST_WORD + self._words
-        for field, value in {"nr_cpus": cpus, "workers": cpus, "percpu_base": MACHINE.SIZE, "percpu_stride": STRIDE}.items():
+        for field, value in {
+            "nr_cpus": cpus,
+            "workers": cpus,
+            "percpu_base": MACHINE.SIZE,
+            "percpu_stride": STRIDE,
+        }.items():
             mem[getattr(MACHINE, field)] = value
         for cpu in range(cpus):
             mem[MACHINE.SIZE + STRIDE * cpu + CPU.online] = 1
@@ -236,7 +274,13 @@ class Explorer:
     def _found(self, space: Space, value: Callable, found: Found) -> NoReturn:
         shown, outcome = rows(space, minimise(space, found.outcome), value)
         kept = schedules.record(
-            space, outcome, model=OF_A_TEST + self.test, allocator="", design="", memory_model=self.options.memory_model, cpus=space.cpus
+            space,
+            outcome,
+            model=OF_A_TEST + self.test,
+            allocator="",
+            design="",
+            memory_model=self.options.memory_model,
+            cpus=space.cpus,
         )
         kept.sources = self._sources()
         path = self.folder / "stress.schedule.json"
@@ -263,12 +307,22 @@ class Explorer:
                 why = f"it was written under {kept.python}, this is {schedules.python()}"
             else:
                 why = "the test does something that is not in words, such as chance or time"
-            pytest.fail(f"{trace}\n--stress-replay: the schedule no longer fits: {why}; explore again without --stress-replay", pytrace=False)
-        note = "replayed; the sources have changed, and it still ends as it did" if changed else "replayed: it ends as it did"
+            pytest.fail(
+                f"{trace}\n--stress-replay: the schedule no longer fits: {why}; explore again without --stress-replay",
+                pytrace=False,
+            )
+        note = (
+            "replayed; the sources have changed, and it still ends as it did"
+            if changed
+            else "replayed: it ends as it did"
+        )
         self._fail("one schedule", trace, outcome, note)
 
     def _fail(self, effort: str, trace: str, outcome: Outcome, note: str) -> NoReturn:
-        pytest.fail(f"{outcome.kind}: {outcome.text}\n{effort}, {outcome.preemptions} preemptions, {outcome.points} decisions\n\n{trace}\n\n{note}", pytrace=False)
+        pytest.fail(
+            f"{outcome.kind}: {outcome.text}\n{effort}, {outcome.preemptions} preemptions, {outcome.points} decisions\n\n{trace}\n\n{note}",
+            pytrace=False,
+        )
 
 
 def _asserting(run: Callable) -> Callable:

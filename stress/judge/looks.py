@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from stress.judge.verdict import judge
 from stress.judge.ratio import CONFIDENCE, Ratio
+from stress.judge.verdict import judge
 
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # of the time to measure
 EACH = 1 - (1 - CONFIDENCE) / len(SHARES)  # confidence of the interval at each look

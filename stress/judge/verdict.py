@@ -26,7 +26,9 @@ from stress.judge.margin import DEFAULT_MARGIN
 from stress.judge.ratio import CONFIDENCE, Ratio, Verdict, least_pairs
 
 
-def judge(ratio: Ratio, margin: float = DEFAULT_MARGIN, *, pair_seconds: float | None = None, confidence: float = CONFIDENCE) -> Verdict | None:
+def judge(
+    ratio: Ratio, margin: float = DEFAULT_MARGIN, *, pair_seconds: float | None = None, confidence: float = CONFIDENCE
+) -> Verdict | None:
     """The verdict of a ratio whose interval has this confidence; None when there is no pair at all.
 
     margin: as a fraction, 0.02 being 2 %. pair_seconds: real time that one more pair takes, if known.
@@ -47,7 +49,9 @@ def judge(ratio: Ratio, margin: float = DEFAULT_MARGIN, *, pair_seconds: float |
     if call != "cannot tell":
         more = None
     seconds = None if more is None or pair_seconds is None else more * pair_seconds
-    return Verdict(call=call, different=different, margin=margin, confidence=confidence, more_pairs=more, more_seconds=seconds)
+    return Verdict(
+        call=call, different=different, margin=margin, confidence=confidence, more_pairs=more, more_seconds=seconds
+    )
 
 
 def judged(ratio: Ratio, margin: float = DEFAULT_MARGIN, **known: float | None) -> Ratio:

@@ -9,14 +9,29 @@ import math
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-from stress.measure import trust
 from stress.engine import PATHS
-from stress.judge.verdict import DEFAULT_MARGIN, judged
-from stress.measure.latency import summarise
 from stress.judge.looks import EACH, SHARES
-from stress.result.data import SLUB_STATS, BlockSample, DeadCaches, Design, FreesPerSecond, Invariants, Lifetime, OperationsPerSecond, OverTime, PerFree, Ratios, Result, UntilSure, Violation
-from stress.measure.records import Block, Census, Pinned, RunRecord, SectionSum
 from stress.judge.ratio import CONFIDENCE, Ratio, concurrent_rate, estimate_ratio, pair_ratios, quantiles
+from stress.judge.verdict import DEFAULT_MARGIN, judged
+from stress.measure import trust
+from stress.measure.latency import summarise
+from stress.measure.records import Block, Census, Pinned, RunRecord, SectionSum
+from stress.result.data import (
+    SLUB_STATS,
+    BlockSample,
+    DeadCaches,
+    Design,
+    FreesPerSecond,
+    Invariants,
+    Lifetime,
+    OperationsPerSecond,
+    OverTime,
+    PerFree,
+    Ratios,
+    Result,
+    UntilSure,
+    Violation,
+)
 
 FREES = ("live", "dead")  # kinds of section that hold nothing but frees
 
@@ -30,7 +45,13 @@ def measure(record: RunRecord) -> Result:
     pair_seconds = record.timed_seconds / pairs if pairs and record.timed_seconds else None
     ratios = {
         name: compare(
-            measured, record.baseline, name, seed=record.seed, margin=record.margin, confidence=confidence, pair_seconds=pair_seconds
+            measured,
+            record.baseline,
+            name,
+            seed=record.seed,
+            margin=record.margin,
+            confidence=confidence,
+            pair_seconds=pair_seconds,
         )
         for name in record.switches
         if name != record.baseline
@@ -66,7 +87,9 @@ def measure(record: RunRecord) -> Result:
         trace=record.trace,
         margin=record.margin,
         confidence=confidence,
-        until_sure=None if record.looks is None else UntilSure(sure=record.looks.sure, shares=list(SHARES), looked_at=record.looks.looked_at),
+        until_sure=None
+        if record.looks is None
+        else UntilSure(sure=record.looks.sure, shares=list(SHARES), looked_at=record.looks.looked_at),
     )
 
 
@@ -123,7 +146,12 @@ def compare(
 
     def ratio(kind: str) -> Ratio:
         ratios = pair_ratios(_by_pair(blocks, before, kind), _by_pair(blocks, after, kind))
-        return judged(estimate_ratio(ratios, seed=seed, confidence=confidence), margin, pair_seconds=pair_seconds, confidence=confidence)
+        return judged(
+            estimate_ratio(ratios, seed=seed, confidence=confidence),
+            margin,
+            pair_seconds=pair_seconds,
+            confidence=confidence,
+        )
 
     return Ratios(
         free_throughput=ratio("all"), live=ratio("live"), dead=ratio("dead"), alloc=ratio("alloc"), mixed=ratio("mixed")
@@ -194,7 +222,9 @@ def describe(
         operations=operations,
         counted_passes=len(censuses),
         measured_blocks=len(blocks),
-        latency_ns={path: summarise([c.latencies[path] for c in censuses if path in c.latencies]) for path in _paths(censuses)},
+        latency_ns={
+            path: summarise([c.latencies[path] for c in censuses if path in c.latencies]) for path in _paths(censuses)
+        },
         clock_ns=next((round(census.clock_ns, 2) for census in censuses if census.clock_ns is not None), None),
         over_time=over_time(censuses[0].pinned) if censuses and censuses[0].pinned else None,
     )
@@ -217,7 +247,9 @@ def over_time(samples: Sequence[Pinned]) -> OverTime:
 
 def per_free(censuses: Sequence[Census], kinds: Sequence[str]) -> PerFree | None:
     """Operations per free inside the sections that hold nothing but frees; None without such sections."""
-    sums = add_counts(census.free_sections[kind] for census in censuses for kind in kinds if kind in census.free_sections)
+    sums = add_counts(
+        census.free_sections[kind] for census in censuses for kind in kinds if kind in census.free_sections
+    )
     frees = sums.get("frees")
     return PerFree(**{name: per(sums.get(name), frees) for name in PerFree.__struct_fields__}) if frees else None
 
@@ -226,7 +258,10 @@ def _per_any_free(operations: dict[str, int], frees: int | None, allocator: str)
     """All operations by all frees, for scenarios without sections of nothing but frees."""
     counts = {name: operations.get(name) for name in PerFree.__struct_fields__}
     if allocator == "slob":
-        counts |= {"list_lock": operations.get("slob_lock"), "list_lock_contended": operations.get("slob_lock_contended")}
+        counts |= {
+            "list_lock": operations.get("slob_lock"),
+            "list_lock_contended": operations.get("slob_lock_contended"),
+        }
     return PerFree(**{name: per(count, frees) for name, count in counts.items()})
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stress.result.data import TAIL_STEPS, Latency
 from stress.measure.records import Latencies
+from stress.result.data import TAIL_STEPS, Latency
 
 
 def summarise(latencies: Sequence[Latencies]) -> Latency:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from stress.process.host import STALL_NS
 from stress.judge.looks import EACH, SHARES, Plan
-from stress.result.data import BlockSample, Finding, Ratios, Trust
-from stress.measure.records import Block, RunRecord
 from stress.judge.ratio import CONFIDENCE, Ratio, least_pairs, spread
+from stress.measure.records import Block, RunRecord
+from stress.process.host import STALL_NS
+from stress.result.data import BlockSample, Finding, Ratios, Trust
 
 # Share of the workers' time in which they could have run but had no CPU, beyond what the kworker ran.
 WAITED_FAIR, WAITED_POOR = 0.03, 0.10
@@ -53,7 +53,9 @@ def grade_block(block: Block, cpus: int) -> tuple[str, list[str]]:
     stalls = block.long_stalls / (seconds * cpus) if block.long_stalls is not None else 0.0
     if block.long_stalls and block.long_stalls > 1 and stalls > STALLS_FAIR:
         grade = max(grade, 2 if stalls > STALLS_POOR else 1)
-        reasons.append(f"the workers were taken off their CPU for {STALL_NS / 1e6:g} ms or longer up to {stalls:.0f} times per second and CPU")
+        reasons.append(
+            f"the workers were taken off their CPU for {STALL_NS / 1e6:g} ms or longer up to {stalls:.0f} times per second and CPU"
+        )
     stolen = block.steal_ticks / os.sysconf("SC_CLK_TCK") / (seconds * cpus)
     if block.steal_ticks > 1 and stolen > STEAL_FAIR:
         grade = max(grade, 2 if stolen > STEAL_POOR else 1)

@@ -6,18 +6,17 @@ state at the same addresses.
 
 from __future__ import annotations
 
-
 import numpy as np
 
 import shm.native  # noqa: F401  the native engine must know the machine before anything compiles
 from allocators.caches.boot import boot, create_root
-from allocators.designs import ALLOCATOR_FEATURE
+from allocators.caches.layout import Limits, plan
 from allocators.core.injection import CERTAIN
+from allocators.core.world import WORLD, WORLD_AT
+from allocators.designs import ALLOCATOR_FEATURE
 from allocators.slab.sizing import SlabSizing, array_room, slab_sizing
 from allocators.slob.sizing import SlobSizing, slob_sizing
 from allocators.slub.sizing import Sizing, sizing
-from allocators.core.world import WORLD, WORLD_AT
-from allocators.caches.layout import Limits, plan
 from scenarios.tape import EV_CREATE_CACHE, CacheSpec, Workload
 from shm.layout import view
 from shm.machine import Machine
@@ -53,7 +52,9 @@ def size_of(spec: CacheSpec, allocator: str, cpus: int) -> Sizing | SlabSizing |
         return slab_sizing(spec.object_size, spec.align, cpus, size=spec.size)
     if allocator == "slob":
         return slob_sizing(spec.object_size, spec.align, destroy_by_rcu=spec.destroy_by_rcu)
-    return sizing(spec.object_size, spec.align, cpus, size=spec.size, pointer_outside=spec.has_ctor or spec.destroy_by_rcu)
+    return sizing(
+        spec.object_size, spec.align, cpus, size=spec.size, pointer_outside=spec.has_ctor or spec.destroy_by_rcu
+    )
 
 
 class Arena:
@@ -114,7 +115,9 @@ class Arena:
         try:
             slab = [s for s in self.sizes if isinstance(s, SlabSizing)]
             arrays = array_room(slab, load.cpus, nodes) if allocator == "slab" else None
-            self.layout = plan(limits_for(load, nodes, memory), extra, arrays, owners=owners, sheaves=sheaves, slob=allocator == "slob")
+            self.layout = plan(
+                limits_for(load, nodes, memory), extra, arrays, owners=owners, sheaves=sheaves, slob=allocator == "slob"
+            )
             self.segment = Segment(self.layout.words)
         except (ValueError, MemoryError) as error:
             raise UsageError(f"the arena cannot be made: {error}; change --memory, --cpus or --nodes") from None
@@ -125,13 +128,21 @@ class Arena:
 
     def machine(self, features: frozenset[str], cpu: int) -> Machine:
         """This arena as one CPU sees it under a design; `cpu` may be the kworker's (`layout.nr_cpus - 1`)."""
-        return Machine(self.segment.words_view, cpu, features | ALLOCATOR_FEATURE[self.allocator], self.allocator, self.segment.address)
+        return Machine(
+            self.segment.words_view,
+            cpu,
+            features | ALLOCATOR_FEATURE[self.allocator],
+            self.allocator,
+            self.segment.address,
+        )
 
     @property
     def kworker_cpu(self) -> int:
         return self.layout.nr_cpus - 1
 
-    def reset(self, features: frozenset[str], *, seed: int = 1, settle_ns: int | None = None, curve: bool = False) -> None:
+    def reset(
+        self, features: frozenset[str], *, seed: int = 1, settle_ns: int | None = None, curve: bool = False
+    ) -> None:
         """Boot the world, create the root caches, lay tapes and schedule out.
 
         curve: have the kworker sample dead caches and what they pin (see `engine.curve`).
@@ -144,12 +155,21 @@ class Arena:
         m = self.machine(features, 0)
         for index, spec in enumerate(load.caches):
             if spec.parent < 0:
-                create_root(m, self.layout, self.sizes[index], object_size=spec.object_size, index=index, destroy_by_rcu=spec.destroy_by_rcu)
+                create_root(
+                    m,
+                    self.layout,
+                    self.sizes[index],
+                    object_size=spec.object_size,
+                    index=index,
+                    destroy_by_rcu=spec.destroy_by_rcu,
+                )
         for cpu, tape in enumerate(load.tapes):
             base = plan_[f"tape{cpu}"]
             words[base : base + len(tape)] = tape
             words[plan_["plays"] + cpu * PLAY.SIZE + PLAY.tape] = base
-            words[plan_["plays"] + cpu * PLAY.SIZE + PLAY.spin_due] = (self.spin_every + 1) // 2  # so that the spins of a tape are spin_every apart on average
+            words[plan_["plays"] + cpu * PLAY.SIZE + PLAY.spin_due] = (
+                self.spin_every + 1
+            ) // 2  # so that the spins of a tape are spin_every apart on average
         events = view(words, EVENT, plan_["schedule"], len(load.events))
         for field in ("kind", "arg", "round", "cpu"):
             events[field] = [getattr(e, field) for e in load.events]
@@ -189,7 +209,9 @@ class Arena:
         """SECTION structs as [cpu, kind]."""
         n = self.load.cpus
         kinds = (PLAY.SIZE - PLAY.section) // SECTION.SIZE
-        raw = np.stack([self.words[self.plan["plays"] + c * PLAY.SIZE + PLAY.section :][: kinds * SECTION.SIZE] for c in range(n)])
+        raw = np.stack(
+            [self.words[self.plan["plays"] + c * PLAY.SIZE + PLAY.section :][: kinds * SECTION.SIZE] for c in range(n)]
+        )
         return view(raw.reshape(-1), SECTION, 0, n * kinds).reshape(n, kinds)
 
     def latencies(self) -> np.ndarray:
@@ -213,5 +235,3 @@ class Arena:
 
     def close(self) -> None:
         self.segment.close()
-
-

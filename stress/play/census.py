@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from allocators.invariants import check, empty_slabs, hidden_objects, left_behind, page_census, sheaf_census
-from allocators.core.kmem_cache import CACHE
-from allocators.memcg.memcontrol import MEMCG
 from allocators.caches.boot import all_caches
+from allocators.core.kmem_cache import CACHE
+from allocators.core.world import INJECTION, INJECTION_AT, OPS, OPS_AT, REAPER, REAPER_AT, STAT_WORDS, WORLD, WORLD_AT
+from allocators.invariants import check, empty_slabs, hidden_objects, left_behind, page_census, sheaf_census
+from allocators.memcg.memcontrol import MEMCG
 from allocators.slab import inspect as slab_inspect
 from allocators.slab import state as slab_state
 from allocators.slob import state as slob_state
 from allocators.slub import state as slub_state
-from allocators.core.world import INJECTION, INJECTION_AT, OPS, OPS_AT, REAPER, REAPER_AT, STAT_WORDS, WORLD, WORLD_AT
+from scenarios.tape import SECTIONS
 from shm.histogram import BUCKETS, HISTOGRAM, bucket_low
 from shm.layout import view
 from shm.locks import LOCK_CLASSES, LOCK_COUNT, LOCK_COUNTS
-from scenarios.tape import SECTIONS
+from stress.engine import LATENCY, PATHS, SLOT_FAILED
+from stress.measure.records import Block, Census, Latencies, Pinned, SectionSum
 from stress.play.arena import Arena
-from stress.engine import SLOT_FAILED
-from stress.measure.records import Block, Census, Pinned, SectionSum
-from stress.engine import LATENCY, PATHS
-from stress.measure.records import Latencies
 
 FREE_KINDS = ("live", "dead")
 STATISTICS = {"slub": slub_state.STATISTICS, "slab": slab_state.STATISTICS, "slob": slob_state.STATISTICS}
@@ -37,7 +35,8 @@ def operation_counts(arena: Arena) -> dict[str, int]:
     what failed on purpose."""
     totals: dict[str, int] = {
         "page_allocs_failed_on_purpose": sum(
-            int(arena.words[cpu_area_of(arena, cpu) + INJECTION_AT + INJECTION.page_allocs]) for cpu in range(arena.layout.nr_cpus)
+            int(arena.words[cpu_area_of(arena, cpu) + INJECTION_AT + INJECTION.page_allocs])
+            for cpu in range(arena.layout.nr_cpus)
         ),
         "shrink_allocs_failed_on_purpose": int(arena.words[WORLD_AT + WORLD.shrink_allocs_failed]),
         "owner_bytes": int(arena.words[WORLD_AT + WORLD.owner_bytes]),
@@ -80,7 +79,10 @@ def reaper_counts(arena: Arena) -> dict[str, int]:
     if arena.allocator != "slab":
         return {}
     reapers = [cpu_area_of(arena, cpu) + REAPER_AT for cpu in range(arena.load.cpus)]
-    totals = {"reaper_passes": reaper_passes(arena), "reaper_skipped": sum(int(arena.words[a + REAPER.skipped]) for a in reapers)}
+    totals = {
+        "reaper_passes": reaper_passes(arena),
+        "reaper_skipped": sum(int(arena.words[a + REAPER.skipped]) for a in reapers),
+    }
     if not arena.serial:
         totals["reaper_cycles"] = sum(int(arena.words[a + REAPER.cycles]) for a in reapers)
         totals["reaper_longest_cycles"] = max(int(arena.words[a + REAPER.longest]) for a in reapers)
@@ -110,7 +112,8 @@ def section_sums(arena: Arena, cycles_per_ns: float) -> dict[str, list[SectionSu
     table = arena.sections()
     return {
         kind: [
-            SectionSum(int(row["operations"]), float(row["cycles"]) / cycles_per_ns, int(row["sections"])) for row in table[:, i]
+            SectionSum(int(row["operations"]), float(row["cycles"]) / cycles_per_ns, int(row["sections"]))
+            for row in table[:, i]
         ]
         for i, kind in enumerate(SECTIONS)
     }
@@ -197,7 +200,10 @@ def read_latencies(arena: Arena, cycles_per_ns: float) -> dict[str, Latencies]:
         buckets = sum(h[HISTOGRAM.bucket : HISTOGRAM.bucket + BUCKETS] for h in histograms)
         if buckets.any():
             longest = max(int(h[HISTOGRAM.max]) for h in histograms)
-            found[path] = Latencies({_middle(int(b)) / cycles_per_ns: int(buckets[b]) for b in np.flatnonzero(buckets)}, longest / cycles_per_ns)
+            found[path] = Latencies(
+                {_middle(int(b)) / cycles_per_ns: int(buckets[b]) for b in np.flatnonzero(buckets)},
+                longest / cycles_per_ns,
+            )
     return found
 
 

@@ -13,10 +13,10 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import time
-from typing import Callable, Iterable
+from collections.abc import Callable, Iterable
 
-from shm.entry import Entry
 from shm.code_cache import cache_folder
+from shm.entry import Entry
 from stress.process import ending
 from stress.process.errors import UsageError
 
@@ -51,7 +51,9 @@ def ready(targets: Iterable[Target], progress: Callable[[str], None] = lambda te
     try:
         cache_folder()
     except OSError as error:
-        raise UsageError(f"compiled code cannot be kept: {error}; set SLAB_STRESS_CACHE to a folder that can be written") from None
+        raise UsageError(
+            f"compiled code cannot be kept: {error}; set SLAB_STRESS_CACHE to a folder that can be written"
+        ) from None
     missing = [t for t in targets if not t[0].is_cached(*t[1:])]
     left = missing
     while left and _in_helpers(left, len(missing), began, progress):

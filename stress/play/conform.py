@@ -13,16 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from allocators.designs import DESIGNS
 from allocators.core.kmem_cache import CACHE
+from allocators.core.world import WORLD, WORLD_AT
+from allocators.designs import DESIGNS
 from allocators.slab.inspect import slabinfo
 from allocators.slub.inspect import attributes, statistics
-from allocators.core.world import WORLD_AT, WORLD
 from scenarios.tape import EV_SHRINK_CACHE, OP_ALLOC, OP_FREE, OP_ROUND, CacheSpec, Event, Workload, concatenate, op
 from scenarios.traces.errors import TraceError
 from scenarios.traces.steps import Alloc, Free, Initial, Pairs, Shrink, Step, StepTable, free_order, read_steps
-from stress.play.arena import Arena
 from stress.engine import serial_ordered
+from stress.play.arena import Arena
 from stress.process.errors import DamagedRun, UsageError
 
 MEMORY = 256 << 20
@@ -151,13 +151,17 @@ def conform(table: StepTable, design: str = "linux-3.16") -> Conformance:
             for step, length in zip(steps, script.lengths):
                 stuck = serial_ordered(kworker, arena.run, at, length, 0)
                 if stuck >= 0:
-                    raise DamagedRun(f"{step.cache} step {step.number} ({step.text}): operation {stuck} of {length} cannot be played")
+                    raise DamagedRun(
+                        f"{step.cache} step {step.number} ({step.text}): operation {stuck} of {length} cannot be played"
+                    )
                 at += length
                 ours = observe(arena, features, table.cpus)
                 for counter, theirs in step.expected.items():
                     counters += 1
                     if ours.get(counter) != theirs:
-                        differences.append(Difference(step.cache, step.number, step.text, counter, theirs, ours.get(counter, -1)))
+                        differences.append(
+                            Difference(step.cache, step.number, step.text, counter, theirs, ours.get(counter, -1))
+                        )
                 compared += 1
         finally:
             arena.close()
@@ -170,10 +174,14 @@ def main(path: Path) -> int:
         table = read_steps(path)
     except TraceError as error:
         raise UsageError(str(error)) from None
-    print(f"playing {len(table)} steps of {table.kernel} ({len(table.steps)} caches, {table.cpus} CPUs)", file=sys.stderr)
+    print(
+        f"playing {len(table)} steps of {table.kernel} ({len(table.steps)} caches, {table.cpus} CPUs)", file=sys.stderr
+    )
     result = conform(table)
     for d in result.differences:
         print(f"{d.cache} step {d.step} ({d.text}): {d.counter} is {d.theirs} in the kernel, {d.ours} here")
     wrong = {(d.cache, d.step) for d in result.differences}
-    print(f"{result.steps - len(wrong)} of {result.steps} steps equal, {result.counters - len(result.differences)} of {result.counters} counters")
+    print(
+        f"{result.steps - len(wrong)} of {result.steps} steps equal, {result.counters - len(result.differences)} of {result.counters} counters"
+    )
     return 1 if wrong else 0

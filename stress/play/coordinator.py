@@ -19,21 +19,20 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from typing import Callable, Iterator
-
+from collections.abc import Callable, Iterator
 
 from allocators.designs import parse_design
 from shm.code_cache import source_hash
-from stress.process import host
-from stress.play.arena import DEFAULT_MEMORY, STEP_NS, Arena
 from stress.judge.looks import Plan
+from stress.measure.records import RunRecord
+from stress.play.arena import DEFAULT_MEMORY, STEP_NS, Arena
 from stress.play.options import RunOptions
+from stress.play.parallel import play_in_parallel
+from stress.play.worker import Lost
+from stress.play.workload import build_workload
+from stress.process import host
 from stress.process.usage import within
 from stress.show.progress import Progress
-from stress.measure.records import RunRecord
-from stress.play.worker import Lost
-from stress.play.parallel import play_in_parallel
-from stress.play.workload import build_workload
 
 log = logging.getLogger(__name__)
 

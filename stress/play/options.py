@@ -12,8 +12,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from stress.process.errors import UsageError
 from stress.judge.margin import DEFAULT_MARGIN, check_margin
+from stress.process.errors import UsageError
 from stress.process.usage import choose, parse_size, within
 
 DEFAULT_SCENARIO = "offline-storm"
@@ -137,10 +137,14 @@ def make_options(
     within("--seed", seed, 0, 2**63 - 1)
     check_margin(margin)
     if until_sure and serial:
-        raise UsageError("--until-sure with --serial: serial runs measure no speed, so there is nothing to be sure of; leave one of them out")
+        raise UsageError(
+            "--until-sure with --serial: serial runs measure no speed, so there is nothing to be sure of; leave one of them out"
+        )
     fail_shrink_alloc, fail_page_alloc = parse_failures(fail)
     if fail_shrink_alloc and allocator != "slub":
-        raise UsageError(f"--fail shrink-alloc with --allocator {allocator}: only slub's kmem_cache_shrink allocates a sort array; leave it out")
+        raise UsageError(
+            f"--fail shrink-alloc with --allocator {allocator}: only slub's kmem_cache_shrink allocates a sort array; leave it out"
+        )
     return RunOptions(
         scenario=scenario,
         settings=parse_settings(scenario, settings) if trace is None else {},

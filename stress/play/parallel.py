@@ -5,25 +5,25 @@ from __future__ import annotations
 import logging
 import os
 import time
-from typing import Callable
+from collections.abc import Callable
+
 import numpy as np
+
 from allocators.designs import Design
 from shm.machine import MACHINE
-from stress.process import host
+from stress.engine import RUN, counting_main, cpu_main
+from stress.judge.looks import EACH
+from stress.judge.ratio import CONFIDENCE, Ratio, least_pairs
+from stress.measure.evaluation import headline, sample
+from stress.measure.records import RunRecord
 from stress.play.arena import Arena
 from stress.play.census import live_objects, pinned_now, reaper_passes, take_block, take_census
-from stress.play.compiled import Target, ready
-from stress.engine import RUN, counting_main, cpu_main
-from stress.process.errors import UsageError
-from stress.judge.looks import EACH
-from stress.measure.evaluation import headline, sample
+from stress.play.compiled import STATS, Target, ready
 from stress.play.options import RunOptions
-from stress.show.progress import Progress
-from stress.measure.records import RunRecord
-from stress.judge.ratio import CONFIDENCE, Ratio, least_pairs
 from stress.play.worker import Crew
-from stress.play.compiled import STATS
-
+from stress.process import host
+from stress.process.errors import UsageError
+from stress.show.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,9 @@ def hang_seconds() -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise UsageError(f"SLAB_STRESS_HANG_SECONDS={text}: must be a number of seconds above 0, such as {HANG_SECONDS:g}")
+        raise UsageError(
+            f"SLAB_STRESS_HANG_SECONDS={text}: must be a number of seconds above 0, such as {HANG_SECONDS:g}"
+        )
     return seconds
 
 

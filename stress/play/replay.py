@@ -13,17 +13,27 @@ import numpy as np
 
 from allocators.caches.boot import all_caches
 from allocators.core.kmem_cache import CACHE, NODE
+from allocators.core.world import WORLD, WORLD_AT
 from allocators.slab import inspect as slab_inspect
 from allocators.slab.state import SLAB_STAT
 from allocators.slub import inspect as slub_inspect
 from allocators.slub.state import STAT
-from allocators.core.world import WORLD, WORLD_AT
-from scenarios.tape import OP_ALLOC, OP_FREE, OP_SECTION_BEGIN, OP_SECTION_END, SECTION_MIXED, Workload, concatenate, decode, op
+from scenarios.tape import (
+    OP_ALLOC,
+    OP_FREE,
+    OP_SECTION_BEGIN,
+    OP_SECTION_END,
+    SECTION_MIXED,
+    Workload,
+    concatenate,
+    decode,
+    op,
+)
 from scenarios.traces import ABSENT, FAST, NEVER, UNRECORDED, TraceError, open_trace
 from stress import engine
 from stress.play.arena import Arena
-from stress.process.errors import UsageError
 from stress.play.options import RunOptions
+from stress.process.errors import UsageError
 from stress.show.progress import Progress
 
 WORST = 10
@@ -45,12 +55,15 @@ class Replay:
         progress.phase(f"reading {options.trace}")
         try:
             self.load, self.recording = open_trace(
-                options.trace, progress=lambda done, total: progress.phase(f"reading {options.trace}: {done / max(1, total):.0%}")
+                options.trace,
+                progress=lambda done, total: progress.phase(f"reading {options.trace}: {done / max(1, total):.0%}"),
             )
         except TraceError as error:
             raise UsageError(f"--trace: {error}") from None
         if options.cpus not in (None, self.load.cpus):
-            raise UsageError(f"--cpus {options.cpus}: the trace was recorded on {self.load.cpus} CPUs; leave the option away")
+            raise UsageError(
+                f"--cpus {options.cpus}: the trace was recorded on {self.load.cpus} CPUs; leave the option away"
+            )
         if not options.serial:
             self.load = timed(self.load)
         self.summary: dict[str, Any] = {
@@ -86,9 +99,12 @@ class Replay:
                 {"name": name, "predicted": int(marks[i].sum()), "recorded": int(r.slabs_at_mark[i].sum())}
                 for i, name in enumerate(self.load.marks)
             ],
-            "caches_within_1_at_every_mark": int((np.abs(marks - r.slabs_at_mark)[:, known] <= 1).all(axis=0).sum()) if len(marks) else None,
+            "caches_within_1_at_every_mark": int((np.abs(marks - r.slabs_at_mark)[:, known] <= 1).all(axis=0).sum())
+            if len(marks)
+            else None,
             "worst": [
-                {"cache": self.load.caches[i].name, "predicted": int(ours_end[i]), "recorded": int(theirs_end[i])} for i in worst
+                {"cache": self.load.caches[i].name, "predicted": int(ours_end[i]), "recorded": int(theirs_end[i])}
+                for i in worst
             ],
         }
         gone = int((r.destroyed_row != NEVER).sum())
@@ -126,7 +142,11 @@ def timed(load: Workload) -> Workload:
     for tape in load.tapes:
         code = decode(tape)[0]
         count = int(np.isin(code, (OP_ALLOC, OP_FREE)).sum())
-        tapes.append(concatenate([op(OP_SECTION_BEGIN, a=SECTION_MIXED), tape[:-1], op(OP_SECTION_END, a=SECTION_MIXED, c=count)]))
+        tapes.append(
+            concatenate(
+                [op(OP_SECTION_BEGIN, a=SECTION_MIXED), tape[:-1], op(OP_SECTION_END, a=SECTION_MIXED, c=count)]
+            )
+        )
     return dataclasses.replace(load, tapes=tuple(tapes), order=None)
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import Callable
+from collections.abc import Callable
 
 from allocators.designs import Design
-from stress.process import ending
+from stress.engine import FINISHED, PLAYING, counting_main, serial_ordered, serial_seeded
+from stress.measure.records import RunRecord
 from stress.play.arena import Arena
 from stress.play.census import pinned_now, take_census
 from stress.play.compiled import STATS, ready
-from stress.engine import FINISHED, PLAYING, counting_main, serial_ordered, serial_seeded
 from stress.play.options import RunOptions
+from stress.process import ending
 from stress.show.progress import Progress
-from stress.measure.records import RunRecord
 
 log = logging.getLogger(__name__)
 

@@ -13,12 +13,12 @@ import multiprocessing.connection
 import os
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 from shm.machine import Machine
-from stress.process import ending, host
 from stress.engine import kworker_main, play_block
+from stress.process import ending, host
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +171,7 @@ class Crew:
         theirs.close()
         self.members.append(Worker(name, cpu, job.pinned, process, ours))
 
-    def __enter__(self) -> "Crew":
+    def __enter__(self) -> Crew:
         return self
 
     def __exit__(self, *exc) -> None:

@@ -7,8 +7,8 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from stress.process.errors import UsageError
 
+from stress.process.errors import UsageError
 
 MIN_MEMORY = 1 << 20
 

@@ -11,14 +11,14 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from stress.judge.ratio import Ratio
 from stress.judge.verdict import verdict_of
 from stress.process.errors import UsageError
 from stress.report import table
-from stress.show import units
 from stress.result.data import Ratios, Result
 from stress.result.files import read_result
 from stress.result.folder import find
-from stress.judge.ratio import Ratio
+from stress.show import units
 
 KINDS = (("live", "frees into live caches"), ("dead", "frees into dead caches"), ("mixed", "mixed operations"))
 
@@ -43,7 +43,16 @@ class Comparison:
     def runs(self) -> list[tuple[str, ...]]:
         """A row per run: number, id, allocator, machine, seed, time, trust, command."""
         return [
-            (str(number), r.run_id, r.allocator, table.machine_line(r) or units.UNKNOWN, str(r.seed), units.seconds(r.seconds), r.trust.grade, r.command)
+            (
+                str(number),
+                r.run_id,
+                r.allocator,
+                table.machine_line(r) or units.UNKNOWN,
+                str(r.seed),
+                units.seconds(r.seconds),
+                r.trust.grade,
+                r.command,
+            )
             for number, r in enumerate(self.results, 1)
         ]
 
@@ -84,7 +93,11 @@ def obstacle(one: Result, other: Result) -> str:
         for name in names
         if one.parameters.get(name) != other.parameters.get(name)
     ]
-    return f"their parameters differ: {'; '.join(differ)}; repeat one of them with --set or --time-scale as in the other" if differ else ""
+    return (
+        f"their parameters differ: {'; '.join(differ)}; repeat one of them with --set or --time-scale as in the other"
+        if differ
+        else ""
+    )
 
 
 _SAME: Sequence[tuple[str, Callable[[Result], object]]] = (
@@ -102,7 +115,10 @@ def _joined(results: Sequence[Result]) -> list[table.Group]:
         keys = dict.fromkeys(key for one in tables for key in one.get(title, ()))
         rows = []
         for key in keys:
-            cells = [one.get(title, {}).get(key) or (units.UNKNOWN,) * len(result.designs) for one, result in zip(tables, results, strict=True)]
+            cells = [
+                one.get(title, {}).get(key) or (units.UNKNOWN,) * len(result.designs)
+                for one, result in zip(tables, results, strict=True)
+            ]
             rows.append(table.Row(key[0], tuple(cell for of_run in cells for cell in of_run)))
         joined.append(table.Group(title, tuple(rows)))
     return joined
@@ -150,7 +166,9 @@ def _findings(results: Sequence[Result]) -> list[str]:
             found = [
                 (number, value)
                 for number, result in enumerate(results, 1)
-                if result.baseline == baseline and design in result.ratios and (value := _ratio(result.ratios[design], kind)) is not None
+                if result.baseline == baseline
+                and design in result.ratios
+                and (value := _ratio(result.ratios[design], kind)) is not None
             ]
             if len(found) < 2:
                 continue

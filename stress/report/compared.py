@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+
 from stress.report.compare import Comparison
 from stress.result.data import Result
 from stress.result.listed import SCHEMA_VERSION
@@ -38,7 +39,9 @@ def compared(comparison: Comparison) -> Compared:
     return Compared(
         columns=list(comparison.columns),
         groups=[
-            ComparedGroup(title=group.title, rows=[ComparedRow(label=row.label, cells=list(row.cells)) for row in group.rows])
+            ComparedGroup(
+                title=group.title, rows=[ComparedRow(label=row.label, cells=list(row.cells)) for row in group.rows]
+            )
             for group in comparison.groups
         ],
         differences=list(comparison.differences),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from stress.report.compare import RUN_COLUMNS, Comparison
 from stress.report import table
+from stress.report.compare import RUN_COLUMNS, Comparison
 
 UNPAIRED = "Blocks of different runs are not paired: compare ratios, each to its own run's baseline, before rates."
 
@@ -56,7 +56,12 @@ def render_markdown(comparison: Comparison) -> str:
     for group in comparison.groups:
         rows.append((f"**{escape(group.title)}**", *[""] * len(comparison.columns)))
         rows += [(escape(row.label), *map(escape, row.cells)) for row in group.rows]
-    lines = [f"## {escape(comparison.heading)}", "", *grid(RUN_COLUMNS, [tuple(map(escape, run)) for run in comparison.runs]), ""]
+    lines = [
+        f"## {escape(comparison.heading)}",
+        "",
+        *grid(RUN_COLUMNS, [tuple(map(escape, run)) for run in comparison.runs]),
+        "",
+    ]
     lines += grid(["", *map(escape, comparison.columns)], rows)
     for title, said in _lists(comparison):
         lines += ["", f"### {title}", "", *(f"- {escape(text)}" for text in said)]
@@ -72,13 +77,30 @@ def render_page(comparison: Comparison) -> bytes:
     for group in comparison.groups:
         rows = [(row.label, *row.cells) for row in group.rows]
         if group.title == table.STATISTICS:
-            folded.append(el("details", el("summary", f"Statistics {group.title}"), grid(["", *comparison.columns], rows, "comparison")))
+            folded.append(
+                el(
+                    "details",
+                    el("summary", f"Statistics {group.title}"),
+                    grid(["", *comparison.columns], rows, "comparison"),
+                )
+            )
         else:
             main += [(group.title,), *rows]
-    said = [part for title, texts in _lists(comparison) for part in (el("h2", title), el("ul", *(el("li", text) for text in texts)))]
+    said = [
+        part
+        for title, texts in _lists(comparison)
+        for part in (el("h2", title), el("ul", *(el("li", text) for text in texts)))
+    ]
     body = el(
         "body",
         el("header", el("h1", comparison.heading)),
-        el("main", grid(RUN_COLUMNS, comparison.runs, "words"), *said, el("h2", "Figures"), grid(["", *comparison.columns], main, "comparison"), *folded),
+        el(
+            "main",
+            grid(RUN_COLUMNS, comparison.runs, "words"),
+            *said,
+            el("h2", "Figures"),
+            grid(["", *comparison.columns], main, "comparison"),
+            *folded,
+        ),
     )
     return document(comparison.heading, body)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stress.show import curves, units
-from stress.show.figure import Figure, designs_legend
 from stress.report.table import PATHS, order
 from stress.report.table import latency as duration
 from stress.result.data import TAIL_STEPS, Latency, Result
+from stress.show import curves, units
+from stress.show.figure import Figure, designs_legend
 
 QUANTILES = (("p50", "50 %", 2.0), ("p90", "90 %", 10.0), ("p99", "99 %", 100.0), ("p999", "99.9 %", 1000.0))
 HEADER = ("", "operations", *(name for _, name, _ in QUANTILES), "longest")
@@ -26,7 +26,11 @@ def alloc_latencies(result: Result) -> Figure | None:
 
 def _latencies(result: Result, title: str, prefix: str) -> Figure | None:
     names = order(result)
-    paths = [path for path in PATHS if path.startswith(prefix) and any(path in result.designs[name].latency_ns for name in names)]
+    paths = [
+        path
+        for path in PATHS
+        if path.startswith(prefix) and any(path in result.designs[name].latency_ns for name in names)
+    ]
     if not paths:
         return None
     # One scale for all paths of frees and allocations.
@@ -35,8 +39,17 @@ def _latencies(result: Result, title: str, prefix: str) -> Figure | None:
     floor = max(result.designs[name].clock_ns or 0.0 for name in names)
     drawings, rows = [], []
     for path in paths:
-        found = [(number, name, latency) for number, name in enumerate(names) if (latency := result.designs[name].latency_ns.get(path))]
-        drawings.append((PATHS[path], curves.tails([_tail(*one, floor) for one in found], rarest, floor, top, f"{title}: {PATHS[path]}")))
+        found = [
+            (number, name, latency)
+            for number, name in enumerate(names)
+            if (latency := result.designs[name].latency_ns.get(path))
+        ]
+        drawings.append(
+            (
+                PATHS[path],
+                curves.tails([_tail(*one, floor) for one in found], rarest, floor, top, f"{title}: {PATHS[path]}"),
+            )
+        )
         rows.append((PATHS[path],))
         rows += [(name, *latency_cells(latency, floor)) for _, name, latency in found]
     return Figure(
@@ -66,13 +79,21 @@ def _tail(number: int, name: str, latency: Latency, floor: float) -> curves.Tail
         for key, share, rarity in QUANTILES
         if rarity <= latency.operations
     ]
-    return curves.Tail(number, points, [*marked, (float(latency.operations), latency.max, f"{name}: the longest: {duration(latency.max, floor)}")])
+    return curves.Tail(
+        number,
+        points,
+        [*marked, (float(latency.operations), latency.max, f"{name}: the longest: {duration(latency.max, floor)}")],
+    )
 
 
 def over_time(result: Result) -> Figure | None:
     """Dead caches, and the pages and cgroups they pin, from the start of the counted pass to its end."""
     names = [name for name in order(result) if result.designs[name].over_time]
-    measures = (("dead_caches", "dead caches"), ("pages_pinned", "pages charged to removed cgroups"), ("cgroups_pinned", "removed cgroups that are pinned"))
+    measures = (
+        ("dead_caches", "dead caches"),
+        ("pages_pinned", "pages charged to removed cgroups"),
+        ("cgroups_pinned", "removed cgroups that are pinned"),
+    )
     courses = {name: result.designs[name].over_time for name in names}
     if not any(value for course in courses.values() for key, _ in measures for value in getattr(course, key)):
         return None
@@ -81,7 +102,11 @@ def over_time(result: Result) -> Figure | None:
     drawings = []
     for key, what in measures:
         drawn = [
-            curves.Course(numbers[name], list(zip(course.seconds, getattr(course, key))), f"{name}: {units.count(getattr(course, key)[-1])} {what} at the end")
+            curves.Course(
+                numbers[name],
+                list(zip(course.seconds, getattr(course, key))),
+                f"{name}: {units.count(getattr(course, key)[-1])} {what} at the end",
+            )
             for name, course in courses.items()
         ]
         drawings.append((what, curves.courses(drawn, longest, f"{what} over time")))
@@ -92,7 +117,14 @@ def over_time(result: Result) -> Figure | None:
         drawings,
         designs_legend(order(result)),
         ("at", *(what for _, what in measures)),
-        [row for name in names for row in ((name,), *_moments(courses[name].seconds, *(getattr(courses[name], key) for key, _ in measures)))],
+        [
+            row
+            for name in names
+            for row in (
+                (name,),
+                *_moments(courses[name].seconds, *(getattr(courses[name], key) for key, _ in measures)),
+            )
+        ],
     )
 
 

@@ -50,7 +50,10 @@ def benchstat(result: Result) -> str:
         "allocator": result.allocator, "scenario": result.scenario,
     }  # fmt: skip
     lines = [f"{key}: {' '.join(str(value).split())}" for key, value in keys.items() if value]
-    lines += [f"Benchmark{_name(kind, design)}-{result.cpus} 1 {1e9 / rate:.4f} ns/op" for design, kind, rate in _measured(result)]
+    lines += [
+        f"Benchmark{_name(kind, design)}-{result.cpus} 1 {1e9 / rate:.4f} ns/op"
+        for design, kind, rate in _measured(result)
+    ]
     return "\n".join(lines) + "\n"
 
 

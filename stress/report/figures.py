@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 
-from stress.show import charts, shapes, units
 from stress.report.counted import alloc_latencies, free_latencies, over_time
-from stress.show.figure import Figure, designs_legend
 from stress.report.table import lock_name, order, place_name
 from stress.result.data import BlockSample, Design, Result
+from stress.show import charts, shapes, units
+from stress.show.figure import Figure, designs_legend
 
 # A rate's name -> (what it is the rate of, the same in short)
 KINDS = {
@@ -39,8 +39,16 @@ def _ratios(result: Result) -> Figure | None:
             value = getattr(result.ratios[name], kind)
             if value.estimate is not None:
                 text = units.ratio(value)
-                intervals.append(charts.Interval(f"{name}: {short}", number, value.estimate, value.low, value.high, text))
-                rows.append((f"{name}: {short}", *map(_three, (value.estimate, value.low, value.high)), units.count(value.pairs)))
+                intervals.append(
+                    charts.Interval(f"{name}: {short}", number, value.estimate, value.low, value.high, text)
+                )
+                rows.append(
+                    (
+                        f"{name}: {short}",
+                        *map(_three, (value.estimate, value.low, value.high)),
+                        units.count(value.pairs),
+                    )
+                )
     if not intervals:
         return None
     level = units.percent(result.confidence)
@@ -119,10 +127,16 @@ def _throughput(result: Result) -> Figure | None:
         for name in names:
             own = [(point, rate) for point in points if point.design == name and (rate := point.rate(kind)) is not None]
             dots = [
-                charts.Dot(point.at, rate, f"{name}, {point.name}: {units.rate(rate)}/s", point.blocks[0].warmup, point.poor)
+                charts.Dot(
+                    point.at, rate, f"{name}, {point.name}: {units.rate(rate)}/s", point.blocks[0].warmup, point.poor
+                )
                 for point, rate in own
             ]
-            measured = [rate for block in result.blocks if block.design == name and not block.warmup and (rate := _rate(block, kind)) is not None]
+            measured = [
+                rate
+                for block in result.blocks
+                if block.design == name and not block.warmup and (rate := _rate(block, kind)) is not None
+            ]
             series.append(charts.Series(name, dots, median(measured) if measured else None))
         what = KINDS[kind][0]
         drawings.append((f"{what}, per second", charts.throughput(series, f"{what} per second, block by block")))
@@ -135,13 +149,21 @@ def _throughput(result: Result) -> Figure | None:
         designs_legend(names),
         ("at second", "design", "block", *(f"{KINDS[kind][1]}/s" for kind in kinds), "grade"),
         [
-            (f"{p.at:.2f}", p.design, p.name, *(units.rate(p.rate(kind)) for kind in kinds), ", ".join(dict.fromkeys(b.grade for b in p.blocks)))
+            (
+                f"{p.at:.2f}",
+                p.design,
+                p.name,
+                *(units.rate(p.rate(kind)) for kind in kinds),
+                ", ".join(dict.fromkeys(b.grade for b in p.blocks)),
+            )
             for p in points
         ],
     )
 
 
-def _grouped(result: Result, title: str, caption: str, measures: Sequence[tuple[str, Callable[[Design], float | None], Callable]]) -> Figure | None:
+def _grouped(
+    result: Result, title: str, caption: str, measures: Sequence[tuple[str, Callable[[Design], float | None], Callable]]
+) -> Figure | None:
     """Bars of every measure that some design has more than nothing of."""
     names = order(result)
     groups = [charts.Bars(label, [get(result.designs[name]) for name in names], show) for label, get, show in measures]
@@ -161,7 +183,12 @@ def _left(result: Result) -> Figure | None:
         ("pages pinned", lambda d: d.pages_left, units.count),
         ("cgroups pinned", lambda d: d.cgroups_pinned, units.count),
     ]
-    return _grouped(result, "What is left at the end", "Exact counts, over all counted passes. Each group has a scale of its own.", measures)
+    return _grouped(
+        result,
+        "What is left at the end",
+        "Exact counts, over all counted passes. Each group has a scale of its own.",
+        measures,
+    )
 
 
 def _hidden(result: Result) -> Figure | None:
@@ -178,7 +205,10 @@ def _hidden(result: Result) -> Figure | None:
         [("", charts.stacked(rows, shown, title))],
         [(shapes.swatch(f"p{number % shapes.COLOURS}"), place) for number, place in enumerate(shown)],
         ("", *shown, "together"),
-        [(name, *(units.count(row.get(place, 0)) for place in shown), units.count(sum(row.values()))) for name, row in rows],
+        [
+            (name, *(units.count(row.get(place, 0)) for place in shown), units.count(sum(row.values())))
+            for name, row in rows
+        ],
     )
 
 

@@ -39,4 +39,3 @@ def render(result: Result, path: Path | None = None) -> str:
     if path is not None:
         lines += ["", f"Result: `{path}`"]
     return "\n".join(lines) + "\n"
-

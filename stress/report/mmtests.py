@@ -18,7 +18,11 @@ _FIGURES = {
     "Max": (max, False),
 }
 _LATENCIES = {"50.0th": "p50", "90.0th": "p90", "99.0th": "p99", "99.9th": "p999"}
-_OPS = {"dead-caches-left": lambda d: d.dead_caches.left, "pages-pinned": lambda d: d.pages_left, "cgroups-pinned": lambda d: d.cgroups_pinned}
+_OPS = {
+    "dead-caches-left": lambda d: d.dead_caches.left,
+    "pages-pinned": lambda d: d.pages_left,
+    "cgroups-pinned": lambda d: d.cgroups_pinned,
+}
 
 
 def compare_columns(result: Result) -> str:
@@ -34,13 +38,19 @@ def compare_columns(result: Result) -> str:
     kinds = max((len(kind) for kind, _, _ in rows), default=0)
     lines = [" " * (label + kinds) + "".join(name.rjust(width) for name, width in zip(names, widths, strict=True))]
     for kind, what, cells in rows:
-        lines.append(f"{kind:<{kinds}} {what}".ljust(label + kinds) + "".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True)))
+        lines.append(
+            f"{kind:<{kinds}} {what}".ljust(label + kinds)
+            + "".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+        )
     return "\n".join(lines) + "\n"
 
 
 def _rates(result: Result, names: Sequence[str]) -> Iterator[tuple[str, str, list[str]]]:
     for kind in RATES:
-        values = [[r for b in result.blocks if b.design == name and not b.warmup and (r := rate_of(b, kind))] for name in names]
+        values = [
+            [r for b in result.blocks if b.design == name and not b.warmup and (r := rate_of(b, kind))]
+            for name in names
+        ]
         if not values[0]:
             continue
         for figure, (of, less) in _FIGURES.items():

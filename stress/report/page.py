@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from stress.report import sentences, table, trace
-from stress.show.html import document, el, grid
-from stress.show.figure import picture
-from stress.report.figures import figures
-from stress.show.shapes import swatch
-from stress.report.verdict import verdict
-from stress.result.files import FILE_NAME
-from stress.result.data import Result
 from stress.process.files import write_atomically
+from stress.report import sentences, table, trace
+from stress.report.figures import figures
+from stress.report.verdict import verdict
+from stress.result.data import Result
+from stress.result.files import FILE_NAME
+from stress.show.figure import picture
+from stress.show.html import document, el, grid
+from stress.show.shapes import swatch
 
 PAGE_NAME = "report.html"
 
@@ -78,7 +78,13 @@ def comparison(result: Result) -> list[Element]:
     for group in table.groups(result):
         rows = [(row.label, *row.cells) for row in group.rows]
         if group.title == table.STATISTICS:
-            folded.append(el("details", el("summary", f"Statistics {group.title}"), grid(["", *table.columns(result)], rows, "comparison")))
+            folded.append(
+                el(
+                    "details",
+                    el("summary", f"Statistics {group.title}"),
+                    grid(["", *table.columns(result)], rows, "comparison"),
+                )
+            )
         else:
             main += [(group.title,), *rows]
     return [grid(header, main, "comparison"), *folded]
@@ -96,8 +102,14 @@ def _trust_line(result: Result) -> Element:
 
 def _trust(result: Result) -> Element:
     invariants = result.invariants
-    notes = [el("li", el("strong", finding.level, class_=f"grade {finding.level}"), " ", finding.text) for finding in result.trust.findings]
-    broken = [el("li", el("strong", "violated", class_="grade poor"), f" {v.invariant} under {v.design}: {v.description}") for v in invariants.violated]
+    notes = [
+        el("li", el("strong", finding.level, class_=f"grade {finding.level}"), " ", finding.text)
+        for finding in result.trust.findings
+    ]
+    broken = [
+        el("li", el("strong", "violated", class_="grade poor"), f" {v.invariant} under {v.design}: {v.description}")
+        for v in invariants.violated
+    ]
     parts = [el("ul", *broken, *notes, class_="notes")] if broken or notes else []
     if invariants.checked:
         parts.append(el("p", f"Invariants that were checked: {', '.join(invariants.checked)}."))
@@ -121,7 +133,9 @@ def _repeat(result: Result) -> Element:
 
 
 def _pairs(mapping: Mapping[str, Any]) -> Element:
-    return grid(("", "value"), [(str(name).replace("_", " "), _plain(value)) for name, value in mapping.items()], "words")
+    return grid(
+        ("", "value"), [(str(name).replace("_", " "), _plain(value)) for name, value in mapping.items()], "words"
+    )
 
 
 def _plain(value: object) -> str:

@@ -26,7 +26,9 @@ def write_parquet(result: Result, folder: Path) -> list[Path]:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise UsageError("--format parquet needs pyarrow, which is not installed: pip install 'slab-stress[parquet]'") from None
+        raise UsageError(
+            "--format parquet needs pyarrow, which is not installed: pip install 'slab-stress[parquet]'"
+        ) from None
     paths = []
     for name, (columns, types) in zip(FILES, (_blocks(result), _latency(result), _over_time(result)), strict=True):
         paths.append(folder / name)
@@ -34,10 +36,12 @@ def write_parquet(result: Result, folder: Path) -> list[Path]:
     return paths
 
 
-def _table(arrow: "pyarrow", columns: Columns, types: dict[str, str]) -> "pyarrow.Table":
+def _table(arrow: pyarrow, columns: Columns, types: dict[str, str]) -> pyarrow.Table:
     """Types are given, so that files of runs that lack a figure have the same columns."""
     kinds = {"text": arrow.string(), "whole": arrow.int64(), "real": arrow.float64(), "truth": arrow.bool_()}
-    return arrow.table({name: arrow.array(values, type=kinds[types.get(name, "real")]) for name, values in columns.items()})
+    return arrow.table(
+        {name: arrow.array(values, type=kinds[types.get(name, "real")]) for name, values in columns.items()}
+    )
 
 
 def _blocks(result: Result) -> tuple[Columns, dict[str, str]]:
@@ -45,7 +49,9 @@ def _blocks(result: Result) -> tuple[Columns, dict[str, str]]:
     columns: Columns = {name: [row[i] for row in rows] for i, name in enumerate(COLUMNS)}
     columns["warmup"] = [bool(value) for value in columns["warmup"]]
     whole = ("block", "pair", "involuntary_switches", "steal_ticks", "failed_allocations")
-    return columns, dict.fromkeys(("run_id", "design", "grade", "reasons"), "text") | dict.fromkeys(whole, "whole") | {"warmup": "truth"}
+    return columns, dict.fromkeys(("run_id", "design", "grade", "reasons"), "text") | dict.fromkeys(whole, "whole") | {
+        "warmup": "truth"
+    }
 
 
 def _latency(result: Result) -> tuple[Columns, dict[str, str]]:
@@ -55,7 +61,9 @@ def _latency(result: Result) -> tuple[Columns, dict[str, str]]:
         for path, latency in result.designs[design].latency_ns.items():
             points = [(10 ** (-step / TAIL_STEPS), ns) for step, ns in enumerate(latency.tail)]
             for share, ns in (*points, (0.0, latency.max)):
-                for name, value in zip(columns, (result.run_id, design, path, latency.operations, share, ns), strict=True):
+                for name, value in zip(
+                    columns, (result.run_id, design, path, latency.operations, share, ns), strict=True
+                ):
                     columns[name].append(value)
     return columns, dict.fromkeys(("run_id", "design", "path"), "text") | {"operations": "whole"}
 

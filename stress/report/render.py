@@ -12,7 +12,14 @@ from stress.result.data import Result
 from stress.result.files import read_result
 from stress.result.folder import find
 
-FORMATS = ("text", "markdown", "json", "csv", "benchstat", "mmtests")  # those that go to a stream; html and parquet are files beside the result
+FORMATS = (
+    "text",
+    "markdown",
+    "json",
+    "csv",
+    "benchstat",
+    "mmtests",
+)  # those that go to a stream; html and parquet are files beside the result
 
 
 def write(result: Result, path: Path, format: str, stream: TextIO, page: Path | None = None) -> None:
@@ -67,6 +74,8 @@ def redraw(name: str, out: Path, format: str) -> None:
 
             written = write_parquet(result, path.parent)
     except OSError as error:
-        raise UsageError(f"RUN {name}: {format} cannot be written to {path.parent}: {error.strerror or error}") from None
+        raise UsageError(
+            f"RUN {name}: {format} cannot be written to {path.parent}: {error.strerror or error}"
+        ) from None
     with printing():
         print(*written, sep="\n")

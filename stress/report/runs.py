@@ -8,9 +8,9 @@ from typing import TextIO
 from rich import box
 from rich.table import Table
 
+from stress.result.folder import Pruned, Run
 from stress.show import units
 from stress.show.terminal import make_console
-from stress.result.folder import Pruned, Run
 
 COLUMNS = ("run", "allocator", "designs", "took", "trust", "")
 

@@ -6,11 +6,11 @@ A sentence claims no more than its numbers carry: what it says of a speed is the
 
 from __future__ import annotations
 
+from stress.judge.ratio import Ratio, least_pairs
 from stress.judge.verdict import verdict_of
-from stress.show import units
 from stress.report.table import lock_name, order, place_name
 from stress.result.data import Design, Result
-from stress.judge.ratio import Ratio, least_pairs
+from stress.show import units
 
 PAGE_BYTES = 4096
 
@@ -30,7 +30,9 @@ def sentences(result: Result) -> list[str]:
             "objects of all cgroups share pages, and a page goes back with its last object."
         )
         if len(names) > 1:
-            said.append(f"No switch of {' and '.join(names)} changes slob: they are the same code, and what differs between them is noise.")
+            said.append(
+                f"No switch of {' and '.join(names)} changes slob: they are the same code, and what differs between them is noise."
+            )
     for name in names:
         said.append(fate(name, result.designs[name], result.partial, result.allocator))
     doubt = "; do not rely on it, for the reasons given below" if result.trust.grade == "poor" else ""
@@ -47,7 +49,13 @@ def sentences(result: Result) -> list[str]:
                 said.append(f"{name}: {what}: {speed(value, result.baseline)}{doubt}.")
         if not ratios.free_throughput.pairs and not ratios.mixed.pairs and not result.serial:
             said.append(f"{name}: no pair of timed blocks with {result.baseline}: nothing can be said about its speed.")
-        cost = locks(name, result.designs[name], result.baseline, result.designs.get(result.baseline), lock_name(result.allocator))
+        cost = locks(
+            name,
+            result.designs[name],
+            result.baseline,
+            result.designs.get(result.baseline),
+            lock_name(result.allocator),
+        )
         if cost:
             said.append(cost)
     if result.serial and not result.blocks:
@@ -64,7 +72,10 @@ def failures(name: str, design: Design) -> str:
     """What failed because `--fail` asked for it; "" when nothing did."""
     counts = [
         units.plural(n, what)
-        for key, what in (("page_allocs_failed_on_purpose", "page allocation"), ("shrink_allocs_failed_on_purpose", "sort array"))
+        for key, what in (
+            ("page_allocs_failed_on_purpose", "page allocation"),
+            ("shrink_allocs_failed_on_purpose", "sort array"),
+        )
         if (n := design.operations.get(key))
     ]
     return f"{name}: {' and '.join(counts)} failed on purpose." if counts else ""
@@ -78,7 +89,11 @@ def fate(name: str, design: Design, partial: bool = False, allocator: str = "slu
     if allocator == "slob":
         return _shared_pages(name, design)
     if dead.offlined == 0 and "F_OBJCG" in design.switches:
-        released = "every removed cgroup was released" if not design.cgroups_pinned else f"{units.plural(design.cgroups_pinned, 'removed cgroup')} not released"
+        released = (
+            "every removed cgroup was released"
+            if not design.cgroups_pinned
+            else f"{units.plural(design.cgroups_pinned, 'removed cgroup')} not released"
+        )
         peak = design.operations.get("owner_bytes_peak")
         cost = f"; owner pointers took up to {peak:,} bytes" if peak else ""
         return f"{name}: cgroups have no caches of their own, so none could be left; {released}{cost}."
@@ -112,7 +127,10 @@ def _shared_pages(name: str, design: Design) -> str:
     said = [f"{name}: at most {units.plural(most, 'page')} {'was' if most == 1 else 'were'} in shared use"]
     if most:
         said[0] += f", {counts['free_bytes_at_peak'] / (PAGE_BYTES * most):.0%} of them free"
-    pinned = sum(counts.get(key, 0) for key in ("pages_small", "pages_medium", "pages_large", "pages_full", "pages_of_large_objects"))
+    pinned = sum(
+        counts.get(key, 0)
+        for key in ("pages_small", "pages_medium", "pages_large", "pages_full", "pages_of_large_objects")
+    )
     said.append(f"live objects pin {units.plural(pinned, 'page')} at the end" if pinned else "none is left at the end")
     if design.cgroups_pinned:
         said.append(f"{units.plural(design.cgroups_pinned, 'removed cgroup')} not released")

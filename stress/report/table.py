@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from stress.judge.verdict import verdict_of
-from stress.show import units
 from stress.result.data import Design, Lifetime, Ratios, Result
+from stress.show import units
 from stress.show.tables import Group, Row
 
 STATISTICS = "per million frees"  # title of the group of the allocator's own statistics
@@ -87,7 +87,12 @@ def _throughput(result: Result, names: list[str], row: Callable[..., Row]) -> li
         others = [n for n in names if n != result.baseline]
         rows = [Row(label, ("1", *(_ratio(result.ratios.get(n), kind) for n in others)))]
         if any(n in result.ratios and getattr(result.ratios[n], kind).pairs for n in others):
-            rows.append(Row(f"… verdict (±{units.percent(result.margin)})", ("", *(_call(result.ratios.get(n), kind) for n in others))))
+            rows.append(
+                Row(
+                    f"… verdict (±{units.percent(result.margin)})",
+                    ("", *(_call(result.ratios.get(n), kind) for n in others)),
+                )
+            )
         return rows
 
     level = units.percent(result.confidence)
@@ -150,9 +155,17 @@ def _latencies(designs: list[Design], row: Callable[..., Row]) -> list[Row]:
 
     def cell(design: Design, path: str) -> str:
         found = design.latency_ns.get(path)
-        return units.UNKNOWN if found is None else " / ".join(latency(ns, design.clock_ns or 0.0) for ns in (found.p50, found.p99))
+        return (
+            units.UNKNOWN
+            if found is None
+            else " / ".join(latency(ns, design.clock_ns or 0.0) for ns in (found.p50, found.p99))
+        )
 
-    return [row(label, lambda d, path=path: cell(d, path)) for path, label in PATHS.items() if any(path in d.latency_ns for d in designs)]
+    return [
+        row(label, lambda d, path=path: cell(d, path))
+        for path, label in PATHS.items()
+        if any(path in d.latency_ns for d in designs)
+    ]
 
 
 def latency(ns: float, clock_ns: float) -> str:

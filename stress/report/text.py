@@ -51,4 +51,3 @@ def _print_trace(console: Console, result: Result) -> None:
         for row in small.rows:
             drawn.add_row(*row)
         console.print(drawn)
-

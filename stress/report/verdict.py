@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from stress.judge.ratio import Ratio
 from stress.judge.verdict import verdict_of
-from stress.show import units
 from stress.report.table import order
 from stress.result.data import Result
-from stress.judge.ratio import Ratio
+from stress.show import units
 
 
 def verdict(result: Result) -> str:
@@ -26,7 +26,11 @@ def _fates(result: Result) -> str:
     """Of 720 caches of removed cgroups linux-3.16 leaves 713 behind, v1 2 and v3 none."""
     if result.allocator == "slob":
         return "SLOB has no caches of cgroups, so none can be left behind"
-    known = [(name, dead.offlined, dead.left) for name in order(result) if (dead := result.designs[name].dead_caches).offlined and dead.left is not None]
+    known = [
+        (name, dead.offlined, dead.left)
+        for name in order(result)
+        if (dead := result.designs[name].dead_caches).offlined and dead.left is not None
+    ]
     if not known:
         return ""
     created = {offlined for _, offlined, _ in known}
@@ -34,9 +38,13 @@ def _fates(result: Result) -> str:
     parts = []
     for name, offlined, left in known:
         count = "none" if left == 0 else "all" if left == offlined else f"{left:,}"
-        parts.append(f"{name} {'leaves ' if not parts else ''}{count}{'' if same else f' of {offlined:,}'}{' behind' if not parts else ''}")
+        parts.append(
+            f"{name} {'leaves ' if not parts else ''}{count}{'' if same else f' of {offlined:,}'}{' behind' if not parts else ''}"
+        )
     listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-    whole = f"of {units.plural(created.pop(), 'cache')} of removed cgroups" if same else "of the caches of removed cgroups"
+    whole = (
+        f"of {units.plural(created.pop(), 'cache')} of removed cgroups" if same else "of the caches of removed cgroups"
+    )
     return f"{whole} {listed}"
 
 
@@ -51,7 +59,9 @@ def _speeds(result: Result) -> str:
         ratios = result.ratios.get(name)
         if ratios is None:
             continue
-        value, what = (ratios.free_throughput, "frees") if ratios.free_throughput.pairs else (ratios.mixed, "operations")
+        value, what = (
+            (ratios.free_throughput, "frees") if ratios.free_throughput.pairs else (ratios.mixed, "operations")
+        )
         if value.estimate is not None:
             by_kind.setdefault(what, []).append(f"{name} {speed(value)}")
     return "; ".join(f"{what} against {result.baseline}: {', '.join(said)}" for what, said in by_kind.items())

@@ -244,4 +244,3 @@ class Result(msgspec.Struct, kw_only=True, frozen=True):
     confidence: float = CONFIDENCE
     until_sure: UntilSure | None = None
     schema_version: str = SCHEMA_VERSION
-

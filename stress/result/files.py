@@ -7,11 +7,12 @@ import hashlib
 import os
 import re
 from pathlib import Path
+
 import msgspec
+
 from stress.process.errors import UsageError
 from stress.process.files import write_atomically
-from stress.result.data import Result, SCHEMA_VERSION
-
+from stress.result.data import SCHEMA_VERSION, Result
 
 FILE_NAME = "result.json"
 
@@ -41,7 +42,7 @@ def write_result(result: Result, out: Path, now: datetime.datetime | None = None
     now = now or datetime.datetime.now().astimezone()
     digest = hashlib.sha256(encode(result) + now.isoformat().encode()).hexdigest()
     folder = _new_folder(out, f"{now:%Y%m%d-%H%M%S}-{_slug(result.scenario)}-{digest[:4]}")
-    created = now.astimezone(datetime.timezone.utc).isoformat(timespec="seconds")
+    created = now.astimezone(datetime.UTC).isoformat(timespec="seconds")
     result = msgspec.structs.replace(result, run_id=folder.name, created=created)
     path = folder / FILE_NAME
     write_atomically(path, encode(result))

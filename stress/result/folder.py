@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 
 from stress.process.errors import UsageError
-from stress.result.files import FILE_NAME
 from stress.result.data import Trust
+from stress.result.files import FILE_NAME
 
 LAST = "last"
 OWN_FILES = frozenset({FILE_NAME, "report.html", "blocks.parquet", "latency.parquet", "over_time.parquet"})
@@ -71,7 +71,7 @@ def runs(out: Path) -> list[Run]:
 
 def _read(folder: Path) -> Run:
     path = folder / FILE_NAME
-    written = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.timezone.utc)
+    written = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC)
     try:
         summary = msgspec.json.decode(path.read_bytes(), type=Summary)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -96,11 +96,15 @@ def find(name: str, out: Path) -> Path:
     known = runs(out) if out.is_dir() else []
     if name == LAST and known:
         return known[-1].folder / FILE_NAME
-    meant = [run for run in known if run.id == name] or [run for run in known if run.id.startswith(name) or run.id.endswith(name)]
+    meant = [run for run in known if run.id == name] or [
+        run for run in known if run.id.startswith(name) or run.id.endswith(name)
+    ]
     if len(meant) == 1:
         return meant[0].folder / FILE_NAME
     if meant:
-        raise UsageError(f"RUN {name!r} fits {len(meant)} runs in --out {out}: {_some([run.id for run in meant])}; give more of the id")
+        raise UsageError(
+            f"RUN {name!r} fits {len(meant)} runs in --out {out}: {_some([run.id for run in meant])}; give more of the id"
+        )
     where = f"--out {out} has {_some([run.id for run in reversed(known)])}" if known else f"--out {out} has no runs"
     raise UsageError(f"RUN {name!r}: no such file, folder or run; {where}")
 
@@ -111,7 +115,12 @@ def _some(names: Sequence[str], limit: int = 4) -> str:
 
 
 def prune(
-    out: Path, *, keep: int | None = None, older_than_days: float | None = None, dry_run: bool = False, now: datetime.datetime | None = None
+    out: Path,
+    *,
+    keep: int | None = None,
+    older_than_days: float | None = None,
+    dry_run: bool = False,
+    now: datetime.datetime | None = None,
 ) -> Pruned:
     """Remove runs: all but the newest `keep`, or those older than so many days, or those that are both.
 
@@ -120,7 +129,9 @@ def prune(
     only say what would go. Raises UsageError when neither limit is given, one is negative, or there is no such folder.
     """
     if keep is None and older_than_days is None:
-        raise UsageError("say what may go: --keep N leaves the newest N runs, --older-than DAYS those of the last DAYS days")
+        raise UsageError(
+            "say what may go: --keep N leaves the newest N runs, --older-than DAYS those of the last DAYS days"
+        )
     for option, value in (("--keep", keep), ("--older-than", older_than_days)):
         if value is not None and not 0 <= value < 1e5:
             raise UsageError(f"{option} {value:g}: must be a number from 0 to 99999")
@@ -129,7 +140,7 @@ def prune(
     newest = {run.id for run in ours[max(0, len(ours) - keep) :]} if keep is not None else set()
     candidates = [run for run in known if run.id not in newest]
     if older_than_days is not None:
-        limit = (now or datetime.datetime.now(datetime.timezone.utc)) - datetime.timedelta(days=older_than_days)
+        limit = (now or datetime.datetime.now(datetime.UTC)) - datetime.timedelta(days=older_than_days)
         candidates = [run for run in candidates if run.created < limit]
     result = Pruned([], [])
     remove: Callable[[Path], str] = _obstacle if dry_run else _remove
@@ -143,7 +154,11 @@ def prune(
 
 def _foreign(folder: Path) -> str:
     """What is in a run's folder that no run writes there, for people, or ""; a run writes plain files, no links."""
-    foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in OWN_FILES or entry.is_symlink() or not entry.is_file())
+    foreign = sorted(
+        entry.name
+        for entry in folder.iterdir()
+        if entry.name not in OWN_FILES or entry.is_symlink() or not entry.is_file()
+    )
     return f"it also holds {_some(foreign)}" if foreign else ""
 
 

@@ -47,7 +47,13 @@ def _listed(run: Run) -> ListedRun:
         return ListedRun(**known, damage=run.damage)
     designs = sorted(of.designs, key=lambda name: name != of.baseline)
     return ListedRun(
-        **known, scenario=of.scenario, allocator=of.allocator, designs=designs, seconds=of.seconds, partial=of.partial, trust=of.trust.grade
+        **known,
+        scenario=of.scenario,
+        allocator=of.allocator,
+        designs=designs,
+        seconds=of.seconds,
+        partial=of.partial,
+        trust=of.trust.grade,
     )
 
 

@@ -63,7 +63,11 @@ def throughput(series: Sequence[Series], label: str) -> Element:
     y = Scale(*padded(dot.y for dot in dots), height - bottom, top)
     drawn = svg(height, label)
     for value in ticks(y.low, y.high):
-        add(drawn, line(left, y(value), WIDTH - 6, y(value), "grid"), words(left - 5, y(value) + 4, units.rate(value), "end"))
+        add(
+            drawn,
+            line(left, y(value), WIDTH - 6, y(value), "grid"),
+            words(left - 5, y(value) + 4, units.rate(value), "end"),
+        )
     for value in ticks(x.low, x.high):
         add(drawn, words(x(value), height - bottom + 15, f"{value:g}", "middle"))
     add(drawn, line(left, height - bottom, WIDTH - 6, height - bottom, "axis"))
@@ -89,7 +93,9 @@ def forest(intervals: Sequence[Interval], margin: float, label: str) -> Element:
     drawn = svg(height, label)
     floor = height - bottom
     add(drawn, rect(x(1 - margin), 0, x(1 + margin) - x(1 - margin), floor, "band"))
-    taken: list[tuple[float, float]] = []  # where labels stand; the middle one comes first, and one without room is left out
+    taken: list[
+        tuple[float, float]
+    ] = []  # where labels stand; the middle one comes first, and one without room is left out
     for value in sorted(ticks(x.low, x.high, 6), key=lambda value: abs(value - 1)):
         text = "as before" if abs(value - 1) < 1e-9 else units.signed_percent(value) if x.high < 3 else f"×{value:g}"
         half = LETTER * len(text) / 2 + 2
@@ -99,7 +105,11 @@ def forest(intervals: Sequence[Interval], margin: float, label: str) -> Element:
             add(drawn, words(place, floor + 15, text, "middle"))
             taken.append((place - half, place + half))
     add(drawn, line(x(1), 0, x(1), floor, "axis"))
-    add(drawn, words(left, height - 4, "← slower than before", "start", "note"), words(WIDTH - left, height - 4, "faster →", "end", "note"))
+    add(
+        drawn,
+        words(left, height - 4, "← slower than before", "start", "note"),
+        words(WIDTH - left, height - 4, "faster →", "end", "note"),
+    )
     for number, one in enumerate(intervals):
         y = row * number + 28
         add(drawn, words(left, y - 12, one.name, "start", "halo"), words(WIDTH - left, y - 12, one.text, "end", "halo"))
@@ -128,7 +138,11 @@ def bars(groups: Sequence[Bars], names: Sequence[str], label: str) -> Element:
             about = f"{name}: {group.title}: {group.show(value)}"
             if length:
                 add(drawn, rect(left, y, max(length, 1.0), BAR, colour(number), about))
-            add(drawn, words(left - 6, y + 11, _short(name, left), "end"), words(left + length + 5, y + 11, group.show(value), "start"))
+            add(
+                drawn,
+                words(left - 6, y + 11, _short(name, left), "end"),
+                words(left + length + 5, y + 11, group.show(value), "start"),
+            )
             y += step
         y += 8
     return drawn

@@ -49,7 +49,10 @@ def tails(curves: Sequence[Tail], rarest: float, floor: float, top: float, label
     for power in range(math.ceil(math.log10(y.low)), math.floor(math.log10(y.high)) + 1):
         add(drawn, line(left, y(10.0**power), RIGHT, y(10.0**power), "grid"))
         add(drawn, words(left - 5, y(10.0**power) + 4, _power(power), "end"))
-    marks = [(2.0, "50 %"), *((10.0**k, f"{100 - 100 / 10**k:.10g} %") for k in range(1, math.floor(math.log10(x.high)) + 1))]
+    marks = [
+        (2.0, "50 %"),
+        *((10.0**k, f"{100 - 100 / 10**k:.10g} %") for k in range(1, math.floor(math.log10(x.high)) + 1)),
+    ]
     free = left - 20  # where the next label may begin
     for at, name in marks:
         add(drawn, line(x(at), above, x(at), height - bottom, "grid"))
@@ -78,11 +81,20 @@ def courses(curves: Sequence[Course], longest: float, label: str) -> Element:
     height, left, above, bottom = 150.0, 52.0, 10.0, 20.0
     unit, name = next(((f, n) for f, n in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")) if longest >= f), (1e-9, "ns"))
     x = Scale(0, longest * 1.02 / unit or 1.0, left, RIGHT)
-    y = Scale(0, max((value for curve in curves for _, value in curve.points), default=0) * 1.06 or 1.0, height - bottom, above)
+    y = Scale(
+        0,
+        max((value for curve in curves for _, value in curve.points), default=0) * 1.06 or 1.0,
+        height - bottom,
+        above,
+    )
     drawn = svg(height, label)
     for value in ticks(y.low, y.high, 4):
         if value == int(value):
-            add(drawn, line(left, y(value), RIGHT, y(value), "grid"), words(left - 5, y(value) + 4, units.count(int(value)), "end"))
+            add(
+                drawn,
+                line(left, y(value), RIGHT, y(value), "grid"),
+                words(left - 5, y(value) + 4, units.count(int(value)), "end"),
+            )
     for value in ticks(x.low, x.high):
         said = f"{value:g} {name}" if value else "0"
         fits = x(value) + LETTER * len(said) < WIDTH

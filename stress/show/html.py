@@ -14,7 +14,14 @@ def el(tag: str, *children: Child, **attributes: object) -> Element:
 
     Attributes are named as in HTML with `_` for `-`; a trailing `_` serves names that Python keeps (`class_`).
     """
-    made = Element(tag, {name.rstrip("_").replace("_", "-"): _attribute(value) for name, value in attributes.items() if value is not None})
+    made = Element(
+        tag,
+        {
+            name.rstrip("_").replace("_", "-"): _attribute(value)
+            for name, value in attributes.items()
+            if value is not None
+        },
+    )
     add(made, *children)
     return made
 
@@ -56,7 +63,11 @@ def document(title: str, body: Element) -> bytes:
         el("meta", charset="utf-8"),
         el("meta", name="viewport", content="width=device-width, initial-scale=1"),
         el("meta", name="color-scheme", content="light dark"),
-        el("meta", http_equiv="Content-Security-Policy", content="default-src 'none'; style-src 'unsafe-inline'; img-src data:"),
+        el(
+            "meta",
+            http_equiv="Content-Security-Policy",
+            content="default-src 'none'; style-src 'unsafe-inline'; img-src data:",
+        ),
         el("link", rel="icon", href="data:,"),
         el("title", title),
         el("style", style),

@@ -38,7 +38,11 @@ class _Seen:
 def sparkline(values: Sequence[float]) -> str:
     """A letter per value, its height the value's share of the greatest; "" for none."""
     most = max(values, default=0.0)
-    return "".join(SPARKS[max(1, round(value / most * (len(SPARKS) - 1)))] if value > 0 else SPARKS[0] for value in values) if most > 0 else ""
+    return (
+        "".join(SPARKS[max(1, round(value / most * (len(SPARKS) - 1)))] if value > 0 else SPARKS[0] for value in values)
+        if most > 0
+        else ""
+    )
 
 
 class Progress:
@@ -115,7 +119,7 @@ class Progress:
         seconds = round((now - began) * (1 - share) / (share - first))
         return f"{seconds} s left" if seconds < 100 else f"{seconds // 60} min left"
 
-    def _view(self, share: float, left: str, current: str) -> "RenderableType":
+    def _view(self, share: float, left: str, current: str) -> RenderableType:
         from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table
@@ -123,10 +127,16 @@ class Progress:
         head, rows = Table.grid(padding=(0, 1)), Table.grid(padding=(0, 1))
         head.add_row(ProgressBar(total=1.0, completed=share, width=30), f"{share:4.0%}", left)
         for name, seen in self._designs.items():
-            rows.add_row("›" if name == current else " ", name, sparkline(seen.rates), _state(seen), style=None if name == current else "dim")
+            rows.add_row(
+                "›" if name == current else " ",
+                name,
+                sparkline(seen.rates),
+                _state(seen),
+                style=None if name == current else "dim",
+            )
         return Group(head, rows)
 
-    def _show(self, text: "RenderableType") -> None:
+    def _show(self, text: RenderableType) -> None:
         if self._quiet:
             return
         self._last = self._clock()

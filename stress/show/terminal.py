@@ -5,11 +5,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from typing import TextIO
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from stress.show.tables import Group
 
+from stress.show.tables import Group
 
 PIPE_WIDTH = 120
 
@@ -23,7 +24,9 @@ class _Console(Console):
 
 def make_console(stream: TextIO, pipe_width: int = PIPE_WIDTH) -> Console:
     """A console that takes texts as they are; in a pipe it has the given width, in letters."""
-    return _Console(file=stream, markup=False, highlight=False, emoji=False, width=None if stream.isatty() else pipe_width)
+    return _Console(
+        file=stream, markup=False, highlight=False, emoji=False, width=None if stream.isatty() else pipe_width
+    )
 
 
 def draw_table(columns: Sequence[str], groups: Sequence[Group]) -> Table:

@@ -82,7 +82,7 @@ def percent(fraction: float) -> str:
 
 
 def more_time(verdict: Verdict) -> str:
-    """"; about 40 more seconds would be needed", or how else to come to an end; "" when there is nothing to settle."""
+    """ "; about 40 more seconds would be needed", or how else to come to an end; "" when there is nothing to settle."""
     if verdict.call != "cannot tell":
         return ""
     seconds = verdict.more_seconds

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from typing import Any, Callable, Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
+from allocators.caches import memcg_caches, offline, slab_common
 from allocators.caches.boot import boot, create_root
+from allocators.caches.layout import Limits, plan
+from allocators.core.kmem_cache import CACHE
+from allocators.core.world import MEM_MAP, WORLD, WORLD_AT
 from allocators.designs import parse_design
 from allocators.invariants import Report, check
-from allocators.caches import memcg_caches, offline, slab_common
-from allocators.core.kmem_cache import CACHE
 from allocators.memcg.memcontrol import MEMCG, SLOT_PENDING
 from allocators.slab.sizing import array_room, slab_sizing
 from allocators.slob.sizing import slob_sizing
 from allocators.slub.sizing import sizing
-from allocators.core.world import MEM_MAP, WORLD, WORLD_AT
-from allocators.caches.layout import Limits, plan
 from shm.machine import Machine
 from shm.segment import Segment
 
@@ -201,7 +202,15 @@ def wild_memory(world: SmallWorld, rng: random.Random) -> Iterator[bool]:
         for _ in range(rng.choice((1, 1, 5, 50))):
             at = rng.choice(used) if rng.random() < 0.7 else rng.randrange(MEM_MAP, world.layout.plan.end)
             world.words[at] = rng.choice(
-                (0, 1, -1, rng.randrange(-(1 << 63), 1 << 63), rng.randrange(world.layout.words), good[rng.choice(used)], good[at] + 1)
+                (
+                    0,
+                    1,
+                    -1,
+                    rng.randrange(-(1 << 63), 1 << 63),
+                    rng.randrange(world.layout.words),
+                    good[rng.choice(used)],
+                    good[at] + 1,
+                )
             )
         world.words[:64] = good[:64]
         yield bool(world.check().violated)

@@ -7,23 +7,23 @@ after every step, because what a broken allocator does after its first wrong ste
 from __future__ import annotations
 
 import sys
-from typing import Callable, Iterator, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import pytest
-
-from allocators.memcg import cache_ref, memcontrol, objcg
-from allocators.core import kmem_cache, page_alloc
-from allocators.caches import memcg_caches, slab_common
-from allocators.core.kmem_cache import CACHE, NODE
-from allocators.memcg.memcontrol import MEMCG
-from allocators.core.page_alloc import PAGE
-from allocators.slub import alloc, deactivate, free, partial, reparent, sheaf, sheaf_state, shrink
-from allocators.core.page_pair import FROZEN, page_pair
-from allocators.slub.state import cpu_pair, cpu_slab
-from allocators.core.kmem_cache import KMEM_CACHE_CPU
-from allocators.core.world import OPS
-from shm.locks import spin_lock
 from small_world import SmallWorld
+
+from allocators.caches import memcg_caches, slab_common
+from allocators.core import kmem_cache, page_alloc
+from allocators.core.kmem_cache import CACHE, KMEM_CACHE_CPU, NODE
+from allocators.core.page_alloc import PAGE
+from allocators.core.page_pair import FROZEN, page_pair
+from allocators.core.world import OPS
+from allocators.memcg import cache_ref, memcontrol, objcg
+from allocators.memcg.memcontrol import MEMCG
+from allocators.slub import alloc, deactivate, free, partial, reparent, sheaf, sheaf_state, shrink
+from allocators.slub.state import cpu_pair, cpu_slab
+from shm.locks import spin_lock
 
 MODULES = [module for name, module in sys.modules.items() if name.partition(".")[0] == "allocators"]
 

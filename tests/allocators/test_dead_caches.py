@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from small_world import SmallWorld
 
-from allocators.invariants import empty_slabs, hoarded_by_dead, left_behind
 from allocators.caches import memcg_caches
 from allocators.core.kmem_cache import CACHE
 from allocators.core.page_alloc import PAGE
-from allocators.slub import free
-from allocators.slub.inspect import walk_partial
 from allocators.core.page_pair import inuse_of
 from allocators.core.world import WORLD
+from allocators.invariants import empty_slabs, hoarded_by_dead, left_behind
+from allocators.slub import free
+from allocators.slub.inspect import walk_partial
 from shm.histogram import HISTOGRAM
 from shm.locks import LIST_LOCK, LOCK_COUNT, LOCK_COUNTS
-from small_world import SmallWorld
 
 NOTHING = {"cpu_slab": 0, "cpu_partial": 0, "node_partial": 0}
 
@@ -24,7 +24,9 @@ def hidden(world: SmallWorld) -> dict[str, int]:
     return empty_slabs(world.kworker, world.layout)
 
 
-def kill_with_objects(design: str, *, slabs: int, freeing_cpu: int, cache: int = 0, per_slab: int = 64, cpu_partial: bool = True) -> SmallWorld:
+def kill_with_objects(
+    design: str, *, slabs: int, freeing_cpu: int, cache: int = 0, per_slab: int = 64, cpu_partial: bool = True
+) -> SmallWorld:
     """A child's slabs are filled on CPU 0, its cgroup goes offline, and one CPU frees everything."""
     world = SmallWorld(design, cpu_partial=cpu_partial)
     objects = world.child_with_objects(count=slabs * per_slab, cache=cache)
@@ -111,7 +113,10 @@ def test_full_tracking_leaves_what_3_16_leaves_and_locks_more():
     for design in ("linux-3.16", "full-tracking"):
         world = kill_with_objects(design, slabs=40, freeing_cpu=1)
         assert sum(hidden(world).values()) == 14
-        at = [world.layout.percpu_base + cpu * world.layout.percpu_stride + LOCK_COUNTS + LIST_LOCK * LOCK_COUNT.SIZE for cpu in (0, 1)]
+        at = [
+            world.layout.percpu_base + cpu * world.layout.percpu_stride + LOCK_COUNTS + LIST_LOCK * LOCK_COUNT.SIZE
+            for cpu in (0, 1)
+        ]
         locks[design] = [world.mem[a + LOCK_COUNT.acquired] for a in at]
     more = [a - b for a, b in zip(locks["full-tracking"], locks["linux-3.16"])]
     assert more == [40, 40]

@@ -77,7 +77,9 @@ def test_what_slob_plays_is_one_and_the_same(text, plays):
         design.check_allocator("slob")
         assert design.features("slob") == {"SLOB"}
     else:
-        with pytest.raises(DesignError, match="cannot be played on slob.*on slob play linux-3.16, v1, v2, v3 as they are"):
+        with pytest.raises(
+            DesignError, match="cannot be played on slob.*on slob play linux-3.16, v1, v2, v3 as they are"
+        ):
             design.check_allocator("slob")
 
 

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import pytest
+from small_world import SmallWorld
 
 from allocators.caches.boot import all_caches
 from allocators.caches.memcg_caches import destroy_root
-from small_world import SmallWorld
 
 
-@pytest.mark.parametrize("design", ["linux-3.15", "linux-3.16", "v1", "v2", "v3", "linux-4.0", "linux-5.3", "full-tracking", "rfc-reparent", "linux-5.9", "linux-6.18"])
+@pytest.mark.parametrize(
+    "design",
+    [
+        "linux-3.15",
+        "linux-3.16",
+        "v1",
+        "v2",
+        "v3",
+        "linux-4.0",
+        "linux-5.3",
+        "full-tracking",
+        "rfc-reparent",
+        "linux-5.9",
+        "linux-6.18",
+    ],
+)
 def test_children_go_before_their_root(design):
     world = SmallWorld(design)
     for cgroup in (1, 2):

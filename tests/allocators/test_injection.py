@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from small_world import SmallWorld
 
 from allocators.core.injection import CERTAIN
-from allocators.invariants import left_behind
 from allocators.core.kmem_cache import CACHE
 from allocators.core.world import INJECTION, INJECTION_AT, WORLD, WORLD_AT
-from small_world import SmallWorld
+from allocators.invariants import left_behind
 
 
 def failing(design: str, chance: float, **sizes) -> SmallWorld:
@@ -40,7 +40,9 @@ def test_every_allocation_may_fail():
     world = failing("v3", 1.0)
     assert world.alloc(0, 0, count=5) == []
     assert failed(world) == 5
-    assert world.alloc(0, 1, count=5) == [] and failed(world) == 10 + 5 * (world.mem[world.roots[1] + CACHE.oo_order] > 0)
+    assert world.alloc(0, 1, count=5) == [] and failed(world) == 10 + 5 * (
+        world.mem[world.roots[1] + CACHE.oo_order] > 0
+    )
     assert world.check().violated == []
 
 
@@ -62,7 +64,9 @@ def test_play_goes_on(design):
     assert failed(world) > 10
 
 
-@pytest.mark.parametrize("design, left, counted", (("linux-3.16", 1, 1), ("v1", 0, 1), ("v3", 0, 1), ("linux-4.0", 0, 0)))
+@pytest.mark.parametrize(
+    "design, left, counted", (("linux-3.16", 1, 1), ("v1", 0, 1), ("v3", 0, 1), ("linux-4.0", 0, 0))
+)
 def test_shrink_without_its_array(design, left, counted):
     """Before P4 it does nothing; 4.0 asks for no array."""
     world = SmallWorld(design)

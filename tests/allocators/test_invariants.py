@@ -5,12 +5,29 @@ from __future__ import annotations
 import random
 
 import pytest
-
-from allocators.invariants import CHECKERS, MOST, check
-from allocators.core.world import MEM_MAP
 from small_world import SmallWorld, wild_memory
 
-DESIGNS = ("linux-3.15", "linux-3.16", "v1", "v2", "v3", "linux-4.0", "linux-5.3", "full-tracking", "rfc-reparent", "linux-5.9", "linux-6.18", "linux-3.16-F_OBO", "linux-3.16+P1+P2", "v1-P1-P6", "v3-F_RCU", "linux-3.16+P2+P3+F_MB")
+from allocators.core.world import MEM_MAP
+from allocators.invariants import CHECKERS, MOST, check
+
+DESIGNS = (
+    "linux-3.15",
+    "linux-3.16",
+    "v1",
+    "v2",
+    "v3",
+    "linux-4.0",
+    "linux-5.3",
+    "full-tracking",
+    "rfc-reparent",
+    "linux-5.9",
+    "linux-6.18",
+    "linux-3.16-F_OBO",
+    "linux-3.16+P1+P2",
+    "v1-P1-P6",
+    "v3-F_RCU",
+    "linux-3.16+P2+P3+F_MB",
+)
 
 
 @pytest.mark.parametrize("nodes", (1, 2))
@@ -23,7 +40,9 @@ def test_random_play_satisfies_all(design, nodes):
     report = world.check()
     assert report.violated == []
     assert report.checked == list(CHECKERS)
-    assert world.tally("offlined") > 5 or "F_OBJCG" in world.features, "the play must take caches offline to mean anything"
+    assert world.tally("offlined") > 5 or "F_OBJCG" in world.features, (
+        "the play must take caches offline to mean anything"
+    )
     world.close()
 
 
@@ -96,5 +115,3 @@ def test_any_memory_is_reported_and_never_crashes():
     world.free(1, held[::2])
     world.offline(2)
     assert sum(wild_memory(world, random.Random(7))) > 75
-
-

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from small_world import SmallWorld
 
 from allocators.caches import offline, slab_common
-from allocators.designs import DESIGNS, DesignError, parse_design
 from allocators.core.kmem_cache import CACHE
-from allocators.memcg.memcontrol import MEMCG, SLOT_PENDING
 from allocators.core.world import WORLD, WORLD_AT
+from allocators.designs import DESIGNS, DesignError, parse_design
+from allocators.memcg.memcontrol import MEMCG, SLOT_PENDING
 from scenarios.tape import EV_CREATE_CACHE, EV_OFFLINE_CACHE, EV_OFFLINE_CGROUP
 from shm.layout import view
 from shm.machine import CPU, MACHINE
-from small_world import SmallWorld
 from stress.engine import kworker
 from stress.engine.words import EVENT, PLAY, RUN
-from stress.explore.world.scene import Scene
 from stress.explore.search.search import Budget, search
+from stress.explore.world.scene import Scene
 
 CHILD = 1  # its index in the workload, where the root cache is 0
 # Grace periods that the offline itself must ask for, whatever else it does; of a child that is empty.
@@ -38,7 +38,12 @@ def designs(allocator: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-CASES = [(allocator, name) for allocator in ("slub", "slab") for name in designs(allocator) if not parse_design(name).switches & {"F_OBJCG"}]
+CASES = [
+    (allocator, name)
+    for allocator in ("slub", "slab")
+    for name in designs(allocator)
+    if not parse_design(name).switches & {"F_OBJCG"}
+]
 
 
 def world_of(allocator: str, design: str, objects: int) -> tuple[SmallWorld, int]:
@@ -134,17 +139,24 @@ def test_an_event_creates_a_child_once():
 
 @pytest.mark.parametrize("design", ("linux-4.0", "linux-5.3", "rfc-reparent"))
 def test_an_event_creates_no_child_of_a_cgroup_that_is_offline(design):
-    small = SmallWorld(design, sizes=(512, 512), extra={"run": RUN.SIZE, "plays": PLAY.SIZE * 2, "schedule": EVENT.SIZE})
+    small = SmallWorld(
+        design, sizes=(512, 512), extra={"run": RUN.SIZE, "plays": PLAY.SIZE * 2, "schedule": EVENT.SIZE}
+    )
     small.create(1)
     small.mem[small.memcg(1) + MEMCG.online] = 0
     create(small)
-    assert small.mem[small.slot(0, 1)] <= SLOT_PENDING and small.mem[small.layout.plan["cache_table"] + CHILD] == small.roots[1]
+    assert (
+        small.mem[small.slot(0, 1)] <= SLOT_PENDING
+        and small.mem[small.layout.plan["cache_table"] + CHILD] == small.roots[1]
+    )
     small.close()
 
 
 @pytest.mark.parametrize("design", ("linux-5.9", "linux-6.18"))
 def test_an_event_creates_no_child_where_there_are_none(design):
-    small = SmallWorld(design, sizes=(512, 512), extra={"run": RUN.SIZE, "plays": PLAY.SIZE * 2, "schedule": EVENT.SIZE})
+    small = SmallWorld(
+        design, sizes=(512, 512), extra={"run": RUN.SIZE, "plays": PLAY.SIZE * 2, "schedule": EVENT.SIZE}
+    )
     small.create(1)
     caches = small.tally("nr_caches")
     create(small)

@@ -27,8 +27,19 @@ print(*sorted(modules))
 
 @pytest.mark.xdist_group("compiles")
 def test_slob_compiles_nothing_of_the_others(tmp_path):
-    done = subprocess.run([sys.executable, "-c", COMPILED], cwd=ROOT, env=os.environ | {"SLAB_STRESS_CACHE": str(tmp_path)}, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILED],
+        cwd=ROOT,
+        env=os.environ | {"SLAB_STRESS_CACHE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     modules = done.stdout.split()
     assert "allocators.slob.alloc" in modules and "allocators.slob.free" in modules
-    assert not [m for m in modules if m.startswith(("allocators.slub", "allocators.slab.", "allocators.memcg.objcg", "allocators.memcg.cache_ref"))]
+    assert not [
+        m
+        for m in modules
+        if m.startswith(("allocators.slub", "allocators.slab.", "allocators.memcg.objcg", "allocators.memcg.cache_ref"))
+    ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from allocators.memcg import slab_pages
-from allocators.invariants import left_behind
-from allocators.memcg.memcontrol import MEMCG
-from allocators.core.world import OBJCG, OPS, OPS_AT
 from small_world import SmallWorld
+
+from allocators.core.world import OBJCG, OPS, OPS_AT
+from allocators.invariants import left_behind
+from allocators.memcg import slab_pages
+from allocators.memcg.memcontrol import MEMCG
 
 
 def used(world: SmallWorld) -> int:
@@ -68,7 +69,10 @@ def test_work_per_free_is_counted():
     objects = world.alloc(0, 0, 1, 100)
     world.offline(1)
     world.free(0, objects)
-    ops = [sum(world.mem[world.layout.percpu_base + c * world.layout.percpu_stride + OPS_AT + f] for c in (0, 1)) for f in (OPS.owned_free, OPS.dead_free)]
+    ops = [
+        sum(world.mem[world.layout.percpu_base + c * world.layout.percpu_stride + OPS_AT + f] for c in (0, 1))
+        for f in (OPS.owned_free, OPS.dead_free)
+    ]
     assert ops == [100, 100]
 
 

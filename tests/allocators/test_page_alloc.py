@@ -5,14 +5,24 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_world import SmallWorld
 
 from allocators.core import page_alloc
+from allocators.core.page_alloc import (
+    KIND_BUDDY,
+    MAX_ORDER,
+    PAGE,
+    ZONE,
+    address_of,
+    alloc_pages,
+    free_pages,
+    head_of,
+    page_of,
+)
+from allocators.core.world import MEM_MAP, OPS, OPS_AT, PAGE_WORDS
 from allocators.invariants.pages import pages_conserved
 from allocators.invariants.snapshot import Snapshot
-from allocators.core.page_alloc import KIND_BUDDY, MAX_ORDER, PAGE, ZONE, address_of, alloc_pages, free_pages, head_of, page_of
-from allocators.core.world import MEM_MAP, OPS, OPS_AT, PAGE_WORDS
 from shm.locks import spin_unlock
-from small_world import SmallWorld
 
 
 def assert_conserved(world: SmallWorld) -> None:
@@ -22,7 +32,10 @@ def assert_conserved(world: SmallWorld) -> None:
 def zones(world: SmallWorld) -> list[list[int]]:
     """(start, end, free pages, block heads of each order) of every node."""
     base = world.layout.plan["zones"]
-    return [world.words[base + n * ZONE.SIZE : base + (n + 1) * ZONE.SIZE].tolist() for n in range(world.layout.limits.nodes)]
+    return [
+        world.words[base + n * ZONE.SIZE : base + (n + 1) * ZONE.SIZE].tolist()
+        for n in range(world.layout.limits.nodes)
+    ]
 
 
 requests = st.lists(

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import pytest
+from small_world import SmallWorld
 
 from allocators.core.bugs import BUG_QUEUE_FULL
-from allocators.invariants.snapshot import CPU_PARTIAL, CPU_SLAB, NODE_PARTIAL, SlabList, Snapshot
-from allocators.core.kmem_cache import CACHE, NODE
-from allocators.memcg.memcontrol import MEMCG
+from allocators.core.kmem_cache import CACHE, KMEM_CACHE_CPU, NODE
 from allocators.core.page_alloc import KIND_FREE_TAIL, MAX_ORDER, PAGE, ZONE
-from allocators.slub.partial import PAGES_SHIFT
 from allocators.core.page_pair import FROZEN, freelist_of, inuse_of, objects_of, page_pair
-from allocators.slub.state import STAT
-from allocators.core.kmem_cache import KMEM_CACHE_CPU
 from allocators.core.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, WORLD, WORLD_AT
+from allocators.invariants.snapshot import CPU_PARTIAL, CPU_SLAB, NODE_PARTIAL, SlabList, Snapshot
+from allocators.memcg.memcontrol import MEMCG
+from allocators.slub.partial import PAGES_SHIFT
+from allocators.slub.state import STAT
 from shm.machine import CPU, MACHINE
-from small_world import SmallWorld
 
 
 class Busy:

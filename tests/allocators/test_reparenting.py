@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from allocators.memcg import cache_ref
-from allocators.invariants import left_behind
-from allocators.core.kmem_cache import CACHE
-from allocators.memcg.memcontrol import MEMCG, memcg_kmem_get_cache
 from small_world import SmallWorld
+
+from allocators.core.kmem_cache import CACHE
+from allocators.invariants import left_behind
+from allocators.memcg import cache_ref
+from allocators.memcg.memcontrol import MEMCG, memcg_kmem_get_cache
 
 
 def test_the_memcg_goes_at_once_and_the_cache_with_its_last_slab():

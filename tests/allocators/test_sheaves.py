@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from allocators.invariants import sheaf_census
-from allocators.core.kmem_cache import CACHE, NODE
-from allocators.slub.sheaf_state import BARN, CAPACITY, MAX_FULL, PCS, SHEAF, barn_of, pcs_of
-from allocators.core.world import OPS, OPS_AT
 from small_world import SmallWorld
+
+from allocators.core.kmem_cache import CACHE, NODE
+from allocators.core.world import OPS, OPS_AT
+from allocators.invariants import sheaf_census
+from allocators.slub.sheaf_state import BARN, CAPACITY, MAX_FULL, PCS, SHEAF, barn_of, pcs_of
 
 
 def ops(world: SmallWorld, field: int) -> int:
-    return sum(world.mem[world.layout.percpu_base + c * world.layout.percpu_stride + OPS_AT + field] for c in range(world.layout.nr_cpus))
+    return sum(
+        world.mem[world.layout.percpu_base + c * world.layout.percpu_stride + OPS_AT + field]
+        for c in range(world.layout.nr_cpus)
+    )
 
 
 def sizes(world: SmallWorld, cpu: int) -> list[int]:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allocators.slub.sizing import LARGEST, sizing, slab_order
 from allocators.core.world import MAX_OBJECTS
+from allocators.slub.sizing import LARGEST, sizing, slab_order
 
 RECORDED = Path(__file__).parent.parent / "data" / "linux-3.16-sizing.csv"
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from small_world import SmallWorld
 
-from allocators.invariants import empty_slabs, hidden_objects
 from allocators.core.kmem_cache import CACHE, NODE
 from allocators.core.page_alloc import PAGE, head_of
-from allocators.slab.reap import run_reapers
+from allocators.core.world import WORLD, WORLD_AT
+from allocators.invariants import empty_slabs, hidden_objects
 from allocators.slab.inspect import slabinfo, statistics
+from allocators.slab.reap import run_reapers
 from allocators.slab.sizing import slab_sizing
 from allocators.slab.state import ARRAY_CACHE, KMEM_CACHE_ARRAY, SLAB_NODE, index_at, set_index
-from allocators.core.world import WORLD, WORLD_AT
-from small_world import SmallWorld
-from stress.play.conform import conform
 from scenarios.traces.steps import read_steps
+from stress.play.conform import conform
 
 STEPS = Path(__file__).parents[1] / "data" / "linux-3.16-slab-steps.csv"
 
@@ -217,7 +217,17 @@ def test_children_inherit_the_tunables_of_their_root():
     assert world.mem[slab_node(world, child) + SLAB_NODE.free_limit] == 3 * 40 + 63
 
 
-@pytest.mark.parametrize("design, dies", (("linux-3.16", False), ("linux-3.16+P2+P3", False), ("v1", False), ("v2", True), ("v3", True), ("v3+F_FLIM", True)))
+@pytest.mark.parametrize(
+    "design, dies",
+    (
+        ("linux-3.16", False),
+        ("linux-3.16+P2+P3", False),
+        ("v1", False),
+        ("v2", True),
+        ("v3", True),
+        ("v3+F_FLIM", True),
+    ),
+)
 @pytest.mark.parametrize("nodes", (1, 2))
 def test_what_the_last_free_does_to_a_dead_cache(design, dies, nodes):
     """v2 and v3 destroy it at once; before them, and in v1, arrays and slabs wait for the reaper."""
@@ -228,7 +238,10 @@ def test_what_the_last_free_does_to_a_dead_cache(design, dies, nodes):
     world.free(1, objects[:150])
     world.free(0, objects[150:])
     assert world.check().violated == []
-    assert (empty_slabs(world.kworker, world.layout)["slabs_free"] > 0 or sum(hidden_objects(world.kworker, world.layout).values()) > 0) != dies
+    assert (
+        empty_slabs(world.kworker, world.layout)["slabs_free"] > 0
+        or sum(hidden_objects(world.kworker, world.layout).values()) > 0
+    ) != dies
     world.work()
     assert (world.child(0, 1) == 0) == dies
     if not dies:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-
 import pytest
-
-from allocators.invariants.slab_snapshot import FREE, FULL, PARTIAL, SlabSnapshot
-from allocators.core.kmem_cache import CACHE, NODE
-from allocators.core.page_alloc import PAGE
-from allocators.slab import alloc, drain, free
-from allocators.slab.state import ARRAY_CACHE, KMEM_CACHE_ARRAY, SLAB_NODE, SLAB_STAT, alien_array, entry_of, index_array, index_at, set_index
-from allocators.core.world import MEM_MAP
 from small_world import damage
 from test_slab import array_of, slab_node, slab_world
+
+from allocators.core.kmem_cache import CACHE, NODE
+from allocators.core.page_alloc import PAGE
+from allocators.core.world import MEM_MAP
+from allocators.invariants.slab_snapshot import FREE, FULL, PARTIAL, SlabSnapshot
+from allocators.slab import alloc, drain, free
+from allocators.slab.state import (
+    ARRAY_CACHE,
+    KMEM_CACHE_ARRAY,
+    SLAB_NODE,
+    SLAB_STAT,
+    alien_array,
+    entry_of,
+    index_array,
+    index_at,
+    set_index,
+)
 
 
 class Busy:
@@ -104,7 +113,9 @@ FAULTS = {
     "an object in the array of another node": (object_of_another_node, {"arrays"}),
     "an array above its limit": (damage((lambda b: b.array() + ARRAY_CACHE.limit, -90)), {"arrays"}),
     "a CPU without an array": (
-        lambda b: b.mem.__setitem__(b.world.machine(0).pcpu + b.mem[b.root + CACHE.cpu_slab] + KMEM_CACHE_ARRAY.array, 0),
+        lambda b: b.mem.__setitem__(
+            b.world.machine(0).pcpu + b.mem[b.root + CACHE.cpu_slab] + KMEM_CACHE_ARRAY.array, 0
+        ),
         {"arrays", "inuse"},
     ),
     "free_objects too many": (damage((lambda b: b.node_with(PARTIAL) + SLAB_NODE.free_objects, 1)), {"list_counts"}),
@@ -114,7 +125,10 @@ FAULTS = {
         {"one_state", "list_counts", "inuse", "conservation"},
     ),
     "a slab on no list": (drop_from_list, {"one_state"}),
-    "a broken back link": (damage((lambda b: b.mem[b.node_with(FULL, 2) + SLAB_NODE.slabs_full + 1] + PAGE.prev, 8)), {"list_counts"}),
+    "a broken back link": (
+        damage((lambda b: b.mem[b.node_with(FULL, 2) + SLAB_NODE.slabs_full + 1] + PAGE.prev, 8)),
+        {"list_counts"},
+    ),
     "a slab on the wrong list": (
         lambda b: b.mem.__setitem__(b.slab(FREE) + PAGE.slab_cache, b.world.roots[1]),
         {"one_state", "list_counts", "freelists"},

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from small_world import SmallWorld
+from test_slab import array_of, avail, count, slab_node, slab_world
 
+from allocators.core.world import REAPER, REAPER_AT, WORLD, WORLD_AT
 from allocators.slab.reap import SECOND, cache_reap, reaper_due, round_jiffies, run_reapers, serve_reaper, wake_reapers
 from allocators.slab.setup import REAPTIMEOUT_NODE
 from allocators.slab.state import ARRAY_CACHE, SLAB_NODE, alien_array
-from allocators.core.world import REAPER, REAPER_AT, WORLD, WORLD_AT
 from shm.ipi import SERVICE_WORK
 from shm.machine import CPU
-from small_world import SmallWorld
-from test_slab import array_of, avail, count, slab_node, slab_world
 
 
 def set_time(world: SmallWorld, seconds: float) -> None:
@@ -133,7 +133,7 @@ def test_one_alien_array_goes_home_in_a_pass():
     for cpu in (1, 2, 3):
         world.free(0, world.alloc(cpu, 0, count=5))
     m, n = world.machine(0), slab_node(world, s, 0)
-    waiting = lambda: [avail(world, alien_array(m, n, home)) for home in (1, 2, 3)]  # noqa: E731
+    waiting = lambda: [avail(world, alien_array(m, n, home)) for home in (1, 2, 3)]
     assert waiting() == [5, 5, 5]
     seen = []
     for _ in range(4):

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from small_world import SmallWorld
 
-from allocators.core.bugs import BUG_CLOSE_BUSY
-from allocators.memcg.cache_ref import cache_ref_put, cache_ref_tryget
-from allocators.invariants import left_behind
-from allocators.core.kmem_cache import CACHE, NODE
 from allocators.caches.memcg_caches import run_deferred_work
+from allocators.core.bugs import BUG_CLOSE_BUSY
+from allocators.core.kmem_cache import CACHE, NODE
 from allocators.core.page_alloc import PAGE, head_of
+from allocators.core.page_pair import inuse_of
+from allocators.invariants import left_behind
+from allocators.memcg.cache_ref import cache_ref_put, cache_ref_tryget
 from allocators.slub import reparent
 from allocators.slub.inspect import walk_partial
-from allocators.core.page_pair import inuse_of
 from shm.machine import Bug
-from small_world import SmallWorld
 
 PER_SLAB = 64
 
@@ -68,7 +68,10 @@ def test_a_moved_object_is_freed_to_the_root_cache(world):
 def test_slabs_move_to_the_list_they_belong_to_and_empty_ones_go(world):
     objects = world.child_with_objects(count=20 * PER_SLAB)
     first, second, *rest = pages_of(world, objects)
-    slab = {page: [obj for obj in objects if head_of(world.kworker, obj) == page] for page in (first, second, rest[0], rest[1])}
+    slab = {
+        page: [obj for obj in objects if head_of(world.kworker, obj) == page]
+        for page in (first, second, rest[0], rest[1])
+    }
     world.free(1, slab[first])  # emptied on the other CPU's partial list
     world.free(1, slab[second][:5])
     world.free(0, slab[rest[0]][:1] + slab[rest[1]])

@@ -5,18 +5,28 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slob_model import SlobModel
+from small_world import SmallWorld
 
-from allocators.invariants import empty_slabs, hoarded_by_dead, left_behind, page_census
+from allocators.caches.slab_common import kmem_cache_destroy, kmem_cache_shrink
 from allocators.core.kmem_cache import CACHE
 from allocators.core.page_alloc import KIND_SLAB, PAGE, page_of
-from allocators.caches.slab_common import kmem_cache_destroy, kmem_cache_shrink
+from allocators.core.world import PAGE_WORDS, WORLD, WORLD_AT
+from allocators.invariants import empty_slabs, hoarded_by_dead, left_behind, page_census
 from allocators.slob.alloc import slob_alloc
 from allocators.slob.inspect import blocks, pages, statistics
 from allocators.slob.sizing import slob_sizing
-from allocators.slob.state import LISTS, OBJECT_MASK, PAGE_UNITS, SLOB, block_next, block_units, get_unit, set_block, set_unit
-from allocators.core.world import PAGE_WORDS, WORLD, WORLD_AT
-from slob_model import SlobModel
-from small_world import SmallWorld
+from allocators.slob.state import (
+    LISTS,
+    OBJECT_MASK,
+    PAGE_UNITS,
+    SLOB,
+    block_next,
+    block_units,
+    get_unit,
+    set_block,
+    set_unit,
+)
 
 
 def slob_world(**options) -> SmallWorld:
@@ -79,7 +89,9 @@ def test_every_unit_of_a_word_holds_a_signed_number_of_its_own():
         assert [get_unit(m, base, i) for i in range(8)] == [numbers[(i + turn) % 8] for i in range(8)]
 
 
-@pytest.mark.parametrize("block, units, after", ((0, 2048, 2048), (3, 1, 2048), (7, 1, 9), (5, 2, 2047), (2047, 1, 2048), (2046, 2, 2048)))
+@pytest.mark.parametrize(
+    "block, units, after", ((0, 2048, 2048), (3, 1, 2048), (7, 1, 9), (5, 2, 2047), (2047, 1, 2048), (2046, 2, 2048))
+)
 def test_blocks_describe_themselves(block, units, after):
     world = slob_world()
     m, base = world.kworker, world.layout.first_frame * PAGE_WORDS
@@ -122,7 +134,9 @@ def test_a_removed_cgroup_is_gone_at_once_and_its_object_pins_only_its_page():
     assert world.check().violated == []
 
 
-@pytest.mark.parametrize("size, name", ((255, "small"), (256, "medium"), (1023, "medium"), (1024, "large"), (4000, "large")))
+@pytest.mark.parametrize(
+    "size, name", ((255, "small"), (256, "medium"), (1023, "medium"), (1024, "large"), (4000, "large"))
+)
 def test_the_size_chooses_the_list(size, name):
     world = slob_world(sizes=(size,))
     (obj,) = world.alloc(0, 0)
@@ -274,7 +288,7 @@ def test_memory_that_runs_out_is_a_failed_allocation():
 
 def test_kmem_cache_alloc_takes_any_node_and_slob_alloc_the_node_asked_for():
     world = slob_world(cpus=2, nodes=2)
-    node = lambda obj: world.mem[page_of(obj) + PAGE.node]  # noqa: E731
+    node = lambda obj: world.mem[page_of(obj) + PAGE.node]
     (first,) = world.alloc(0, 0)
     (second,) = world.alloc(1, 0)  # CPU 1 sits on node 1
     assert page(first) == page(second)
@@ -300,7 +314,13 @@ def test_random_play_keeps_all_invariants(nodes):
     assert sum(page_census(world.kworker, world.layout)[f"pages_{name}"] for name in LISTS) == 0
 
 
-steps = st.lists(st.one_of(st.tuples(st.just("alloc"), st.integers(0, len(SIZES) - 1), st.integers(1, 40)), st.tuples(st.just("free"), st.integers(0, 400), st.integers(1, 30))), max_size=60)
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("alloc"), st.integers(0, len(SIZES) - 1), st.integers(1, 40)),
+        st.tuples(st.just("free"), st.integers(0, 400), st.integers(1, 30)),
+    ),
+    max_size=60,
+)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)

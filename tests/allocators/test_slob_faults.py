@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import random
 import sys
-from typing import Callable
+from collections.abc import Callable
 
 import pytest
+from small_world import SmallWorld, damage, wild_memory
+from test_slob import slob_world, unit
 
 from allocators.caches import slab_common
-from allocators.invariants import check
-from allocators.invariants.slob_snapshot import SlobSnapshot
 from allocators.core.kmem_cache import CACHE
 from allocators.core.page_alloc import PAGE, address_of, page_of
+from allocators.core.world import MEM_MAP, OPS
+from allocators.invariants import check
+from allocators.invariants.slob_snapshot import SlobSnapshot
 from allocators.slob import alloc, cache, free, state
 from allocators.slob.inspect import blocks
 from allocators.slob.state import OBJECT_MASK, PAGE_UNITS, SLOB, SLOB_STAT, get_unit, set_unit
-from allocators.core.world import MEM_MAP, OPS
-from small_world import SmallWorld, damage, wild_memory
-from test_slob import slob_world, unit
 
 MODULES = [module for name, module in sys.modules.items() if name.partition(".")[0] == "allocators"]
 
@@ -45,7 +45,11 @@ class Busy:
         return next(p for p in (MEM_MAP + f * PAGE.SIZE for f in frames) if len(blocks(self.m, p)) >= least)
 
     def full(self) -> int:
-        return next(MEM_MAP + int(f) * PAGE.SIZE for f, units, shared in zip(self.snapshot.frames, self.snapshot.units, self.snapshot.shared) if shared and not units)
+        return next(
+            MEM_MAP + int(f) * PAGE.SIZE
+            for f, units, shared in zip(self.snapshot.frames, self.snapshot.units, self.snapshot.shared)
+            if shared and not units
+        )
 
     def large(self) -> int:
         return MEM_MAP + int(self.snapshot.frames[~self.snapshot.shared][0]) * PAGE.SIZE
@@ -149,11 +153,20 @@ FAULTS = {
     "a full page on a list": (lambda b: state.list_add(b.m, b.slob + SLOB.small, b.full()), {"one_state"}),
     "a page on two lists": (on_two_lists, {"list_counts"}),
     "a large object on a list": (lambda b: state.list_add(b.m, b.slob + SLOB.large, b.large()), {"one_state"}),
-    "a large object of a small cache": (lambda b: b.mem.__setitem__(b.large() + PAGE.slab_cache, b.world.roots[0]), {"one_state", "inuse"}),
+    "a large object of a small cache": (
+        lambda b: b.mem.__setitem__(b.large() + PAGE.slab_cache, b.world.roots[0]),
+        {"one_state", "inuse"},
+    ),
     "a broken back link": (damage((lambda b: b.page() + PAGE.prev, 8)), {"list_counts"}),
     "a head with the wrong end": (damage((lambda b: b.slob + SLOB.small + PAGE.prev, 8)), {"list_counts"}),
-    "a list that comes back to itself": (lambda b: b.mem.__setitem__(b.page() + PAGE.next, b.page()), {"list_counts", "one_state"}),
-    "a wild object that waits": (damage((lambda b: b.slob + SLOB.waiting, 1 << 20)), {"freelists", "inuse", "conservation"}),
+    "a list that comes back to itself": (
+        lambda b: b.mem.__setitem__(b.page() + PAGE.next, b.page()),
+        {"list_counts", "one_state"},
+    ),
+    "a wild object that waits": (
+        damage((lambda b: b.slob + SLOB.waiting, 1 << 20)),
+        {"freelists", "inuse", "conservation"},
+    ),
     "a slob_lock that is held": (damage((lambda b: b.slob + SLOB.lock, 2)), {"locks"}),
     "an allocation not counted": (damage((lambda b: stats_word(b, SLOB_STAT.alloc_found), -1)), {"conservation"}),
     "a free counted twice": (damage((lambda b: stats_word(b, SLOB_STAT.free_to_partial), 1)), {"conservation"}),
@@ -185,7 +198,12 @@ def broken(original: Callable, *caught_by: str):
 @broken(free._insert, "freelists")
 def freed_blocks_are_not_joined(original):
     def _insert(m, s, page, block, units):
-        base, first, before, after = address_of(page), state.page_first_block(m, page), -1, state.page_first_block(m, page)
+        base, first, before, after = (
+            address_of(page),
+            state.page_first_block(m, page),
+            -1,
+            state.page_first_block(m, page),
+        )
         while after < block:
             before, after = after, state.block_next(m, base, after)
         state.set_block(m, base, block, units, after)
@@ -239,7 +257,9 @@ def the_rest_of_a_block_is_lost(original):
 
 @broken(alloc._cut, "inuse")
 def the_alignment_is_forgotten(original):
-    return lambda m, page, before, block, gap, units, have, after: original(m, page, before, block, 0, units, have, after)
+    return lambda m, page, before, block, gap, units, have, after: original(
+        m, page, before, block, 0, units, have, after
+    )
 
 
 @broken(alloc.list_del, "one_state")

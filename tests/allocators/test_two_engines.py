@@ -11,24 +11,24 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from small_world import SmallWorld
 
 import shm.native  # noqa: F401  before anything compiles
-from allocators.invariants import check
-from allocators.core.kmem_cache import CACHE
 from allocators.caches.memcg_caches import create_memcg, run_deferred_work
 from allocators.caches.offline import offline_memcg
+from allocators.caches.slab_common import kmem_cache_alloc, kmem_cache_destroy, kmem_cache_free, kmem_cache_shrink
+from allocators.core.kmem_cache import CACHE
+from allocators.core.world import DEFRAG, DEFRAG_AT, REAPER, REAPER_AT, WORLD, WORLD_AT, world
+from allocators.invariants import check
 from allocators.memcg.memcontrol import MEMCG
 from allocators.slab.reap import run_reapers
-from allocators.caches.slab_common import kmem_cache_alloc, kmem_cache_destroy, kmem_cache_free, kmem_cache_shrink
 from allocators.slub.alloc import DEFRAG_RANGE, REMOTE_NODE_DEFRAG_RATIO
-from allocators.core.world import DEFRAG, DEFRAG_AT, REAPER, REAPER_AT, WORLD, WORLD_AT, world
 from shm.atomics import load, on_cpu, store
 from shm.compiler import dual
 from shm.entry import entry
 from shm.layout import field_name, view
 from shm.machine import MACHINE
 from shm.xorshift import next_random
-from small_world import SmallWorld
 
 SLOTS = 2048
 SCRIPT = 1 << 15  # words
@@ -106,10 +106,26 @@ cgroups = st.integers(0, CGROUPS)
 starts = st.integers(0, SLOTS - 1)
 # (kind, CPU, cache + 16 * cgroup or cgroup, first slot, stride, times)
 steps = st.one_of(
-    st.tuples(st.just(ALLOC), cpus, st.builds(lambda c, g: c + 16 * g, caches, cgroups), starts, st.just(1), st.integers(1, 150)),
+    st.tuples(
+        st.just(ALLOC),
+        cpus,
+        st.builds(lambda c, g: c + 16 * g, caches, cgroups),
+        starts,
+        st.just(1),
+        st.integers(1, 150),
+    ),
     st.tuples(st.just(FREE), cpus, st.just(0), starts, st.sampled_from((1, 3, 64, 65)), st.integers(1, 150)),
-    st.tuples(st.sampled_from((CREATE, OFFLINE)), st.just(0), st.integers(1, CGROUPS), st.just(0), st.just(0), st.just(1)),
-    st.tuples(st.just(SHRINK), st.just(0), st.builds(lambda c, g: c + 16 * g, caches, cgroups), st.just(0), st.just(0), st.just(1)),
+    st.tuples(
+        st.sampled_from((CREATE, OFFLINE)), st.just(0), st.integers(1, CGROUPS), st.just(0), st.just(0), st.just(1)
+    ),
+    st.tuples(
+        st.just(SHRINK),
+        st.just(0),
+        st.builds(lambda c, g: c + 16 * g, caches, cgroups),
+        st.just(0),
+        st.just(0),
+        st.just(1),
+    ),
     st.tuples(st.just(REAP), st.just(0), st.integers(1, 9000), st.just(0), st.just(0), st.just(1)),
     st.tuples(st.sampled_from((TURN, WORK)), st.just(0), st.just(0), st.just(0), st.just(0), st.integers(1, 3)),
 )
@@ -133,7 +149,9 @@ SIZES = {"slub": (64, 192, 1000, 4096), "slab": (64, 192, 1000, 4096), "slob": (
 
 def make_world(design: str, script: np.ndarray, allocator: str = "slub", nodes: int = 1) -> SmallWorld:
     extra = {"slot_table": SLOTS, "script": SCRIPT}
-    small = SmallWorld(design, allocator=allocator, nodes=nodes, sizes=SIZES[allocator], cpus=CPUS, by_rcu=(1,), extra=extra)
+    small = SmallWorld(
+        design, allocator=allocator, nodes=nodes, sizes=SIZES[allocator], cpus=CPUS, by_rcu=(1,), extra=extra
+    )
     base = small.layout.plan["script"]
     assert len(script) <= SCRIPT
     small.words[base : base + len(script)] = script
@@ -179,7 +197,13 @@ def test_both_engines_leave_the_same_memory(design, nodes, steps_and_end):
 
 def test_both_engines_search_other_nodes_alike():
     """CPU 1 leaves slabs of 8 objects with one free on its node, CPU 0 allocates there as chance allows."""
-    once = [(ALLOC, 1, 3, 0, 1, 400), (FREE, 1, 0, 0, 8, 50), (ALLOC, 0, 3, 1000, 1, 40), (FREE, 0, 0, 1000, 1, 40), (FREE, 1, 0, 0, 1, 400)]
+    once = [
+        (ALLOC, 1, 3, 0, 1, 400),
+        (FREE, 1, 0, 0, 8, 50),
+        (ALLOC, 0, 3, 1000, 1, 40),
+        (FREE, 0, 0, 1000, 1, 40),
+        (FREE, 1, 0, 0, 1, 400),
+    ]
     words = compare(encode(once * 8, False), "linux-3.16", nodes=2)
     fresh = make_world("linux-3.16", np.empty(0, np.int64), nodes=2)
     state = fresh.layout.percpu_base + DEFRAG_AT + DEFRAG.random
@@ -190,7 +214,10 @@ def test_both_engines_search_other_nodes_alike():
     assert any(refused) and len(refused) < 10_000
 
 
-@pytest.mark.parametrize("design, nodes", (("linux-3.15", 1), ("linux-3.16", 1), ("v1", 2), ("v2", 2), ("v3", 2), ("linux-4.0", 2), ("linux-5.3", 1)))
+@pytest.mark.parametrize(
+    "design, nodes",
+    (("linux-3.15", 1), ("linux-3.16", 1), ("v1", 2), ("v2", 2), ("v3", 2), ("linux-4.0", 2), ("linux-5.3", 1)),
+)
 @settings(max_examples=15, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(plays)
 def test_both_engines_leave_the_same_memory_of_slab(design, nodes, steps_and_end):

@@ -7,10 +7,10 @@ import jsonschema
 import numpy as np
 import pytest
 
+from allocators.core.world import WORLD, WORLD_AT
 from allocators.designs import DESIGNS
 from allocators.slub.inspect import statistics
 from allocators.slub.state import STATISTICS
-from allocators.core.world import WORLD, WORLD_AT
 from shm.machine import MACHINE
 from stress import bench
 from stress.bench import measure, scaling, speed, workloads
@@ -19,19 +19,24 @@ from stress.bench.report import print_report
 from stress.bench.result import goals
 from stress.bench.speed import Speed, take_turns
 from stress.engine import PLAY, cpu_main
-from stress.schema import schema
 from stress.judge.ratio import Ratio
+from stress.schema import schema
 
 FEATURES = DESIGNS["linux-3.16"].features("slub")
 PATHS = ("alloc_fastpath", "alloc_slowpath", "free_fastpath", "free_slowpath", "alloc_slab")
 
-needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler: there is no reference to compare with")
+needs_compiler = pytest.mark.skipif(
+    shutil.which("cc") is None, reason="no C compiler: there is no reference to compare with"
+)
 
 
 def counters(arena) -> dict[str, int]:
     """Sums over the CPUs of the child cache's statistics: the newest cache heads the list."""
     m = arena.machine(FEATURES, 0)
-    return {name: sum(values) for name, values in statistics(m, m.mem[WORLD_AT + WORLD.slab_caches], arena.layout.nr_cpus).items()}
+    return {
+        name: sum(values)
+        for name, values in statistics(m, m.mem[WORLD_AT + WORLD.slab_caches], arena.layout.nr_cpus).items()
+    }
 
 
 @needs_compiler
@@ -99,8 +104,17 @@ def test_goals_are_judged_and_the_unmeasured_say_why():
     slow = Speed(tape="batches of 32", operations=1, nanoseconds={"ours": 9.0, "nothing": 4.0}, ratios={})
     found = goals([slow], "no C compiler", None, 0.1)
     assert [g.met for g in found] == [None, False, None, None, True]
-    assert [g.why for g in found if g.value is None] == ["no C compiler", "there are not two CPUs to pin to", "there are not two CPUs to pin to"]
-    fast = Speed(tape="batches of 32", operations=1, nanoseconds={"ours": 5.0, "nothing": 2.0}, ratios={"C": Ratio(estimate=1.1, pairs=9)})
+    assert [g.why for g in found if g.value is None] == [
+        "no C compiler",
+        "there are not two CPUs to pin to",
+        "there are not two CPUs to pin to",
+    ]
+    fast = Speed(
+        tape="batches of 32",
+        operations=1,
+        nanoseconds={"ours": 5.0, "nothing": 2.0},
+        ratios={"C": Ratio(estimate=1.1, pairs=9)},
+    )
     two = scaling.Scaling(throughput=Ratio(estimate=1.7, low=1.6, high=1.9, pairs=9), ready_seconds=0.01)
     assert [g.met for g in goals([fast], None, two, 0.2)] == [True, True, False, True, False]
 

@@ -15,9 +15,9 @@ from stress.bench.peers.measure import Plan
 from stress.bench.peers.player import Player
 from stress.bench.peers.result import Cell, Held, Peers
 from stress.bench.peers.result import Player as Row
+from stress.judge.ratio import Ratio
 from stress.play.compiled import ready
 from stress.process.errors import DamagedRun, StressError, UsageError
-from stress.judge.ratio import Ratio
 
 OURS = ("slub", "slab", "slob", "linux-6.18")
 SMALL = {"operations": 1 << 10, "slots": 600}
@@ -148,7 +148,9 @@ def test_overlapping_objects_are_told(play, monkeypatch):
 
 def test_a_library_that_is_not_there_is_said():
     program = Program("nomalloc", "", "malloc", library=Library(("libno-such-malloc.so.7",), "libnomalloc7"))
-    with pytest.raises(NotInstalled, match="not installed: `apt install libnomalloc7`, or name its file with --library nomalloc=PATH"):
+    with pytest.raises(
+        NotInstalled, match="not installed: `apt install libnomalloc7`, or name its file with --library nomalloc=PATH"
+    ):
         load_library(program)
 
 
@@ -234,13 +236,18 @@ def cell(workload: str, size: int, cpus: int, **times: float) -> Cell:
         value = named[name] / named[other]
         return Ratio(estimate=value, low=value, high=value, pairs=9)
 
-    ratios = {name: {other: ratio(name, other) for other in goals.against(name) if other in named and other != name} for name in named}
+    ratios = {
+        name: {other: ratio(name, other) for other in goals.against(name) if other in named and other != name}
+        for name in named
+    }
     return Cell(workload=workload, size=size, cpus=cpus, objects=0, rounds=9, nanoseconds=named, ratios=ratios)
 
 
 def peers(*cells, missing=()):
     names = list(dict.fromkeys(name for one in cells for name in one.nanoseconds))
-    rows = [Row(name=n, about="") for n in names] + [Row(name=n, about="", missing=f"not installed: {n}") for n in missing]
+    rows = [Row(name=n, about="") for n in names] + [
+        Row(name=n, about="", missing=f"not installed: {n}") for n in missing
+    ]
     held = [Held(size=64, asked=1 << 20, full={names[0]: 3 << 19}, left={names[0]: 1 << 19})]
     return Peers(baseline="glibc", players=rows, cells=list(cells), memory=held)
 
@@ -278,14 +285,16 @@ def test_the_page_draws_every_program_and_loads_nothing():
     from stress.bench.result import Bench
     from stress.result.data import Trust
 
-    found = peers(*(cell(w, size, 1, glibc=10.0, linux=size / 64, slub=7.0) for w in ("pairs", "random") for size in (64, 512)))
+    found = peers(
+        *(cell(w, size, 1, glibc=10.0, linux=size / 64, slub=7.0) for w in ("pairs", "random") for size in (64, 512))
+    )
     bench = Bench(
         machine={"cpu": "<one>"}, design="", no_reference=None, differing_words=0, goals=goals.peer_goals(found), speed=[],
         scaling=None, peers=found, disturbances=[], trust=Trust(grade="good", findings=[]),
     )  # fmt: skip
     text = render(bench).decode()
     assert "&lt;one&gt;" in text and "<script" not in text and "http" not in text.replace("http-equiv", "")
-    assert text.count("<svg viewBox=\"0 0 360") == 5  # two each, and the memory
+    assert text.count('<svg viewBox="0 0 360') == 5  # two each, and the memory
     assert "linux-6.18, 512 B: 8" in text
     assert steps(0.9, 60) == [1, 2, 5, 10, 20, 50] and steps(1e-3, 1e5) == [10.0**p for p in range(-3, 6)]
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from allocators.designs import parse_design
-from stress.play.options import RunOptions
-from stress.show.progress import Progress
-from stress.result.data import SLUB_STATS
-from stress.measure.records import Block, Census, RunRecord, SectionSum
 from stress.judge.ratio import Ratio
+from stress.measure.records import Block, Census, RunRecord, SectionSum
+from stress.play.options import RunOptions
+from stress.result.data import SLUB_STATS
+from stress.show.progress import Progress
 
 MS = 1_000_000
 
@@ -35,7 +35,9 @@ def blocks(design: str, pairs: int, factor: float = 1.0) -> list[Block]:
     return [Block(design=design, pair=pair, warmup=False, wall_ns=10 * MS, sections=sums) for pair in range(pairs)]
 
 
-def record(options: RunOptions, *, pairs: int = 6, factors: dict[str, float] | None = None, **of_design: dict[str, Any]) -> RunRecord:
+def record(
+    options: RunOptions, *, pairs: int = 6, factors: dict[str, float] | None = None, **of_design: dict[str, Any]
+) -> RunRecord:
     """A whole run; of_design: census fields by design (names with underscores for - and +)."""
     names = [options.before, *options.after]
     return RunRecord(

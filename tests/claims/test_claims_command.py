@@ -24,7 +24,9 @@ def plain_logging(monkeypatch):
 
 
 def invoke(tmp_path, *arguments: str):
-    return CliRunner().invoke(app, ["claims", "--quick", "--out", str(tmp_path), *arguments], prog_name="python -m stress")
+    return CliRunner().invoke(
+        app, ["claims", "--quick", "--out", str(tmp_path), *arguments], prog_name="python -m stress"
+    )
 
 
 @pytest.mark.parametrize("part", [part for _, part in PARTS], ids=[f"{number} {part.name}" for number, part in PARTS])
@@ -44,7 +46,19 @@ def test_the_commands_are_understood_by_run(lab, coordinator, monkeypatch):
     for options in coordinator.seen:
         done = CliRunner().invoke(app, options.command.split()[3:], prog_name="python -m stress")
         assert done.exit_code == 0, done.stderr
-    fields = ("scenario", "settings", "allocator", "before", "after", "cpus", "nodes", "serial", "seed", "settle", "fail_shrink_alloc")
+    fields = (
+        "scenario",
+        "settings",
+        "allocator",
+        "before",
+        "after",
+        "cpus",
+        "nodes",
+        "serial",
+        "seed",
+        "settle",
+        "fail_shrink_alloc",
+    )
     for theirs, ours in zip(parsed, coordinator.seen, strict=True):
         assert [getattr(theirs, f) for f in fields] == [getattr(ours, f) for f in fields]
 
@@ -95,13 +109,23 @@ def test_the_parts_decide(verdicts, whole):
 
 def test_formats(coordinator, tmp_path):
     text = invoke(tmp_path, "1").stdout
-    for word in ("1 claims tested with tiny workloads", "figures", "leaked", "pinned", "python -m stress run --scenario pinned"):
+    for word in (
+        "1 claims tested with tiny workloads",
+        "figures",
+        "leaked",
+        "pinned",
+        "python -m stress run --scenario pinned",
+    ):
         assert word in text, word
     assert invoke(tmp_path, "1", "--format", "markdown").stdout.startswith("# Claims\n")
     made = invoke(tmp_path, "1", "7", "--format", "json")
     data = json.loads(made.stdout)
     assert [claim["id"] for claim in data["claims"]] == [1, 7] and data["schema_version"] == "1"
-    assert {part["verdict"] for claim in data["claims"] for part in claim["parts"]} <= {"holds", "does not hold", "cannot tell"}
+    assert {part["verdict"] for claim in data["claims"] for part in claim["parts"]} <= {
+        "holds",
+        "does not hold",
+        "cannot tell",
+    }
     path = made.stderr.strip().rpartition("result: ")[2]
     assert json.loads(open(path).read()) == data
 
@@ -132,7 +156,15 @@ def test_interruption_keeps_what_was_tested(coordinator, tmp_path):
     assert [len(claim["parts"]) for claim in data["claims"]] == [1] and data["claims"][0]["verdict"] == "cannot tell"
 
 
-@pytest.mark.parametrize("arguments, says", ((["99"], "there is no claim 99"), (["x"], "ID"), (["1", "--seconds", "0"], "--seconds"), (["--seed", "-1"], "--seed")))
+@pytest.mark.parametrize(
+    "arguments, says",
+    (
+        (["99"], "there is no claim 99"),
+        (["x"], "ID"),
+        (["1", "--seconds", "0"], "--seconds"),
+        (["--seed", "-1"], "--seed"),
+    ),
+)
 def test_usage_errors(coordinator, tmp_path, arguments, says):
     done = invoke(tmp_path, *arguments)
     assert done.exit_code == 2 and says in done.stderr and done.stdout == ""
@@ -146,7 +178,9 @@ def test_claims_are_chosen_once_and_in_order():
 
 
 def test_violations_belong_to_their_claim():
-    claim = Claim(5, "s", "p", "q", (Part("a", "b", lambda lab: lab.violated.append("v") or Finding(Verdict.HOLDS, "r")),))
+    claim = Claim(
+        5, "s", "p", "q", (Part("a", "b", lambda lab: lab.violated.append("v") or Finding(Verdict.HOLDS, "r")),)
+    )
     lab, found = Lab(), []
     assert not try_all([claim], lab, found.append) and found[0].violated == ["v"]
     assert StandIn().seen == []

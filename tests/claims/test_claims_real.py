@@ -31,12 +31,18 @@ def test_the_extract_is_what_was_recorded(recorded, scenario):
     ours = [row for row in csv.DictReader(io.StringIO(extract)) if row["scenario"] == scenario]
     moments = {(row["kernel"], row["tag"]) for row in ours}
     with recorded(f"linux-3.16-census-{scenario}.csv").open(newline="") as file:
-        theirs = [{name: row[name] for name in ours[0]} for row in csv.DictReader(file) if (row["kernel"], row["tag"]) in moments]
+        theirs = [
+            {name: row[name] for name in ours[0]}
+            for row in csv.DictReader(file)
+            if (row["kernel"], row["tag"]) in moments
+        ]
     key = operator.itemgetter("kernel", "boot", "tag")
     assert sorted(ours, key=key) == sorted(theirs, key=key) != []
 
 
-@pytest.mark.parametrize("name", ("remote, slub", "leak, slub", "churn, slub", "remote, slab", "leak, slab", "churn, slab"))
+@pytest.mark.parametrize(
+    "name", ("remote, slub", "leak, slub", "churn, slub", "remote, slab", "leak, slab", "churn, slab")
+)
 def test_the_model_leaves_what_the_kernels_left(name):
     (part,) = (part for part in CLAIMS[0].parts if part.name == name)
     lab = Lab(quick=True)

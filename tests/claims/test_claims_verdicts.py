@@ -3,15 +3,15 @@
 import pytest
 from synthetic import StandIn, blocks, census, ratio, record
 
-from stress.play import coordinator
 from stress.claims import dead_cost, fate, patches, pinning, reaper, recorded, speed
 from stress.claims.claim import Verdict
 from stress.claims.lab import Lab
 from stress.claims.recorded import Left
+from stress.judge.ratio import Ratio
 from stress.measure.evaluation import measure
+from stress.play import coordinator
 from stress.play.options import make_options
 from stress.result.data import Design
-from stress.judge.ratio import Ratio
 
 HOLDS, FAILS, UNKNOWN = Verdict.HOLDS, Verdict.FAILS, Verdict.UNKNOWN
 
@@ -31,7 +31,9 @@ ALL_LEFT = design(left=16, destroyed=0, lifetimes_ns=[], slabs_left=60)
 NOTHING = design(offlined=0, destroyed=0, lifetimes_ns=[])
 
 
-@pytest.mark.parametrize("theirs, missing, verdict", ((Left(1, 4), [], HOLDS), (Left(1, 5), [], FAILS), (Left(1, 4), ["linux-4.0"], UNKNOWN)))
+@pytest.mark.parametrize(
+    "theirs, missing, verdict", ((Left(1, 4), [], HOLDS), (Left(1, 5), [], FAILS), (Left(1, 4), ["linux-4.0"], UNKNOWN))
+)
 def test_0_numbers_agree_exactly(theirs, missing, verdict):
     finding = recorded.judge_exact({"v1": [("r010", theirs, Left(1, 4))]}, missing)
     assert finding.verdict is verdict
@@ -100,9 +102,15 @@ def test_4_equivalence(ratios, verdict):
     assert speed.judge_equivalence([(f"size {i}", r) for i, r in enumerate(ratios)]).verdict is verdict
 
 
-@pytest.mark.parametrize("again, verdict", ((ratio(0.99, 1.01), HOLDS), (ratio(0.9, 0.95), FAILS), (ratio(0.9, 1.1), UNKNOWN)))
+@pytest.mark.parametrize(
+    "again, verdict", ((ratio(0.99, 1.01), HOLDS), (ratio(0.9, 0.95), FAILS), (ratio(0.9, 1.1), UNKNOWN))
+)
 def test_4_what_looked_slow_is_judged_by_the_second_measurement(again, verdict):
-    ratios = [("64 B pairs, v3", ratio(0.85, 0.95)), ("64 B pairs, v1", ratio(0.99, 1.01)), ("64 B pairs, v3, again", again)]
+    ratios = [
+        ("64 B pairs, v3", ratio(0.85, 0.95)),
+        ("64 B pairs, v1", ratio(0.99, 1.01)),
+        ("64 B pairs, v3, again", again),
+    ]
     finding = speed.judge_equivalence(ratios)
     assert finding.verdict is verdict and [f.name for f in finding.figures] == [name for name, _ in ratios]
 
@@ -117,7 +125,17 @@ def test_4_measures_again_what_looks_slow(monkeypatch):
 
 
 def dead_section(locks):
-    return {"free_sections": {"dead": {"frees": 1600, "list_lock": locks, "list_lock_contended": 0, "page_cas": 1600, "page_cas_failed": 0}}}
+    return {
+        "free_sections": {
+            "dead": {
+                "frees": 1600,
+                "list_lock": locks,
+                "list_lock_contended": 0,
+                "page_cas": 1600,
+                "page_cas_failed": 0,
+            }
+        }
+    }
 
 
 @pytest.mark.parametrize("locks, verdict", ((200, HOLDS), (400, FAILS)))
@@ -132,13 +150,18 @@ def test_5_slub_without_dead_frees():
     assert dead_cost.judge_slub(cells).verdict is UNKNOWN
 
 
-@pytest.mark.parametrize("of_size, verdict", ((ratio(0.3, 0.4), HOLDS), (ratio(1.1, 1.2), FAILS), (ratio(0.9, 1.1), UNKNOWN), (Ratio(), UNKNOWN)))
+@pytest.mark.parametrize(
+    "of_size, verdict",
+    ((ratio(0.3, 0.4), HOLDS), (ratio(1.1, 1.2), FAILS), (ratio(0.9, 1.1), UNKNOWN), (Ratio(), UNKNOWN)),
+)
 def test_5_slab_is_slower(of_size, verdict):
     finding = dead_cost.judge_slab({64: (GONE, GONE, ratio(0.3, 0.4)), 256: (GONE, GONE, of_size)})
     assert finding.verdict is verdict and "published 2.91" in finding.figures[3].text
 
 
-@pytest.mark.parametrize("of, verdict", ((ratio(0.7, 0.8), HOLDS), (ratio(0.99, 1.0), FAILS), (ratio(0.9, 1.0), UNKNOWN), (Ratio(), UNKNOWN)))
+@pytest.mark.parametrize(
+    "of, verdict", ((ratio(0.7, 0.8), HOLDS), (ratio(0.99, 1.0), FAILS), (ratio(0.9, 1.0), UNKNOWN), (Ratio(), UNKNOWN))
+)
 def test_6_full_tracking(of, verdict):
     assert speed.judge_slowdown(of, 0.01, 0.03).verdict is verdict
 
@@ -189,7 +212,12 @@ def test_9_same_counts(fields, verdict):
 
 @pytest.mark.parametrize(
     "one, verdict",
-    ((design(lifetimes_ns=[4 * SECOND]), HOLDS), (design(lifetimes_ns=[12 * SECOND]), FAILS), (LEFT, FAILS), (NOTHING, UNKNOWN)),
+    (
+        (design(lifetimes_ns=[4 * SECOND]), HOLDS),
+        (design(lifetimes_ns=[12 * SECOND]), FAILS),
+        (LEFT, FAILS),
+        (NOTHING, UNKNOWN),
+    ),
 )
 def test_10_time_to_destruction(one, verdict):
     assert reaper.judge_time({"64 B": one}).verdict is verdict
@@ -201,7 +229,9 @@ def test_10_length_of_a_pass(total, verdict):
     assert reaper.judge_passes([(1, design()), (1000, design(operations=operations))]).verdict is verdict
 
 
-@pytest.mark.parametrize("pinned, alive, verdict", ((5, True, HOLDS), (0, True, FAILS), (0, False, HOLDS), (5, False, FAILS)))
+@pytest.mark.parametrize(
+    "pinned, alive, verdict", ((5, True, HOLDS), (0, True, FAILS), (0, False, HOLDS), (5, False, FAILS))
+)
 def test_11_pinned_memcgs(pinned, alive, verdict):
     assert pinning.judge_pins({10: design(cgroups_pinned=pinned)}, alive).verdict is verdict
 

@@ -50,7 +50,13 @@ def peer() -> dict[str, float] | None:
     except ImportError:
         return None
     program = PEER.replace("INCREMENTS", str(INCREMENTS))
-    done = subprocess.run([sys.executable, "-c", program], env=os.environ | {"FRONTRUN_ACTIVE": "1"}, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"FRONTRUN_ACTIVE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     if done.returncode:
         raise RuntimeError(done.stderr)
     return json.loads(done.stdout.splitlines()[-1])
@@ -58,8 +64,9 @@ def peer() -> dict[str, float] | None:
 
 def seconds_to_aba(strategy: str, seeds: int = 20) -> float:
     """Median over seeds until the ABA of the naive stack is found."""
-    from stress.explore.search.search import Budget, search
     from toys import treiber
+
+    from stress.explore.search.search import Budget, search
 
     seconds = []
     for seed in range(seeds):
@@ -72,8 +79,9 @@ def seconds_to_aba(strategy: str, seeds: int = 20) -> float:
 
 def seconds_to_exhaust(bound: int = 3) -> float:
     """For the space of the naive stack, its bug passed over."""
-    from stress.explore.search.search import search
     from toys import treiber
+
+    from stress.explore.search.search import search
 
     space = treiber()
     space.at_end = lambda space: None
@@ -88,7 +96,9 @@ def main() -> None:
 
     for strategy in ("random", "pct", "dfs"):
         print(f"two CPUs, twenty steps, {strategy}: {rate(twenty_steps(), strategy):,.0f} schedules/s")
-        print(f"naive stack of three CPUs, {strategy}: ABA found in {1e3 * seconds_to_aba(strategy):.1f} ms (median of 20 seeds)")
+        print(
+            f"naive stack of three CPUs, {strategy}: ABA found in {1e3 * seconds_to_aba(strategy):.1f} ms (median of 20 seeds)"
+        )
     print(f"naive stack of three CPUs: exhausted to three preemptions in {seconds_to_exhaust():.2f} s")
     rates = peer()
     if rates is None:
@@ -96,7 +106,9 @@ def main() -> None:
         return
     ours = {"dpor": rate(counter(INCREMENTS), "dfs"), "random": rate(counter(INCREMENTS), "random")}
     for strategy, theirs in rates.items():
-        print(f"two threads, {INCREMENTS} increments each, {strategy}: {ours[strategy]:,.0f} schedules/s, frontrun {theirs:,.0f}: {ours[strategy] / theirs:.0f} times")
+        print(
+            f"two threads, {INCREMENTS} increments each, {strategy}: {ours[strategy]:,.0f} schedules/s, frontrun {theirs:,.0f}: {ours[strategy] / theirs:.0f} times"
+        )
 
 
 if __name__ == "__main__":

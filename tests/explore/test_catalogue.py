@@ -6,10 +6,10 @@ import pytest
 
 from allocators.designs import parse_design
 from stress.explore.exploring import Request, build
-from stress.explore.search.minimise import minimise
-from stress.explore.space.violation import KINDS
 from stress.explore.races import MODELS
+from stress.explore.search.minimise import minimise
 from stress.explore.search.search import Budget, search
+from stress.explore.space.violation import KINDS
 
 RACES = [model for model in MODELS.values() if model.is_race]
 POSSIBLE = [model for model in RACES if not model.finding or model.aside]

@@ -7,9 +7,9 @@ import pytest
 from shm.atomics import cmpxchg, cpu_relax, fetch_add, load, load_acquire, read_once, store, store_release, write_once
 from shm.locks import spin_lock, spin_unlock
 from shm.rcu import quiescent_point, synchronize_sched
-from stress.explore.world.bare import bare_space
 from stress.explore.exploring import Request, build
 from stress.explore.search.search import races
+from stress.explore.world.bare import bare_space
 
 ON, OFF = "ordered", "not ordered"
 

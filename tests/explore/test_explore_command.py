@@ -36,15 +36,20 @@ def test_a_race_is_printed_with_a_column_per_cpu_and_written(found):
 
 
 def test_a_schedule_replays_to_the_identical_outcome_every_time(found):
-    from stress.explore.found import schedule
     from stress.explore.exploring import Request, build, follow
+    from stress.explore.found import schedule
 
     kept = schedule.read(found[0])
     seen = set()
     for _ in range(20):
         scene = build(Request(kept.model, kept.allocator, kept.design, kept.memory_model, kept.cpus))
         shown, outcome = follow(scene, scene.space(), kept)
-        assert (outcome.kind, outcome.text, outcome.points, outcome.history) == (kept.kind, kept.text, kept.points, kept.history)
+        assert (outcome.kind, outcome.text, outcome.points, outcome.history) == (
+            kept.kind,
+            kept.text,
+            kept.points,
+            kept.history,
+        )
         seen.add(tuple(shown))
     assert len(seen) == 1 and len(seen.pop()) > 20
 
@@ -162,7 +167,9 @@ def test_nothing_found_says_how_far_the_search_got():
     assert done.exit_code == 0 and "exhaustive for at most 1 preemptions" in done.stdout
     done = runner.invoke(app, ["explore", "R8", "--design", "v3+F_NRP", "--schedules", "30"])
     assert done.exit_code == 0 and "no pass" in done.stdout
-    done = runner.invoke(app, ["explore", "R8", "--design", "v3+F_NRP", "--strategy", "pct", "--schedules", "30", "--jobs", "1"])
+    done = runner.invoke(
+        app, ["explore", "R8", "--design", "v3+F_NRP", "--strategy", "pct", "--schedules", "30", "--jobs", "1"]
+    )
     assert done.exit_code == 0 and "no pass" in done.stdout
 
 

@@ -14,7 +14,9 @@ RATES = {"live": None, "dead": None, "all": None}
 
 
 def _design(left: int, **places: int) -> dict:
-    none = dict.fromkeys(("slabs_left", "pages_left", "cgroups_pinned", "frees", "dead_frees", "allocations", "failed_allocations"))
+    none = dict.fromkeys(
+        ("slabs_left", "pages_left", "cgroups_pinned", "frees", "dead_frees", "allocations", "failed_allocations")
+    )
     return none | {
         "switches": ["F_OBO", "P1", "P2"],
         "frees_per_second": RATES,
@@ -49,7 +51,19 @@ def run(tmp_path):
 
 
 def like(folder, *more):
-    return runner.invoke(app, ["explore", "--like", str(folder), "--jobs", "1", "--out", str(folder if folder.is_dir() else folder.parent), *more])
+    return runner.invoke(
+        app,
+        [
+            "explore",
+            "--like",
+            str(folder),
+            "--jobs",
+            "1",
+            "--out",
+            str(folder if folder.is_dir() else folder.parent),
+            *more,
+        ],
+    )
 
 
 def test_dead_caches_left_are_explained_and_replayed(run):
@@ -57,7 +71,10 @@ def test_dead_caches_left_are_explained_and_replayed(run):
     done = like(folder, "R12")
     assert done.exit_code == 1, done.output
     assert "v1: 3 dead caches left, their empty slabs: 3 in cpu_partial" in done.stdout
-    assert "looking for leak in R12 (the same scene: R2, R3, R7, offline-vs-free)" in done.stdout and "not R1: it is about use after free" in done.stdout
+    assert (
+        "looking for leak in R12 (the same scene: R2, R3, R7, offline-vs-free)" in done.stdout
+        and "not R1: it is about use after free" in done.stdout
+    )
     assert "note: the run's v1 was F_OBO+P1+P2; it is now" in done.stdout
     assert "** leak: cache 1 is dead" in done.stdout and "not its workload" in done.stdout
     again = runner.invoke(app, ["replay", str(folder / "R12-v1.schedule.json")])
@@ -67,7 +84,10 @@ def test_dead_caches_left_are_explained_and_replayed(run):
 def test_a_violated_invariant_lets_any_violation_explain_it(run):
     done = like(run({"v1+F_ALLCPU": _design(0)}, ["v1+F_ALLCPU"]) / "result.json", "R1")
     assert done.exit_code == 1, done.output
-    assert "invariant references was violated: 3 is not 2" in done.stdout and "looking for any violation in R1" in done.stdout
+    assert (
+        "invariant references was violated: 3 is not 2" in done.stdout
+        and "looking for any violation in R1" in done.stdout
+    )
     assert "found: use after free" in done.stdout
 
 
@@ -94,7 +114,11 @@ def test_all_models_that_fit_are_chosen():
     from stress.explore.like import LEAK, models_for
 
     chosen, left_out = models_for("slub", 4, (LEAK,))
-    assert {"R5", "R6", "R8", "alloc-vs-offline", "remote-free"} <= set(chosen) and "R12" in chosen["R2"] and "R4" in left_out
+    assert (
+        {"R5", "R6", "R8", "alloc-vs-offline", "remote-free"} <= set(chosen)
+        and "R12" in chosen["R2"]
+        and "R4" in left_out
+    )
     chosen, left_out = models_for("slub", 1, (LEAK,))
     assert "R5" not in chosen and left_out["R5"] == "it needs 2 CPUs, the run had 1"
     assert "reaper-vs-destroy" in models_for("slab", 4, ())[0] and "R4" in models_for("slub", 4, ())[0]["R2"]

@@ -9,8 +9,8 @@ from __future__ import annotations
 import pytest
 
 from shm.atomics import cmpxchg, read_once, smp_mb, smp_rmb, smp_wmb, this_cpu_cmpxchg, write_once
-from stress.explore.world.bare import bare_space
 from stress.explore.search.search import search
+from stress.explore.world.bare import bare_space
 
 X, Y = 0, 1
 
@@ -26,7 +26,11 @@ def results(programs, tso: bool) -> set[tuple]:
 
         return run
 
-    space, base = bare_space([wrap(i, p) for i, p in enumerate(programs)], tso=tso, end=lambda s: seen.add(tuple(got[i] for i in range(len(programs))) + (s.mem[base + X], s.mem[base + Y])))
+    space, base = bare_space(
+        [wrap(i, p) for i, p in enumerate(programs)],
+        tso=tso,
+        end=lambda s: seen.add(tuple(got[i] for i in range(len(programs))) + (s.mem[base + X], s.mem[base + Y])),
+    )
     found = search(space, bound=40)
     assert found.exhaustive and found.complete and found.outcome is None
     return seen

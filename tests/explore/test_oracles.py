@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from test_mutants import MUTANTS, Mutant, mutate
 
 from allocators.slub import alloc
 from shm.atomics import bug, load, read_once, store, write_once
 from shm.locks import spin_lock, spin_unlock
-from stress.explore.world.bare import bare_space
 from stress.explore.exploring import Request, build
-from stress.explore.space.violation import KINDS
-from stress.explore.world.scene import Scene
 from stress.explore.search.search import Budget, races, search
-from test_mutants import MUTANTS, Mutant, mutate
+from stress.explore.space.violation import KINDS
+from stress.explore.world.bare import bare_space
+from stress.explore.world.scene import Scene
 
 
 def scene_with(task) -> Scene:
@@ -75,8 +75,17 @@ def unlocked(monkeypatch):
 FAULTS = {
     "use after free": race("R4"),
     "leak": race("R8"),
-    "double hand-out": mutant(Mutant(alloc.slab_alloc, "cpu_pair(after & 0x7FFFFFFF, next_tid(pair))", "cpu_pair(obj, next_tid(pair))", keeps_three)),
-    "corruption": mutant(MUTANTS["nr_slabs is not counted down"]._replace(scene=MUTANTS["the page allocator takes no lock"].scene)),
+    "double hand-out": mutant(
+        Mutant(
+            alloc.slab_alloc,
+            "cpu_pair(after & 0x7FFFFFFF, next_tid(pair))",
+            "cpu_pair(obj, next_tid(pair))",
+            keeps_three,
+        )
+    ),
+    "corruption": mutant(
+        MUTANTS["nr_slabs is not counted down"]._replace(scene=MUTANTS["the page allocator takes no lock"].scene)
+    ),
     "assertion": lambda monkeypatch: found_in(scene_with(lambda m: bug(m, 1, 0))),
     "deadlock": mutant(MUTANTS["list_lock is never released"]),
     "endless loop": endless,

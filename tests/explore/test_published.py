@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-
 import pytest
 from typer.testing import CliRunner
 
 from stress.commands.app import app
+from stress.explore.exploring import explore
 from stress.explore.found import published
 from stress.explore.found.answer import Request
-from stress.explore.exploring import explore
-from stress.explore.races import MODELS
 from stress.explore.found.table import Line, as_markdown, as_text
+from stress.explore.races import MODELS
 
 
 def test_what_is_found(tmp_path, valid):
@@ -26,7 +25,9 @@ def test_what_is_found(tmp_path, valid):
 
 
 def test_what_is_not_found(valid):
-    done = CliRunner().invoke(app, ["explore", "R12", "--design", "v1+F_ALLCPU", "--preemptions", "0", "--format", "json"])
+    done = CliRunner().invoke(
+        app, ["explore", "R12", "--design", "v1+F_ALLCPU", "--preemptions", "0", "--format", "json"]
+    )
     data = valid("exploration", done.stdout)
     assert done.exit_code == 0 and data["found"] is None and data["schedule"] is None
     assert data["exhaustive"] and data["bound"] == 0 and data["raced"] == 100

@@ -12,13 +12,20 @@ import pytest
 
 # Before any pytest within this one forgets what it has imported: NumPy can be imported once a process.
 import stress.explore.testing
-from stress.process.errors import UsageError
 from stress.explore.testing import Options
+from stress.process.errors import UsageError
 
 pytest_plugins = ["pytester"]
 ROOT = Path(stress.explore.testing.__file__).parents[2]
 
-SPARE = ("-p", "no:cacheprovider", "-p", "no:unraisableexception", "-p", "no:hypothesispytest")  # collects garbage for seconds
+SPARE = (
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:unraisableexception",
+    "-p",
+    "no:hypothesispytest",
+)  # collects garbage for seconds
 
 COUNTER = """
 import pytest
@@ -101,7 +108,12 @@ def test_a_race_is_found_written_and_replayed(pytester, run, options):
     done.assert_outcomes(failed=1, passed=1)
     text = done.stdout.str()
     assert "assertion: assert 1 == 2" in text and "1 preemptions" in text
-    assert "store count 0 -> 1" in text and "increment test_it.py:5" in text and "is preempted" in text and "where 1 = read(" in text
+    assert (
+        "store count 0 -> 1" in text
+        and "increment test_it.py:5" in text
+        and "is preempted" in text
+        and "where 1 = read(" in text
+    )
     path = schedule_of(text)
     assert Path(path).parent.name.startswith("test_counter")
     traces = set()
@@ -262,14 +274,22 @@ def test_the_example_of_the_tutorial(pytester, run):
     done = run("-n", "0")
     done.assert_outcomes(failed=1)
     assert "take_slot test_it.py:" in done.stdout.str() and "taker 0" in done.stdout.str()
-    pytester.makepyfile(test_it=example.replace("slot = read", "slot = -1\n    while cmpxchg(m, next_free, slot, slot + 1) != slot:\n        slot = read").replace("    write_once(m, next_free, slot + 1)", "    "))
+    pytester.makepyfile(
+        test_it=example.replace(
+            "slot = read", "slot = -1\n    while cmpxchg(m, next_free, slot, slot + 1) != slot:\n        slot = read"
+        ).replace("    write_once(m, next_free, slot + 1)", "    ")
+    )
     run("-n", "0").assert_outcomes(passed=1)
 
 
 def test_with_xdist_and_groups(pytester, run, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     counter(pytester, RACY)
-    source = Path("test_it.py").read_text().replace("@pytest.mark.stress", "@pytest.mark.xdist_group('one')\n@pytest.mark.stress")
+    source = (
+        Path("test_it.py")
+        .read_text()
+        .replace("@pytest.mark.stress", "@pytest.mark.xdist_group('one')\n@pytest.mark.stress")
+    )
     Path("test_it.py").write_text(source)
     done = run("-n", "1", "--dist", "loadgroup")
     done.assert_outcomes(failed=1, passed=1)

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from shm.atomics import cmpxchg, cpu_relax, fetch_add, read_once, smp_mb, this_cpu_cmpxchg, write_once
 from shm.locks import spin_lock, spin_unlock
-from stress.explore.world.bare import bare_space
 from stress.explore.search.depth_first import DepthFirst
-from stress.explore.space.footprint import Footprint
 from stress.explore.search.search import Budget, learn
 from stress.explore.search.search import _Meter as Meter
+from stress.explore.space.footprint import Footprint
+from stress.explore.world.bare import bare_space
 
 WORDS = 3
 LOCK = 5
@@ -78,7 +78,9 @@ def ends(programs, strategy_of, bound: int, tso: bool) -> tuple[set, int]:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(PROGRAM, min_size=2, max_size=3), st.integers(0, 3), st.booleans())
-@example([[("locked", 0), ("locked", 0), ("store", 0)], [("add", 1), ("locked", 0)], [("store", 0), ("store", 0)]], 3, True)  # a wake-up is a step
+@example(
+    [[("locked", 0), ("locked", 0), ("store", 0)], [("add", 1), ("locked", 0)], [("store", 0), ("store", 0)]], 3, True
+)  # a wake-up is a step
 def test_no_final_state_is_left_out(programs, bound, tso):
     assert ends(programs, DepthFirst, bound, tso)[0] == ends(programs, Plain, bound, tso)[0]
 

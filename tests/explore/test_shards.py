@@ -7,14 +7,14 @@ import multiprocessing
 import pytest
 
 from shm.atomics import fetch_add, read_once, write_once
-from stress.explore.search import search as searching
-from stress.explore.world.bare import bare_space
 from stress.explore.exploring import Request, explore
+from stress.explore.search import search as searching
 from stress.explore.search.depth_first import DepthFirst, Seen
 from stress.explore.search.search import Budget, search
 from stress.explore.search.shards import SharedSeen
 from stress.explore.space.space import Space
 from stress.explore.space.violation import Violation
+from stress.explore.world.bare import bare_space
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,10 @@ def test_no_state_is_lost_when_work_is_handed_over(monkeypatch):
     monkeypatch.setattr(DepthFirst, "_come_from", lambda self, node: (plain(self, node)[0], {}))
     for programs in ([count] * 3, [mixed] * 3, [mixed, count], [count, mixed, lose]):
         for bound in (1, 2):
-            assert search(bare_space(programs)[0], bound=bound, jobs=3).states == search(bare_space(programs)[0], bound=bound).states
+            assert (
+                search(bare_space(programs)[0], bound=bound, jobs=3).states
+                == search(bare_space(programs)[0], bound=bound).states
+            )
 
 
 def mixed(m, b):
@@ -63,7 +66,9 @@ def test_the_same_final_states(tso, tmp_path):
     def ends(jobs: int) -> set[bytes]:
         path = tmp_path / str(jobs)
         with path.open("ab", buffering=0) as file:
-            space, _ = bare_space([mixed] * 3, tso=tso, end=lambda space: file.write(space.key(None).to_bytes(8, "little", signed=True)))
+            space, _ = bare_space(
+                [mixed] * 3, tso=tso, end=lambda space: file.write(space.key(None).to_bytes(8, "little", signed=True))
+            )
             found = search(space, bound=2, jobs=jobs)
             assert found.exhaustive and found.bound == 2
         data = path.read_bytes()
@@ -96,7 +101,12 @@ def test_a_process_that_fails_is_not_a_pass():
 def test_a_model_of_the_allocators():
     request = Request("R7", "slub", "v3+F_NRP", "sc", 1, preemptions=2, seconds=60)
     alone, together = explore(request), explore(request._replace(jobs=2))
-    assert alone.outcome is None and together.outcome is None and together.found.exhaustive and together.found.bound == alone.found.bound
+    assert (
+        alone.outcome is None
+        and together.outcome is None
+        and together.found.exhaustive
+        and together.found.bound == alone.found.bound
+    )
     assert explore(request._replace(design="v3+F_NRP-F_OBO", jobs=2)).outcome.kind == "leak"
 
 

@@ -8,21 +8,19 @@ from __future__ import annotations
 from importlib import import_module
 
 import pytest
-
 from test_mutants import Mutant, mutate
 
-from allocators.memcg import objcg
 from allocators.caches.memcg_caches import destroy_root
 from allocators.caches.slab_common import kmem_cache_shrink
+from allocators.memcg import objcg
 from allocators.slub import sheaf
 from shm import cpu_work
 from shm.atomics import cpu_relax, read_once
 from stress.explore.exploring import Request, build
 from stress.explore.races import MODELS
 from stress.explore.races.beyond import preempted_in_sheaf, shrink_and_sheaf
-from stress.explore.world.scene import Scene
 from stress.explore.search.search import Budget, search
-
+from stress.explore.world.scene import Scene
 
 CAPACITY = 2
 MAX_FULL = 1
@@ -82,7 +80,11 @@ def two_frees_and_a_full_barn() -> Scene:
     return shrinks(scene)
 
 
-@pytest.mark.parametrize("build_scene", [refill_and_free, two_refills, two_frees_without_a_spare, two_frees_and_a_full_barn], ids=lambda s: s.__name__)
+@pytest.mark.parametrize(
+    "build_scene",
+    [refill_and_free, two_refills, two_frees_without_a_spare, two_frees_and_a_full_barn],
+    ids=lambda s: s.__name__,
+)
 def test_tasks_of_one_cpu_that_drop_the_local_lock(build_scene, small_sheaves):
     found = search(build_scene().space(), bound=1, budget=Budget(60))
     assert found.outcome is None, found.outcome
@@ -150,10 +152,17 @@ MUTANTS = {
         "    _local_unlock(m)\n    write_once(m, main + SHEAF.size, held + 1)\n",
         lambda: preempted_in_sheaf("linux-6.18"),
     ),
-    "a refilled sheaf replaces a main that got objects meanwhile": Mutant(sheaf._install_full, "if load(m, main + SHEAF.size) == 0:", "if True:", two_refills),
-    "an empty sheaf replaces a spare that came meanwhile": Mutant(sheaf._install_empty, "if spare == 0:", "if True:", two_frees_without_a_spare),
+    "a refilled sheaf replaces a main that got objects meanwhile": Mutant(
+        sheaf._install_full, "if load(m, main + SHEAF.size) == 0:", "if True:", two_refills
+    ),
+    "an empty sheaf replaces a spare that came meanwhile": Mutant(
+        sheaf._install_empty, "if spare == 0:", "if True:", two_frees_without_a_spare
+    ),
     "a spare that is being flushed is still the CPU's": Mutant(
-        sheaf._replace_full_main, "        write_once(m, p + PCS.spare, 0)\n        _local_unlock(m)\n", "        _local_unlock(m)\n", two_frees_and_a_full_barn
+        sheaf._replace_full_main,
+        "        write_once(m, p + PCS.spare, 0)\n        _local_unlock(m)\n",
+        "        _local_unlock(m)\n",
+        two_frees_and_a_full_barn,
     ),
     "the stock is changed with its local lock dropped": Mutant(
         objcg._refill_stock,

@@ -8,12 +8,12 @@ import weakref
 import pytest
 
 from shm.atomics import cmpxchg, cpu_relax, fetch_add, load, read_once, smp_mb, write_once
-from stress.explore.world.bare import bare_space
 from stress.explore.search.depth_first import DepthFirst
 from stress.explore.search.search import Budget, search
+from stress.explore.search.strategies import Follow, RandomWalk
 from stress.explore.space.space import Space
 from stress.explore.space.violation import Violation
-from stress.explore.search.strategies import Follow, RandomWalk
+from stress.explore.world.bare import bare_space
 
 
 def _lost_update(m, b):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-
 import speed
-from stress.explore.search.search import Budget, search
 from toys import counter, treiber, twenty_steps
+
+from stress.explore.search.search import Budget, search
 
 
 @pytest.mark.parametrize("strategy", ["dfs", "random", "pct"])
@@ -27,4 +27,6 @@ def test_many_times_faster_than_an_explorer_of_threads():
     rates = speed.peer()
     if rates is None:
         pytest.skip("frontrun is not installed")
-    assert speed.rate(counter(speed.INCREMENTS), "random") > 10 * max(rates.values()), "30 times on a machine that does nothing else"
+    assert speed.rate(counter(speed.INCREMENTS), "random") > 10 * max(rates.values()), (
+        "30 times on a machine that does nothing else"
+    )

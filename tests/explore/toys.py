@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from shm.atomics import cmpxchg, fetch_add, read_once, write_once
-from stress.explore.world.bare import bare_space
 from stress.explore.space.space import Space
 from stress.explore.space.violation import Violation
+from stress.explore.world.bare import bare_space
 
 TOP, NEXT = 0, 4  # the stack's top; the next pointer of node i is at NEXT + i
 WORDS = 16

@@ -71,9 +71,21 @@ def home(tmp_path_factory) -> Path:
         shutil.copytree(ROOT / floor, source / floor, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("setup.cfg", "pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, source)
-    command = (sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--no-compile")
+    command = (
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-index",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-compile",
+    )
     done = subprocess.run([*command, "--target", place / "home", source], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"the wheel is built by setuptools, see `[options.extras_require] test`:\n{done.stderr}"
+    assert done.returncode == 0, (
+        f"the wheel is built by setuptools, see `[options.extras_require] test`:\n{done.stderr}"
+    )
     shutil.rmtree(source)
     return place / "home"
 
@@ -88,7 +100,11 @@ def installed(home, tmp_path):
     def run(code: str, *arguments: str, status: int = 0) -> str:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV"))}
         # Compiled code goes by its sources' paths: the session's cache has nothing for this, and need not keep it.
-        environment |= {"PYTHONPATH": str(home), "PYTHONDONTWRITEBYTECODE": "1", "SLAB_STRESS_CACHE": str(tmp_path / "cache")}
+        environment |= {
+            "PYTHONPATH": str(home),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "SLAB_STRESS_CACHE": str(tmp_path / "cache"),
+        }
         command = (sys.executable, "-c", GUARD + code, *arguments)
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == status and "Traceback" not in done.stderr, done.stderr
@@ -116,7 +132,9 @@ def files(root: Path) -> set[str]:
 def tracked() -> set[str]:
     """The floors' files that belong to the project: what git has or would add; all there are where this is no clone."""
     command = ("git", "ls-files", "-co", "--exclude-standard", "--", *FLOORS)
-    listing = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False) if shutil.which("git") else None
+    listing = (
+        subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False) if shutil.which("git") else None
+    )
     if listing is None or listing.returncode:
         return files(ROOT)
     return {name for name in listing.stdout.splitlines() if (ROOT / name).exists()}
@@ -132,7 +150,9 @@ def test_every_module_can_be_imported_from_it_and_what_they_read_is_there(home, 
 
     *imported, compiled_from, explored = installed(IMPORT_ALL + READ_DATA, str(home)).split()
     assert len(imported) > 200 and {"allocators", "allocators.slub.free", "stress.play.coordinator"} <= set(imported)
-    assert [compiled_from, explored] == [code_cache.source_hash(), schedule.source_hash()], "of the project's sources, and of no others"
+    assert [compiled_from, explored] == [code_cache.source_hash(), schedule.source_hash()], (
+        "of the project's sources, and of no others"
+    )
 
 
 def test_its_commands_work_in_an_empty_folder(installed):
@@ -141,12 +161,26 @@ def test_its_commands_work_in_an_empty_folder(installed):
     found = json.loads(stress(installed, "explore", "R1", "--format", "json", status=1))
     assert found["found"]["kind"] and found["schedule"], found
     where = {step["where"] for step in found["found"]["trace"]} - {""}
-    assert where and all(" allocators/" in place or " shm/" in place for place in where), "sources are named from the floor on"
+    assert where and all(" allocators/" in place or " shm/" in place for place in where), (
+        "sources are named from the floor on"
+    )
 
 
 def test_a_run_compiles_and_reports(installed, tmp_path):
     """SLOB's counting loop is the smallest program there is, and a serial run needs no other."""
-    smallest = ("--serial", "--cpus", "1", "--allocator", "slob", "--after", "v1", "--scenario", "pairs", "--seconds", "0.1")
+    smallest = (
+        "--serial",
+        "--cpus",
+        "1",
+        "--allocator",
+        "slob",
+        "--after",
+        "v1",
+        "--scenario",
+        "pairs",
+        "--seconds",
+        "0.1",
+    )
     printed = stress(installed, "run", *smallest, "--quiet")
     assert "Speed was not measured" in printed
     (run,) = (tmp_path / "results").iterdir()

@@ -15,11 +15,11 @@ from typing import Any
 import msgspec
 import psutil
 
-from stress.play import coordinator
 from stress.measure.evaluation import measure
+from stress.play import coordinator
 from stress.play.options import make_options
-from stress.show.progress import Progress
 from stress.result.data import Result
+from stress.show.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "SLAB_STRESS_TEST"

@@ -43,13 +43,26 @@ def test_frees_spin_as_often_and_as_long_as_told(stage):
 
 
 def test_samples_of_several_invocations_make_one_table(tmp_path):
-    common = ("--seconds", "0.1", "--runs", "1", "--slowdown", "10", "--samples", str(tmp_path / "s.json"), "--quiet", *SMALL)
+    common = (
+        "--seconds",
+        "0.1",
+        "--runs",
+        "1",
+        "--slowdown",
+        "10",
+        "--samples",
+        str(tmp_path / "s.json"),
+        "--quiet",
+        *SMALL,
+    )
     finish(tmp_path, *common, command="calibrate")
     run = finish(tmp_path, *common, "--format", "json", command="calibrate")
     found = json.loads(run.stdout)
     assert [row["slower"]["runs"] for row in found["rows"]] == [2] and len(found["commands"]) == 2
     assert found["setting"]["parameters"]["operations"] == 20_000
-    again = finish(tmp_path, "--runs", "0", "--samples", str(tmp_path / "s.json"), "--format", "json", command="calibrate")
+    again = finish(
+        tmp_path, "--runs", "0", "--samples", str(tmp_path / "s.json"), "--format", "json", command="calibrate"
+    )
     assert json.loads(again.stdout) == found
     other = finish(tmp_path, *common, "--seconds", "0.2", status=2, command="calibrate")
     assert "its comparisons have seconds 0.1, this one 0.2" in other.stderr and other.stdout == ""
@@ -57,7 +70,19 @@ def test_samples_of_several_invocations_make_one_table(tmp_path):
 
 def test_ctrl_c_keeps_what_is_done(tmp_path):
     samples = tmp_path / "s.json"
-    with Run(tmp_path, "--seconds", "0.1", "--runs", "1000", "--samples", str(samples), "--format", "json", *SMALL, command="calibrate") as run:
+    with Run(
+        tmp_path,
+        "--seconds",
+        "0.1",
+        "--runs",
+        "1000",
+        "--samples",
+        str(samples),
+        "--format",
+        "json",
+        *SMALL,
+        command="calibrate",
+    ) as run:
         run.until(samples.exists)
         run.process.send_signal(signal.SIGINT)
         assert run.wait() == 3 and "Traceback" not in run.stderr

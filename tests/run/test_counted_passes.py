@@ -7,11 +7,11 @@ from running import play
 
 from allocators.core.world import WORLD, WORLD_AT
 from scenarios.registry import build
-from stress.play.arena import Arena
 from stress.engine import RUN, SAMPLE_EVERY, SAMPLES
 from stress.engine.curve import sample_when_due, take_sample
 from stress.measure.latency import summarise
 from stress.measure.records import Latencies
+from stress.play.arena import Arena
 
 STORM = {"operations": 20_000, "cgroups": 24, "active": 8, "rounds": 24, "burst": 64}
 FREES = ("free_fast", "free_slow", "free_remote", "free_dead")
@@ -62,7 +62,10 @@ def test_the_curve_ends_where_the_census_does(allocator, after):
         assert over_time.seconds == sorted(over_time.seconds) and over_time.seconds[-1] > over_time.seconds[0]
         assert len(over_time.seconds) == len(over_time.dead_caches) <= SAMPLES
         assert over_time.dead_caches[-1] == design.dead_caches.left, name
-        assert (over_time.pages_pinned[-1], over_time.cgroups_pinned[-1]) == (design.pages_left, design.cgroups_pinned), name
+        assert (over_time.pages_pinned[-1], over_time.cgroups_pinned[-1]) == (
+            design.pages_left,
+            design.cgroups_pinned,
+        ), name
         assert max(over_time.cgroups_pinned) > 0 or allocator == "slob"
     assert not any(design.latency_ns for design in result.designs.values()), "time is the model's in serial play"
 

@@ -139,7 +139,10 @@ def test_a_stopped_worker_is_a_hang(long_run, victim):
     process.suspend()
     run.until(lambda: process.status() == psutil.STATUS_STOPPED)
     result = run.wait(30) and check_partial(run)
-    assert "hung" in result.partial_reason and f"{victim.replace('-', ' ')} (pid {process.pid}, stopped)" in result.partial_reason
+    assert (
+        "hung" in result.partial_reason
+        and f"{victim.replace('-', ' ')} (pid {process.pid}, stopped)" in result.partial_reason
+    )
 
 
 def test_a_bad_patience_is_refused(tmp_path):

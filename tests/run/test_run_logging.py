@@ -11,7 +11,17 @@ LINE = re.compile(r"\d{4}-\d\d-\d\d [\d:,]+ (DEBUG|INFO|WARNING|ERROR) +([\w-]+)
 @pytest.mark.xdist_group("cpus")
 def test_a_log_file_has_everybody_in_it(tmp_path):
     run = finish(
-        tmp_path, "--after", "v3", "--seconds", "0.1", *small(), "--quiet", "--log-level", "debug", "--log-file", str(tmp_path / "log")
+        tmp_path,
+        "--after",
+        "v3",
+        "--seconds",
+        "0.1",
+        *small(),
+        "--quiet",
+        "--log-level",
+        "debug",
+        "--log-file",
+        str(tmp_path / "log"),
     )
     lines = [LINE.fullmatch(text) for text in (tmp_path / "log").read_text().splitlines()]
     assert all(lines)

@@ -103,7 +103,8 @@ def test_the_kernel_is_predicted(recorded, file, design, destroyed):
 
 @pytest.mark.xdist_group("cpus")
 @pytest.mark.parametrize(
-    ("file", "design"), [("linux-3.16-slub-base", "linux-3.16"), ("linux-3.16-slub-v1", "v3"), ("linux-6.18-mixed", "v3")]
+    ("file", "design"),
+    [("linux-3.16-slub-base", "linux-3.16"), ("linux-3.16-slub-v1", "v3"), ("linux-6.18-mixed", "v3")],
 )
 def test_recordings_play_to_their_end_on_all_cpus(recorded, file, design):
     result = play(trace=recorded(f"{file}.csv.zst"), before=design, after=(), serial=False, seconds=0.1)

@@ -11,12 +11,19 @@ import pytest
 from running import ROOT, finish, small
 
 STEPS = ROOT / "tests" / "data" / "linux-3.16-slub-steps.csv"
-FIELDS = "schema_version scenario parameters allocator seed cpus baseline designs ratios invariants partial trust".split()
+FIELDS = (
+    "schema_version scenario parameters allocator seed cpus baseline designs ratios invariants partial trust".split()
+)
 
 
 def counts(result: dict) -> dict:
     """Everything of a serial result that must repeat."""
-    return {name: {k: d[k] for k in ("dead_caches", "empty_slabs", "slabs_left", "pages_left", "stats", "per_free", "frees")} for name, d in result["designs"].items()}
+    return {
+        name: {
+            k: d[k] for k in ("dead_caches", "empty_slabs", "slabs_left", "pages_left", "stats", "per_free", "frees")
+        }
+        for name, d in result["designs"].items()
+    }
 
 
 def serial(folder: Path, *arguments: str) -> dict:
@@ -38,12 +45,16 @@ def test_json_is_the_result_and_nothing_else(tmp_path):
 
 
 def test_serial_counts_repeat_for_a_seed(tmp_path):
-    one, again, other = (serial(tmp_path / n, "--after", "v3", "--seed", s) for n, s in (("a", "5"), ("b", "5"), ("c", "6")))
+    one, again, other = (
+        serial(tmp_path / n, "--after", "v3", "--seed", s) for n, s in (("a", "5"), ("b", "5"), ("c", "6"))
+    )
     assert counts(one) == counts(again)
     assert counts(one) != counts(other)
 
 
-@pytest.mark.parametrize("arguments", [("--cpus", "1"), ("--cpus", "8", "--nodes", "2"), ("--memory", "2M")], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [("--cpus", "1"), ("--cpus", "8", "--nodes", "2"), ("--memory", "2M")], ids=" ".join
+)
 def test_invariants_hold(tmp_path, arguments):
     result = serial(tmp_path / "r", "--after", "v3", *arguments)
     assert result["invariants"]["violated"] == [] and not result["partial"]
@@ -82,7 +93,9 @@ def test_a_malformed_trace_line_is_named(tmp_path):
 
 
 def conform(path: Path) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "stress", "conform", str(path)], cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-m", "stress", "conform", str(path)], cwd=ROOT, capture_output=True, text=True
+    )
 
 
 def test_every_recorded_step_conforms():
@@ -107,7 +120,9 @@ def test_a_changed_number_is_found_and_named(tmp_path):
 def test_a_recorded_life_is_predicted(recorded, tmp_path, name, design, destroyed):
     other = "v1" if design == "linux-3.16" else "linux-3.16"
     trace = recorded(f"linux-3.16-slub-{name}.csv.zst")
-    run = finish(tmp_path, "--quiet", "--serial", "--format", "json", "--before", design, "--after", other, "--trace", str(trace))
+    run = finish(
+        tmp_path, "--quiet", "--serial", "--format", "json", "--before", design, "--after", other, "--trace", str(trace)
+    )
     figures = json.loads(run.stdout)["trace"]["designs"][design]
     assert figures["caches_within_1"] == figures["caches_total"] == figures["caches_within_1_at_every_mark"]
     assert figures["fast_slow_agreement"] > 0.995

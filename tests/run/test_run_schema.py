@@ -14,4 +14,6 @@ def test_serial(allocator, after, valid):
 
 @pytest.mark.xdist_group("cpus")
 def test_parallel(tmp_path, valid):
-    valid("result", finish(tmp_path, "--after", "v3", "--seconds", "0.1", "--quiet", "--format", "json", *small()).stdout)
+    valid(
+        "result", finish(tmp_path, "--after", "v3", "--seconds", "0.1", "--quiet", "--format", "json", *small()).stdout
+    )

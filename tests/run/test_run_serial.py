@@ -9,8 +9,8 @@ import sys
 import pytest
 from running import ROOT, counts, play
 
-from scenarios.workloads import offline_storm
 from scenarios.tape import OP_WAIT, concatenate, op
+from scenarios.workloads import offline_storm
 
 TINY = {
     "offline-storm": {"operations": 20_000, "cgroups": 24, "active": 8, "rounds": 24, "burst": 64},

@@ -7,8 +7,8 @@ from running import play, small
 
 from allocators.caches.boot import all_caches
 from allocators.core.kmem_cache import CACHE, NODE
-from stress.play import parallel, serial
 from stress.commands import run as job
+from stress.play import parallel, serial
 from stress.play.options import make_options
 
 

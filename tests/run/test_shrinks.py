@@ -19,7 +19,9 @@ def test_shrinks_of_a_cache_in_use(monkeypatch):
     def with_shrinks(*arguments):
         load, parameters = build(*arguments)
         last = load.events[-1].round
-        return dataclasses.replace(load, events=(*load.events, *[tape.Event(tape.EV_SHRINK_CACHE, 0, last)] * SHRINKS)), parameters
+        return dataclasses.replace(
+            load, events=(*load.events, *[tape.Event(tape.EV_SHRINK_CACHE, 0, last)] * SHRINKS)
+        ), parameters
 
     monkeypatch.setattr(registry, "build", with_shrinks)
     result = play(

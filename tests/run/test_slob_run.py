@@ -8,8 +8,8 @@ import pytest
 from running import counts, finish, play, small
 from test_run_serial import TINY
 
-from scenarios.workloads import offline_storm
 from scenarios.registry import SCENARIOS
+from scenarios.workloads import offline_storm
 from stress.report.sentences import sentences
 
 
@@ -18,7 +18,12 @@ def sound(result):
     assert not result.partial, result.partial_reason
     for name, design in result.designs.items():
         assert design.allocations >= design.frees and design.failed_allocations == 0
-        assert (design.dead_caches.offlined, design.slabs_left, design.pages_left, design.cgroups_pinned) == (0, 0, 0, 0), name
+        assert (design.dead_caches.offlined, design.slabs_left, design.pages_left, design.cgroups_pinned) == (
+            0,
+            0,
+            0,
+            0,
+        ), name
         assert design.empty_slabs == {}
     return result
 
@@ -41,10 +46,14 @@ def test_counts_repeat_exactly_and_are_the_same_for_all_designs():
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize(("cpus", "nodes"), [(1, 1), (8, 2)])
 def test_scenarios(scenario, cpus, nodes):
-    result = sound(play(scenario=scenario, settings=TINY.get(scenario), cpus=cpus, nodes=nodes, allocator="slob", after=("v1",)))
+    result = sound(
+        play(scenario=scenario, settings=TINY.get(scenario), cpus=cpus, nodes=nodes, allocator="slob", after=("v1",))
+    )
     for design in result.designs.values():
         assert design.allocations == design.frees
-        assert [design.operations[f"pages_{place}"] for place in ("small", "medium", "large", "full", "of_large_objects")] == [0] * 5
+        assert [
+            design.operations[f"pages_{place}"] for place in ("small", "medium", "large", "full", "of_large_objects")
+        ] == [0] * 5
 
 
 def test_page_allocations_that_fail():
@@ -61,16 +70,33 @@ def test_objects_that_wait_for_a_grace_period_on_worker_processes(monkeypatch):
         return dataclasses.replace(load, caches=tuple(dataclasses.replace(c, destroy_by_rcu=True) for c in load.caches))
 
     monkeypatch.setattr(offline_storm, "build", deferred)
-    result = sound(play(serial=False, check_blocks=True, cpus=2, nodes=2, allocator="slob", after=("v1-P5",), settings=TINY["offline-storm"]))
+    result = sound(
+        play(
+            serial=False,
+            check_blocks=True,
+            cpus=2,
+            nodes=2,
+            allocator="slob",
+            after=("v1-P5",),
+            settings=TINY["offline-storm"],
+        )
+    )
     stats = result.designs["v1-P5"].stats
     assert stats["free_deferred"] == result.designs["v1-P5"].frees > 0
-    assert stats["free_to_full"] + stats["free_to_partial"] + stats["free_page"] + stats["free_large"] == stats["free_deferred"]
+    assert (
+        stats["free_to_full"] + stats["free_to_partial"] + stats["free_page"] + stats["free_large"]
+        == stats["free_deferred"]
+    )
 
 
 def test_worker_processes_keep_all_invariants(tmp_path):
-    run = finish(tmp_path, "--allocator", "slob", "--cpus", "2", "--seconds", "0.5", "--check-blocks", "--quiet", *small())
+    run = finish(
+        tmp_path, "--allocator", "slob", "--cpus", "2", "--seconds", "0.5", "--check-blocks", "--quiet", *small()
+    )
     result = run.result()
     assert result.invariants.violated == [] and not result.partial
     assert set(result.designs) == {"linux-3.16", "v1"}
-    assert "slob_lock acquisitions" in run.stdout and "most in shared use" in run.stdout and "list_lock" not in run.stdout
+    assert (
+        "slob_lock acquisitions" in run.stdout and "most in shared use" in run.stdout and "list_lock" not in run.stdout
+    )
     assert result.designs["v1"].operations["slob_lock_contended"] >= 0

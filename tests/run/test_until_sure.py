@@ -6,7 +6,13 @@ from running import play
 from stress.judge.looks import SHARES
 
 pytestmark = pytest.mark.xdist_group("cpus")
-PAIRS = {"scenario": "pairs", "settings": {"operations": 100_000}, "after": ("linux-3.16+P5",), "serial": False, "until_sure": True}
+PAIRS = {
+    "scenario": "pairs",
+    "settings": {"operations": 100_000},
+    "after": ("linux-3.16+P5",),
+    "serial": False,
+    "until_sure": True,
+}
 
 
 def test_what_is_sure_ends_before_its_time():

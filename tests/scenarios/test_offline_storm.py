@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from scenarios import tape
-from scenarios.workloads.cgroup_churn import NEVER, Churn
-from scenarios.workloads.kernel_caches import KERNEL_CACHES
+from scenarios.checks import validate
 from scenarios.parameters import ALL_CACHES, OfflineStorm
 from scenarios.registry import build
 from scenarios.settings import ParameterError
+from scenarios.workloads.cgroup_churn import NEVER, Churn
+from scenarios.workloads.kernel_caches import KERNEL_CACHES
 from scenarios.writer import generator
-from scenarios.checks import validate
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,9 @@ def lives(storm):
         touch = np.flatnonzero((code == tape.OP_ALLOC) | (code == tape.OP_FREE))
         rows.append(np.stack([c[touch], rounds[touch], touch, np.full(len(touch), cpu), b[touch], a[touch]]))
     slot, round_, at, cpu, cgroup, cache = table = np.concatenate(rows, axis=1)
-    born, died = np.hsplit(table[:, np.lexsort((at, round_, slot))].reshape(6, -1, 2).transpose(0, 2, 1).reshape(6, -1), 2)
+    born, died = np.hsplit(
+        table[:, np.lexsort((at, round_, slot))].reshape(6, -1, 2).transpose(0, 2, 1).reshape(6, -1), 2
+    )
     return dict(cgroup=born[4], cache=born[5], cpu=born[3], round=born[1], freed_on=died[3], freed_in=died[1])
 
 
@@ -123,7 +125,11 @@ def test_a_cpu_no_cgroup_may_run_on_allocates_for_the_root():
 
 @pytest.mark.parametrize(
     ("text", "key"),
-    [(["active=97"], "active"), (["cgroups=97", "active=1", "rounds=80"], "rounds"), (["caches=dentry,dentry"], "caches")],
+    [
+        (["active=97"], "active"),
+        (["cgroups=97", "active=1", "rounds=80"], "rounds"),
+        (["caches=dentry,dentry"], "caches"),
+    ],
 )
 def test_parameters_that_do_not_fit_together(text, key):
     with pytest.raises(ParameterError) as caught:

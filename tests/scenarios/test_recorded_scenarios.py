@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from scenarios import tape
-from scenarios.workloads.kernel_files import CACHES, DENTRY, OWN_DENTRIES, SHMEM_INODE
 from scenarios.registry import build
 from scenarios.sizing import objects_per_slab, stride
 from scenarios.traces.steps import PERMUTED, free_order
+from scenarios.workloads.kernel_files import CACHES, DENTRY, OWN_DENTRIES, SHMEM_INODE
 
 
 def operations(load, cpu, code):
@@ -16,7 +16,9 @@ def operations(load, cpu, code):
     return tuple(column[codes == code] for column in (a, b, c))
 
 
-@pytest.mark.parametrize("name, freed", (("fifo", [0, 1, 2, 3]), ("lifo", [3, 2, 1, 0]), ("permuted", free_order(PERMUTED, 4).tolist())))
+@pytest.mark.parametrize(
+    "name, freed", (("fifo", [0, 1, 2, 3]), ("lifo", [3, 2, 1, 0]), ("permuted", free_order(PERMUTED, 4).tolist()))
+)
 def test_remote_dead_frees_in_a_recorded_order(name, freed):
     load, _ = build("remote-dead", ["objects=4", f"free_order={name}"])
     assert operations(load, 1, tape.OP_FREE)[2].tolist() == freed

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from toy_engine import play
 
 from scenarios import tape
-from scenarios.registry import SCENARIOS
 from scenarios.checks import validate
+from scenarios.registry import SCENARIOS
 
 SIZES = st.sampled_from([8, 64, 256, 1000, 4096, 8192])
 ORDERS = st.sampled_from(["random", "sequential"])
@@ -74,7 +74,9 @@ def test_a_workload_keeps_its_promises(case):
     validate(load)
     assert load.cpus == cpus and load.name == scenario.name
     assert load.operations() <= params.planned_operations(cpus)
-    slots, frees = [np.sort(np.concatenate([c[code == op] for code, _, _, c in map(tape.decode, load.tapes)])) for op in (1, 2)]
+    slots, frees = [
+        np.sort(np.concatenate([c[code == op] for code, _, _, c in map(tape.decode, load.tapes)])) for op in (1, 2)
+    ]
     assert np.array_equal(slots, frees), "everything that is allocated is freed"
     assert load.slots <= len(np.unique(slots)) + 8 * cpus, "no slot goes unused"
 
@@ -127,7 +129,11 @@ def sections(load, kind):
 def test_sections_hold_one_kind_and_enough_to_be_timed(name):
     scenario = SCENARIOS[name]
     load = scenario.build(scenario.parameters(), 2, 1)
-    only = {tape.SECTION_ALLOC: tape.OP_ALLOC, tape.SECTION_LIVE_FREE: tape.OP_FREE, tape.SECTION_DEAD_FREE: tape.OP_FREE}
+    only = {
+        tape.SECTION_ALLOC: tape.OP_ALLOC,
+        tape.SECTION_LIVE_FREE: tape.OP_FREE,
+        tape.SECTION_DEAD_FREE: tape.OP_FREE,
+    }
     timed = 0
     for kind in range(len(tape.SECTIONS)):
         found = sections(load, kind)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 
 from scenarios import tape
-from scenarios.tape import CacheSpec, Event, Workload, op
 from scenarios.checks import validate
+from scenarios.tape import CacheSpec, Event, Workload, op
 
 CREATE, OFFLINE, MARK = tape.EV_CREATE_CGROUP, tape.EV_OFFLINE_CGROUP, tape.EV_MARK
 EVENTS = (Event(CREATE, 1, 0), Event(CREATE, 2, 1), Event(MARK, 0, 2), Event(OFFLINE, 1, 3))
@@ -98,14 +98,20 @@ FAULTS = {
     "no such cache": (dict(first={5: [alloc(0, 0, 2), free(0)]}), "names cache 2, there are 2"),
     "cache never created": (dict(first={5: [alloc(0, 0, 1), free(0)]}), "allocates from b, which is never created"),
     "cgroup too large": (dict(first={5: [alloc(0, 3), free(0)]}), "cgroup 3, which no event creates"),
-    "cgroup not created": (dict(events=(EVENTS[0], Event(MARK, 0, 1), *EVENTS[2:])), "cgroup 2, which no event creates"),
+    "cgroup not created": (
+        dict(events=(EVENTS[0], Event(MARK, 0, 1), *EVENTS[2:])),
+        "cgroup 2, which no event creates",
+    ),
     "creation not waited": (
         dict(first={0: [round_(1), wait(1), alloc(0), alloc(1, 1), alloc(2, 2), alloc(3, 1)]}),
         "cgroup 2 without waiting for its creation",
     ),
     "used after offline": (dict(first={5: [alloc(0, 1), free(0)]}), "cgroup 1 at or after its offline round"),
     "slot beyond": (dict(first={5: [alloc(4), free(4)]}), "slot 4 is used, the workload has 4"),
-    "freed first": (dict(first={0: [round_(1), wait(2), alloc(1, 1), alloc(2, 2), alloc(3, 1)]}), "slot 0 is freed before"),
+    "freed first": (
+        dict(first={0: [round_(1), wait(2), alloc(1, 1), alloc(2, 2), alloc(3, 1)]}),
+        "slot 0 is freed before",
+    ),
     "freed twice": (dict(first={5: [free(0)]}), "slot 0: allocations and frees do not alternate"),
     "allocated twice": (dict(first={5: [alloc(0), alloc(0)]}), "slot 0: allocations and frees do not alternate"),
     "same round": (dict(second={0: [round_(1), free(2)], 3: [round_(3)]}), "slot 2: crosses CPUs within one round"),
@@ -133,7 +139,10 @@ FAULTS = {
     "section ends first": (dict(first={5: [end(3, 0), begin(3)]}), "sections do not begin and end in turn"),
     "section changes": (dict(first={5: [begin(3), end(2, 0)]}), "ends as another kind than it began"),
     "section unknown": (dict(first={5: section(7)}), "unknown kind of section 7"),
-    "section count": (dict(first={5: [begin(3), alloc(0), free(0), end(3, 3)]}), "says it holds 3 operations and holds 2"),
+    "section count": (
+        dict(first={5: [begin(3), alloc(0), free(0), end(3, 3)]}),
+        "says it holds 3 operations and holds 2",
+    ),
     "section of frees": (
         dict(first={5: section(tape.SECTION_LIVE_FREE, alloc(0), free(0))}),
         "kind live holds the operation alloc",
@@ -155,7 +164,10 @@ FAULTS = {
     "created twice": (dict(events=[*EVENTS, Event(CREATE, 2, 3)]), "create_cgroup 2: the cgroup was created before"),
     "offline twice": (dict(events=[*EVENTS, Event(OFFLINE, 1, 3)]), "offline_cgroup 1: the cgroup is not online"),
     "offline unborn": (dict(events=[Event(OFFLINE, 2, 0), *EVENTS]), "offline_cgroup 2: the cgroup is not online"),
-    "parent": (dict(caches=(CacheSpec("a", 64, parent=5), CacheSpec("b", 64))), "cache a is a child of cache 5, there are 2"),
+    "parent": (
+        dict(caches=(CacheSpec("a", 64, parent=5), CacheSpec("b", 64))),
+        "cache a is a child of cache 5, there are 2",
+    ),
     "order too short": (dict(order=np.zeros(7, dtype=np.uint8)), "order has 7 operations of cpu 0"),
 }
 
@@ -191,7 +203,9 @@ def test_wide_fields_do_not_fit_one_sort_key_and_are_checked_all_the_same():
     far = (1 << 27) - 1
     parts = [[round_(1), alloc(far - 1)], [round_(far), free(far - 1)]]
     load = Workload("t", (CacheSpec("a", 64),), tuple(map(tape.concatenate, parts)), (), far, 0)
-    load = dataclasses.replace(load, tapes=(tape.concatenate(parts[0] + [round_(2)] + [alloc(0), free(0)] * 600), load.tapes[1]))
+    load = dataclasses.replace(
+        load, tapes=(tape.concatenate(parts[0] + [round_(2)] + [alloc(0), free(0)] * 600), load.tapes[1])
+    )
     validate(load)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from typing import Callable
+from collections.abc import Callable
 
 import shm.native  # noqa: F401  before anything compiles
 from shm.atomics import cpu_area, fetch_add, load, store, this_cpu
@@ -35,7 +35,9 @@ register_vectors("bare", ipi=_mark, rcu=_mark)
 class BareMachine:
     """`words` maps names of regions to sizes; `at` has their addresses."""
 
-    def __init__(self, cpus: int = 2, *, serial: bool = False, features: frozenset[str] = frozenset(), **words: int) -> None:
+    def __init__(
+        self, cpus: int = 2, *, serial: bool = False, features: frozenset[str] = frozenset(), **words: int
+    ) -> None:
         plan = Plan()
         plan.reserve("header", MACHINE.SIZE)
         percpu = plan.reserve("percpu", STRIDE * cpus, 64)

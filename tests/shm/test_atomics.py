@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from bare_machine import BareMachine
+
 from shm import atomics
 from shm.atomics import (
     area_of,

@@ -83,13 +83,21 @@ def content(path: Path) -> list[tuple[str, str]]:
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
-@given(st.lists(st.tuples(st.sampled_from((*KINDS, *["ours"] * 9)), st.integers(0, 96)), max_size=16, unique_by=lambda entry: entry[1]))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from((*KINDS, *["ours"] * 9)), st.integers(0, 96)),
+        max_size=16,
+        unique_by=lambda entry: entry[1],
+    )
+)
 def test_only_old_folders_of_ours_go(marker, entries):
     """Ages in hours, all different: after a use, the newest of ours, that in use among them, and those of the last day are there."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         (root / "cache").mkdir()
-        there = {put(root, i, kind, hours * 3600 + 60, marker): (kind, hours) for i, (kind, hours) in enumerate(entries)}
+        there = {
+            put(root, i, kind, hours * 3600 + 60, marker): (kind, hours) for i, (kind, hours) in enumerate(entries)
+        }
         before = {path: content(path) for path in there}
         linked = {path: content(path) for path in root.glob("elsewhere-*")}
         now = use(root / "cache")
@@ -145,7 +153,11 @@ def test_half_a_marker_is_made_whole(tmp_path, marker):
     """A process may be killed while it writes it; the folder would never be pruned."""
     folder = use(tmp_path)
     (folder / TAG).write_text(marker[:60])
-    assert use(tmp_path) == folder and (folder / TAG).read_text() == marker and [path.name for path in folder.iterdir()] == [TAG]
+    assert (
+        use(tmp_path) == folder
+        and (folder / TAG).read_text() == marker
+        and [path.name for path in folder.iterdir()] == [TAG]
+    )
 
 
 def test_another_numba_or_llvmlite_has_code_of_its_own(monkeypatch):

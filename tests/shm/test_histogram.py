@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from bare_machine import BareMachine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bare_machine import BareMachine
 from shm.histogram import BUCKETS, HISTOGRAM, bucket_low, bucket_of, quantile, record
 
 values = st.integers(0, 2**63 - 1) | st.integers(0, 1000)

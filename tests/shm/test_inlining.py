@@ -40,5 +40,9 @@ def test_only_the_slow_function_that_is_used_stays():
     dispatcher = numba.njit(program, nogil=True, error_model="numpy", pipeline_class=_Entry)
     dispatcher.compile((MachineType(frozenset(), ""), numba.int64))
     (asm,) = dispatcher.inspect_asm().values()
-    functions = {name for name in ("leaf", "rarely", "always", "never") if re.search(rf"^\S*test_inlining\d+{name}\S*:$", asm, re.MULTILINE)}
+    functions = {
+        name
+        for name in ("leaf", "rarely", "always", "never")
+        if re.search(rf"^\S*test_inlining\d+{name}\S*:$", asm, re.MULTILINE)
+    }
     assert functions == {"rarely"}

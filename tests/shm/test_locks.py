@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bare_machine import BareMachine
+
 from shm.locks import (
     LIST_LOCK,
     LOCK_CLASSES,
@@ -51,7 +52,12 @@ def test_acquisitions_are_counted_by_cpu_and_class():
     mutex_unlock(bare.cpu(0), lock)
     assert counts(bare, 1, LIST_LOCK) == [3, 0, 0]
     assert counts(bare, 0, SLAB_MUTEX) == [1, 0, 0]
-    others = [(cpu, kind) for cpu in (0, 1) for kind in range(len(LOCK_CLASSES)) if (cpu, kind) not in ((1, LIST_LOCK), (0, SLAB_MUTEX))]
+    others = [
+        (cpu, kind)
+        for cpu in (0, 1)
+        for kind in range(len(LOCK_CLASSES))
+        if (cpu, kind) not in ((1, LIST_LOCK), (0, SLAB_MUTEX))
+    ]
     assert all(counts(bare, *other) == [0, 0, 0] for other in others)
 
 

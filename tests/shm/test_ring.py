@@ -6,6 +6,7 @@ import random
 from collections import deque
 
 from bare_machine import BareMachine
+
 from shm.machine import CPU
 from shm.ring import ITEM, RING, ring_count, ring_pop_into, ring_push, ring_words
 

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
-
 from bare_machine import in_parallel
+
 from shm.segment import Segment
 
 

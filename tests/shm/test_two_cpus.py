@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from bare_machine import ARGUMENT, CALLS, IRQ, RAN_ON, BareMachine, in_parallel
+
 from shm.atomics import (
     cpu_relax,
     fetch_add,
@@ -23,8 +23,8 @@ from shm.atomics import (
     write_once,
 )
 from shm.compiler import dual
-from shm.entry import entry
 from shm.cpu_work import work_on_cpus
+from shm.entry import entry
 from shm.ipi import SERVICE_CALL, mark_offline, post, serve_ipis, smp_call_mask
 from shm.locks import LIST_LOCK, LOCK_COUNT, LOCK_COUNTS, spin_lock, spin_unlock
 from shm.machine import CPU
@@ -256,7 +256,9 @@ def test_release_and_acquire_pass_messages():
     compiled(send_messages, receive_messages)
     bare = BareMachine(data=8, flag=8, start=8)
     arguments = (bare.at["data"], bare.at["flag"], bare.at["start"], 300_000)
-    in_parallel(returns(send_messages, 300_000, bare.cpu(0), *arguments), returns(receive_messages, 0, bare.cpu(1), *arguments))
+    in_parallel(
+        returns(send_messages, 300_000, bare.cpu(0), *arguments), returns(receive_messages, 0, bare.cpu(1), *arguments)
+    )
 
 
 def test_two_producers_and_a_consumer_share_a_ring():
@@ -288,7 +290,9 @@ def test_two_cpus_that_give_each_other_work():
     compiled(give_the_other_work)
     bare = BareMachine(marks=16, start=8)
     n = 300
-    in_parallel(*(returns(give_the_other_work, n, bare.cpu(cpu), bare.at["marks"], bare.at["start"], n) for cpu in (0, 1)))
+    in_parallel(
+        *(returns(give_the_other_work, n, bare.cpu(cpu), bare.at["marks"], bare.at["start"], n) for cpu in (0, 1))
+    )
     for cpu in (0, 1):
         marks = bare.mem[bare.at["marks"] + 8 * cpu :][:4]
         assert (marks[CALLS], marks[ARGUMENT]) == (n, n - 1)

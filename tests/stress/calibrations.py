@@ -20,7 +20,9 @@ SETTING = Setting(
 )
 
 
-def comparison(slowdown: float | None, seed: int, *, pairs: int = 16, noise: float = 0.01, shown: float | None = None, **fields) -> Comparison:
+def comparison(
+    slowdown: float | None, seed: int, *, pairs: int = 16, noise: float = 0.01, shown: float | None = None, **fields
+) -> Comparison:
     """One comparison whose second side is slower by `shown`, or else by `slowdown`."""
     rng = np.random.default_rng(seed)
     true = np.log1p(-(shown if shown is not None else slowdown or 0.0))

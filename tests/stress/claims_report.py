@@ -5,18 +5,29 @@ from __future__ import annotations
 from stress.claims.claim import Figure, Outcome, PartOutcome, Verdict, figure
 from stress.claims.report import Report
 from stress.claims.speed import ratio_figure
-from stress.result.data import Violation
 from stress.judge.ratio import Ratio
+from stress.result.data import Violation
 
 
 def part(name: str, verdict: Verdict, figures: list[Figure]) -> PartOutcome:
-    return PartOutcome(name=name, what="pairs and free-burst", verdict=verdict, reason="so it is", figures=figures, commands=["python -m stress run"], seconds=1.0)
+    return PartOutcome(
+        name=name,
+        what="pairs and free-burst",
+        verdict=verdict,
+        reason="so it is",
+        figures=figures,
+        commands=["python -m stress run"],
+        seconds=1.0,
+    )
 
 
 def report(text: str = "Nothing slows down", violated: tuple[Violation, ...] = (), pairs: int = 9) -> Report:
     """Two claims; `text` stands wherever words of others do."""
     timed = [
-        ratio_figure(f"{size} B {what}, {design}", Ratio(estimate=0.97, low=0.95, high=0.99, pairs=pairs) if pairs > 4 else Ratio(estimate=0.97, pairs=pairs))
+        ratio_figure(
+            f"{size} B {what}, {design}",
+            Ratio(estimate=0.97, low=0.95, high=0.99, pairs=pairs) if pairs > 4 else Ratio(estimate=0.97, pairs=pairs),
+        )
         for size in (64, 1024)
         for what in ("pairs", "frees")
         for design in ("v1", "v3", "v3, again")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from stress.result.data import SLUB_STATS
 from stress.engine import PATHS
 from stress.measure.records import Block, Census, Latencies, Pinned, RunRecord, SectionSum
+from stress.result.data import SLUB_STATS
 
 SWITCHES = {
     "linux-3.16": ["F_OBO"],

@@ -34,7 +34,9 @@ def test_calls_are_counted_by_kind():
     assert [row.slowdown for row in found.rows] == [None, 0.0, 0.03]
     assert row(found, 0.0).equivalent.count == 3 and row(found, 0.0).found.count == 0
     assert row(found, 0.03).slower.count == 3 and row(found, 0.03).pairs == 16
-    assert row(found, 0.03).measured.estimate == pytest.approx(0.97, abs=0.005) and row(found, 0.03).measured.pairs == 48
+    assert (
+        row(found, 0.03).measured.estimate == pytest.approx(0.97, abs=0.005) and row(found, 0.03).measured.pairs == 48
+    )
     assert found.trust.grade == "good" and found.seconds == 36.0
 
 
@@ -71,7 +73,11 @@ def test_shares_have_exact_intervals():
     ],
 )
 def test_goals(kinds, fields, name, met):
-    goals = [goal for goal in calibration(samples(*kinds, **fields), margin=0.02).goals if goal.name.startswith((name, f"slowed down, {name}"))]
+    goals = [
+        goal
+        for goal in calibration(samples(*kinds, **fields), margin=0.02).goals
+        if goal.name.startswith((name, f"slowed down, {name}"))
+    ]
     assert [goal.met for goal in goals] == [met]
 
 
@@ -80,7 +86,10 @@ def test_disturbed_comparisons_are_counted_and_named():
     made.comparisons.append(comparison(0.0, 9, waited=0.3, steal=0.2))
     found = calibration(made, margin=0.02)
     said = " ".join(finding.text for finding in found.trust.findings)
-    assert "In 1 of 3 comparisons the workers waited for a CPU for more than 3% of the time" in said and "one for 30.0%" in said
+    assert (
+        "In 1 of 3 comparisons the workers waited for a CPU for more than 3% of the time" in said
+        and "one for 30.0%" in said
+    )
     assert "hypervisor" in said and row(found, 0.0).found.runs == 3
 
 
@@ -88,7 +97,10 @@ def test_disturbed_comparisons_are_counted_and_named():
 def test_reports_show_every_kind_and_goal(format):
     found = calibration(samples(None, 0.0, 0.03), margin=0.02)
     text = printed(found, format)
-    assert all(part in text for part in ("same program", "3 %", "after 1.00 s", "Model CPU", "met", *(goal.name for goal in found.goals)))
+    assert all(
+        part in text
+        for part in ("same program", "3 %", "after 1.00 s", "Model CPU", "met", *(goal.name for goal in found.goals))
+    )
     assert ("    python -m stress calibrate" in text) == (format == "markdown")
 
 
@@ -104,7 +116,9 @@ def test_samples_are_gathered_in_a_file(tmp_path):
     assert continued(path, SETTING).comparisons == [] == continued(None, SETTING).comparisons
     write_samples(path, samples(0.0))
     assert continued(path, SETTING) == read_samples(path) == samples(0.0)
-    with pytest.raises(UsageError, match=r"--samples .*: its comparisons have seconds 4.0, this one 5.0; name another file"):
+    with pytest.raises(
+        UsageError, match=r"--samples .*: its comparisons have seconds 4.0, this one 5.0; name another file"
+    ):
         continued(path, msgspec.structs.replace(SETTING, seconds=5.0))
 
 
@@ -164,7 +178,9 @@ def test_spinning_is_corrected_by_what_comparisons_showed():
     for seed in range(8):
         played = stage.play(1, tuner.slowness(0.1))
         shown.append(1 - 500_000 / played.cycles)
-        tuner.learn(comparison(0.1, seed, noise=1e-6, shown=shown[-1], spun=played.spun / played.cycles), [stage.play(0)])
+        tuner.learn(
+            comparison(0.1, seed, noise=1e-6, shown=shown[-1], spun=played.spun / played.cycles), [stage.play(0)]
+        )
     assert shown[0] > 0.15 and shown[-1] == pytest.approx(0.1, abs=0.02)
     assert tuner.slowness(0.0) == FULL_SPEED
 

@@ -183,7 +183,16 @@ def test_a_run_without_room_for_a_page_is_still_a_run(run, monkeypatch):
 
 def test_list():
     everything = invoke("list").stdout
-    for word in ("allocators:", "slub", "slob", "designs:", "linux-3.16", "eight patches", "scenarios:", "offline-storm"):
+    for word in (
+        "allocators:",
+        "slub",
+        "slob",
+        "designs:",
+        "linux-3.16",
+        "eight patches",
+        "scenarios:",
+        "offline-storm",
+    ):
         assert word in everything
     designs = invoke("list", "designs").stdout
     assert "v3" in designs and "F_OBO" in designs and "switches" in designs

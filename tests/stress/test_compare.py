@@ -5,10 +5,10 @@ from stress_records import SWITCHES, block, leak, record
 from typer.testing import CliRunner
 
 from stress.commands.app import app
-from stress.report.compare import compare
-from stress.process.errors import UsageError
 from stress.measure.evaluation import measure
+from stress.process.errors import UsageError
 from stress.report import comparison as reporting
+from stress.report.compare import compare
 from stress.result.files import write_result
 
 
@@ -21,13 +21,18 @@ def rows(comparison, label):
 
 
 def test_columns_are_runs_and_designs():
-    faster = plain(live_ns={"linux-3.16": 5.0, "v1": 5.0, "v3": 5.0}, machine={"cpu": "Other CPU", "kernel": "Linux 6.1"})
+    faster = plain(
+        live_ns={"linux-3.16": 5.0, "v1": 5.0, "v3": 5.0}, machine={"cpu": "Other CPU", "kernel": "Linux 6.1"}
+    )
     both = compare([plain(), faster])
     assert both.columns == ["1: linux-3.16 (before)", "1: v1", "1: v3", "2: linux-3.16 (before)", "2: v1", "2: v3"]
     assert rows(both, "frees/s, live caches") == [("200 M", "200 M", "160 M", "400 M", "400 M", "400 M")]
     assert rows(both, "left") == [("41", "3", "0") * 2]
     assert "machine: cpu: Model CPU (1), Other CPU (2)" in both.differences
-    assert any(said.startswith("v3 against linux-3.16, frees into live caches: run 1 0.800") and "DO NOT OVERLAP" in said for said in both.findings)
+    assert any(
+        said.startswith("v3 against linux-3.16, frees into live caches: run 1 0.800") and "DO NOT OVERLAP" in said
+        for said in both.findings
+    )
     assert any(said.startswith("v1 against") and "intervals overlap" in said for said in both.findings)
 
 
@@ -41,7 +46,9 @@ def test_runs_of_different_designs():
     both = compare([one, plain(allocator="slab", seed=2, serial=True)])
     assert both.columns[:2] == ["1: linux-3.16 (before)", "1: v1"] and len(both.columns) == 5
     said = "; ".join(both.differences)
-    assert "allocator: slub (1), slab (2)" in said and "seed" in said and "stepped by one process: no (1), yes (2)" in said
+    assert (
+        "allocator: slub (1), slab (2)" in said and "seed" in said and "stepped by one process: no (1), yes (2)" in said
+    )
     assert all(len(row.cells) == 5 for group in both.groups for row in group.rows)
     assert "counted passes differ" in said
 
@@ -63,7 +70,10 @@ def test_other_work_is_refused(fields, why):
 
 def test_each_ratio_is_compared_with_its_verdict_and_margin():
     said = "\n".join(compare([plain(live_ns={"v3": 12.5}), plain(margin=0.005)]).findings)
-    assert "v3 against linux-3.16, frees into live caches: run 1 0.800 [0.800, 0.800] slower (±2 %); run 2 0.800 [0.800, 0.800] slower (±0.5 %)" in said
+    assert (
+        "v3 against linux-3.16, frees into live caches: run 1 0.800 [0.800, 0.800] slower (±2 %); run 2 0.800 [0.800, 0.800] slower (±0.5 %)"
+        in said
+    )
 
 
 def test_doubtful_runs_are_named():
@@ -86,7 +96,13 @@ def invoke(out, *arguments):
 def test_formats(out, format):
     done = invoke(out, *sorted(path.name for path in out.iterdir()), "--format", format)
     assert done.exit_code == 0, done.stderr
-    for text in ("offline-storm, 2 CPUs, 1 node: 2 runs", "1: linux-3.16 (before)", "2: v3", "frees/s, dead caches", "What the runs differ in"):
+    for text in (
+        "offline-storm, 2 CPUs, 1 node: 2 runs",
+        "1: linux-3.16 (before)",
+        "2: v3",
+        "frees/s, dead caches",
+        "What the runs differ in",
+    ):
         assert text in done.stdout, text
     assert ("<b>" in done.stdout) == (format == "text")
     if format == "text":
@@ -99,7 +115,12 @@ def test_formats(out, format):
 
 def test_what_cannot_be_compared_ends_with_status_2(out):
     one, other = sorted(path.name for path in out.iterdir())
-    for arguments, said in (((one,), "at least two"), ((one, one), "at least two"), ((one, other, one), "named twice"), ((one, "nothing"), "no such file")):
+    for arguments, said in (
+        ((one,), "at least two"),
+        ((one, one), "at least two"),
+        ((one, other, one), "named twice"),
+        ((one, "nothing"), "no such file"),
+    ):
         done = invoke(out, *arguments)
         assert done.exit_code == 2 and said in done.stderr and done.stdout == "", done.stderr
     assert reporting.UNPAIRED in invoke(out, one, other).stdout

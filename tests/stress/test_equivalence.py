@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stress_records import record
 
+from stress.judge.ratio import CONFIDENCE, MIN_PAIRS, Ratio, Verdict, estimate_ratio
 from stress.judge.verdict import beyond, judge, judged, more_pairs, not_slower, verdict_of, within
 from stress.measure.evaluation import measure
 from stress.report import markdown
-from stress.show import units
 from stress.report.sentences import sentences, speed
 from stress.result.files import encode
 from stress.schema import schema
-from stress.judge.ratio import CONFIDENCE, MIN_PAIRS, Ratio, Verdict, estimate_ratio
+from stress.show import units
 
 
 def ratio(low: float, high: float, pairs: int = 20) -> Ratio:
@@ -50,16 +50,24 @@ def test_a_call_claims_no_more_than_the_interval(middle, half, margin):
     assert (call == "equivalent") == within(value, margin) == (1 - margin <= value.low and value.high <= 1 + margin)
     assert call != "faster" or value.low > 1
     assert call != "slower" or value.high < 1
-    assert (beyond(value, margin) == "slower") <= (call == "slower") and (beyond(value, margin) == "faster") <= (call == "faster")
+    assert (beyond(value, margin) == "slower") <= (call == "slower") and (beyond(value, margin) == "faster") <= (
+        call == "faster"
+    )
     assert not_slower(value, margin) or not within(value, margin)
 
 
 def test_more_time_is_what_the_square_root_law_says():
-    assert more_pairs(ratio(0.96, 1 / 0.96, pairs=100), 0.02) == pytest.approx(100 * ((math.log(0.96) / math.log(1.02)) ** 2 - 1), abs=1)
-    assert judge(ratio(0.96, 1 / 0.96), pair_seconds=0.5).more_seconds == pytest.approx(0.5 * more_pairs(ratio(0.96, 1 / 0.96), 0.02))
+    assert more_pairs(ratio(0.96, 1 / 0.96, pairs=100), 0.02) == pytest.approx(
+        100 * ((math.log(0.96) / math.log(1.02)) ** 2 - 1), abs=1
+    )
+    assert judge(ratio(0.96, 1 / 0.96), pair_seconds=0.5).more_seconds == pytest.approx(
+        0.5 * more_pairs(ratio(0.96, 1 / 0.96), 0.02)
+    )
     assert judge(Ratio(estimate=1.1, pairs=2), pair_seconds=2.0).more_seconds == 2.0 * (MIN_PAIRS - 2)
     assert judge(ratio(0.9, 1.1)).more_seconds is None
-    assert judge(ratio(0.9, 1.1), pair_seconds=1.0).more_seconds > judge(ratio(0.95, 1.05), pair_seconds=1.0).more_seconds
+    assert (
+        judge(ratio(0.9, 1.1), pair_seconds=1.0).more_seconds > judge(ratio(0.95, 1.05), pair_seconds=1.0).more_seconds
+    )
 
 
 def test_so_much_more_does_settle_it():
@@ -81,7 +89,9 @@ def test_so_much_more_does_settle_it():
 
 def test_nothing_is_said_of_nothing_and_older_results_get_the_usual_margin():
     assert judge(Ratio()) is None
-    assert verdict_of(ratio(0.99, 1.01)) == Verdict(call="equivalent", different=False, margin=0.02, confidence=CONFIDENCE)
+    assert verdict_of(ratio(0.99, 1.01)) == Verdict(
+        call="equivalent", different=False, margin=0.02, confidence=CONFIDENCE
+    )
     assert verdict_of(judged(ratio(0.99, 1.01), 0.001)).call == "cannot tell"
 
 
@@ -97,7 +107,12 @@ def test_nothing_is_said_of_nothing_and_older_results_get_the_usual_margin():
     ],
 )
 def test_more_time_in_words(seconds, said):
-    assert units.more_time(Verdict(call="cannot tell", different=False, margin=0.02, confidence=0.95, more_seconds=seconds)) == said
+    assert (
+        units.more_time(
+            Verdict(call="cannot tell", different=False, margin=0.02, confidence=0.95, more_seconds=seconds)
+        )
+        == said
+    )
 
 
 def test_the_verdict_is_in_the_result_and_in_every_report():
@@ -107,7 +122,10 @@ def test_the_verdict_is_in_the_result_and_in_every_report():
     assert live["v3"].call == "slower"
     text = markdown.render(result)
     assert "| … verdict (±5 %) |  | equivalent | slower |" in text
-    assert "v1: frees into live caches: equivalent (within ±5 %, a difference smaller than the margin): 3.1 % faster" in text
+    assert (
+        "v1: frees into live caches: equivalent (within ±5 %, a difference smaller than the margin): 3.1 % faster"
+        in text
+    )
     jsonschema.validate(json.loads(encode(result)), schema("result"))
 
 
@@ -119,6 +137,8 @@ def test_cannot_tell_says_how_long_it_would_take():
             cpu.nanoseconds *= noise[i % len(noise)]
     result = measure(record(blocks=blocks, timed_seconds=16.0))
     value = result.ratios["v3"].live
-    assert value.verdict.call == "cannot tell" and value.verdict.more_seconds == pytest.approx(2.0 * value.verdict.more_pairs)
+    assert value.verdict.call == "cannot tell" and value.verdict.more_seconds == pytest.approx(
+        2.0 * value.verdict.more_pairs
+    )
     assert any(units.more_time(value.verdict) in said for said in sentences(result))
     assert "would be needed" in speed(value, "before")

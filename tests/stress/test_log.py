@@ -99,7 +99,9 @@ def test_a_worker_killed_in_the_middle_of_a_record_does_not_delay_the_end(tmp_pa
     program = tmp_path / "program.py"
     program.write_text(KILLED)
     environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
-    done = subprocess.run([sys.executable, str(program), what], capture_output=True, text=True, timeout=60, env=environment)
+    done = subprocess.run(
+        [sys.executable, str(program), what], capture_output=True, text=True, timeout=60, env=environment
+    )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 4.0, "that is the library's wait of 5 s"
     assert ("the worker is dead" in done.stderr) == (what == "leave_a_record")

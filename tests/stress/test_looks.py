@@ -6,10 +6,10 @@ from stress_records import record
 
 from stress.judge import looks
 from stress.judge import ratio as stats
-from stress.judge.verdict import judge
 from stress.judge.looks import EACH, SHARES, Plan, settled
-from stress.measure.evaluation import measure
 from stress.judge.ratio import Ratio, estimate_ratio, least_pairs
+from stress.judge.verdict import judge
+from stress.measure.evaluation import measure
 
 FIRST = 8  # pairs at the first look of the simulations
 
@@ -44,7 +44,9 @@ def test_settled_is_a_verdict_and_a_narrow_interval(low, high, is_settled):
 
 
 def test_nothing_is_settled_by_nothing():
-    assert not settled(Ratio(), 0.02) and not settled(Ratio(estimate=1.0, pairs=3), 0.02) and not Plan(1.0).look([], 0.02)
+    assert (
+        not settled(Ratio(), 0.02) and not settled(Ratio(estimate=1.0, pairs=3), 0.02) and not Plan(1.0).look([], 0.02)
+    )
 
 
 def test_the_looks_share_five_percent():
@@ -74,7 +76,9 @@ def test_false_alarms_stay_below_what_the_looks_share(monkeypatch):
     monkeypatch.setattr(stats, "RESAMPLES", 599)
     planned = [FIRST, 2 * FIRST, 4 * FIRST]
     assert alarms(planned, EACH, 100) <= 6
-    assert alarms(range(FIRST, 4 * FIRST + 1), 0.95, 40) >= 4, "who peeks after every pair is fooled: this is what the plan is for"
+    assert alarms(range(FIRST, 4 * FIRST + 1), 0.95, 40) >= 4, (
+        "who peeks after every pair is fooled: this is what the plan is for"
+    )
 
 
 def test_a_real_difference_is_found_by_the_looks(monkeypatch):
@@ -89,5 +93,8 @@ def test_the_result_says_how_often_it_looked():
     result = measure(record(pairs=9, looks=plan))
     assert (result.until_sure.sure, result.until_sure.looked_at, result.confidence) == (True, [30, 30], EACH)
     assert result.ratios["v1"].live.verdict.confidence == EACH
-    assert any("ended when all designs were settled: 2 of 5 planned looks" in f.text and "of 99%" in f.text for f in result.trust.findings)
+    assert any(
+        "ended when all designs were settled: 2 of 5 planned looks" in f.text and "of 99%" in f.text
+        for f in result.trust.findings
+    )
     assert looks.CONFIDENCE == measure(record()).confidence

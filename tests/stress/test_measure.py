@@ -6,9 +6,9 @@ import pytest
 from stress_records import MS, TRACE, block, census, leak, record
 
 from stress.measure.evaluation import measure
+from stress.measure.records import SectionSum
 from stress.result.data import SLUB_STATS
 from stress.result.files import encode
-from stress.measure.records import SectionSum
 
 
 def test_the_statistics_are_those_of_the_allocator():

@@ -50,8 +50,14 @@ def test_settings_are_handed_on_as_text():
         ({"after": ["v1", "v1"]}, ["--after 'v1'", "each design once"]),
         ({"after": ["linux-3.16"]}, ["--after", "--before"]),
         ({"allocator": "slab", "after": ["linux-5.9"]}, ["--after", "cannot be played on slab", "slub only"]),
-        ({"allocator": "slob", "after": ["linux-4.0"]}, ["--after", "cannot be played on slob", "slub or slab only", "play linux-3.16, v1, v2, v3"]),
-        ({"allocator": "slob", "before": "linux-3.16+P2"}, ["--before", "P2", "changes nothing there", "--allocator slub"]),
+        (
+            {"allocator": "slob", "after": ["linux-4.0"]},
+            ["--after", "cannot be played on slob", "slub or slab only", "play linux-3.16, v1, v2, v3"],
+        ),
+        (
+            {"allocator": "slob", "before": "linux-3.16+P2"},
+            ["--before", "P2", "changes nothing there", "--allocator slub"],
+        ),
         ({"allocator": "slob", "after": ["v1-P7"]}, ["--after", "P7", "changes nothing there"]),
         ({"cpus": 0}, ["--cpus 0", "1 to"]),
         ({"cpus": 10**6}, ["--cpus", "1 to"]),

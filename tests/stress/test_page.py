@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from stress_records import SWITCHES, TRACE, block, census, leak, record
 
+from stress.judge.ratio import Ratio
 from stress.measure.evaluation import measure
-from stress.show import axis
 from stress.report import page, verdict
 from stress.report.figures import figures
-from stress.judge.ratio import Ratio
+from stress.show import axis
 
 ROOT = Path(__file__).resolve().parents[2]
 EVIL = "</text></title></style><script>alert('x')</script>\"'><img src=x onerror=alert(1)>&amp;"
@@ -101,7 +101,10 @@ def test_numbers_beside_the_pictures_are_those_of_the_table():
         {"damage": "worker 1 was killed", "pairs": 0},
         {"interrupted": True, "pairs": 1},
         {"censuses": [census("v1", violated=[("I2", "state")])]},
-        {"allocator": "slob", "censuses": [census(n, offlined=0, stats={}, empty_slabs={}, operations={}) for n in SWITCHES]},
+        {
+            "allocator": "slob",
+            "censuses": [census(n, offlined=0, stats={}, empty_slabs={}, operations={}) for n in SWITCHES],
+        },
         {"switches": {"linux-3.16": []}, "blocks": [block("linux-3.16", 0)], "censuses": [leak()]},
         {"machine": {}, "command": "", "parameters": {}},
         {"blocks": [block("v1", 0, wall_ns=0), block("linux-3.16", 0, wall_ns=0)]},
@@ -186,12 +189,18 @@ def test_speed_in_a_few_words(ratio, said):
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"censuses": [census("v1", violated=[("I2", "x"), ("I3", "y")])]}, "INVARIANT VIOLATED under v1: I2, and 1 more violation: no figure"),
+        (
+            {"censuses": [census("v1", violated=[("I2", "x"), ("I3", "y")])]},
+            "INVARIANT VIOLATED under v1: I2, and 1 more violation: no figure",
+        ),
         ({"serial": True, "blocks": []}, "speed was not measured"),
         ({"allocator": "slob"}, "SLOB has no caches of cgroups"),
         ({"blocks": [], "censuses": []}, "This run measured nothing."),
         ({"damage": "worker 1 was killed"}, "(partial: worker 1 was killed)."),
-        ({"censuses": [leak("linux-3.16"), leak("v1", 1, offlined=40)]}, "Of the caches of removed cgroups linux-3.16 leaves all of 41 behind and v1 1 of 40"),
+        (
+            {"censuses": [leak("linux-3.16"), leak("v1", 1, offlined=40)]},
+            "Of the caches of removed cgroups linux-3.16 leaves all of 41 behind and v1 1 of 40",
+        ),
     ],
 )
 def test_verdicts(fields, says):

@@ -13,7 +13,12 @@ from stress.claims import page as claims_page
 from stress.measure.evaluation import measure
 from stress.report import page
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"))), None)
+BROWSER = next(
+    filter(
+        None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"))
+    ),
+    None,
+)
 PROBE = """<script>addEventListener("load", () => {
   const size = e => { const r = e.getBoundingClientRect(); return [r.width, r.height]; };
   const plots = [...document.querySelectorAll("svg.plot")].map(svg => ({
@@ -65,7 +70,9 @@ def test_every_plot_is_drawn_in_the_dark_on_a_phone(drawn, tmp_path):
     policy = re.search(r'<meta http-equiv="Content-Security-Policy"[^>]*>', text)[0]  # it rightly forbids the probe
     file.write_text(text.replace(policy, "").replace("</body>", PROBE + "</body>"))
     dom, _ = browse(file, tmp_path, "--window-size=500,800", "--blink-settings=preferredColorScheme=0")
-    seen = json.loads(re.search("PROBE(.*)EBORP", dom)[1].replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">"))
+    seen = json.loads(
+        re.search("PROBE(.*)EBORP", dom)[1].replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">")
+    )
     assert len(seen["plots"]) == plots and seen["width"] <= seen["room"]
     for plot in seen["plots"]:
         assert min(plot["size"]) > 40, plot["name"]

@@ -44,7 +44,9 @@ def test_share_stays_between_0_and_100_percent():
     stream = io.StringIO()
     progress = Progress(stream=stream, clock=lambda: 0.0)
     progress.update(1.7, 0, 0, 0.0, "v1")
-    assert stream.getvalue().startswith("100% v1: 0 dead caches, 0 pages pinned"), "without a rate nothing is said of speed"
+    assert stream.getvalue().startswith("100% v1: 0 dead caches, 0 pages pinned"), (
+        "without a rate nothing is said of speed"
+    )
 
 
 def test_sparklines():

@@ -6,10 +6,10 @@ import json
 import pytest
 from stress_records import TRACE, census, record
 
+from stress.judge.ratio import Ratio
 from stress.measure.evaluation import measure
 from stress.report import markdown, table, text, trace
 from stress.show import units
-from stress.judge.ratio import Ratio
 from stress.show.terminal import PIPE_WIDTH
 
 
@@ -185,10 +185,27 @@ def test_json_is_not_touched_by_reports(result):
 
 @pytest.mark.parametrize("render", [as_text, markdown.render])
 def test_slob_shows_its_pages_and_its_lock(render):
-    pages = {"peak_pages": 1234, "free_bytes_at_peak": 99, "free_bytes": 0, "slob_lock": 500_000, "slob_lock_contended": 1}
-    report = render(measure(record(allocator="slob", censuses=[census(name, stats={}, empty_slabs={}, operations=pages) for name in ("linux-3.16", "v1", "v3")])))
+    pages = {
+        "peak_pages": 1234,
+        "free_bytes_at_peak": 99,
+        "free_bytes": 0,
+        "slob_lock": 500_000,
+        "slob_lock_contended": 1,
+    }
+    report = render(
+        measure(
+            record(
+                allocator="slob",
+                censuses=[
+                    census(name, stats={}, empty_slabs={}, operations=pages) for name in ("linux-3.16", "v1", "v3")
+                ],
+            )
+        )
+    )
     assert row(report, "most in shared use") == ["1,234"] * 3
     assert row(report, "at the end, full") == ["–"] * 3
-    assert row(report, "slob_lock acquisitions") == ["0.5"] * 3 or row(report, "slob_lock acquisitions") == ["0.500"] * 3
+    assert (
+        row(report, "slob_lock acquisitions") == ["0.5"] * 3 or row(report, "slob_lock acquisitions") == ["0.500"] * 3
+    )
     assert "list_lock" not in report and "empty slabs" not in report
     assert "most in shared use" not in render(measure(record()))

@@ -67,7 +67,11 @@ def test_benchstat_reads_as_a_go_benchmark(out):
     for line in lines[4:]:
         assert re.fullmatch(r"Benchmark[A-Z]\S+-2 1 \d+\.\d+ ns/op", line), line
     assert lines[4] == "BenchmarkFree/live/design=linux-3.16-2 1 5.0000 ns/op"  # 10 ns on each of 2 CPUs
-    assert sum("Free/live/design=v3-2 " in line for line in lines) == 8 == sum("Free/dead/design=v1-2 " in line for line in lines)
+    assert (
+        sum("Free/live/design=v3-2 " in line for line in lines)
+        == 8
+        == sum("Free/dead/design=v1-2 " in line for line in lines)
+    )
 
 
 def test_mmtests_columns(out):
@@ -82,7 +86,9 @@ def test_mmtests_columns(out):
 
 
 def test_gains_from_nothing_have_no_percentage():
-    assert mmtests._cell(0, 3, True, False) == "3.00 (       -)" and mmtests._cell(0, 0, True, False) == "0.00 (   0.00%)"
+    assert (
+        mmtests._cell(0, 3, True, False) == "3.00 (       -)" and mmtests._cell(0, 0, True, False) == "0.00 (   0.00%)"
+    )
     assert mmtests._cell(10.0, None, False, False) == "-"
 
 
@@ -94,8 +100,12 @@ def test_parquet_has_the_samples_of_the_result(out):
     result = read_result(path)
     assert tuple(blocks[0]) == export.COLUMNS and len(blocks) == len(result.blocks)
     assert {row["run_id"] for row in (*blocks, *latency, *course)} == {result.run_id}
-    assert [row["ns"] for row in latency if row["design"] == "v3" and row["path"] == "free_dead"][-1] == result.designs["v3"].latency_ns["free_dead"].max
-    assert [row["pages_pinned"] for row in course if row["design"] == "v1"] == result.designs["v1"].over_time.pages_pinned
+    assert [row["ns"] for row in latency if row["design"] == "v3" and row["path"] == "free_dead"][-1] == result.designs[
+        "v3"
+    ].latency_ns["free_dead"].max
+    assert [row["pages_pinned"] for row in course if row["design"] == "v1"] == result.designs[
+        "v1"
+    ].over_time.pages_pinned
     assert prune(out, keep=0, dry_run=True).kept == [], "the files belong to the run"
 
 
@@ -109,7 +119,9 @@ def test_names_of_benchmarks_have_no_spaces():
     assert export._name("live", "linux-3.16+P2 x/y") == "Free/live/design=linux-3.16+P2_x_y"
 
 
-@pytest.mark.parametrize("arguments", [("report",), ("report", "nonsense"), ("report", "last"), ("report", "last", "--format", "pdf")])
+@pytest.mark.parametrize(
+    "arguments", [("report",), ("report", "nonsense"), ("report", "last"), ("report", "last", "--format", "pdf")]
+)
 def test_errors_say_what_to_do(tmp_path, arguments):
     done = invoke(*arguments, *(["--out", str(tmp_path)] if len(arguments) > 1 else []))
     assert done.exit_code == 2 and ("RUN" in done.stderr or "--format" in done.stderr) and done.stdout == ""

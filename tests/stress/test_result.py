@@ -9,13 +9,13 @@ import msgspec
 import pytest
 from stress_records import TRACE, record
 
-from stress.result import data as result_module
-from stress.process.errors import UsageError
 from stress.measure.evaluation import measure
-from stress.result.files import encode, read_result, write_result
+from stress.process.errors import UsageError
 from stress.process.files import write_atomically
+from stress.result import data as result_module
+from stress.result.files import encode, read_result, write_result
 
-NOON = datetime.datetime(2026, 1, 1, 12, 0, 0, tzinfo=datetime.timezone.utc)
+NOON = datetime.datetime(2026, 1, 1, 12, 0, 0, tzinfo=datetime.UTC)
 
 PROMISED = {
     "schema_version", "scenario", "parameters", "allocator", "seed", "cpus", "baseline", "designs", "ratios",

@@ -7,12 +7,12 @@ from stress_records import record
 from typer.testing import CliRunner
 
 from stress.commands.app import app
-from stress.process.errors import UsageError
 from stress.measure.evaluation import measure
+from stress.process.errors import UsageError
 from stress.result.files import write_result
 from stress.result.folder import find, prune, runs
 
-NOON = datetime.datetime(2026, 1, 10, 12, tzinfo=datetime.timezone.utc)
+NOON = datetime.datetime(2026, 1, 10, 12, tzinfo=datetime.UTC)
 DAY = datetime.timedelta(days=1)
 
 
@@ -82,7 +82,9 @@ def test_prune_keeps_the_newest(out):
     done = invoke("results", "prune", "--keep", 2, "--out", out)
     assert done.exit_code == 0 and "removed 3 runs" in done.stdout
     assert all(f"removed {out / run}" in done.stdout for run in before[:3])
-    assert ids(out) == before[-2:] and (out / "notes.txt").exists() and (out / "20260101-claims" / "claims.json").exists()
+    assert (
+        ids(out) == before[-2:] and (out / "notes.txt").exists() and (out / "20260101-claims" / "claims.json").exists()
+    )
 
 
 def test_prune_by_age_and_by_both(out):
@@ -139,7 +141,9 @@ def test_what_a_run_does_not_write_stays_whatever_its_name(out, tmp_path, name, 
     before = sorted(oldest.iterdir())
     for dry_run in (True, False):
         pruned = prune(out, keep=4, dry_run=dry_run)
-        assert [(run.folder, why) for run, why in pruned.kept] == [(oldest, f"it also holds {name}")] and not pruned.removed
+        assert [(run.folder, why) for run, why in pruned.kept] == [
+            (oldest, f"it also holds {name}")
+        ] and not pruned.removed
     assert sorted(oldest.iterdir()) == before
 
 
@@ -167,7 +171,9 @@ def test_links_are_not_followed(out, tmp_path):
     assert runs(out) == [] and prune(out, keep=0).removed == [] and len(runs(elsewhere)) == 5
 
 
-@pytest.mark.parametrize("arguments", [(), ("--keep", "-1"), ("--older-than", "-2"), ("--older-than", "nan"), ("--keep", "few")])
+@pytest.mark.parametrize(
+    "arguments", [(), ("--keep", "-1"), ("--older-than", "-2"), ("--older-than", "nan"), ("--keep", "few")]
+)
 def test_prune_needs_a_sensible_limit(out, arguments):
     done = invoke("results", "prune", "--out", out, *arguments)
     assert done.exit_code == 2 and (arguments or ("--keep",))[0] in done.stderr and len(ids(out)) == 5

@@ -4,9 +4,8 @@ import json
 
 import jsonschema
 import pytest
-from stress_records import TRACE, census, record
-
 from claims_report import report
+from stress_records import TRACE, census, record
 from typer.testing import CliRunner
 
 from stress import schema
@@ -31,7 +30,9 @@ def validator():
 
 @pytest.mark.parametrize("name", schema.SCHEMAS)
 def test_the_committed_files_are_what_the_structs_give(name):
-    assert schema.path(name).read_bytes() == schema.encode_schema(name), f"renew it: python -m stress.schema {name} > stress/{name}.schema.json"
+    assert schema.path(name).read_bytes() == schema.encode_schema(name), (
+        f"renew it: python -m stress.schema {name} > stress/{name}.schema.json"
+    )
 
 
 @pytest.mark.parametrize(

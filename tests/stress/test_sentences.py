@@ -3,9 +3,9 @@
 import pytest
 from stress_records import SWITCHES, block, census, leak, record
 
+from stress.judge.ratio import Ratio
 from stress.measure.evaluation import measure
 from stress.report.sentences import sentences, speed
-from stress.judge.ratio import Ratio
 
 
 def said(of: str, /, **fields) -> str:
@@ -61,7 +61,10 @@ def test_a_single_cache():
 def test_the_cause_follows_from_the_switches(switches, places, why):
     text = said("v3", switches={**SWITCHES, "v3": switches}, censuses=[leak("v3", 2, empty_slabs=places, slabs_left=1)])
     assert why in text
-    assert sum(w in text for w in ("without P2", "without P7", "R12", "R7:", "do not explain", "shrinks a cache once")) == 1
+    assert (
+        sum(w in text for w in ("without P2", "without P7", "R12", "R7:", "do not explain", "shrinks a cache once"))
+        == 1
+    )
 
 
 def test_caches_with_live_objects_are_not_called_leaked():
@@ -98,9 +101,17 @@ def test_violations_come_first_and_are_loud():
         ),
         (Ratio(estimate=0.9, low=0.85, high=0.95, pairs=9), "10.0 % slower than before [−15.0 %, −5.0 %]", "tell"),
         (Ratio(estimate=1.1, low=1.05, high=1.15, pairs=9), "10.0 % faster than before", "tell"),
-        (Ratio(estimate=0.985, low=0.98, high=0.99, pairs=9), "equivalent (within ±2 %, a difference smaller than the margin): 1.5 % slower than before [−2.0 %", "tell"),
+        (
+            Ratio(estimate=0.985, low=0.98, high=0.99, pairs=9),
+            "equivalent (within ±2 %, a difference smaller than the margin): 1.5 % slower than before [−2.0 %",
+            "tell",
+        ),
         (Ratio(estimate=0.985, low=0.96, high=0.99, pairs=9), "1.5 % slower than before", "equivalent"),
-        (Ratio(estimate=0.99, low=0.9, high=1.1, pairs=9), "and that includes no change; longer measurement is needed (--seconds)", "equivalent"),
+        (
+            Ratio(estimate=0.99, low=0.9, high=1.1, pairs=9),
+            "and that includes no change; longer measurement is needed (--seconds)",
+            "equivalent",
+        ),
         (Ratio(estimate=0.5, low=0.49, high=0.51, pairs=9), "2.00 times slower than before", "tell"),
         (Ratio(estimate=0.9, pairs=3), "cannot tell: only 3 pairs of blocks, 5 are needed", "equivalent"),
         (Ratio(estimate=1.0, low=1.0, high=1.0, pairs=9), "as fast as before", "than"),
@@ -132,9 +143,20 @@ def test_locks_per_free_are_compared():
 
 
 def test_slob_has_nothing_dead_and_says_what_its_pages_were_used_for():
-    pages = {"peak_pages": 100, "free_bytes_at_peak": 40_960, "pages_small": 3, "pages_full": 1, "slob_lock": 990_000, "slob_lock_contended": 10}
+    pages = {
+        "peak_pages": 100,
+        "free_bytes_at_peak": 40_960,
+        "pages_small": 3,
+        "pages_full": 1,
+        "slob_lock": 990_000,
+        "slob_lock_contended": 10,
+    }
     nothing = {"offlined": 0, "destroyed": 0, "lifetimes_ns": [], "empty_slabs": {}, "operations": pages}
-    slob = record(allocator="slob", switches={"linux-3.16": ["F_OBO"], "v1": ["P5"]}, censuses=[census("linux-3.16", **nothing), census("v1", **nothing)])
+    slob = record(
+        allocator="slob",
+        switches={"linux-3.16": ["F_OBO"], "v1": ["P5"]},
+        censuses=[census("linux-3.16", **nothing), census("v1", **nothing)],
+    )
     result = measure(slob)
     text = "\n".join(sentences(result))
     assert text.count("slob has no caches of cgroups") == 1

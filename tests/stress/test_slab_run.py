@@ -17,7 +17,20 @@ SAME_CODE = ("--before", "v1", "--after", "v1-P5")  # P5 changes nothing: one co
 
 
 def run(tmp_path: Path, *arguments: str) -> dict:
-    command = [sys.executable, "-m", "stress", "run", "--allocator", "slab", "--quiet", "--format", "json", "--out", str(tmp_path), *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "stress",
+        "run",
+        "--allocator",
+        "slab",
+        "--quiet",
+        "--format",
+        "json",
+        "--out",
+        str(tmp_path),
+        *arguments,
+    ]
     done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -38,7 +51,9 @@ def test_serial_counts_repeat_and_lifetimes_are_kernel_time(tmp_path):
 
 @pytest.mark.xdist_group("compiles")
 def test_nothing_dies_when_the_reaper_gets_no_time(tmp_path):
-    design = run(tmp_path, "--serial", "--settle", "0", "--cpus", "4", "--nodes", "2", *SMALL, *DESIGNS)["designs"]["v1"]
+    design = run(tmp_path, "--serial", "--settle", "0", "--cpus", "4", "--nodes", "2", *SMALL, *DESIGNS)["designs"][
+        "v1"
+    ]
     assert design["dead_caches"]["left"] == design["dead_caches"]["offlined"]
     assert sum(design["empty_slabs"].values()) == design["slabs_left"] > 0
     assert design["operations"]["dead_objects_in_cpu_array"] > 0
@@ -46,7 +61,9 @@ def test_nothing_dies_when_the_reaper_gets_no_time(tmp_path):
 
 @pytest.mark.xdist_group("compiles")
 def test_the_reaper_runs_on_worker_processes(tmp_path):
-    result = run(tmp_path, "--cpus", "2", "--seconds", "0.5", "--check-blocks", "--time-scale", "100", *SMALL, *SAME_CODE)
+    result = run(
+        tmp_path, "--cpus", "2", "--seconds", "0.5", "--check-blocks", "--time-scale", "100", *SMALL, *SAME_CODE
+    )
     v1 = result["designs"]["v1"]
     assert result["invariants"]["violated"] == []
     assert v1["dead_caches"]["left"] == 0 and v1["operations"]["reaper_passes"] > 0

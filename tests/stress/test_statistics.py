@@ -64,7 +64,6 @@ def test_a_known_shift_is_found_through_shared_drift(shift):
 def test_the_interval_holds_the_truth_about_as_often_as_it_promises():
     import numpy as np
 
-
     rng = np.random.default_rng(3)
     held = 0
     for seed in range(150):

@@ -8,9 +8,9 @@ import time
 import pytest
 from stress_records import block, census, record
 
-from stress.process import host
 from stress.measure.evaluation import measure
 from stress.measure.trust import grade_block
+from stress.process import host
 
 SECOND = 1_000_000_000
 
@@ -153,7 +153,10 @@ def test_time_waited_for_a_cpu_is_counted():
         (host.Counters(waited_ns=0, involuntary_switches=9), (0, 0)),
         (host.Counters(waited_ns=7 * host.STALL_NS, involuntary_switches=3), (7 * host.STALL_NS, 3)),
         (host.Counters(waited_ns=7 * host.STALL_NS, involuntary_switches=900), (7 * host.STALL_NS, 7)),
-        (host.Counters(waited_ns=7 * host.STALL_NS, involuntary_switches=900, shared_ns=5 * host.STALL_NS + 1), (2 * host.STALL_NS - 1, 1)),
+        (
+            host.Counters(waited_ns=7 * host.STALL_NS, involuntary_switches=900, shared_ns=5 * host.STALL_NS + 1),
+            (2 * host.STALL_NS - 1, 1),
+        ),
     ],
 )
 def test_long_stalls_are_bounded_by_the_time_waited_and_the_number_of_switches(counters, kept):

@@ -13,7 +13,8 @@ def caches316():
     """A nameless boot descriptor, two boot caches, a root cache and two clones of it."""
     caches = [{"id": 0, "name": "?81367c40", "created": 0}]
     for number, (name, size) in enumerate(
-        [("kmem_cache_node", 64), ("kmem_cache", 256), ("dentry", 192), ("dentry(0:A)", 192), ("dentry(1:B)", 192)], start=1
+        [("kmem_cache_node", 64), ("kmem_cache", 256), ("dentry", 192), ("dentry(0:A)", 192), ("dentry(1:B)", 192)],
+        start=1,
     ):
         entry = {"id": number, "name": name, "size": size, "object_size": size - 8, "objs": 4096 // size, "order": 0}
         caches.append(entry | {"memcg": "(" in name, "created": number})

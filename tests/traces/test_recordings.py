@@ -9,7 +9,14 @@ import pytest
 from recordings import FOLDER, REQUIRE, SHIPPED, SUMS, Recordings
 
 pytest_plugins = ["pytester"]
-SPARE = ("-p", "no:cacheprovider", "-p", "no:unraisableexception", "-p", "no:hypothesispytest")  # collects garbage for seconds
+SPARE = (
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:unraisableexception",
+    "-p",
+    "no:hypothesispytest",
+)  # collects garbage for seconds
 ABSENT = "linux-9.9-life.csv.zst"
 
 
@@ -24,7 +31,10 @@ def test_what_is_shipped_is_listed_and_unchanged():
 def test_commands_of_the_documentation_name_files_that_are_shipped(page):
     root = SHIPPED.parents[1]
     names = re.findall(r"(?:--trace|conform) ([\w./-]+\.(?:csv|zst)\b[\w.]*)", (root / page).read_text())
-    assert names and all((root / name).is_file() and (root / name).name in Recordings(SHIPPED, root, required=True).sums for name in names)
+    assert names and all(
+        (root / name).is_file() and (root / name).name in Recordings(SHIPPED, root, required=True).sums
+        for name in names
+    )
 
 
 @pytest.fixture
@@ -35,12 +45,16 @@ def small(tmp_path):
     shipped = {"x.csv.zst": b"rows", "x.meta.json": b"{}", "y.csv": b"1,2\n"}
     for name, content in shipped.items():
         (tmp_path / name).write_bytes(content)
-    (tmp_path / SUMS).write_text("".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in shipped.items()))
+    (tmp_path / SUMS).write_text(
+        "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in shipped.items())
+    )
     return tmp_path, elsewhere
 
 
 @pytest.mark.parametrize("required", [False, True])
-@pytest.mark.parametrize("name, damaged", [("y.csv", "y.csv"), ("x.csv.zst", "x.csv.zst"), ("x.csv.zst", "x.meta.json")])
+@pytest.mark.parametrize(
+    "name, damaged", [("y.csv", "y.csv"), ("x.csv.zst", "x.csv.zst"), ("x.csv.zst", "x.meta.json")]
+)
 def test_what_is_shipped_must_be_there_and_as_it_was(small, required, name, damaged):
     """Whether or not others are required, and whatever another folder has of that name."""
     shipped, elsewhere = small
@@ -69,7 +83,9 @@ def run(pytester, monkeypatch, tmp_path):
     """A session of two tests, one of a recording that is shipped, one of one that is not; its settings in the environment."""
     monkeypatch.setenv(FOLDER, str(tmp_path))
     monkeypatch.delenv(REQUIRE, raising=False)
-    pytester.makeconftest(f"import sys\nsys.path.insert(0, {str(SHIPPED.parent)!r})\nfrom recordings import pytest_terminal_summary, recorded")
+    pytester.makeconftest(
+        f"import sys\nsys.path.insert(0, {str(SHIPPED.parent)!r})\nfrom recordings import pytest_terminal_summary, recorded"
+    )
     pytester.makepyfile(
         test_it=f"""
         def test_shipped(recorded):
@@ -87,7 +103,9 @@ def test_a_skipped_comparison_is_named_in_the_summary(run, workers):
     done = run("-n", workers)
     done.assert_outcomes(passed=1, skipped=1)
     said = re.search(r"=+ comparisons with a recorded kernel that were not made =+\n(.*)\n", done.stdout.str())
-    assert said and said[1].startswith("linux-9.9-life.csv.zst is not here") and said[1].endswith("test_it.py::test_other")
+    assert (
+        said and said[1].startswith("linux-9.9-life.csv.zst is not here") and said[1].endswith("test_it.py::test_other")
+    )
 
 
 def test_required_it_fails(run, monkeypatch):

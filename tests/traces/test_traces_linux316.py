@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from scenarios import tape
-from scenarios.traces import ABSENT, FAST, NEVER, SLOW, UNRECORDED, Outcome, TraceError, open_trace
 from scenarios.checks import validate
+from scenarios.traces import ABSENT, FAST, NEVER, SLOW, UNRECORDED, Outcome, TraceError, open_trace
 
 BOOT = [
     "0,0,0,S,98000,0,0,64",
@@ -38,7 +38,9 @@ LIFE = BOOT + [
 def in_order(load):
     """(cpu, name, a, b, c) of every operation in the global order."""
     following = [zip(*tape.decode(one)) for one in load.tapes]
-    return [(int(cpu), tape.OP_NAMES[code], *map(int, rest)) for cpu in load.order for code, *rest in [next(following[cpu])]]
+    return [
+        (int(cpu), tape.OP_NAMES[code], *map(int, rest)) for cpu in load.order for code, *rest in [next(following[cpu])]
+    ]
 
 
 def test_life(write316):
@@ -106,7 +108,13 @@ def test_cache_that_no_row_creates(write316):
 
 
 def test_kernel_counts(write316):
-    counters = {"k": "statall", "tag": "end", "cache": "dentry", "alloc_slab": "2 C0=1 C1=1", "slabs_cpu_partial": "5(2) C1=5(2)"}
+    counters = {
+        "k": "statall",
+        "tag": "end",
+        "cache": "dentry",
+        "alloc_slab": "2 C0=1 C1=1",
+        "slabs_cpu_partial": "5(2) C1=5(2)",
+    }
     meta = {
         "comparison": [{"cache": "dentry", "id": 3, "slabs_kernel": 2, "slabs_trace": 1}],
         "kernel_counters_at_end": [counters],
@@ -173,7 +181,9 @@ def test_second_boot_slab_is_counted_as_unplaced(write316):
 @pytest.mark.parametrize("pack", [False, True])
 def test_bad_row(write316, row, problem, pack):
     rows = [*BOOT, row, "9,0,1,M,end,,,"]
-    text = "".join(f"{line}\n" for line in ["t_tsc,cpu,pid,op,addr_hex,cache,x,y", *rows]).encode(errors="surrogateescape")
+    text = "".join(f"{line}\n" for line in ["t_tsc,cpu,pid,op,addr_hex,cache,x,y", *rows]).encode(
+        errors="surrogateescape"
+    )
     path = write316(rows, raw=text, pack=pack)
     with pytest.raises(TraceError) as caught:
         open_trace(path)
@@ -195,7 +205,10 @@ def test_clone_before_its_root(write316):
         ({"caches": None}, "caches is missing"),
         ({"caches": [7]}, "caches[0].id is missing"),
         ({"caches": [{"id": 1, "name": "x"}]}, "must be listed by id"),
-        ({"caches": [{"id": 0, "name": "x", "size": 8, "object_size": 1 << 40}]}, "caches[0].object_size is 1099511627776"),
+        (
+            {"caches": [{"id": 0, "name": "x", "size": 8, "object_size": 1 << 40}]},
+            "caches[0].object_size is 1099511627776",
+        ),
         ({"caches": [{"id": 0, "name": "x", "size": 0}]}, "caches[0].size is 0"),
         ({"caches": [{"id": 0, "name": "x", "size": "8"}]}, "caches[0].size is '8'"),
         ({"caches": [{"id": 0, "name": "x"}, {"id": 1, "name": "y"}]}, "caches[1].size is missing"),

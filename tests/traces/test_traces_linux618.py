@@ -3,8 +3,8 @@
 import pytest
 
 from scenarios import tape
-from scenarios.traces import ABSENT, UNRECORDED, Outcome, TraceError, open_trace
 from scenarios.checks import validate
+from scenarios.traces import ABSENT, UNRECORDED, Outcome, TraceError, open_trace
 
 ROWS = [
     "0,0,7,F,1000,0,1,,,,0",
@@ -43,7 +43,14 @@ def test_life(write618):
     load, record = open_trace(write618(ROWS, {"snapshots": SNAPSHOTS}))
     validate(load)
     names = [(tape.EV_NAMES[event.kind], event.arg) for event in load.events]
-    assert names == [("mark", 0), ("create_cgroup", 1), ("mark", 1), ("create_cgroup", 2), ("offline_cgroup", 1), ("mark", 2)]
+    assert names == [
+        ("mark", 0),
+        ("create_cgroup", 1),
+        ("mark", 1),
+        ("create_cgroup", 2),
+        ("offline_cgroup", 1),
+        ("mark", 2),
+    ]
     code, a, b, c = tape.decode(load.tapes[1])
     allocs = code == tape.OP_ALLOC
     assert list(zip(a[allocs], b[allocs], c[allocs])) == [(0, 1, 0), (1, 0, 1), (0, 0, 2), (1, 2, 3)]

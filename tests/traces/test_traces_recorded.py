@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from scenarios import tape
+from scenarios.checks import validate
 from scenarios.traces import ABSENT, FAST, NEVER, SLOW, UNRECORDED, open_trace
 from scenarios.traces.source import Metadata
-from scenarios.checks import validate
 
 
 @pytest.mark.parametrize(

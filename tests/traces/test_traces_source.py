@@ -76,7 +76,11 @@ def test_metadata_that_is_none(write, text, line):
 
 @pytest.mark.parametrize(
     "raw, problem",
-    [(b"kernel,cache,step,do\n", "table of steps"), (b"a,b\n1,2\n", "unknown header"), (b"\xff\xfe\n", "unknown header")],
+    [
+        (b"kernel,cache,step,do\n", "table of steps"),
+        (b"a,b\n1,2\n", "unknown header"),
+        (b"\xff\xfe\n", "unknown header"),
+    ],
 )
 def test_other_files(write, raw, problem):
     error = refused(write("", [], None, raw=raw))

@@ -21,7 +21,11 @@ def test_recorded_tables(path, allocator):
         assert [step.number for step in steps] == numbers
         assert {step.object_size for step in steps} == {size}
         assert len({frozenset(step.expected) for step in steps}) == 1
-        assert [step.action for step in steps[:3]] == [Initial(), Alloc(0, 0, steps[1].action.cache, 1000), Free(0, 0, 0)]
+        assert [step.action for step in steps[:3]] == [
+            Initial(),
+            Alloc(0, 0, steps[1].action.cache, 1000),
+            Free(0, 0, 0),
+        ]
         assert steps[15].action == Free(1, 1, 2) and steps[16].action == Pairs(0, steps[1].action.cache, 1000)
         assert steps[20].action == Shrink()
 

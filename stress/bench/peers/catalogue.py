@@ -78,7 +78,9 @@ def load_library(program: Program, path: str | None = None) -> tuple[ctypes.CDLL
                 refused = str(error)
     if refused:
         raise NotInstalled(f"it is there but cannot be used: {refused}")
-    raise NotInstalled(f"not installed: `apt install {library.package}`, or name its file with --library {program.name}=PATH")
+    raise NotInstalled(
+        f"not installed: `apt install {library.package}`, or name its file with --library {program.name}=PATH"
+    )
 
 
 def _file_of(name: str) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from stress.process import ending
 from stress.bench.peers.catalogue import Program
+from stress.process import ending
 from stress.process.errors import DamagedRun, UsageError
 
 PATIENCE = 120.0  # seconds for any one answer
@@ -33,7 +33,14 @@ class Member:
         tunables = ":".join(filter(None, (os.environ.get("GLIBC_TUNABLES"), _TUNABLES)))
         # NumPy's threads would make the C library lock where it need not.
         environment = {**os.environ, "GLIBC_TUNABLES": tunables, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "stress.bench.peers.player", str(theirs.fileno()), str(os.getpid()), program.name]
+        command = [
+            sys.executable,
+            "-m",
+            "stress.bench.peers.player",
+            str(theirs.fileno()),
+            str(os.getpid()),
+            program.name,
+        ]
         with ending.held():
             self.process = subprocess.Popen(
                 command + ([library] if library else []), cwd=_ROOT, env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL

@@ -11,8 +11,8 @@ from stress.bench.peers.catalogue import BASELINE
 from stress.bench.peers.result import Cell, Peers
 from stress.bench.peers.tapes import TITLES
 from stress.bench.result import Goal, one_goal
-from stress.show.units import plural
 from stress.judge.ratio import Ratio
+from stress.show.units import plural
 
 BEST = "the best"
 _CANDIDATES = ("glibc", "mimalloc", "jemalloc", "tcmalloc")
@@ -51,7 +51,11 @@ def peer_goals(found: Peers) -> list[Goal]:
 
 def _judged(promise: Promise, found: Peers) -> Goal:
     name = f"{promise.program} / {promise.other}: {', '.join(promise.workloads)}"
-    measured = [(ratio, cell) for cell in found.cells if cell.workload in promise.workloads and (ratio := _ratio(promise, cell)) is not None]
+    measured = [
+        (ratio, cell)
+        for cell in found.cells
+        if cell.workload in promise.workloads and (ratio := _ratio(promise, cell)) is not None
+    ]
     if not measured:
         missing = [one.missing for one in found.players if one.name == promise.other and one.missing]
         return one_goal(name, "ratio", "at most", promise.limit, None, missing[0] if missing else "not measured")

@@ -15,8 +15,6 @@ from statistics import median
 from allocators.designs import DESIGNS
 from scenarios.tape import OP_END, CacheSpec, Workload, op
 from shm.clock import cycles_per_ns
-from stress.process import host
-from stress.play.arena import Arena
 from stress.bench import programs
 from stress.bench.peers import tapes
 from stress.bench.peers.catalogue import BASELINE, PROGRAMS, Program
@@ -24,9 +22,11 @@ from stress.bench.peers.crew import Member, Players
 from stress.bench.peers.goals import against
 from stress.bench.peers.result import Cell, Held, Peers, Player
 from stress.bench.watch import Disturbance, watched
-from stress.play.compiled import Target
 from stress.engine import cpu_main
 from stress.judge.ratio import Ratio, estimate_ratio
+from stress.play.arena import Arena
+from stress.play.compiled import Target
+from stress.process import host
 
 SIZES = (8, 64, 512, 4096)
 ALL_SIZES = tuple(1 << bits for bits in range(3, 14))
@@ -51,9 +51,16 @@ class Plan:
 def targets(plan: Plan) -> list[Target]:
     """The compiled programs that the players will load."""
     found: list[Target] = []
-    mains = {"ours": [cpu_main], "malloc": [programs.malloc_main, programs.written_main], "nothing": [programs.idle_main], "C": []}
+    mains = {
+        "ours": [cpu_main],
+        "malloc": [programs.malloc_main, programs.written_main],
+        "nothing": [programs.idle_main],
+        "C": [],
+    }
     for program in plan.programs:
-        found += [(main, program.kernel, DESIGNS[program.design].features(program.kernel)) for main in mains[program.kind]]
+        found += [
+            (main, program.kernel, DESIGNS[program.design].features(program.kernel)) for main in mains[program.kind]
+        ]
     return found
 
 
@@ -76,7 +83,9 @@ def measure_peers(plan: Plan, progress: Callable[[str], None]) -> tuple[Peers, D
                         where = "one CPU" if count == 1 else "two CPUs"
                         progress(f"beside other allocators, {where}: {tapes.TITLES[workload]}, {size} B")
                         cells.append(_cell(players, workload, size, count, plan, rate))
-        return Peers(baseline=BASELINE, players=_described(players, plan.programs), cells=cells, memory=memory), disturbed
+        return Peers(
+            baseline=BASELINE, players=_described(players, plan.programs), cells=cells, memory=memory
+        ), disturbed
 
 
 def _cycles_per_ns() -> float:
@@ -96,9 +105,18 @@ def _described(players: Players, programs_: Iterable[Program]) -> list[Player]:
 
 def _memory(players: Players, size: int, plan: Plan, progress: Callable[[str], None]) -> Held:
     progress(f"beside other allocators, memory held: {size} B")
-    found = {m.program.name: m.ask("memory", size, plan.slots) for m in players.members if m.program.kind in ("ours", "malloc")}
+    found = {
+        m.program.name: m.ask("memory", size, plan.slots)
+        for m in players.members
+        if m.program.kind in ("ours", "malloc")
+    }
     asked = next((one["asked"] for one in found.values()), 0)
-    return Held(size=size, asked=asked, full={n: one["full"] for n, one in found.items()}, left={n: one["left"] for n, one in found.items()})
+    return Held(
+        size=size,
+        asked=asked,
+        full={n: one["full"] for n, one in found.items()},
+        left={n: one["left"] for n, one in found.items()},
+    )
 
 
 def _cell(players: Players, workload: str, size: int, cpus: int, plan: Plan, rate: float) -> Cell:

@@ -14,11 +14,11 @@ from stress.bench.peers.tapes import ABOUT
 from stress.bench.report import goal_rows
 from stress.bench.result import Bench
 from stress.process.errors import UsageError
-from stress.show.axis import Scale
-from stress.show.html import add, document, el, grid
-from stress.show.figure import Figure, designs_legend, picture
-from stress.show.shapes import COLOURS, WIDTH, colour, line, mark, svg, words
 from stress.process.files import write_atomically
+from stress.show.axis import Scale
+from stress.show.figure import Figure, designs_legend, picture
+from stress.show.html import add, document, el, grid
+from stress.show.shapes import COLOURS, WIDTH, colour, line, mark, svg, words
 
 _HEIGHT, _LEFT, _TOP, _BOTTOM = 230.0, 52.0, 10.0, 36.0
 
@@ -44,7 +44,9 @@ def render(found: Bench) -> bytes:
     """The whole page of a benchmark that has the comparison."""
     peers = found.peers
     shown = tables(peers)
-    drawn = [name for name in (p.name for p in peers.players if p.missing is None) if name not in ("nothing", "slub in C")][:COLOURS]
+    drawn = [
+        name for name in (p.name for p in peers.players if p.missing is None) if name not in ("nothing", "slub in C")
+    ][:COLOURS]
     groups: dict[str, list[Cell]] = {}
     for cell in peers.cells:
         groups.setdefault(title_of(cell), []).append(cell)
@@ -69,12 +71,18 @@ def render(found: Bench) -> bytes:
 def _goals(found: Bench) -> Element:
     grades = {"met": "good", "MISSED": "poor"}
     rows = goal_rows(found)
-    said = (el("li", el("strong", met, class_=f"grade {grades.get(met, '')}"), f" {name}: {value}, {limit}") for name, value, limit, met in rows)
+    said = (
+        el("li", el("strong", met, class_=f"grade {grades.get(met, '')}"), f" {name}: {value}, {limit}")
+        for name, value, limit, met in rows
+    )
     return el("ul", *said, class_="notes")
 
 
 def _trust(found: Bench) -> Element:
-    notes = [el("li", el("strong", finding.level, class_=f"grade {finding.level}"), " ", finding.text) for finding in found.trust.findings]
+    notes = [
+        el("li", el("strong", finding.level, class_=f"grade {finding.level}"), " ", finding.text)
+        for finding in found.trust.findings
+    ]
     return el("section", el("h2", f"How far to trust it: {found.trust.grade}"), el("ul", *notes, class_="notes"))
 
 
@@ -82,30 +90,56 @@ def _speed(title: str, cells: Sequence[Cell], names: Sequence[str], table: Table
     about = ABOUT[cells[0].workload]
     times = [Line(name, i, {cell.size: cell.nanoseconds[name] for cell in cells}) for i, name in enumerate(names)]
     ratios = [
-        Line(name, i, {cell.size: found.estimate for cell in cells if (found := next(iter(cell.ratios[name].values()), None)) and found.estimate})
+        Line(
+            name,
+            i,
+            {
+                cell.size: found.estimate
+                for cell in cells
+                if (found := next(iter(cell.ratios[name].values()), None)) and found.estimate
+            },
+        )
         for i, name in enumerate(names)
     ]
     drawings = [
-        ("nanoseconds of a CPU per operation", lines(times, f"{title}: nanoseconds per operation by object size", lambda v: f"{v:g} ns")),
+        (
+            "nanoseconds of a CPU per operation",
+            lines(times, f"{title}: nanoseconds per operation by object size", lambda v: f"{v:g} ns"),
+        ),
         (
             f"time over that of {names[0]}; below 1 is faster",
-            lines([one for one in ratios if one.values], f"{title}: ratio to {names[0]} by object size", lambda v: f"×{v:g}", 1.0),
+            lines(
+                [one for one in ratios if one.values],
+                f"{title}: ratio to {names[0]} by object size",
+                lambda v: f"×{v:g}",
+                1.0,
+            ),
         ),
     ]
     return _figure(title, names, drawings, f"{about[0].upper()}{about[1:]}.", table)
 
 
 def _memory(found: Peers, names: Sequence[str], table: Table) -> Element:
-    held = [Line(name, i, {h.size: h.full[name] / h.asked for h in found.memory if name in h.full}) for i, name in enumerate(names)]
+    held = [
+        Line(name, i, {h.size: h.full[name] / h.asked for h in found.memory if name in h.full})
+        for i, name in enumerate(names)
+    ]
     caption = (
         "All slots of random replacement are filled. Ours hold the pages that they took from the page allocator; a malloc holds what its "
         "process grew by in anonymous memory, with every object written to."
     )
-    drawn = lines([one for one in held if one.values], "memory held over memory asked for, by object size", lambda v: f"×{v:g}", 1.0)
+    drawn = lines(
+        [one for one in held if one.values],
+        "memory held over memory asked for, by object size",
+        lambda v: f"×{v:g}",
+        1.0,
+    )
     return _figure("Memory held over memory asked for", names, [("", drawn)], caption, table)
 
 
-def _figure(title: str, names: Sequence[str], drawings: Sequence[tuple[str, Element]], caption: str, table: Table) -> Element:
+def _figure(
+    title: str, names: Sequence[str], drawings: Sequence[tuple[str, Element]], caption: str, table: Table
+) -> Element:
     return picture(Figure(title, caption, drawings, designs_legend(names), table.header, table.rows))
 
 
@@ -135,5 +169,9 @@ def lines(series: Sequence[Line], label: str, show: Callable[[float], str], leve
 
 def steps(low: float, high: float) -> list[float]:
     """1, 2 and 5 times powers of ten within low…high; powers of ten only, where that is more than a few."""
-    found = [factor * 10.0**power for power in range(-4, 9) for factor in (1, 2, 5) if low <= factor * 10.0**power <= high]
-    return found if len(found) <= 8 else found[::2] if len(found) <= 14 else [v for v in found if f"{v:e}".startswith("1")]
+    found = [
+        factor * 10.0**power for power in range(-4, 9) for factor in (1, 2, 5) if low <= factor * 10.0**power <= high
+    ]
+    return (
+        found if len(found) <= 8 else found[::2] if len(found) <= 14 else [v for v in found if f"{v:e}".startswith("1")]
+    )

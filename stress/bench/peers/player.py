@@ -18,18 +18,18 @@ from multiprocessing.connection import Connection, Pipe
 import msgspec
 import numpy as np
 
-from allocators.designs import DESIGNS
 from allocators.core.page_alloc import ZONE
-from allocators.slob.state import OBJECT_MASK
 from allocators.core.world import PAGE_BYTES
+from allocators.designs import DESIGNS
+from allocators.slob.state import OBJECT_MASK
 from scenarios.tape import SECTION_MIXED
-from stress.process import ending, host
-from stress.play.arena import Arena
 from stress.bench import programs
 from stress.bench.peers.catalogue import PROGRAMS, NotInstalled, Program, load_library
 from stress.bench.peers.tapes import Cut, cut
 from stress.bench.reference import NoCompiler, Play, compile_reference
 from stress.engine import PLAY, RUN, cpu_main
+from stress.play.arena import Arena
+from stress.process import ending, host
 from stress.process.errors import StressError, UsageError
 
 _SPARE = 32 << 20  # bytes of page frames beyond the objects: partly filled slabs, and what rounding takes
@@ -114,7 +114,11 @@ class Player:
         arena = self._arena
         if self._reference is not None:
             return self._reference(arena.segment.address, cpu, arena.run)
-        main = {"ours": cpu_main, "nothing": programs.idle_main, "malloc": programs.written_main if written else programs.malloc_main}
+        main = {
+            "ours": cpu_main,
+            "nothing": programs.idle_main,
+            "malloc": programs.written_main if written else programs.malloc_main,
+        }
         return main[self.program.kind](arena.machine(self.features, cpu), arena.run)
 
     def addresses(self) -> np.ndarray:

@@ -27,7 +27,13 @@ def tables(found: Peers) -> list[Table]:
     made = [_times(found, cells) for cells in groups.values()]
     if found.memory:
         made.append(_held(found))
-    made.append(Table("who played", ("program", "what", "library"), [(p.name, p.about, p.missing or p.file or units.UNKNOWN) for p in found.players]))
+    made.append(
+        Table(
+            "who played",
+            ("program", "what", "library"),
+            [(p.name, p.about, p.missing or p.file or units.UNKNOWN) for p in found.players],
+        )
+    )
     return made
 
 
@@ -36,9 +42,13 @@ def title_of(cell: Cell) -> str:
     return f"{TITLES[cell.workload]}, {'one CPU' if cell.cpus == 1 else 'two CPUs'}"
 
 
-def _rows(found: Peers, cells: int, show: Callable[[str, int], str], *, beside: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+def _rows(
+    found: Peers, cells: int, show: Callable[[str, int], str], *, beside: tuple[str, ...] = ()
+) -> list[tuple[str, ...]]:
     return [
-        (p.name, *(show(p.name, i) for i in range(cells))) if p.missing is None else (p.name, *["not installed" if not i else "" for i in range(cells)])
+        (p.name, *(show(p.name, i) for i in range(cells)))
+        if p.missing is None
+        else (p.name, *["not installed" if not i else "" for i in range(cells)])
         for p in found.players
         if p.name not in beside
     ]
@@ -49,7 +59,11 @@ def _times(found: Peers, cells: list[Cell]) -> Table:
         cell = cells[index]
         text = f"{cell.nanoseconds[name]:.2f}"
         if ratio := cell.ratios[name].get(found.baseline):
-            text += f"  {ratio.estimate:.2f}" if ratio.low is None else f"  {ratio.estimate:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]"
+            text += (
+                f"  {ratio.estimate:.2f}"
+                if ratio.low is None
+                else f"  {ratio.estimate:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]"
+            )
         return text
 
     title = f"{title_of(cells[0])}: ns per operation, ratio to {found.baseline}"
@@ -67,4 +81,8 @@ def _held(found: Peers) -> Table:
     beside = tuple(p.name for p in found.players if p.missing is None and p.name not in found.memory[0].full)
     rows = _rows(found, len(found.memory), show, beside=beside)
     rows.append(("asked for", *(f"{held.asked / 2**20:.1f} MiB" for held in found.memory)))
-    return Table("memory held over memory asked for, with all slots filled and after all were freed", ("object size", *sizes), rows)
+    return Table(
+        "memory held over memory asked for, with all slots filled and after all were freed",
+        ("object size", *sizes),
+        rows,
+    )

@@ -83,7 +83,10 @@ def _line(slots: int) -> int:
 
 def _timed(*operations: np.ndarray) -> np.ndarray:
     count = sum(map(len, operations))
-    begin, end = tape.op(tape.OP_SECTION_BEGIN, a=tape.SECTION_MIXED), tape.op(tape.OP_SECTION_END, a=tape.SECTION_MIXED, c=count)
+    begin, end = (
+        tape.op(tape.OP_SECTION_BEGIN, a=tape.SECTION_MIXED),
+        tape.op(tape.OP_SECTION_END, a=tape.SECTION_MIXED, c=count),
+    )
     return tape.concatenate([begin, *operations, end])
 
 
@@ -97,7 +100,11 @@ def _batches(batch: int, base: int, operations: int) -> dict[str, np.ndarray]:
     once = np.concatenate([tape.op(tape.OP_ALLOC, c=slots), tape.op(tape.OP_FREE, c=slots)])
     repeats = {"block": operations // (2 * batch), "short": operations // (2 * batch * SHORT)}
     nothing = tape.op(tape.OP_END)
-    return {"fill": nothing, "drain": nothing, **{name: _timed(np.tile(once, max(1, n))) for name, n in repeats.items()}}
+    return {
+        "fill": nothing,
+        "drain": nothing,
+        **{name: _timed(np.tile(once, max(1, n))) for name, n in repeats.items()},
+    }
 
 
 def _random(slots: int, base: int, operations: int, seed: int) -> dict[str, np.ndarray]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from stress.explore.found.schedule import Schedule
+from stress.explore.found.trace import Row, render
 from stress.explore.search.search import Found
 from stress.explore.space.space import Outcome
-from stress.explore.found.trace import Row, render
 
 DEFAULT_BUDGET = 60.0
 
@@ -53,12 +53,20 @@ def print_answer(answer: Answer) -> None:
     """What was explored, how much of it, and the trace of what was found."""
     request, found = answer.request, answer.found
     rate = found.schedules / found.seconds if found.seconds else 0.0
-    print(f"{request.model} on {request.allocator}, design {request.design}, {request.cpus} CPU{'s' if request.cpus > 1 else ''} and the kworker's, {request.memory_model.upper()}, {request.strategy}")
+    print(
+        f"{request.model} on {request.allocator}, design {request.design}, {request.cpus} CPU{'s' if request.cpus > 1 else ''} and the kworker's, {request.memory_model.upper()}, {request.strategy}"
+    )
     print(f"{found.schedules:,} schedules in {found.seconds:.2f} s ({rate:,.0f}/s), {found.states:,} states")
     if answer.outcome is None:
-        print("nothing found; " + said(found) + (f"; no data race in {answer.raced} random schedules" if answer.raced else ""))
+        print(
+            "nothing found; "
+            + said(found)
+            + (f"; no data race in {answer.raced} random schedules" if answer.raced else "")
+        )
         return
-    print(f"found: {answer.outcome.kind}, {answer.outcome.preemptions} preemptions, {answer.outcome.points} decisions\n")
+    print(
+        f"found: {answer.outcome.kind}, {answer.outcome.preemptions} preemptions, {answer.outcome.points} decisions\n"
+    )
     print(answer.trace)
     print()
 

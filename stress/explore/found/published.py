@@ -102,7 +102,13 @@ def exploration(answer: Answer, schedule: str | None = None) -> Exploration:
         limit=found.limit,
         raced=answer.raced,
         found=outcome
-        and Found(kind=outcome.kind, text=outcome.text, preemptions=outcome.preemptions, decisions=outcome.points, trace=[_step(row) for row in answer.rows]),
+        and Found(
+            kind=outcome.kind,
+            text=outcome.text,
+            preemptions=outcome.preemptions,
+            decisions=outcome.points,
+            trace=[_step(row) for row in answer.rows],
+        ),
         schedule=schedule,
     )
 

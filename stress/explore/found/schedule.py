@@ -19,9 +19,9 @@ from pathlib import Path
 import msgspec
 
 from shm.sources import source_digest
-from stress.process.errors import UsageError
-from stress.explore.space.space import Outcome, Space
 from stress.explore.search.strategies import Follow
+from stress.explore.space.space import Outcome, Space
+from stress.process.errors import UsageError
 
 FORMAT = 2
 READABLE = (1, FORMAT)
@@ -65,10 +65,14 @@ def source_hash() -> str:
     return source_digest("shm/*.py", "allocators/**/*.py", "stress/explore/**/*.py")
 
 
-def record(space: Space, outcome: Outcome, *, model: str, allocator: str, design: str, memory_model: str, cpus: int) -> Schedule:
+def record(
+    space: Space, outcome: Outcome, *, model: str, allocator: str, design: str, memory_model: str, cpus: int
+) -> Schedule:
     """The schedule of an execution that `stress.explore.found.trace.rows` ran."""
     names = {flow.id: flow.name for flow in (*space.flows, space.boot)}
-    words = Words(sorted(space.shared), sorted((a, sorted(locks)) for a, locks in space.protected.items()), sorted(space.mortal))
+    words = Words(
+        sorted(space.shared), sorted((a, sorted(locks)) for a, locks in space.protected.items()), sorted(space.mortal)
+    )
     switches = [(names[task], n, names[to]) for (task, n), to in outcome.deviations.items()]
     return Schedule(
         FORMAT, model, allocator, design, memory_model, cpus, outcome.kind, outcome.text, outcome.points, outcome.preemptions, switches, words, source_hash(),
@@ -98,7 +102,9 @@ def read(path: Path) -> Schedule:
     except msgspec.MsgspecError as error:
         raise UsageError(f"{path} is not a schedule that `explore` wrote: {error}") from None
     if schedule.format not in READABLE:
-        raise UsageError(f"{path} has format {schedule.format}, this version reads {' and '.join(map(str, READABLE))}; explore the model again")
+        raise UsageError(
+            f"{path} has format {schedule.format}, this version reads {' and '.join(map(str, READABLE))}; explore the model again"
+        )
     return schedule
 
 
@@ -113,5 +119,7 @@ def prepare(space: Space, schedule: Schedule) -> Follow:
     numbers = {flow.name: flow.id for flow in (*space.flows, space.boot)}
     unknown = {name for task, _, to in schedule.switches for name in (task, to)} - set(numbers)
     if unknown:
-        raise UsageError(f"the schedule names tasks that the model {schedule.model} does not have: {', '.join(sorted(unknown))}; explore it again")
+        raise UsageError(
+            f"the schedule names tasks that the model {schedule.model} does not have: {', '.join(sorted(unknown))}; explore it again"
+        )
     return Follow({(numbers[task], n): numbers[to] for task, n, to in schedule.switches})

@@ -71,7 +71,16 @@ def as_markdown(lines: list[Line]) -> str:
     ]
     for line in lines:
         m = line.model
-        cells = (m.name, m.summary, m.raised, f"`{m.design}` ({m.allocator})", m.memory_model.upper(), _was_found(line), f"`{m.mended}`", _was_mended(line))
+        cells = (
+            m.name,
+            m.summary,
+            m.raised,
+            f"`{m.design}` ({m.allocator})",
+            m.memory_model.upper(),
+            _was_found(line),
+            f"`{m.mended}`",
+            _was_mended(line),
+        )
         parts.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     parts.append("")
     for line in lines:

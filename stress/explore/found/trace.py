@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 
-from stress.explore.space.space import Outcome, Space
 from stress.explore.search.strategies import Follow
+from stress.explore.space.space import Outcome, Space
 
 ROOT = Path(__file__).resolve().parents[3]
 WIDTH = 46
@@ -30,7 +31,9 @@ class Row(NamedTuple):
     where: str
 
 
-def rows(space: Space, outcome: Outcome, value: Callable[[int, int], str] = lambda a, v: str(v)) -> tuple[list[Row], Outcome]:
+def rows(
+    space: Space, outcome: Outcome, value: Callable[[int, int], str] = lambda a, v: str(v)
+) -> tuple[list[Row], Outcome]:
     """Every row of an execution, and how it ended this time, with its history. value(a, v): a value in a word, for people."""
     found: list[Row] = []
     history = hashlib.blake2b(digest_size=8)
@@ -40,7 +43,9 @@ def rows(space: Space, outcome: Outcome, value: Callable[[int, int], str] = lamb
         if kind.startswith("flush") or a in space.shared or ~a in space.shared:
             history.update(f"{task.id} {task.cpu} {kind} {a} {old} {new}\n".encode())
             values = value(a, new) if old == new else f"{value(a, old)} -> {value(a, new)}"
-            found.append(Row(task.cpu, task.name, kind, space.name_of(a), values, "" if kind.startswith("flush") else _where()))
+            found.append(
+                Row(task.cpu, task.name, kind, space.name_of(a), values, "" if kind.startswith("flush") else _where())
+            )
 
     def on_switch(flow) -> None:
         last = state["last"]
@@ -48,7 +53,11 @@ def rows(space: Space, outcome: Outcome, value: Callable[[int, int], str] = lamb
             if getattr(last, "done", False):
                 why = f"{last.name} has ended"
             elif getattr(last, "watch", None) is not None:
-                why = f"{last.name} waits for {space.name_of(next(reversed(last.watch)))}" if last.watch else f"{last.name} waits"
+                why = (
+                    f"{last.name} waits for {space.name_of(next(reversed(last.watch)))}"
+                    if last.watch
+                    else f"{last.name} waits"
+                )
             elif hasattr(last, "step"):
                 why = f"after the {last.name}"
             else:

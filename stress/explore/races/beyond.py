@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from allocators.slab.reap import cache_reap
 from allocators.caches.slab_common import kmem_cache_shrink
+from allocators.slab.reap import cache_reap
 from stress.explore.races.hiding import free_and_offline
 from stress.explore.races.race import Model
 from stress.explore.world.scene import Scene
@@ -48,7 +48,9 @@ def reap_and_destroy(design: str, *, memory_model: str = "sc", cpus: int = 1, al
     return scene
 
 
-def shrink_and_sheaf(design: str, *, memory_model: str = "sc", cpus: int = 1, preempt: bool = False, objects: int = 32) -> Scene:
+def shrink_and_sheaf(
+    design: str, *, memory_model: str = "sc", cpus: int = 1, preempt: bool = False, objects: int = 32
+) -> Scene:
     """A CPU whose sheaf holds objects frees one and allocates one, while the cache is shrunk.
 
     preempt: by two tasks, which preempt each other.
@@ -70,7 +72,17 @@ MODELS = (
     Model("alloc-vs-offline", "an allocation while the cgroup goes offline", alloc_and_offline, both=True),
     Model("create-vs-offline", "a child cache is created while its cgroup goes offline", create_and_offline, both=True),
     Model("remote-free", "a free on another CPU while its slab is allocated from", remote_free, cpus=2, both=True),
-    Model("shrink-vs-sheaf", "a free and an allocation on a CPU while its sheaves are flushed", shrink_and_sheaf, design="linux-6.18"),
-    Model("preempted-in-sheaf", "the same by two tasks of that CPU, one preempting the other", preempted_in_sheaf, design="linux-6.18"),
+    Model(
+        "shrink-vs-sheaf",
+        "a free and an allocation on a CPU while its sheaves are flushed",
+        shrink_and_sheaf,
+        design="linux-6.18",
+    ),
+    Model(
+        "preempted-in-sheaf",
+        "the same by two tasks of that CPU, one preempting the other",
+        preempted_in_sheaf,
+        design="linux-6.18",
+    ),
     Model("reaper-vs-destroy", "SLAB's reaper while a dead cache is destroyed", reap_and_destroy, allocator="slab"),
 )

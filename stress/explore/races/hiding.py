@@ -6,7 +6,17 @@ from stress.explore.races.race import Model
 from stress.explore.world.scene import Scene
 
 
-def free_and_offline(design: str, *, memory_model: str = "sc", cpus: int = 1, allocator: str = "slub", objects: int = 1, signal: bool = False, then=(), **options) -> Scene:
+def free_and_offline(
+    design: str,
+    *,
+    memory_model: str = "sc",
+    cpus: int = 1,
+    allocator: str = "slub",
+    objects: int = 1,
+    signal: bool = False,
+    then=(),
+    **options,
+) -> Scene:
     """The last CPU frees the only object of a full slab while the cgroup goes offline.
 
     It was allocated on the kworker's CPU (SLAB: on the first one), whose CPU slab is another, empty one.

@@ -69,7 +69,9 @@ class Item(NamedTuple):
 class _Node:
     __slots__ = ("choices", "at", "task", "left", "asleep", "segment")
 
-    def __init__(self, choices: list[int], task: int, left: int, asleep: dict[int, Footprint], segment: Footprint | None = None) -> None:
+    def __init__(
+        self, choices: list[int], task: int, left: int, asleep: dict[int, Footprint], segment: Footprint | None = None
+    ) -> None:
         self.choices, self.at, self.task, self.left, self.asleep, self.segment = choices, 0, task, left, asleep, segment
 
 

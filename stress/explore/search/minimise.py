@@ -10,8 +10,8 @@ random strategies shrink a lot.
 
 from __future__ import annotations
 
-from stress.explore.space.space import Outcome, Space
 from stress.explore.search.strategies import Follow
+from stress.explore.space.space import Outcome, Space
 
 
 def minimise(space: Space, outcome: Outcome) -> Outcome:

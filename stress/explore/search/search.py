@@ -14,8 +14,8 @@ from typing import NamedTuple
 from stress.explore.search import shards
 from stress.explore.search.depth_first import DepthFirst
 from stress.explore.search.shards import Ended
-from stress.explore.space.space import Outcome, Space
 from stress.explore.search.strategies import Follow, Pct, RandomWalk
+from stress.explore.space.space import Outcome, Space
 
 RACE_SCHEDULES = 100  # random executions that are looked at for data races
 ALONE = 0.5  # seconds of a bound after which a search is sharded
@@ -67,7 +67,9 @@ class _Meter:
     def seconds(self) -> float:
         return time.perf_counter() - self.start
 
-    def found(self, outcome: Outcome | None, *, states=0, bound=-1, exhaustive=False, complete=False, limit="") -> Found:
+    def found(
+        self, outcome: Outcome | None, *, states=0, bound=-1, exhaustive=False, complete=False, limit=""
+    ) -> Found:
         return Found(outcome, self.schedules, self.points, self.seconds(), states, bound, exhaustive, complete, limit)
 
 
@@ -86,7 +88,17 @@ def learn(space: Space, meter: _Meter, seed: int) -> None:
         quiet = 0 if _once(space, walk, meter).learned else quiet + 1
 
 
-def search(space: Space, strategy: str = "dfs", *, bound: int = 3, depth: int = 3, seed: int = 1, budget: Budget = Budget(), kinds: tuple[str, ...] = (), jobs: int = 1) -> Found:
+def search(
+    space: Space,
+    strategy: str = "dfs",
+    *,
+    bound: int = 3,
+    depth: int = 3,
+    seed: int = 1,
+    budget: Budget = Budget(),
+    kinds: tuple[str, ...] = (),
+    jobs: int = 1,
+) -> Found:
     """Search by "dfs", "random" or "pct" (of this bug depth). kinds: pass over violations of other kinds.
 
     jobs: processes of a depth-first search that takes longer than a moment.
@@ -147,10 +159,14 @@ def _sharded(space: Space, strategy: DepthFirst, meter: _Meter, jobs: int) -> En
         meter.schedules, meter.points = schedules + more_schedules, points + more_points
         return meter.spent()
 
-    ended = shards.explore(space, strategy, jobs, lambda space, strategy: _once(space, strategy, _Meter(Budget())), meter.wanted, spent)
+    ended = shards.explore(
+        space, strategy, jobs, lambda space, strategy: _once(space, strategy, _Meter(Budget())), meter.wanted, spent
+    )
     if ended.outcome is not None and ended.outcome.learned:
         follow = Follow(ended.outcome.deviations)
         follow.begin()
         if not space.execute(follow.pick).learned:
-            raise RuntimeError("what one process learnt from an execution, another one does not: the explorer is not deterministic")
+            raise RuntimeError(
+                "what one process learnt from an execution, another one does not: the explorer is not deterministic"
+            )
     return ended

@@ -14,7 +14,8 @@ import multiprocessing
 import signal
 import time
 import traceback
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 from stress.explore.search.depth_first import DepthFirst, Item, Seen
 from stress.explore.space.space import Outcome, Space
@@ -93,14 +94,24 @@ class _Round:
         return self.work.get()
 
 
-def explore(space: Space, begun: DepthFirst, jobs: int, once: Callable, wanted: Callable[[Outcome], bool], spent: Callable[[int, int], str]) -> Ended:
+def explore(
+    space: Space,
+    begun: DepthFirst,
+    jobs: int,
+    once: Callable,
+    wanted: Callable[[Outcome], bool],
+    spent: Callable[[int, int], str],
+) -> Ended:
     """Finish a search that has begun. once(space, strategy): an execution; spent(schedules, points): is a limit reached?"""
     round_, seen = _Round(jobs), SharedSeen(begun.seen)
     items = []
     while (item := begun.give()) is not None:
         items.append(item)
     processes = [
-        round_.context.Process(target=_process, args=(round_, i, space, begun.bound, seen, items[i::jobs], once, wanted), daemon=True) for i in range(jobs)
+        round_.context.Process(
+            target=_process, args=(round_, i, space, begun.bound, seen, items[i::jobs], once, wanted), daemon=True
+        )
+        for i in range(jobs)
     ]
     for process in processes:
         process.start()
@@ -125,7 +136,9 @@ def explore(space: Space, begun: DepthFirst, jobs: int, once: Callable, wanted: 
                     for _ in processes:
                         round_.work.put(None)
             if any(not process.is_alive() and process.exitcode for process in processes):
-                raise RuntimeError("a process of the search was killed; explore again, with --jobs 1 if memory is short")
+                raise RuntimeError(
+                    "a process of the search was killed; explore again, with --jobs 1 if memory is short"
+                )
             time.sleep(_POLL)
     finally:
         for process in processes:
@@ -135,7 +148,9 @@ def explore(space: Space, begun: DepthFirst, jobs: int, once: Callable, wanted: 
     return Ended(outcome, cut, states, "" if outcome is not None else limit)
 
 
-def _process(round_: _Round, number: int, space: Space, bound: int, seen: SharedSeen, backlog: list[Item], once, wanted) -> None:
+def _process(
+    round_: _Round, number: int, space: Space, bound: int, seen: SharedSeen, backlog: list[Item], once, wanted
+) -> None:
     """A process of the round."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     seen.count, cut = 0, False

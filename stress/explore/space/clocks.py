@@ -17,8 +17,8 @@ from __future__ import annotations
 import sys
 from typing import NamedTuple
 
-from stress.explore.space.violation import Violation
 from stress.explore.space.task import Task
+from stress.explore.space.violation import Violation
 
 _SELF = ("/stress/explore/", "/shm/atomics.py")
 

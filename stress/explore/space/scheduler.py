@@ -7,7 +7,7 @@ cycle of executions around it.
 from __future__ import annotations
 
 from collections import deque
-from typing import Callable
+from collections.abc import Callable
 
 from greenlet import greenlet
 
@@ -174,7 +174,14 @@ class Scheduler(Sharing):
             serve_ipis(m)
 
     def _may_migrate(self, task: Task, cpu: int) -> bool:
-        if task.cpu == cpu or task.done or not task.active or task.moved == task.n or self.interrupts[task.cpu].active or self.interrupts[cpu].active:
+        if (
+            task.cpu == cpu
+            or task.done
+            or not task.active
+            or task.moved == task.n
+            or self.interrupts[task.cpu].active
+            or self.interrupts[cpu].active
+        ):
             return False
         there = self.running[cpu]
         return self.preempt and self._preemptible(task.cpu) and (there is None or there.done)

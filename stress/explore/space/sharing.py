@@ -72,7 +72,10 @@ class Sharing:
 
     def endless(self, task: Task) -> None:
         """Too many operations for an execution that ends."""
-        raise Violation("endless loop", f"{task.name} has made {MAX_OPERATIONS} operations: a cycle in a list, or a wait that does not pause?")
+        raise Violation(
+            "endless loop",
+            f"{task.name} has made {MAX_OPERATIONS} operations: a cycle in a list, or a wait that does not pause?",
+        )
 
     def _held(self, task: Task) -> frozenset[int]:
         if task.interrupt or self.mem[self.areas[task.cpu] + CPU.irq]:

@@ -20,7 +20,8 @@ from the default (go on; else the first of the enabled): (task, its decision's n
 from __future__ import annotations
 
 from collections import deque
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 from greenlet import getcurrent, greenlet
 
@@ -28,8 +29,8 @@ from shm.machine import CPU, MACHINE, Bug
 from stress.explore.space.bodies import over
 from stress.explore.space.clocks import ClockedTask, Clocks
 from stress.explore.space.scheduler import Scheduler, Step
-from stress.explore.space.violation import Violation
 from stress.explore.space.task import Task
+from stress.explore.space.violation import Violation
 
 _MECHANISM = (CPU.service, CPU.qs_done, CPU.ipi_lock, CPU.ipi_func, CPU.ipi_arg, CPU.ipi_pending)
 
@@ -105,18 +106,28 @@ class Space(Scheduler):
         kind = ClockedTask if races else Task
         self.bodies = [kind(self, i, b.name, b.cpu, b.run, b.daemon, False) for i, b in enumerate(bodies)]
         number = len(bodies)
-        self.interrupts = [kind(self, number + c, f"interrupt of cpu{c}", c, self._interrupt, True, True) for c in range(self.cpus)]
+        self.interrupts = [
+            kind(self, number + c, f"interrupt of cpu{c}", c, self._interrupt, True, True) for c in range(self.cpus)
+        ]
         number += self.cpus
         self.steps: list[Step] = []
         if tso:
             for c in range(self.cpus):
                 buffer = self.buffers[c]
-                self.steps.append(Step(number + c, f"flush of cpu{c}", c, lambda b=buffer: bool(b), lambda c=c: self.flush(c)))
+                self.steps.append(
+                    Step(number + c, f"flush of cpu{c}", c, lambda b=buffer: bool(b), lambda c=c: self.flush(c))
+                )
             number += self.cpus
         for task, body in zip(self.bodies, bodies, strict=True):
             for cpu in body.cpus:
                 self.steps.append(
-                    Step(number, f"migration of {task.name} to cpu{cpu}", -1, lambda t=task, c=cpu: self._may_migrate(t, c), lambda t=task, c=cpu: self._migrate(t, c))
+                    Step(
+                        number,
+                        f"migration of {task.name} to cpu{cpu}",
+                        -1,
+                        lambda t=task, c=cpu: self._may_migrate(t, c),
+                        lambda t=task, c=cpu: self._migrate(t, c),
+                    )
                 )
                 number += 1
         self.flows: list = [*self.bodies, *self.interrupts, *self.steps]
@@ -196,8 +207,12 @@ class Space(Scheduler):
         """Nothing can run any more: is that quiescence, and a sound one?"""
         for task in self.bodies:
             if not task.done and not task.daemon:
-                waits = "; ".join(f"{t.name} waits for {self.name_of(next(reversed(t.watch)))}" for t in self.bodies if t.watch)
-                raise Violation("deadlock", f"nothing can run and {task.name} has not ended ({waits or 'it is never let run'})")
+                waits = "; ".join(
+                    f"{t.name} waits for {self.name_of(next(reversed(t.watch)))}" for t in self.bodies if t.watch
+                )
+                raise Violation(
+                    "deadlock", f"nothing can run and {task.name} has not ended ({waits or 'it is never let run'})"
+                )
         if end not in self.ends or self.log is not None:
             self.at_end(self)
             self.ends.add(end)

@@ -25,7 +25,8 @@ loads look there first; locked operations and smp_mb empty it, smp_rmb and smp_w
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Callable, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from greenlet import greenlet
 
@@ -73,7 +74,9 @@ class Task(Machine):
         "n", "h", "seen", "own", "seen_guarded", "own_guarded", "reads", "watch", "done", "active", "greenlet", "buffer", "moved", "held", "stale", "asleep", "used", "midway",
     )  # fmt: skip
 
-    def __init__(self, space: TaskSpace, number: int, name: str, cpu: int, body: Callable, daemon: bool, interrupt: bool) -> None:
+    def __init__(
+        self, space: TaskSpace, number: int, name: str, cpu: int, body: Callable, daemon: bool, interrupt: bool
+    ) -> None:
         super().__init__(space.mem, cpu, space.features, space.kernel)
         self.space, self.id, self.bit, self.name = space, number, 1 << number, name
         self.home, self.body, self.daemon, self.interrupt = cpu, body, daemon, interrupt
@@ -82,7 +85,9 @@ class Task(Machine):
         self.seen_guarded: set[int] = set()  # the same, of guarded words, by key (see Space.touch)
         self.own_guarded: set[int] = set()
         self.used = True
-        self.greenlet: greenlet | None = None  # kept from execution to execution: making one costs more than an execution
+        self.greenlet: greenlet | None = (
+            None  # kept from execution to execution: making one costs more than an execution
+        )
         self.midway = False
         self.begin()
 
@@ -242,7 +247,13 @@ class Task(Machine):
             self.h = hash((self.h, seen))
             self.reads[a] = seen
         if space.log is not None:
-            space.log(self, "this_cpu_cmpxchg" + (", buffered" if seen == old else ", failed"), a, seen, new if seen == old else seen)
+            space.log(
+                self,
+                "this_cpu_cmpxchg" + (", buffered" if seen == old else ", failed"),
+                a,
+                seen,
+                new if seen == old else seen,
+            )
         if seen == old:
             if shared and a not in space.protected:
                 self.buffer.append((a, new))

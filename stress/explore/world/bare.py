@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable
+from collections.abc import Callable
 
 from shm.locks import PERCPU_WORDS
 from shm.machine import CPU, MACHINE
@@ -16,7 +16,12 @@ def bare_space(programs: list[Callable], words: int = 16, *, tso: bool = False, 
     cpus = len(programs)
     base = MACHINE.SIZE + STRIDE * cpus
     mem = [0] * (base + words)
-    for field, value in {"nr_cpus": cpus, "workers": cpus, "percpu_base": MACHINE.SIZE, "percpu_stride": STRIDE}.items():
+    for field, value in {
+        "nr_cpus": cpus,
+        "workers": cpus,
+        "percpu_base": MACHINE.SIZE,
+        "percpu_stride": STRIDE,
+    }.items():
         mem[getattr(MACHINE, field)] = value
     for cpu in range(cpus):
         mem[MACHINE.SIZE + STRIDE * cpu + CPU.online] = 1

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import sys
 
+from allocators.caches.layout import Layout
 from allocators.core.kmem_cache import CACHE, CACHE_LIVE, NODE
 from allocators.core.page_alloc import KIND_SLAB, KIND_TAIL, PAGE
-from allocators.slab.state import SLAB_NODE
 from allocators.core.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, PAGE_SHIFT, STAT_WORDS
-from allocators.caches.layout import Layout
-from stress.explore.world.names import Names
+from allocators.slab.state import SLAB_NODE
 from stress.explore.space.space import Space
 from stress.explore.space.violation import OWNER, Violation
+from stress.explore.world.names import Names
 
 _PAGE_ALLOCATOR = {"_push", "_unlink", "_take", "_alloc_on_node", "free_pages"}
 _CACHE_CORE = {"take_descriptor", "_retire", "kmem_cache_destroy"}
@@ -124,7 +124,9 @@ class Guard:
         """An operation of `task` on word `a`: raises Violation when what it belongs to is gone."""
         if a in self.poison:
             function = caller()[0]
-            if function not in _CACHE_CORE and not (function in _ASSERTIONS and (a - self.caches) % CACHE.SIZE == CACHE.state):
+            if function not in _CACHE_CORE and not (
+                function in _ASSERTIONS and (a - self.caches) % CACHE.SIZE == CACHE.state
+            ):
                 number = self.poison[a]
                 self._use_after_free(task, a, f"cache {number}", self.ended.get(-number - 1, ""))
         elif self.first_object <= a < len(self.mem) and (frame := self._frame(a)) is not None:

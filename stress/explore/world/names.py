@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from allocators.core.kmem_cache import CACHE, NODE
-from allocators.memcg.memcontrol import MEMCG
+from allocators.caches.layout import Layout
+from allocators.core.kmem_cache import CACHE, KMEM_CACHE_CPU, NODE
 from allocators.core.page_alloc import PAGE, ZONE
 from allocators.core.page_pair import FROZEN, freelist_of, inuse_of, objects_of
-from allocators.slub.state import STAT
-from allocators.core.kmem_cache import KMEM_CACHE_CPU
 from allocators.core.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, PAGE_SHIFT, STAT_WORDS, WORLD, WORLD_AT
-from allocators.caches.layout import Layout
+from allocators.memcg.memcontrol import MEMCG
+from allocators.slub.state import STAT
 from shm.layout import field_name
 from shm.machine import CPU, MACHINE
 from shm.ring import ITEM, RING

@@ -46,7 +46,8 @@ def _leak(m: Machine, layout: Layout, live: np.ndarray) -> None:
         s = base + number * CACHE.SIZE
         if m.mem[s + CACHE.state] == CACHE_LIVE and m.mem[s + CACHE.offline] and not alive[s]:
             places = Counter(
-                f"{h.place} of {'cpu' if h.place.startswith('cpu') else 'node'} {h.number}" for h in hoarded_by_dead(m, layout)
+                f"{h.place} of {'cpu' if h.place.startswith('cpu') else 'node'} {h.number}"
+                for h in hoarded_by_dead(m, layout)
             )
             where = ", ".join(f"{n} empty slab{'s' if n > 1 else ''} in {place}" for place, n in places.items())
             references = m.mem[s + CACHE.refcnt]

@@ -8,29 +8,29 @@ that one that is handed out twice is found.
 
 from __future__ import annotations
 
-from typing import Callable
+from collections.abc import Callable
 
 import numpy as np
 
 from allocators.caches import memcg_caches, offline, slab_common
 from allocators.caches.boot import boot, create_root
-from allocators.designs import parse_design
+from allocators.caches.layout import Limits, plan
 from allocators.core.kmem_cache import CACHE, NODE
-from allocators.memcg.memcontrol import css_put, css_tryget_online
 from allocators.core.page_alloc import ZONE
+from allocators.core.world import PAGE_BYTES, WORLD, WORLD_AT
+from allocators.designs import parse_design
+from allocators.memcg.memcontrol import css_put, css_tryget_online
 from allocators.slab.sizing import SlabSizing, array_room
 from allocators.slab.state import SLAB_NODE
 from allocators.slub.sizing import Sizing
-from allocators.core.world import PAGE_BYTES, WORLD, WORLD_AT
-from allocators.caches.layout import Limits, plan
 from shm.machine import CPU, MACHINE, Machine
 from shm.rcu import quiescent_point
 from shm.ring import RING
+from stress.explore.space.space import Body, Space
+from stress.explore.space.violation import Violation
 from stress.explore.world.guard import Guard
 from stress.explore.world.names import Names
 from stress.explore.world.oracles import at_rest
-from stress.explore.space.space import Body, Space
-from stress.explore.space.violation import Violation
 
 CACHES = 4
 
@@ -59,7 +59,9 @@ class Scene:
         self.design, self.allocator, self.memory_model, self.workers = design, allocator, memory_model, cpus
         parsed = parse_design(design)
         parsed.check_allocator(allocator)
-        self.features = parsed.features(allocator) | ({"STATS"} if stats else set()) | ({"PREEMPT"} if preempt else set())
+        self.features = (
+            parsed.features(allocator) | ({"STATS"} if stats else set()) | ({"PREEMPT"} if preempt else set())
+        )
         limits = Limits(cpus, 1, 4 << 20, CACHES, 2, 1, 3, 1)
         size = PAGE_BYTES // objects // 8 * 8
         if allocator == "slab":
@@ -178,7 +180,10 @@ class Scene:
         locks = {WORLD_AT + WORLD.slab_mutex, WORLD_AT + WORLD.memcg_slab_mutex, plan_["zones"] + ZONE.lock}
         locks |= {plan_[ring] + RING.lock for ring in ("workqueue", "rcu_queue")}
         locks |= {plan_["nodes"] + i * NODE.SIZE + NODE.list_lock for i in range(limits.caches)}
-        locks |= {self.layout.percpu_base + cpu * self.layout.percpu_stride + CPU.ipi_lock for cpu in range(self.layout.nr_cpus)}
+        locks |= {
+            self.layout.percpu_base + cpu * self.layout.percpu_stride + CPU.ipi_lock
+            for cpu in range(self.layout.nr_cpus)
+        }
         if self.allocator == "slab":
             locks |= {plan_["slab_nodes"] + i * SLAB_NODE.SIZE + SLAB_NODE.list_lock for i in range(limits.caches)}
         return frozenset(locks)
@@ -208,7 +213,9 @@ class Scene:
             self.live.update(self.held)
 
         def end(space: Space) -> None:
-            at_rest(self._rested(space), self.layout, np.array(sorted(self.live), np.int64), stats="STATS" in self.features)
+            at_rest(
+                self._rested(space), self.layout, np.array(sorted(self.live), np.int64), stats="STATS" in self.features
+            )
             for check in self.ends:
                 check(space)
 
