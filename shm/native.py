@@ -7,11 +7,9 @@ Python function), so they cost no call, no extra compilation and no reference co
 
 from __future__ import annotations
 
+import inspect
 import platform
 
-from llvmlite import binding, ir
-from numba.core import cgutils, types
-from numba.core.typing.templates import AttributeTemplate, bound_function, infer_getattr, signature
 from numba.extending import (
     NativeValue,
     lower_builtin,
@@ -25,6 +23,8 @@ from numba.extending import (
 
 from shm import atomics
 from shm.machine import MACHINE, Machine, vector
+from shm.numba_internals import AttributeTemplate, binding, bound_function, cgutils, infer_getattr, signature, types
+from shm.numba_internals import llvm as ir
 
 binding.initialize_native_asmparser()  # for inline assembly
 
@@ -87,10 +87,9 @@ def _lower(function, words: int, returns, machine: bool = True):
                 return None
             return returns
 
-        # Numba reads the typer's signature, so it needs one without *args.
-        names = ", ".join("abcdef"[: words + machine])
-        scope = {"typer": typer}
-        type_callable(function)(eval(f"lambda context: (lambda {names}: typer({names}))", scope))
+        # Numba binds the call to the typer's signature, which may have no *args.
+        typer.__signature__ = inspect.signature(function)
+        type_callable(function)(lambda context: typer)
 
         @lower_builtin(function, *([MachineType] if machine else []), *([types.Integer] * words))
         def lowering(context, builder, sig, args):

@@ -13,14 +13,14 @@ from __future__ import annotations
 import ctypes
 from types import FunctionType
 
-from llvmlite import binding, ir
-from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from allocators.core.kmem_cache import CACHE
 from shm.atomics import load
 from shm.compiler import dual_inline
 from shm.entry import Entry, entry
+from shm.numba_internals import binding, cgutils, types
+from shm.numba_internals import llvm as ir
 from stress.engine import cpu_main
 
 _MALLOC, _FREE = "slab_stress_malloc", "slab_stress_free"

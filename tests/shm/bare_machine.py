@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable
 
-import shm.native  # noqa: F401  before anything compiles
 from shm.atomics import cpu_area, fetch_add, load, store, this_cpu
 from shm.compiler import dual
 from shm.layout import Plan
