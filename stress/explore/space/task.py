@@ -152,7 +152,7 @@ class Task(Machine):
         if guard is not None:
             owner = guard.owner(a)
             if owner is not None:
-                if guard.dead(a, owner):
+                if guard.dead(self, a, owner):
                     key = ~a
                 mortal = self.stale and owner in space.mortal
         shared = space.shared
