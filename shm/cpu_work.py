@@ -26,13 +26,13 @@ from shm.atomics import (
 )
 from shm.compiler import dual
 from shm.ipi import SERVICE_CALL, post
-from shm.machine import CPU, MACHINE
+from shm.machine import CPU, MACHINE, Machine
 from shm.rcu import quiescent_point
 from shm.waiting import NAP
 
 
 @dual
-def _queue(m, cpu: int, func: int, arg: int) -> None:
+def _queue(m: Machine, cpu: int, func: int, arg: int) -> None:
     while cmpxchg(m, area_of(m, cpu) + CPU.ipi_lock, 0, this_cpu(m) + 1) != 0:
         quiescent_point(m)
         os_sleep(m, NAP)
@@ -40,7 +40,7 @@ def _queue(m, cpu: int, func: int, arg: int) -> None:
 
 
 @dual
-def _flush(m, cpu: int) -> None:
+def _flush(m: Machine, cpu: int) -> None:
     a = area_of(m, cpu)
     while load_acquire(m, a + CPU.ipi_pending) and read_once(m, a + CPU.online):
         if read_once(m, MACHINE.stop):
@@ -51,7 +51,7 @@ def _flush(m, cpu: int) -> None:
 
 
 @dual
-def work_on_cpus(m, mask: int, func: int, arg: int) -> None:
+def work_on_cpus(m: Machine, mask: int, func: int, arg: int) -> None:
     """Run call_ipi(func, arg) as work on every CPU of the bit mask and wait for all; it gives interrupts and preemption back as they were.
 
     Must be called with interrupts and preemption on. The own CPU's turn comes last, directly.

@@ -228,6 +228,11 @@ def _cpu_area(builder, m):
     return m.pcpu
 
 
+@_lower(atomics._about_to_disable, 0, types.none)
+def _about_to_disable(builder, m):
+    return None
+
+
 @_lower(atomics._raise_bug, 2, types.none)
 def _raise_bug(builder, m, code, value):
     return None  # the header keeps it; the run ends with it

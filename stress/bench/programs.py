@@ -19,6 +19,7 @@ from allocators.core.kmem_cache import CACHE
 from shm.atomics import load
 from shm.compiler import dual_inline
 from shm.entry import Entry, entry
+from shm.machine import Machine
 from shm.numba_internals import binding, cgutils, types
 from shm.numba_internals import llvm as ir
 from stress.engine import cpu_main
@@ -68,12 +69,12 @@ def _write_byte(typing_context, address):
 
 
 @dual_inline
-def _malloc_object(m, root: int, memcg: int) -> int:
+def _malloc_object(m: Machine, root: int, memcg: int) -> int:
     return _malloc(load(m, root + CACHE.object_size))
 
 
 @dual_inline
-def _written_object(m, root: int, memcg: int) -> int:
+def _written_object(m: Machine, root: int, memcg: int) -> int:
     """As _malloc_object, and every 4 KiB of the object and its end are written: then it takes memory, as one in use does."""
     size = load(m, root + CACHE.object_size)
     obj = _malloc(size)
@@ -85,17 +86,17 @@ def _written_object(m, root: int, memcg: int) -> int:
 
 
 @dual_inline
-def _free_object(m, obj: int) -> None:
+def _free_object(m: Machine, obj: int) -> None:
     _free(obj)
 
 
 @dual_inline
-def _no_object(m, root: int, memcg: int) -> int:
+def _no_object(m: Machine, root: int, memcg: int) -> int:
     return root
 
 
 @dual_inline
-def _forget_object(m, obj: int) -> None:
+def _forget_object(m: Machine, obj: int) -> None:
     pass
 
 

@@ -22,7 +22,7 @@ from stress.explore.found import schedule as schedules
 from stress.explore.found.answer import said
 from stress.explore.found.trace import render, rows
 from stress.explore.search.minimise import minimise
-from stress.explore.search.search import Budget, Found, races, search
+from stress.explore.search.search import Budget, SearchEnd, races, search
 from stress.explore.space.space import Body, Outcome, Space
 from stress.explore.space.violation import Violation
 from stress.explore.world.scene import Scene
@@ -196,7 +196,7 @@ class Explorer:
         self._checks.append(run)
         return run
 
-    def run(self, scene: Scene | None = None) -> Found | None:
+    def run(self, scene: Scene | None = None) -> SearchEnd | None:
         """Explore: fails the test when something is found, else returns how far it got (None after a replay).
 
         scene: a world of the allocators (`stress.explore.world.scene`) to explore instead of the test's own words.
@@ -271,7 +271,7 @@ class Explorer:
     def _sources(self) -> str:
         return schedules.source_hash() + hashlib.sha256(self.source.read_bytes()).hexdigest()[:16]
 
-    def _found(self, space: Space, value: Callable, found: Found) -> NoReturn:
+    def _found(self, space: Space, value: Callable, found: SearchEnd) -> NoReturn:
         shown, outcome = rows(space, minimise(space, found.outcome), value)
         kept = schedules.record(
             space,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from stress.explore.found.schedule import Schedule
 from stress.explore.found.trace import Row, render
-from stress.explore.search.search import Found
+from stress.explore.search.search import SearchEnd
 from stress.explore.space.space import Outcome
 
 DEFAULT_BUDGET = 60.0
@@ -37,7 +37,7 @@ class Answer(NamedTuple):
     """
 
     request: Request
-    found: Found
+    found: SearchEnd
     raced: int
     outcome: Outcome | None
     rows: list[Row]
@@ -71,7 +71,7 @@ def print_answer(answer: Answer) -> None:
     print()
 
 
-def said(found: Found) -> str:
+def said(found: SearchEnd) -> str:
     """How far a search that found nothing got."""
     if found.complete:
         return "exhaustive: no schedule was left out"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from stress.explore.found.answer import Answer
 from stress.explore.races import Model
-from stress.explore.search.search import Found
+from stress.explore.search.search import SearchEnd
 
 
 class Line(NamedTuple):
@@ -25,7 +25,7 @@ def _was_found(line: Line) -> str:
     return f"{outcome.kind}, {outcome.preemptions} preemption{'' if outcome.preemptions == 1 else 's'} ({found.schedules:,} schedules, {found.seconds:.2f} s)"
 
 
-def _reach(found: Found) -> str:
+def _reach(found: SearchEnd) -> str:
     if found.complete:
         return "exhaustive"
     return f"exhaustive to {found.bound} preemptions" if found.exhaustive else f"limit of {found.limit} reached"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from allocators.caches.memcg_caches import destroy_root
 from allocators.caches.slab_common import kmem_cache_shrink
 from shm.atomics import cpu_relax, read_once
+from shm.machine import Machine
 from stress.explore.races.hiding import free_and_offline
 from stress.explore.races.race import Model
 from stress.explore.world.scene import Scene
@@ -32,7 +33,7 @@ def shrink_and_offline(design: str, *, memory_model: str = "sc", cpus: int = 1) 
     home = scene.workers
     scene.free(home, [scene.alloc(home)])
 
-    def shrink(m) -> None:
+    def shrink(m: Machine) -> None:
         m.fetch_add(scene.flag, 1)
         kmem_cache_shrink(m, scene.child)
 

@@ -146,7 +146,8 @@ class Scheduler(Sharing):
             self.regular = True
         return options
 
-    def _preemptible(self, cpu: int) -> bool:
+    def preemptible(self, cpu: int) -> bool:
+        """Are interrupts and preemption on?"""
         area = self.areas[cpu]
         return self.mem[area + CPU.irq] == 0 and self.mem[area + CPU.preempt] == 0
 
@@ -164,7 +165,7 @@ class Scheduler(Sharing):
 
     def _quiescent(self, running: Task) -> bool:
         """May the CPU switch to another task (or to idle) from this one now?"""
-        return (self.preempt or running.asleep) and self._preemptible(running.cpu)
+        return (self.preempt or running.asleep) and self.preemptible(running.cpu)
 
     def _interrupt(self, m: Task) -> None:
         running = self.running[m.cpu]
@@ -184,7 +185,7 @@ class Scheduler(Sharing):
         ):
             return False
         there = self.running[cpu]
-        return self.preempt and self._preemptible(task.cpu) and (there is None or there.done)
+        return self.preempt and self.preemptible(task.cpu) and (there is None or there.done)
 
     def _migrate(self, task: Task, cpu: int) -> None:
         self.drain(task.cpu)  # a context switch is a full barrier

@@ -12,7 +12,7 @@ What is scheduled:
 - *migrations* of a task that may be preempted to a CPU that has nothing to run.
 
 A decision is made before every operation on a shared word, when a task begins to wait, and when one
-ends. Going on with another task although the current one could run is a *preemption*; everything else is
+ends; where tasks of one CPU preempt each other, also before interrupts or preemption go off. Going on with another task although the current one could run is a *preemption*; everything else is
 free, a flush or a migration included once it was switched to. A schedule is the set of its *deviations*
 from the default (go on; else the first of the enabled): (task, its decision's number) -> task.
 """
@@ -132,6 +132,7 @@ class Space(Scheduler):
                 number += 1
         self.flows: list = [*self.bodies, *self.interrupts, *self.steps]
         self.crowded = len({b.cpu for b in bodies}) < len(bodies) or any(b.cpus for b in bodies)
+        self.crowded_preempt = self.crowded and self.preempt
         self.boot = Step(-1, "start", -1, lambda: False, lambda: None)
 
     # One execution.
@@ -174,6 +175,7 @@ class Space(Scheduler):
     def _unwind(self) -> None:
         """End the tasks that have not ended; what they still do on their way out is no step of anything."""
         self.failure = None
+        # Tasks that unwind ask once more. An attribute of the space hides its method, and costs other decisions nothing.
         self.decide = over
         for task in (*self.bodies, *self.interrupts):
             if task.midway:

@@ -34,6 +34,8 @@ from shm.machine import Machine
 from stress.explore.space.bodies import Unwound, run_bodies
 from stress.explore.space.violation import MAX_OPERATIONS, OWNER
 
+MINUS_ONE = 0.5  # stands for -1 in hashes, where CPython cannot tell that from -2: no word holds it
+
 
 class TaskSpace(Protocol):
     """What a task needs of the space it lives in; `Space` is one. Read on every operation, so plain attributes."""
@@ -43,6 +45,7 @@ class TaskSpace(Protocol):
     kernel: str
     guard: Any  # looks at operations on words that end, None without
     tso: bool
+    crowded_preempt: bool  # tasks of one CPU preempt each other
     buffers: list[deque[tuple[int, int]]]
     shared: set[int]
     protected: dict[int, frozenset[int]]
@@ -64,6 +67,7 @@ class TaskSpace(Protocol):
     def touch(self, task: Any, a: int, key: int, write: bool) -> None: ...
     def still_protected(self, task: Any, key: int) -> bool: ...
     def endless(self, task: Any) -> None: ...
+    def preemptible(self, cpu: int) -> bool: ...
 
 
 class Task(Machine):
@@ -159,7 +163,7 @@ class Task(Machine):
         if key in shared:
             if release or a in space.quiet or (key in space.protected and space.still_protected(self, key)):
                 if mortal:
-                    self._mortal_point()
+                    self._stale_point()
             else:
                 chosen = space.decide(self, True)
                 if chosen is not self:
@@ -167,7 +171,7 @@ class Task(Machine):
                 self.stale = True
         else:
             if mortal:
-                self._mortal_point()
+                self._stale_point()
             if key not in (self.own_guarded if write else self.seen_guarded):
                 space.touch(self, a, key, write)
         if guard is not None:
@@ -182,7 +186,7 @@ class Task(Machine):
             return True
         return False
 
-    def _mortal_point(self) -> None:
+    def _stale_point(self) -> None:
         self._point()
         self.stale = False
         self.h = hash((self.h, 6))
@@ -195,7 +199,7 @@ class Task(Machine):
         shared = self._enter(a, False)
         value = self.peek(a) if self.buffer else self.mem[a]
         if shared:
-            self.h = hash((self.h, value))
+            self.h = hash((self.h, value if value != -1 else MINUS_ONE))
             self.reads[a] = value
         if self.space.log is not None:
             self.space.log(self, "load", a, value, value)
@@ -244,7 +248,7 @@ class Task(Machine):
         shared = self._enter(a, True)
         seen = self.peek(a)
         if shared:
-            self.h = hash((self.h, seen))
+            self.h = hash((self.h, seen if seen != -1 else MINUS_ONE))
             self.reads[a] = seen
         if space.log is not None:
             space.log(
@@ -295,7 +299,7 @@ class Task(Machine):
             self.space.drain(self.cpu)
         seen = self.mem[a]
         if shared:
-            self.h = hash((self.h, seen))
+            self.h = hash((self.h, seen if seen != -1 else MINUS_ONE))
             self.reads[a] = seen
         return seen
 
@@ -307,6 +311,12 @@ class Task(Machine):
         self._point()
         self.space.drain(self.cpu)
         self.h = hash((self.h, 3))
+
+    def about_to_disable(self) -> None:
+        """The last moment at which another task of this CPU may come; the next point may lie behind, where none may."""
+        space = self.space
+        if space.crowded_preempt and self.stale and not self.interrupt and space.preemptible(self.cpu):
+            self._stale_point()
 
     def relax(self) -> None:
         """A turn of a wait: no step until a word that the last turn read has changed."""

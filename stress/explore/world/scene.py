@@ -118,7 +118,7 @@ class Scene:
     def frees(self, name: str, cpu: int, objects: list[int], cpus: tuple[int, ...] = (), signal: bool = False) -> None:
         """A task that frees objects. signal: it says so in the word `flag` then."""
 
-        def run(m) -> None:
+        def run(m: Machine) -> None:
             for obj in objects:
                 self.live.discard(obj)
                 slab_common.kmem_cache_free(m, obj)
@@ -134,7 +134,7 @@ class Scene:
         It holds a reference to the memcg, as a task holds one to its cgroup; a cgroup that is offline has no tasks.
         """
 
-        def run(m) -> None:
+        def run(m: Machine) -> None:
             if not css_tryget_online(m, self.memcg):
                 return
             for _ in range(count):
@@ -159,7 +159,7 @@ class Scene:
     def works(self, *events: Callable) -> None:
         """The kworker: events of the kernel one after another, each a function of the machine, then deferred work for ever."""
 
-        def run(m) -> None:
+        def run(m: Machine) -> None:
             for event in events:
                 event(m)
             while True:
