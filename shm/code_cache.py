@@ -43,7 +43,9 @@ _SOURCES = ("shm/*.py", "allocators/**/*.py", "scenarios/tape.py", "stress/engin
 
 
 def source_hash() -> str:
-    """Hash of every source file compiled code can come from, of Numba's, llvmlite's and Python's version, and of the pipeline."""
+    """Hash of every source file compiled code can come from, of Numba's, llvmlite's and Python's version, and of the
+    pipeline.
+    """
     versions = f"{numba.__version__} {llvmlite.__version__} {sys.version_info[:3]}"
     return source_digest(*_SOURCES, prefix=f"{versions} {'plain' if PLAIN else 'lean'}")
 

@@ -25,7 +25,7 @@ from shm import features_pass, numba_internals
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 if numba_internals.PLAIN:
-    ENTRY_PIPELINE = features_pass.Whole
+    ENTRY_PIPELINE: type[features_pass.Whole] = features_pass.Whole
 
     def _options(*, inline: bool = False, out_of_line: bool = False) -> dict[str, Any]:
         return dict(pipeline_class=features_pass.Whole)

@@ -1,11 +1,12 @@
 """Work on CPUs: a function that each of them runs between two of its operations (queue_work_on, flush_work).
 
-Unlike an interrupt (`shm.ipi`) work is not taken in the middle of an operation, so what an operation does to words of its
-CPU needs no protection from it, natively: there is no other task. Under the feature PREEMPT an operation keeps preemption off
-over such words, as a kernel's local locks do.
+Unlike an interrupt (`shm.ipi`) work is not taken in the middle of an operation, so what an operation does to words of
+its CPU needs no protection from it, natively: there is no other task. Under the feature PREEMPT an operation keeps
+preemption off over such words, as a kernel's local locks do.
 
 The sender sleeps until all have done it. A CPU that sleeps is one between two operations: while it waits it answers
-interrupts, grace periods and work, so two CPUs that wait for each other do not deadlock; mailboxes are locked in ascending order.
+interrupts, grace periods and work, so two CPUs that wait for each other do not deadlock; mailboxes are locked in
+ascending order.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ def _flush(m: Machine, cpu: int) -> None:
 
 @dual
 def work_on_cpus(m: Machine, mask: int, func: int, arg: int) -> None:
-    """Run call_ipi(func, arg) as work on every CPU of the bit mask and wait for all; it gives interrupts and preemption back as they were.
+    """Run call_ipi(func, arg) as work on every CPU of the bit mask and wait for all; it gives interrupts and preemption
+    back as they were.
 
     Must be called with interrupts and preemption on. The own CPU's turn comes last, directly.
     """

@@ -40,13 +40,14 @@ def _settings(folder: Path) -> Iterator[None]:
     Both settings belong to the whole process, so they are put back, and one thread at a time has them.
     """
     with _compiling:
-        kept, depth = numba.config.CACHE_DIR, sys.getrecursionlimit()
-        numba.config.CACHE_DIR = str(folder)
+        config = numba_internals.config
+        kept, depth = config.CACHE_DIR, sys.getrecursionlimit()
+        config.CACHE_DIR = str(folder)
         sys.setrecursionlimit(max(depth, _TYPING_DEPTH))
         try:
             yield
         finally:
-            numba.config.CACHE_DIR = kept
+            config.CACHE_DIR = kept
             sys.setrecursionlimit(depth)
 
 

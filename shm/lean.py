@@ -5,6 +5,8 @@ It leans on how Numba links and lowers, so it is imported only where `shm.numba_
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from shm.features_pass import ResolveFeatures, Whole
 from shm.numba_internals import (
     CompilerBase,
@@ -86,7 +88,7 @@ class InnerLowering(NativeLowering):
         super().run_pass(state)
         low = state["cr"]
         # Callers look the function up by its entry point; any unique builtin will do as the key.
-        key = [].append
+        key: Callable[..., None] = [].append
         state.targetctx.insert_user_function(key, low.fndesc, [state.library])
         state["cr"] = LowerResult(low.fndesc, low.call_helper, cfunc=key, env=low.env)
         return True

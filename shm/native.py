@@ -31,6 +31,7 @@ binding.initialize_native_asmparser()  # for inline assembly
 X86 = platform.machine() in ("x86_64", "AMD64")
 I64 = ir.IntType(64)
 I32 = ir.IntType(32)
+VOID = ir.VoidType()
 
 
 class MachineType(types.Type):
@@ -88,7 +89,7 @@ def _lower(function, words: int, returns, machine: bool = True):
             return returns
 
         # Numba binds the call to the typer's signature, which may have no *args.
-        typer.__signature__ = inspect.signature(function)
+        setattr(typer, "__signature__", inspect.signature(function))  # noqa: B010  no attribute that types know
         type_callable(function)(lambda context: typer)
 
         @lower_builtin(function, *([MachineType] if machine else []), *([types.Integer] * words))
@@ -109,7 +110,7 @@ def _at(builder, m, index):
     return builder.gep(builder.inttoptr(m.base, I64.as_pointer()), [index])
 
 
-def _asm(builder, code: str, constraints: str, args=(), returns=ir.VoidType()):
+def _asm(builder, code: str, constraints: str, args=(), returns=VOID):
     function_type = ir.FunctionType(returns, [a.type for a in args])
     return builder.asm(function_type, code, constraints, list(args), side_effect=True)
 

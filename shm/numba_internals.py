@@ -9,6 +9,7 @@ what is missing is named, with the versions that miss it. Nothing else imports f
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import os
@@ -76,7 +77,7 @@ class Probes:
             return hasattr(owner, attribute) or any(attribute in names for names in made)
 
         for attribute in attributes:
-            self.holds(f"{dotted}.{attribute}", lambda attribute=attribute: looks(attribute))
+            self.holds(f"{dotted}.{attribute}", functools.partial(looks, attribute))
 
 
 needed, lean = Probes(), Probes()
@@ -102,7 +103,8 @@ needed.method("llvmlite.ir.IRBuilder.store_atomic", "value", "ptr", "ordering", 
 needed.method("llvmlite.ir.IRBuilder.cmpxchg", "ptr", "cmp", "val", "ordering")
 needed.method("llvmlite.ir.IRBuilder.atomic_rmw", "op", "ptr", "val", "ordering")
 needed.method("llvmlite.ir.IRBuilder.asm", "ftype", "asm", "constraint", "args", "side_effect")
-needed.holds("numba.config.CACHE_DIR", lambda: isinstance(numba.config.CACHE_DIR, str))
+config: Any = numba.config  # its values are set when it runs
+needed.holds("numba.config.CACHE_DIR", lambda: isinstance(config.CACHE_DIR, str))
 
 # A pass of our own in a pipeline of Numba's: `shm.features_pass`.
 ir = needed.module("numba.core.ir")

@@ -34,7 +34,10 @@ from shm.waiting import pause
 
 @dual
 def quiescent_point(m: Machine) -> None:
-    """Between two operations: answer interrupts, work for this CPU and grace periods. Interrupts and preemption are on."""
+    """Between two operations: answer interrupts, work for this CPU and grace periods.
+
+    Interrupts and preemption are on.
+    """
     a = cpu_area(m)
     service = read_once(m, a + CPU.service)
     if service != 0:

@@ -28,7 +28,8 @@ class Segment:
         total = os.sysconf("SC_PHYS_PAGES") * mmap.PAGESIZE
         if self.bytes > total:
             raise MemoryError(
-                f"a segment of {self.bytes >> 20} MiB does not fit this machine's {total >> 20} MiB (free now: {available >> 20})"
+                f"a segment of {self.bytes >> 20} MiB does not fit this machine's {total >> 20} MiB (free now: "
+                f"{available >> 20})"
             )
         self.fd = os.memfd_create(name, os.MFD_CLOEXEC)
         os.ftruncate(self.fd, self.bytes)

@@ -18,7 +18,10 @@ def seed_of(number: int, stream: int = 0) -> int:
 
 @dual
 def next_random(m: Machine, a: int) -> int:
-    """Step the generator whose state is word `a`; returns its number, 0 to 2**BITS - 1. Marsaglia's xorshift of 63 bits."""
+    """Step the generator whose state is word `a`; returns its number, 0 to 2**BITS - 1.
+
+    Marsaglia's xorshift of 63 bits.
+    """
     x = load(m, a)
     x ^= (x << 13) & _STATE
     x ^= x >> 7

@@ -32,7 +32,10 @@ _POINTER = _I8.as_pointer()
 
 
 def bind_malloc(library: ctypes.CDLL, malloc: str = "malloc", free: str = "free") -> None:
-    """From now on programs that this process loads call these functions of the library. AttributeError if it lacks them."""
+    """From now on programs that this process loads call these functions of the library.
+
+    AttributeError if it lacks them.
+    """
     for symbol, name in ((_MALLOC, malloc), (_FREE, free)):
         binding.add_symbol(symbol, ctypes.cast(getattr(library, name), ctypes.c_void_p).value)
 
@@ -70,14 +73,16 @@ def _write_byte(typing_context, address):
 
 @dual_inline
 def _malloc_object(m: Machine, root: int, memcg: int) -> int:
-    return _malloc(load(m, root + CACHE.object_size))
+    return _malloc(load(m, root + CACHE.object_size))  # type: ignore[call-arg]  # the first one is Numba's
 
 
 @dual_inline
 def _written_object(m: Machine, root: int, memcg: int) -> int:
-    """As _malloc_object, and every 4 KiB of the object and its end are written: then it takes memory, as one in use does."""
+    """As _malloc_object, and every 4 KiB of the object and its end are written: then it takes memory, as one in use
+    does.
+    """
     size = load(m, root + CACHE.object_size)
-    obj = _malloc(size)
+    obj: int = _malloc(size)  # type: ignore[call-arg]
     if obj:
         for at in range(0, size, 4096):
             _write_byte(obj + at)
@@ -87,7 +92,7 @@ def _written_object(m: Machine, root: int, memcg: int) -> int:
 
 @dual_inline
 def _free_object(m: Machine, obj: int) -> None:
-    _free(obj)
+    _free(obj)  # type: ignore[call-arg]
 
 
 @dual_inline

@@ -1,4 +1,7 @@
-"""How fast the explorer is: python tests/explore/speed.py, from the project's folder. Prints ratios where a peer is installed."""
+"""How fast the explorer is: python tests/explore/speed.py, from the project's folder.
+
+Prints ratios where a peer is installed.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ class Counter:
 rates = {}
 for strategy, options in (("dpor", {"max_executions": 300, "stop_on_first": False}), ("random", {"max_attempts": 300})):
     start = time.perf_counter()
-    result = frontrun.explore(setup=Counter, workers=Counter.run, count=2, invariant=lambda c: True, strategy=strategy, detect_io=False, **options)
+    result = frontrun.explore(
+        setup=Counter, workers=Counter.run, count=2, invariant=lambda c: True,
+        strategy=strategy, detect_io=False, **options
+    )
     rates[strategy] = result.num_explored / (time.perf_counter() - start)
 print(json.dumps(rates))
 """
@@ -97,7 +103,8 @@ def main() -> None:
     for strategy in ("random", "pct", "dfs"):
         print(f"two CPUs, twenty steps, {strategy}: {rate(twenty_steps(), strategy):,.0f} schedules/s")
         print(
-            f"naive stack of three CPUs, {strategy}: ABA found in {1e3 * seconds_to_aba(strategy):.1f} ms (median of 20 seeds)"
+            f"naive stack of three CPUs, {strategy}: ABA found in {1e3 * seconds_to_aba(strategy):.1f} ms (median of "
+            "20 seeds)"
         )
     print(f"naive stack of three CPUs: exhausted to three preemptions in {seconds_to_exhaust():.2f} s")
     rates = peer()
@@ -107,7 +114,8 @@ def main() -> None:
     ours = {"dpor": rate(counter(INCREMENTS), "dfs"), "random": rate(counter(INCREMENTS), "random")}
     for strategy, theirs in rates.items():
         print(
-            f"two threads, {INCREMENTS} increments each, {strategy}: {ours[strategy]:,.0f} schedules/s, frontrun {theirs:,.0f}: {ours[strategy] / theirs:.0f} times"
+            f"two threads, {INCREMENTS} increments each, {strategy}: {ours[strategy]:,.0f} schedules/s, frontrun "
+            f"{theirs:,.0f}: {ours[strategy] / theirs:.0f} times"
         )
 
 

@@ -118,8 +118,9 @@ def test_a_freed_page_is_not_touched(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "model, design", (("shrink-vs-sheaf", "linux-5.9"), ("shrink-vs-sheaf", "v3+P7b+F_NRP"), ("preempted-in-sheaf", "linux-6.18"))
-)  # fmt: skip
+    "model, design",
+    (("shrink-vs-sheaf", "linux-5.9"), ("shrink-vs-sheaf", "v3+P7b+F_NRP"), ("preempted-in-sheaf", "linux-6.18")),
+)
 def test_a_page_is_its_cpus_as_soon_as_that_has_taken_it(model, design):
     """Under TSO: the store that says so is in the CPU's buffer yet, and memory calls the page free."""
     space = build(Request(model, "slub", design, "tso", 1)).space()

@@ -195,7 +195,7 @@ def test_a_bound_that_does_not_fit_is_refused():
 
 
 def test_dekker_needs_its_fence_under_tso_only():
-    def enter(mine, other):
+    def enter(mine, other, fenced):
         def run(m, b):
             write_once(m, b + mine, 1)
             if fenced:
@@ -210,7 +210,7 @@ def test_dekker_needs_its_fence_under_tso_only():
             raise Violation("corruption", "both are in the critical section")
 
     for tso, fenced, expected in ((False, False, ""), (True, False, "corruption"), (True, True, "")):
-        space, _ = bare_space([enter(0, 1), enter(1, 0)], tso=tso, end=both)
+        space, _ = bare_space([enter(0, 1, fenced), enter(1, 0, fenced)], tso=tso, end=both)
         found = search(space, bound=10)
         assert (found.outcome.kind if found.outcome else "") == expected
 

@@ -54,7 +54,8 @@ def print_answer(answer: Answer) -> None:
     request, found = answer.request, answer.found
     rate = found.schedules / found.seconds if found.seconds else 0.0
     print(
-        f"{request.model} on {request.allocator}, design {request.design}, {request.cpus} CPU{'s' if request.cpus > 1 else ''} and the kworker's, {request.memory_model.upper()}, {request.strategy}"
+        f"{request.model} on {request.allocator}, design {request.design}, {request.cpus} "
+        f"CPU{'s' if request.cpus > 1 else ''} and the kworker's, {request.memory_model.upper()}, {request.strategy}"
     )
     print(f"{found.schedules:,} schedules in {found.seconds:.2f} s ({rate:,.0f}/s), {found.states:,} states")
     if answer.outcome is None:

@@ -22,7 +22,8 @@ def _was_found(line: Line) -> str:
     found, outcome = line.broken.found, line.broken.outcome
     if outcome is None:
         return f"not found ({_reach(found)}, {found.schedules:,} schedules, {found.seconds:.1f} s)"
-    return f"{outcome.kind}, {outcome.preemptions} preemption{'' if outcome.preemptions == 1 else 's'} ({found.schedules:,} schedules, {found.seconds:.2f} s)"
+    preemptions = f"{outcome.preemptions} preemption{'' if outcome.preemptions == 1 else 's'}"
+    return f"{outcome.kind}, {preemptions} ({found.schedules:,} schedules, {found.seconds:.2f} s)"
 
 
 def _reach(found: SearchEnd) -> str:
@@ -62,7 +63,8 @@ def as_markdown(lines: list[Line]) -> str:
     parts = [
         "# The races of the 2014 review, explored",
         "",
-        "Written by `python -m stress explore --all --format markdown`. Each race is a small model: the explorer looks for it in a design",
+        "Written by `python -m stress explore --all --format markdown`. Each race is a small model: the explorer looks "
+        "for it in a design",
         "that has it, and in one that mends it, in every interleaving with a bounded number of preemptions.",
         "Schedules include those that taught the explorer which words are shared.",
         "",

@@ -73,7 +73,8 @@ MODELS = (
     ),
     Model(
         "R1b",
-        "the freer has read page.slab_cache; the slab is re-parented and the cache destroyed before it takes a reference",
+        "the freer has read page.slab_cache; the slab is re-parented and the cache destroyed before it takes a "
+        "reference",
         preempted_free,
         design="rfc-reparent",
         mended="rfc-reparent+F_NP",
@@ -107,7 +108,8 @@ MODELS = (
         kinds=("use after free",),
         raised="inferred; remedied in 5.3",
         aside=("leak",),
-        finding="with the reference the cache lives, but an allocation that was preempted over the offline makes a CPU slab of a dead cache, which nobody flushes",
+        finding="with the reference the cache lives, but an allocation that was preempted over the offline"
+        " makes a CPU slab of a dead cache, which nobody flushes",
         cpus=1,
     ),
     Model(
@@ -128,6 +130,7 @@ MODELS = (
         mended="v3",
         kinds=("use after free",),
         raised="Vladimir Davydov, 13 Jun 2014 (v3 5/8)",
-        finding="cannot happen: the destruction of a SLAB cache drains every CPU by an IPI and waits, which a free with interrupts off holds up until it has unlocked",
+        finding="cannot happen: the destruction of a SLAB cache drains every CPU by an IPI and waits,"
+        " which a free with interrupts off holds up until it has unlocked",
     ),
 )

@@ -29,6 +29,9 @@ class Budget(NamedTuple):
     schedules: int = 0
 
 
+NO_LIMIT = Budget()
+
+
 class SearchEnd(NamedTuple):
     """What a search came to.
 
@@ -97,7 +100,7 @@ def search(
     bound: int = 3,
     depth: int = 3,
     seed: int = 1,
-    budget: Budget = Budget(),
+    budget: Budget = NO_LIMIT,
     kinds: tuple[str, ...] = (),
     jobs: int = 1,
 ) -> SearchEnd:

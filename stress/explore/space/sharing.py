@@ -12,7 +12,9 @@ from stress.explore.space.violation import MAX_OPERATIONS, OWNER, Violation
 
 
 class Sharing:
-    """The words of a space, and what is known of them. guard and locks: see `Space`."""
+    """The words of a space, and what is known of them. guard and locks: see `Space`, which sets up what is declared
+    here.
+    """
 
     areas: list[int]
     services: set[int]

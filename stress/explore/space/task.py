@@ -58,6 +58,8 @@ class TaskSpace(Protocol):
     regular: bool
     last: Any
     log: Callable[..., None] | None
+    exempt: frozenset[int]
+    clocks: Any  # `Clocks` where data races are looked for
 
     def decide(self, task: Any, on: bool) -> Any: ...
     def switch(self, task: Any) -> None: ...
@@ -68,6 +70,7 @@ class TaskSpace(Protocol):
     def still_protected(self, task: Any, key: int) -> bool: ...
     def endless(self, task: Any) -> None: ...
     def preemptible(self, cpu: int) -> bool: ...
+    def name_of(self, a: int) -> str: ...
 
 
 class Task(Machine):
@@ -75,7 +78,8 @@ class Task(Machine):
 
     __slots__ = (
         "space", "id", "bit", "name", "home", "body", "daemon", "interrupt",
-        "n", "h", "seen", "own", "seen_guarded", "own_guarded", "reads", "watch", "done", "active", "greenlet", "buffer", "moved", "held", "stale", "asleep", "used", "midway",
+        "n", "h", "seen", "own", "seen_guarded", "own_guarded", "reads", "watch",
+        "done", "active", "greenlet", "buffer", "moved", "held", "stale", "asleep", "used", "midway",
     )  # fmt: skip
 
     def __init__(
@@ -89,9 +93,7 @@ class Task(Machine):
         self.seen_guarded: set[int] = set()  # the same, of guarded words, by key (see Space.touch)
         self.own_guarded: set[int] = set()
         self.used = True
-        self.greenlet: greenlet | None = (
-            None  # kept from execution to execution: making one costs more than an execution
-        )
+        self.greenlet: greenlet  # of `make_ready`, kept from execution to execution: making one costs more than that
         self.midway = False
         self.begin()
 
@@ -335,10 +337,11 @@ class Task(Machine):
 
     def changed(self) -> bool:
         """Has a word that the task waits for another value than it saw?"""
+        watch = self.watch or {}
         if self.buffer:
-            return any(self.peek(a) != v for a, v in self.watch.items())
+            return any(self.peek(a) != v for a, v in watch.items())
         mem = self.mem
-        for a, v in self.watch.items():
+        for a, v in watch.items():
             if mem[a] != v:
                 return True
         return False

@@ -1,7 +1,7 @@
 """The guard of a world: which words belong to something that is gone.
 
-A destroyed cache is its descriptor, its NODEs (SLAB: and arrays) and its part of every per-CPU area; a freed page is its
-frame and the slab's words in its PAGE. Touching one is a use after free, whatever the value read is good
+A destroyed cache is its descriptor, its NODEs (SLAB: and arrays) and its part of every per-CPU area; a freed page is
+its frame and the slab's words in its PAGE. Touching one is a use after free, whatever the value read is good
 for. What code may do that, because the kernel's does: the page allocator with its own free pages, the
 creation and destruction of caches with their descriptors, and speculative reads that a compare-and-swap
 validates afterwards (`_SPECULATIVE`).
@@ -129,7 +129,8 @@ class Guard:
     def dead(self, task: Task, a: int, owner: int) -> bool:
         """Is the owner of this word gone, as the task's CPU sees it?
 
-        What a CPU has brought to life, or to its end, is so for itself at once, though its store is still in its buffer.
+        What a CPU has brought to life, or to its end, is so for itself at once, though its store is still in its
+        buffer.
         """
         if owner < 0:
             if task.buffer:
