@@ -17,7 +17,7 @@ from allocators.designs import ALLOCATOR_FEATURE
 from allocators.slab.sizing import SlabSizing, array_room, slab_sizing
 from allocators.slob.sizing import SlobSizing, slob_sizing
 from allocators.slub.sizing import Sizing, sizing
-from scenarios.tape import EV_CREATE_CACHE, CacheSpec, Workload
+from scenarios.tape import EV_CREATE_CACHE, OP_ALLOC, CacheSpec, Workload, decode, op
 from shm.layout import view
 from shm.machine import Machine
 from shm.segment import Segment
@@ -55,6 +55,19 @@ def size_of(spec: CacheSpec, allocator: str, cpus: int) -> Sizing | SlabSizing |
     return sizing(
         spec.object_size, spec.align, cpus, size=spec.size, pointer_outside=spec.has_ctor or spec.destroy_by_rcu
     )
+
+
+def without_children(tape: np.ndarray, caches: tuple[CacheSpec, ...]) -> np.ndarray:
+    """A tape for a design whose cgroups have no caches: a child's root allocates on behalf of the child's cgroup."""
+    code, cache, cgroup, slot = decode(tape)
+    children = [i for i, spec in enumerate(caches) if spec.parent >= 0]
+    theirs = (code == OP_ALLOC) & np.isin(cache, children)
+    if not theirs.any():
+        return tape
+    specs = [caches[i] for i in cache[theirs].tolist()]
+    tape = tape.copy()
+    tape[theirs] = op(OP_ALLOC, [spec.parent for spec in specs], [spec.cgroup for spec in specs], slot[theirs])
+    return tape
 
 
 class Arena:
@@ -164,6 +177,8 @@ class Arena:
                     destroy_by_rcu=spec.destroy_by_rcu,
                 )
         for cpu, tape in enumerate(load.tapes):
+            if "F_OBJCG" in features:
+                tape = without_children(tape, load.caches)
             base = plan_[f"tape{cpu}"]
             words[base : base + len(tape)] = tape
             words[plan_["plays"] + cpu * PLAY.SIZE + PLAY.tape] = base

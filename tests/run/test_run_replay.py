@@ -57,6 +57,16 @@ def test_a_small_trace_serially(trace):
     assert counts(again) == counts(result)
 
 
+def test_a_trace_in_a_design_whose_cgroups_have_no_caches(trace):
+    """What a clone allocated, its root cache does on behalf of the clone's cgroup."""
+    result = play(trace=trace(ROWS), after=("linux-5.9",))
+    assert result.invariants.violated == []
+    before, after = result.designs["linux-3.16"], result.designs["linux-5.9"]
+    assert (after.allocations, after.frees, after.failed_allocations) == (before.allocations, before.frees, 0)
+    assert (before.dead_caches.offlined, after.dead_caches.offlined) == (1, 0)
+    assert (after.operations["owned_free"], after.operations["owner_vector"]) == (1, 1)
+
+
 @pytest.mark.xdist_group("cpus")
 def test_a_small_trace_by_workers(trace, tmp_path):
     run = finish(tmp_path, "--trace", str(trace(ROWS)), "--after", "v3", "--seconds", "0.1")
