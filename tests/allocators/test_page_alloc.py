@@ -47,7 +47,7 @@ requests = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60)
 @given(requests)
 def test_any_sequence_conserves_pages_and_merges_back(sequence):
     world = SmallWorld(nodes=2, memory=8 << 20)

@@ -5,7 +5,7 @@ import re
 
 import msgspec
 import pytest
-from running import finish, small
+from running import finish, invoke, small
 
 from stress.result.data import SLUB_STATS, Result
 
@@ -84,13 +84,22 @@ def test_more_cpus_than_there_are(tmp_path):
         (["--memory", "1T"], "--memory '1T': allowed is 1M to 15G"),
         (["--seconds", "0"], "--seconds"),
         (["--allocator", "slop"], "--allocator"),
-        (["--log-file", "/no/such/folder/log"], "--log-file"),
+        (["--before", "linux-9"], "--before"),
+        (["--set", "cgroup=3"], "--set: "),
+        (["--scenario", "storm"], "--scenario"),
+        (["--trace", "nowhere.csv"], "--trace"),
     ],
 )
 def test_bad_input_ends_with_status_2_and_names_the_option(tmp_path, arguments, says):
-    run = finish(tmp_path, *arguments, "--quiet", status=2)
-    assert run.stderr.startswith(f"error: {says}"), run.stderr
-    assert run.stdout == "" and not run.out.exists() and len(run.stderr.splitlines()) == 1
+    done = invoke(tmp_path, *arguments, "--quiet")
+    assert done.exit_code == 2 and done.stderr.startswith(f"error: {says}"), done.stderr
+    assert done.stdout == "" and not (tmp_path / "results").exists() and len(done.stderr.splitlines()) == 1
+
+
+def test_bad_input_of_a_real_process(tmp_path):
+    run = finish(tmp_path, "--log-file", "/no/such/folder/log", "--quiet", status=2)
+    assert run.stderr.startswith("error: --log-file") and len(run.stderr.splitlines()) == 1
+    assert run.stdout == "" and not run.out.exists()
 
 
 def test_the_cache_of_compiled_code_must_be_writable(tmp_path):

@@ -3,7 +3,7 @@
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from toy_engine import play
 
 from scenarios import tape
@@ -66,7 +66,7 @@ def test_every_scenario_is_tested():
     assert set(SETTINGS) == set(SCENARIOS)
 
 
-@settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120)
 @given(cases())
 def test_a_workload_keeps_its_promises(case):
     scenario, params, cpus, seed = case
@@ -81,7 +81,7 @@ def test_a_workload_keeps_its_promises(case):
     assert load.slots <= len(np.unique(slots)) + 8 * cpus, "no slot goes unused"
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(cases(), st.integers(0, 1000))
 def test_any_interleaving_plays_to_its_end(case, order):
     scenario, params, cpus, seed = case
@@ -91,7 +91,7 @@ def test_any_interleaving_plays_to_its_end(case, order):
     assert counts["peak"] <= load.slots
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(cases())
 def test_the_seed_decides_everything(case):
     scenario, params, cpus, seed = case

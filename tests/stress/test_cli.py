@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from stress_records import census, record
 from typer.testing import CliRunner
+from until import PATIENCE
 
 from stress.commands.app import app
 from stress.process.errors import DamagedRun, UsageError
@@ -66,7 +67,7 @@ def test_help_imports_nothing_heavy():
         "try:\n    main()\nexcept SystemExit as e:\n    assert e.code == 0, e.code\n"
         f"print('loaded:', sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert "loaded: []" in done.stderr and "--scenario" in done.stdout
 
 
@@ -94,7 +95,7 @@ def test_usage_errors_end_with_status_2_and_name_the_option(arguments, names):
 
 def test_usage_error_of_a_real_process():
     command = [sys.executable, "-m", "stress", "run", "--scenario", "nonsense"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: --scenario 'nonsense'")
 

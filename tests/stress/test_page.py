@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from stress_records import SWITCHES, TRACE, block, census, leak, record
+from until import PATIENCE
 
 from stress.judge.ratio import Ratio
 from stress.measure.evaluation import measure
@@ -154,7 +155,7 @@ def test_drawing_needs_nothing_heavy():
         "import sys\nfrom stress.report import page\n"
         "print([m for m in ('numpy', 'scipy', 'rich', 'numba', 'plotly', 'jinja2') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert done.stdout.strip() == "[]", done.stderr
 
 

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 from claims_report import report
 from stress_records import TRACE, record
+from until import PATIENCE
 
 from stress.claims import page as claims_page
 from stress.measure.evaluation import measure
@@ -36,7 +37,7 @@ def browse(file, folder, *options):
     """The page's elements after it was drawn, and what the browser said."""
     command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--user-data-dir={folder / 'profile'}",
                "--enable-logging=stderr", "--log-level=0", *options, "--dump-dom", file.as_uri()]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return done.stdout, done.stderr
 
