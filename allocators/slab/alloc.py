@@ -1,11 +1,13 @@
 """SLAB's allocation: the CPU's array, its refill, new slabs, other nodes.
 
 v3.16: ____cache_alloc, cache_alloc_refill, cache_grow, fallback_alloc. Interrupts are off throughout,
-but around the page allocator, as for an allocation that may sleep. Page colouring is not modelled.
+but around the page allocator, as for an allocation that may sleep. So after cache_grow nothing that was read before of
+this CPU holds: neither which it is nor its array. Page colouring is not modelled.
 """
 
 from __future__ import annotations
 
+from allocators.core.bugs import BUG_NO_ARRAY
 from allocators.core.kmem_cache import CACHE, NODE, node_of
 from allocators.core.page_alloc import PAGE, alloc_pages, alloc_pages_exact_node
 from allocators.core.world import OPS, WORLD, count, node_of_cpu, world
@@ -29,7 +31,7 @@ from allocators.slab.state import (
     transfer_objects,
     unlink,
 )
-from shm.atomics import fetch_add, load, local_irq_restore, local_irq_save, read_once, store, this_cpu, write_once
+from shm.atomics import bug, fetch_add, load, local_irq_restore, local_irq_save, read_once, store, this_cpu, write_once
 from shm.compiler import dual, dual_inline, dual_slow
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock
 
@@ -66,25 +68,40 @@ def cache_alloc_refill(m, s: int) -> int:
     """Fill this CPU's empty array from the shared array or from slabs; 0 when the node has no memory."""
     node = node_of_cpu(m, this_cpu(m))
     ac = cpu_array(m, s)
-    n = slab_node(m, s, node)
     while load(m, ac + ARRAY_CACHE.avail) == 0:
-        batch = load(m, ac + ARRAY_CACHE.batchcount)
-        if load(m, ac + ARRAY_CACHE.touched) == 0 and batch > BATCHREFILL_LIMIT:
-            batch = BATCHREFILL_LIMIT
-        spin_lock(m, n + SLAB_NODE.list_lock, LIST_LOCK)
-        shared = load(m, n + SLAB_NODE.shared)
-        moved = 0
-        if shared:
-            moved = transfer_objects(m, ac, shared, batch)
-        if moved:
-            store(m, shared + ARRAY_CACHE.touched, 1)
-        else:
-            _take_from_slabs(m, s, n, ac, batch)
-        spin_unlock(m, n + SLAB_NODE.list_lock)
-        if load(m, ac + ARRAY_CACHE.avail) == 0 and cache_grow(m, s, node) < 0:
-            return 0
+        if m.has("P8v3"):
+            # A kernel goes on with NULL.
+            if ac == 0:
+                bug(m, BUG_NO_ARRAY, s)
+                return 0
+        _refill(m, s, slab_node(m, s, node), ac)
+        if load(m, ac + ARRAY_CACHE.avail) == 0:
+            grown = cache_grow(m, s, node) >= 0
+            # Interrupts were on: this may be another CPU, and its array may have been filled, or taken away (P8v3).
+            node = node_of_cpu(m, this_cpu(m))
+            ac = cpu_array(m, s)
+            if not grown and load(m, ac + ARRAY_CACHE.avail) == 0:
+                return 0
     store(m, ac + ARRAY_CACHE.touched, 1)
     return pop(m, ac)
+
+
+@dual
+def _refill(m, s: int, n: int, ac: int) -> None:
+    """Fill an empty array from the node's shared array, else from its slabs, as far as they go."""
+    batch = load(m, ac + ARRAY_CACHE.batchcount)
+    if load(m, ac + ARRAY_CACHE.touched) == 0 and batch > BATCHREFILL_LIMIT:
+        batch = BATCHREFILL_LIMIT
+    spin_lock(m, n + SLAB_NODE.list_lock, LIST_LOCK)
+    shared = load(m, n + SLAB_NODE.shared)
+    moved = 0
+    if shared:
+        moved = transfer_objects(m, ac, shared, batch)
+    if moved:
+        store(m, shared + ARRAY_CACHE.touched, 1)
+    else:
+        _take_from_slabs(m, s, n, ac, batch)
+    spin_unlock(m, n + SLAB_NODE.list_lock)
 
 
 @dual
@@ -103,10 +120,8 @@ def take_objects(m, s: int, n: int, page: int, ac: int, most: int) -> int:
 
     The slab goes to the list it then belongs to. list_lock held.
     """
-    num = load(m, s + CACHE.oo_objects)
     active = load(m, page + PAGE.pair)
-    unlink(m, n + (SLAB_NODE.slabs_partial if active else SLAB_NODE.slabs_free), page)
-    taken = num - active
+    taken = load(m, s + CACHE.oo_objects) - active
     if taken > most:
         taken = most
     first = first_object(m, s, page)
@@ -114,11 +129,28 @@ def take_objects(m, s: int, n: int, page: int, ac: int, most: int) -> int:
     array = index_array(m, s, page)
     for i in range(taken):
         push(m, ac, first + index_at(m, array, active + i) * size)
+    _activate(m, s, n, page, taken)
+    return taken
+
+
+@dual
+def take_object(m, s: int, n: int, page: int) -> int:
+    """As take_objects, a single one, which is returned."""
+    number = index_at(m, index_array(m, s, page), load(m, page + PAGE.pair))
+    _activate(m, s, n, page, 1)
+    return first_object(m, s, page) + number * load(m, s + CACHE.size)
+
+
+@dual
+def _activate(m, s: int, n: int, page: int, taken: int) -> None:
+    """Count objects that were taken from a slab, and move it to the list it belongs to now. list_lock held."""
+    active = load(m, page + PAGE.pair)
+    unlink(m, n + (SLAB_NODE.slabs_partial if active else SLAB_NODE.slabs_free), page)
     active += taken
     write_once(m, page + PAGE.pair, active)
-    add_head(m, n + (SLAB_NODE.slabs_full if active == num else SLAB_NODE.slabs_partial), page)
+    full = active == load(m, s + CACHE.oo_objects)
+    add_head(m, n + (SLAB_NODE.slabs_full if full else SLAB_NODE.slabs_partial), page)
     write_once(m, n + SLAB_NODE.free_objects, load(m, n + SLAB_NODE.free_objects) - taken)
-    return taken
 
 
 @dual
@@ -184,15 +216,13 @@ def cache_grow(m, s: int, node: int) -> int:
 def alloc_from_node(m, s: int, node: int) -> int:
     """____cache_alloc_node without growing: one object straight from a node's slabs, or 0."""
     n = slab_node(m, s, node)
-    ac = cpu_array(m, s)
     spin_lock(m, n + SLAB_NODE.list_lock, LIST_LOCK)
     page = next_slab(m, n)
     obj = 0
     if page:
         slab_stat(m, s, SLAB_STAT.node_allocs, 1)
-        # The array is empty: it carries the object, and does not keep one of another node.
-        count_taken(m, s, take_objects(m, s, n, page, ac, 1))
-        obj = pop(m, ac)
+        count_taken(m, s, 1)
+        obj = take_object(m, s, n, page)
     spin_unlock(m, n + SLAB_NODE.list_lock)
     return obj
 
