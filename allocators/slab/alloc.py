@@ -34,12 +34,13 @@ from allocators.slab.state import (
 from shm.atomics import bug, fetch_add, load, local_irq_restore, local_irq_save, read_once, store, this_cpu, write_once
 from shm.compiler import dual, dual_inline, dual_slow
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock
+from shm.machine import Machine
 
 ANY_NODE = -1
 
 
 @dual_inline
-def cache_alloc(m, s: int) -> int:
+def cache_alloc(m: Machine, s: int) -> int:
     """kmem_cache_alloc: an object of cache `s`, or 0."""
     flags = local_irq_save(m)
     ac = cpu_array(m, s)
@@ -54,7 +55,7 @@ def cache_alloc(m, s: int) -> int:
 
 
 @dual_slow
-def _alloc_slow(m, s: int) -> int:
+def _alloc_slow(m: Machine, s: int) -> int:
     count(m, OPS.slow)
     slab_stat(m, s, SLAB_STAT.allocmiss, 1)
     obj = cache_alloc_refill(m, s)
@@ -64,7 +65,7 @@ def _alloc_slow(m, s: int) -> int:
 
 
 @dual
-def cache_alloc_refill(m, s: int) -> int:
+def cache_alloc_refill(m: Machine, s: int) -> int:
     """Fill this CPU's empty array from the shared array or from slabs; 0 when the node has no memory."""
     node = node_of_cpu(m, this_cpu(m))
     ac = cpu_array(m, s)
@@ -87,7 +88,7 @@ def cache_alloc_refill(m, s: int) -> int:
 
 
 @dual
-def _refill(m, s: int, n: int, ac: int) -> None:
+def _refill(m: Machine, s: int, n: int, ac: int) -> None:
     """Fill an empty array from the node's shared array, else from its slabs, as far as they go."""
     batch = load(m, ac + ARRAY_CACHE.batchcount)
     if load(m, ac + ARRAY_CACHE.touched) == 0 and batch > BATCHREFILL_LIMIT:
@@ -105,7 +106,7 @@ def _refill(m, s: int, n: int, ac: int) -> None:
 
 
 @dual
-def next_slab(m, n: int) -> int:
+def next_slab(m: Machine, n: int) -> int:
     """The slab to take objects from, partial ones first; 0 when there is none. list_lock held."""
     page = load(m, n + SLAB_NODE.slabs_partial)
     if page == 0:
@@ -115,7 +116,7 @@ def next_slab(m, n: int) -> int:
 
 
 @dual
-def take_objects(m, s: int, n: int, page: int, ac: int, most: int) -> int:
+def take_objects(m: Machine, s: int, n: int, page: int, ac: int, most: int) -> int:
     """Push up to `most` free objects of a partial or free slab on an array; returns how many.
 
     The slab goes to the list it then belongs to. list_lock held.
@@ -134,7 +135,7 @@ def take_objects(m, s: int, n: int, page: int, ac: int, most: int) -> int:
 
 
 @dual
-def take_object(m, s: int, n: int, page: int) -> int:
+def take_object(m: Machine, s: int, n: int, page: int) -> int:
     """As take_objects, a single one, which is returned."""
     number = index_at(m, index_array(m, s, page), load(m, page + PAGE.pair))
     _activate(m, s, n, page, 1)
@@ -142,7 +143,7 @@ def take_object(m, s: int, n: int, page: int) -> int:
 
 
 @dual
-def _activate(m, s: int, n: int, page: int, taken: int) -> None:
+def _activate(m: Machine, s: int, n: int, page: int, taken: int) -> None:
     """Count objects that were taken from a slab, and move it to the list it belongs to now. list_lock held."""
     active = load(m, page + PAGE.pair)
     unlink(m, n + (SLAB_NODE.slabs_partial if active else SLAB_NODE.slabs_free), page)
@@ -154,7 +155,7 @@ def _activate(m, s: int, n: int, page: int, taken: int) -> None:
 
 
 @dual
-def count_taken(m, s: int, taken: int) -> None:
+def count_taken(m: Machine, s: int, taken: int) -> None:
     """The statistics of objects that leave their slab (STATS)."""
     if m.has("STATS"):
         slab_stat(m, s, SLAB_STAT.allocations, taken)
@@ -165,7 +166,7 @@ def count_taken(m, s: int, taken: int) -> None:
 
 
 @dual
-def _take_from_slabs(m, s: int, n: int, ac: int, batch: int) -> None:
+def _take_from_slabs(m: Machine, s: int, n: int, ac: int, batch: int) -> None:
     while batch > 0:
         page = next_slab(m, n)
         if page == 0:
@@ -176,7 +177,7 @@ def _take_from_slabs(m, s: int, n: int, ac: int, batch: int) -> None:
 
 
 @dual
-def cache_grow(m, s: int, node: int) -> int:
+def cache_grow(m: Machine, s: int, node: int) -> int:
     """A new slab on slabs_free of its node; returns the node, or -1 when there is no memory.
 
     node: where it must lie, or ANY_NODE for a slab from wherever there is memory, this node first.
@@ -213,7 +214,7 @@ def cache_grow(m, s: int, node: int) -> int:
 
 
 @dual
-def alloc_from_node(m, s: int, node: int) -> int:
+def alloc_from_node(m: Machine, s: int, node: int) -> int:
     """____cache_alloc_node without growing: one object straight from a node's slabs, or 0."""
     n = slab_node(m, s, node)
     spin_lock(m, n + SLAB_NODE.list_lock, LIST_LOCK)
@@ -228,7 +229,7 @@ def alloc_from_node(m, s: int, node: int) -> int:
 
 
 @dual
-def fallback_alloc(m, s: int) -> int:
+def fallback_alloc(m: Machine, s: int) -> int:
     """This node is out of memory: an object of another one, or of a new slab wherever it lies; or 0."""
     nodes = world(m, WORLD.nr_nodes)
     home = node_of_cpu(m, this_cpu(m))

@@ -23,7 +23,7 @@ from shm.compiler import dual
 from shm.cpu_work import work_on_cpus
 from shm.ipi import online_mask, smp_call_mask
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock
-from shm.machine import CPU, MACHINE
+from shm.machine import CPU, MACHINE, Machine
 
 IPI_FLUSH = 1
 
@@ -31,7 +31,7 @@ _NONE, _PARTIAL, _FULL, _FREE = 0, 1, 2, 3
 
 
 @dual
-def deactivate_slab(m, s: int, page: int, freelist: int) -> None:
+def deactivate_slab(m: Machine, s: int, page: int, freelist: int) -> None:
     """Return a CPU slab and the CPU's private objects to the node. Interrupts off, owner CPU.
 
     First all private objects but the last join the page's freelist one by one, the slab staying
@@ -96,7 +96,7 @@ def deactivate_slab(m, s: int, page: int, freelist: int) -> None:
 
 
 @dual
-def flush_slab(m, s: int, c: int) -> None:
+def flush_slab(m: Machine, s: int, c: int) -> None:
     """Deactivate the CPU slab of the kmem_cache_cpu `c`, which is this CPU's. Interrupts off."""
     stat(m, s, STAT.cpuslab_flush)
     pair = load(m, c + KMEM_CACHE_CPU.pair)
@@ -106,7 +106,7 @@ def flush_slab(m, s: int, c: int) -> None:
 
 
 @dual
-def flush_cpu_slab(m, s: int) -> None:
+def flush_cpu_slab(m: Machine, s: int) -> None:
     """The flush IPI's handler: everything this CPU hoards of `s` goes back. Interrupts off."""
     c = cpu_slab(m, s)
     if load(m, c + KMEM_CACHE_CPU.page):
@@ -117,7 +117,7 @@ def flush_cpu_slab(m, s: int) -> None:
 
 
 @dual
-def has_cpu_slab(m, s: int, cpu: int) -> bool:
+def has_cpu_slab(m: Machine, s: int, cpu: int) -> bool:
     """flush_all's predicate: reads another CPU's words without any lock.
 
     Racy by design: that CPU may freeze a slab right after the read. Harmless for a live cache; for a
@@ -130,7 +130,7 @@ def has_cpu_slab(m, s: int, cpu: int) -> bool:
 
 
 @dual
-def flush_all(m, s: int) -> None:
+def flush_all(m: Machine, s: int) -> None:
     """Flush every CPU that seems to hold something of `s`; waits. Interrupts on.
 
     F_ALLCPU: the flush of a dead cache goes to every CPU, so that each gets v1's mark. F_SHEAF: it is work on
@@ -150,7 +150,7 @@ def flush_all(m, s: int) -> None:
 
 
 @dual
-def slub_ipi(m, func: int, arg: int) -> None:
+def slub_ipi(m: Machine, func: int, arg: int) -> None:
     """SLUB's interrupts."""
     if func == IPI_FLUSH:
         flush_cpu_slab(m, arg)

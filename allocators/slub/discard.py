@@ -8,10 +8,11 @@ from allocators.core.page_pair import objects_of
 from allocators.memcg.slab_pages import release_slab
 from shm.atomics import fetch_add, load
 from shm.compiler import dual
+from shm.machine import Machine
 
 
 @dual
-def discard_slab(m, s: int, page: int) -> None:
+def discard_slab(m: Machine, s: int, page: int) -> None:
     """Give an empty slab's pages back. The uncharge comes last: after it `s` may be gone (R1)."""
     n = node_of(m, s, load(m, page + PAGE.node))
     fetch_add(m, n + NODE.nr_slabs, -1)

@@ -45,13 +45,14 @@ from shm.atomics import (
 )
 from shm.compiler import dual, dual_inline, dual_slow
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock
+from shm.machine import Machine
 from shm.waiting import pause
 
 PG_LOCKED = 1 << 8
 
 
 @dual
-def slab_lock(m, page: int) -> None:
+def slab_lock(m: Machine, page: int) -> None:
     """Take a slab's bit lock. Interrupts off."""
     turns = 0
     while fetch_or(m, page + PAGE.order, PG_LOCKED) & PG_LOCKED:
@@ -60,12 +61,12 @@ def slab_lock(m, page: int) -> None:
 
 
 @dual
-def slab_unlock(m, page: int) -> None:
+def slab_unlock(m: Machine, page: int) -> None:
     fetch_and(m, page + PAGE.order, ~PG_LOCKED)
 
 
 @dual_inline
-def free_to_owner(m, obj: int) -> None:
+def free_to_owner(m: Machine, obj: int) -> None:
     """kmem_cache_free: `obj` goes to the cache that its slab belongs to, which may change meanwhile."""
     if m.has("F_NP") and m.has("PREEMPT"):
         preempt_disable(m)
@@ -87,7 +88,7 @@ def free_to_owner(m, obj: int) -> None:
 
 
 @dual_slow
-def free_in_slow_mode(m, s: int, page: int, obj: int) -> bool:
+def free_in_slow_mode(m: Machine, s: int, page: int, obj: int) -> bool:
     """Push an object of a child that is given up; False, having done nothing, when the slab is the child's no more.
 
     While the page is locked and the child's, the child is not destroyed.
@@ -112,7 +113,7 @@ def free_in_slow_mode(m, s: int, page: int, obj: int) -> bool:
 
 
 @dual
-def reparent_slabs(m, s: int) -> None:
+def reparent_slabs(m: Machine, s: int) -> None:
     """The re-parenter's walk: nothing is left of `s` afterwards. No reference is left; kworker, interrupts on."""
     flush_all(m, s)
     for node in range(world(m, WORLD.nr_nodes)):
@@ -133,7 +134,7 @@ def reparent_slabs(m, s: int) -> None:
 
 
 @dual
-def take_partial(m, n: int) -> int:
+def take_partial(m: Machine, n: int) -> int:
     """The first slab of a node's partial list, taken off, or 0; list_lock held."""
     page = load(m, n + NODE.first)
     if page:
@@ -142,7 +143,7 @@ def take_partial(m, n: int) -> int:
 
 
 @dual
-def take_full(m, n: int) -> int:
+def take_full(m: Machine, n: int) -> int:
     """As take_partial, of the full list."""
     page = load(m, n + NODE.full)
     if page:
@@ -151,7 +152,7 @@ def take_full(m, n: int) -> int:
 
 
 @dual
-def give_to_root(m, s: int, page: int) -> bool:
+def give_to_root(m: Machine, s: int, page: int) -> bool:
     """Make a slab that is on no list the root cache's, and uncharge it; False, having done nothing, when it is empty.
 
     Its objects may be freed to the root as soon as page.slab_cache says so, so the slab is on the root's partial list by then.
@@ -183,6 +184,6 @@ def give_to_root(m, s: int, page: int) -> bool:
 
 
 @dual
-def _account(m, n: int, slabs: int, objects: int) -> None:
+def _account(m: Machine, n: int, slabs: int, objects: int) -> None:
     fetch_add(m, n + NODE.nr_slabs, slabs)
     fetch_add(m, n + NODE.total_objects, objects)

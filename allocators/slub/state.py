@@ -18,6 +18,7 @@ from allocators.core.world import OPS, count
 from shm.atomics import cmpxchg, cpu_area, load, store, this_cpu_cmpxchg
 from shm.compiler import dual
 from shm.layout import struct
+from shm.machine import Machine
 
 STATISTICS = (
     "alloc_fastpath",
@@ -57,7 +58,7 @@ TID_MASK = (1 << 32) - 1
 
 
 @dual
-def stat(m, s: int, item: int) -> None:
+def stat(m: Machine, s: int, item: int) -> None:
     """Count a statistic of cache `s` on this CPU (SLUB_STATS)."""
     if m.has("STATS"):
         a = cpu_area(m) + load(m, s + CACHE.stats) + item
@@ -76,7 +77,7 @@ def next_tid(pair: int) -> int:
 
 
 @dual
-def cas_page(m, s: int, page: int, old: int, new: int) -> bool:
+def cas_page(m: Machine, s: int, page: int, old: int, new: int) -> bool:
     """cmpxchg_double_slab: replace the pair of a page if it is still `old`. A full barrier."""
     count(m, OPS.page_cas)
     if cmpxchg(m, page + PAGE.pair, old, new) == old:
@@ -87,13 +88,13 @@ def cas_page(m, s: int, page: int, old: int, new: int) -> bool:
 
 
 @dual
-def cas_this_cpu(m, a: int, old: int, new: int) -> bool:
+def cas_this_cpu(m: Machine, a: int, old: int, new: int) -> bool:
     """Replace a word of this CPU's area if it is still `old`. No barrier."""
     count(m, OPS.this_cpu_cas)
     return this_cpu_cmpxchg(m, a, old, new) == old
 
 
 @dual
-def cpu_slab(m, s: int) -> int:
+def cpu_slab(m: Machine, s: int) -> int:
     """This CPU's kmem_cache_cpu of cache `s`."""
     return cpu_area(m) + load(m, s + CACHE.cpu_slab)
