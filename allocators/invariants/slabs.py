@@ -18,7 +18,9 @@ def one_state(w: Snapshot) -> Iterator[str]:
     cache, on its node's full list), or discarded, empty and waiting for a grace period. F_REPARENT_SLABS:
     until a child that was given up is re-parented, frees leave a slab where it is, free objects or none."""
     for i in np.flatnonzero(w.cache < 0):
-        yield f"slab at frame {w.frames[i]} belongs to word {w.pages['slab_cache'][w.frames[i]]}, which is no live cache"
+        yield (
+            f"slab at frame {w.frames[i]} belongs to word {w.pages['slab_cache'][w.frames[i]]}, which is no live cache"
+        )
     for slabs in w.lists:
         frames = np.array(slabs.frames, np.int64)
         at = w.slab_at[frames]
@@ -100,7 +102,10 @@ def _links(w: Snapshot, slabs: SlabList) -> Iterator[str]:
     prev = w.pages["prev"][frames]
     expected = np.r_[0, address[:-1]]
     for i in np.flatnonzero(prev != expected):
-        yield f"{slabs} of {w.cache_name(slabs.cache)}: frame {frames[i]} has prev {prev[i]}, its predecessor is {expected[i]}"
+        yield (
+            f"{slabs} of {w.cache_name(slabs.cache)}: frame {frames[i]} has prev {prev[i]}, its predecessor is "
+            f"{expected[i]}"
+        )
     if slabs.place == FULL:
         return
     last = w.nodes["last"][slabs.cache, slabs.number]
@@ -119,5 +124,8 @@ def _stacked(w: Snapshot, slabs: SlabList) -> Iterator[str]:
             yield f"{where} says {pages} pages from here down, there are {below_pages + 1}"
         capacity = int(w.objects[w.slab_at[frame]]) if w.slab_at[frame] >= 0 else 0
         if not 0 <= objects - below_objects <= capacity:
-            yield f"{where} says {objects} free objects from here down and {below_objects} below it; the slab has {capacity}"
+            yield (
+                f"{where} says {objects} free objects from here down and {below_objects} below it; the slab has "
+                f"{capacity}"
+            )
         below_pages, below_objects = pages, objects
