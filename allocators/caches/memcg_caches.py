@@ -1,12 +1,19 @@
 """The life of child caches: created by the kworker, destroyed by it; and the memcgs they belong to.
 
-v3.16 memcg_register_cache, memcg_unregister_cache. P2: destroyed by the last uncharge. F_WORK, until
-3.15: each release of a dead child's last page schedules its work, which shrinks or destroys it. F_CSS,
-4.0: destroyed with their memcg. F_REPARENT, 5.3: destroyed by the last reference, whoever owns them. F_REPARENT_SLABS, the RFC of May 2014:
-destroyed when their slabs have moved to the root cache.
+v3.16 memcg_register_cache, memcg_unregister_cache. When a child is destroyed:
+
+    P2                  by the last uncharge
+    F_WORK              until 3.15: each release of a dead child's last page schedules its work, which shrinks or
+                        destroys it
+    F_CSS               4.0: with its memcg
+    F_REPARENT          5.3: by the last reference, whoever owns it
+    F_REPARENT_SLABS    the RFC of May 2014: when its slabs have moved to the root cache
+
 What the offline does is in allocators.caches.offline.
 
-Everything here runs on the kworker, under memcg_slab_mutex.
+A child is made, linked to its memcg and published in its root's slot · serves allocations until it is unpublished ·
+goes offline with its memcg · is unlinked and destroyed. Everything here runs on the kworker, under memcg_slab_mutex,
+which `create_memcg`, `memcg_work` and `destroy_root` take; slab_mutex is taken inside it.
 """
 
 from __future__ import annotations
@@ -89,8 +96,9 @@ def create_memcg(m: Machine, cgroup: int) -> int:
 
 @dual
 def register_child(m: Machine, root: int, memcg: int) -> int:
-    """memcg_register_cache: create the child and publish it; it holds a css reference. Returns the child that serves now.
+    """memcg_register_cache: create the child and publish it; it holds a css reference.
 
+    Returns the child that serves now.
     One that is there already stays: creations may be asked for more than once. 0: no descriptor is left, there are no
     children (F_OBJCG, SLOB), or the memcg went offline meanwhile and the kernel looks again. memcg_slab_mutex is held.
     """

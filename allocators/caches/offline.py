@@ -1,12 +1,18 @@
 """A memcg goes offline: what becomes of its child caches, switch by switch.
 
-v3.16 memcg_unregister_all_caches, with P3 (dead mark), F_MB (full barrier after the mark), F_GP (grace period after it), P2 (the
-reference of an online memcg is dropped) and F_RCU (one grace period before what is already empty is
-destroyed; F_FREEREF: the same, for the frees that hold references). F_WORK, until 3.15: only mark and schedule work. P7v4 and F_CSS, 4.0: deactivate and
-unpublish. F_REPARENT, 5.3: the same, with a grace period instead of the barrier, and the children move
-to the parent cgroup, here the root, so nothing of the memcg remains. F_REPARENT_SLABS, the RFC of May 2014: unpublish,
-and give the references up; the last one lets the slabs move to the root cache (allocators.slub.reparent). F_OBJCG, 5.9: there
-are no children; the memcg's obj_cgroup moves.
+v3.16 memcg_unregister_all_caches: shrink each child, destroy what is empty. Beside that or instead of it:
+
+    P3, F_MB, F_GP      the dead mark before the shrink; a full barrier after it; a grace period after it
+    P2                  the reference of an online memcg is dropped
+    F_RCU, F_FREEREF    one grace period before what is already empty is destroyed (F_FREEREF: for the frees that hold
+                        references)
+    F_WORK              until 3.15: only mark and schedule work
+    P7v4, F_CSS         4.0: deactivate and unpublish
+    F_REPARENT          5.3: the same, with a grace period instead of the barrier, and the children move to the parent
+                        cgroup, here the root, so nothing of the memcg remains
+    F_REPARENT_SLABS    the RFC of May 2014: unpublish, and give the references up; the last one lets the slabs move to
+                        the root cache (allocators.slub.reparent)
+    F_OBJCG             5.9: there are no children; the memcg's obj_cgroup moves
 
 Runs on the kworker. `offline_one` and `offline_memcg` take memcg_slab_mutex, all else runs under it.
 """
@@ -116,7 +122,10 @@ def _grace_period_first(m: Machine) -> bool:
 
 @dual
 def offline_one(m: Machine, s: int) -> None:
-    """The offline of a memcg reaches one child, and the memcg stays (recorded kernels: their offlines come cache by cache)."""
+    """The offline of a memcg reaches one child, and the memcg stays.
+
+    Of recorded kernels, whose offlines come cache by cache.
+    """
     mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
     if offline_child(m, s):
         if _grace_period_first(m):

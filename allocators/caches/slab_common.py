@@ -1,5 +1,8 @@
 """Caches as a whole: allocate and free by cgroup, create, destroy, shrink (v3.16 mm/slab_common.c).
 
+slab_mutex covers the list of caches and the free descriptors; creation and destruction take it, on the kworker. A
+cache that is destroyed is used by nobody any more: its caller knows that, or it is the race that is looked for.
+
 The only module that knows which allocator a machine runs: a machine's kernel name is the allocator's
 name, and `m.has` of the allocator's feature picks the branch at compile time.
 """
@@ -79,7 +82,10 @@ def kmem_cache_alloc(m: Machine, root: int, memcg: int) -> int:
 
 @dual_inline
 def kmem_cache_free(m: Machine, obj: int) -> None:
-    """Free an object to the cache its slab belongs to, whichever cache the caller knows; SLOB: to the one its reference names."""
+    """Free an object to the cache its slab belongs to, whichever cache the caller knows.
+
+    SLOB: to the cache that its reference names.
+    """
     if m.has("F_REPARENT_SLABS"):
         free_to_owner(m, obj)
         return

@@ -1,4 +1,4 @@
-"""The kmem_cache descriptor, its per-node part, and the doubly linked lists of pages.
+"""The kmem_cache descriptor, its parts per node and per CPU, and a node's partial list (v3.16 slub_def.h, slab.h).
 
 CACHE is shared by all allocators; the fields of one allocator are marked. Who may write what:
 
@@ -9,8 +9,12 @@ CACHE is shared by all allocators; the fields of one allocator are marked. Who m
 - `next`/`prev` (slab_caches) under slab_mutex; `memcg_next`/`memcg_prev` under memcg_slab_mutex;
 - `live`, `last_free`: atomically by every CPU, feature STATS only (bookkeeping of the laboratory).
 
-A descriptor's `state` says whether it may be touched: CACHE_FREE descriptors are poison, and
-`touch` of one is the use after free that the review of the series was about.
+NODE: `list_lock` covers `nr_partial`, the lists, and the links of the pages on them; `nr_partial` is read without it by
+who is content with a slab more or less. `nr_slabs` and `total_objects`: atomically by anybody.
+KMEM_CACHE_CPU: its CPU, once the cache is published; the kworker takes `ref` over (allocators.memcg.cache_ref).
+
+A descriptor's `state` goes CACHE_FREE, CACHE_LIVE, CACHE_FREE under slab_mutex and says whether it may be touched: a
+free one is poison, and touching it is the use after free that the review of the series was about.
 """
 
 from __future__ import annotations

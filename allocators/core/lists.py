@@ -8,8 +8,8 @@ Whoever calls holds the lock that protects the list. A neighbour's words are the
 The first item may be looked at without the lock (v3.16 drain_freelist of SLAB: is slabs_free empty?), so it is written
 with write_once; who sees it early or late must be content to see the list as it was or will be.
 
-SLOB's lists are circular, and turn (allocators.slob.state). What is only ever taken from its head is linked by one word,
-where it is used.
+SLOB's lists are circular, and turn (allocators.slob.state). What is only ever taken from its head is linked by one
+word, where it is used.
 """
 
 from __future__ import annotations

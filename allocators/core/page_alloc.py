@@ -2,13 +2,17 @@
 
 PAGE is the struct of a page frame, one cache line, as in a kernel; its words are a union by `kind`:
 
-| word | slab page (head; SLOB: a page of objects) | free block (buddy) |
-|---|---|---|
-| pair | SLUB: freelist, frozen, objects, inuse (see allocators.slub.state); SLAB: active; SLOB: free blocks (allocators.slob.state) | – |
-| next, prev | list of its node; SLUB also: (next) the CPU partial stack with prev = pages:32, pobjects:32 | the free list |
-| slab_cache | owning kmem_cache; SLOB: 0 unless of one large object | 0 |
-| order | of the block; F_REPARENT_SLABS: with the slab's bit lock | of the block |
-| head | itself; tails point to their head | itself |
+    word         in a slab's head (SLOB: in a page of objects)               in a free block's first page
+    pair         SLUB: allocators.core.page_pair; SLAB: active;              -
+                 SLOB: free blocks (allocators.slob.state)
+    next, prev   list of its node; SLUB also: (next) the CPU partial         the zone's list of its order
+                 stack, with prev = pages:32, pobjects:32
+    slab_cache   owning kmem_cache; SLOB: 0 unless of one large object       0
+    order        of the block; F_REPARENT_SLABS: with the slab's bit lock    of the block
+    head         itself; tails point to their head                           itself
+
+A frame is reserved · the first page of a free block (KIND_BUDDY) or another one of it (KIND_FREE_TAIL) · the head of a
+slab (KIND_SLAB) or a tail (KIND_TAIL). A block's first page changes sides under the zone lock.
 
 Who may write: `kind`, `order`, `next`, `prev` of a free block under the zone lock; of an allocated
 page by its owner. Blocks are naturally aligned, so a buddy's frame number differs in one bit.

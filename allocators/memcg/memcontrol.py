@@ -121,7 +121,8 @@ def slab_weight(m: Machine, order: int) -> int:
 def _charge_owner(m: Machine, s: int, pages: int) -> None:
     """F_REPARENT: charge the memcg that `s` belongs to now, if any.
 
-    Under rcu_read_lock (preemption off): a memcg that goes offline right now keeps its descriptor and its counter for a grace period.
+    Under rcu_read_lock (preemption off): a memcg that goes offline right now keeps its descriptor and its counter for a
+    grace period.
     """
     if m.has("PREEMPT"):
         preempt_disable(m)

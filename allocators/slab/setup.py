@@ -63,6 +63,6 @@ def slab_setup(m: Machine, s: int) -> None:
         at += world(m, WORLD.shared_words)
         if nodes > 1:
             store(m, n + SLAB_NODE.alien, at)
-            for other in range(nodes):
+            for _ in range(nodes):
                 init_array(m, at, ALIEN_LIMIT if limit > 1 else 1, 0)
                 at += world(m, WORLD.alien_words)

@@ -1,4 +1,8 @@
-"""SLOB's allocation: first fit in a page, next fit over a list of pages (v3.16 mm/slob.c slob_page_alloc, slob_alloc)."""
+"""SLOB's allocation: first fit in a page, next fit over a list of pages.
+
+v3.16 mm/slob.c: slob_page_alloc, slob_alloc, slob_new_pages. slob_lock, interrupts off, is dropped around the page
+allocator.
+"""
 
 from __future__ import annotations
 

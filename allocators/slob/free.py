@@ -1,4 +1,7 @@
-"""SLOB's free: the last object gives its page back, others become free blocks in order of address (v3.16 mm/slob.c slob_free)."""
+"""SLOB's free: the last object gives its page back, others become free blocks in order of address.
+
+v3.16 mm/slob.c: slob_free. A page goes back after slob_lock is dropped; it is on no list then, and nobody's.
+"""
 
 from __future__ import annotations
 

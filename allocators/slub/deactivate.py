@@ -1,4 +1,10 @@
-"""A CPU slab goes back to its node: deactivate_slab, flush_slab, and the flush of all CPUs (v3.16)."""
+"""A CPU slab goes back to its node: deactivate_slab, flush_slab, and the flush of all CPUs (v3.16).
+
+Only its own CPU unfreezes a CPU slab, interrupts off; so who wants all CPUs flushed interrupts them (F_SHEAF: has
+each do it as work). Others free into the slab all the while: each step is a compare-and-swap of the page pair, which
+is tried again. list_lock is taken before the swap that puts the slab on a list of its node, so that it is on it when
+others first see it unfrozen.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A slab's end: discard_slab, at once or after a grace period (v3.16; SLAB_DESTROY_BY_RCU)."""
+"""A slab's end: discard_slab, at once or after a grace period (v3.16; SLAB_DESTROY_BY_RCU).
+
+The slab is empty, unfrozen and on no list, so it is the caller's alone. No lock is held.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,9 @@
 v3.16: put_cpu_partial, unfreeze_partials, add_partial, remove_partial; P6 and P7 of the series, P7v4
 of 4.0.
 
+A node's list: under its list_lock. A CPU's stack: pushed by its CPU by a this-CPU compare-and-swap (P6's refill: by
+stores, interrupts off), emptied by its CPU, interrupts off; other CPUs only look whether there is something.
+
 A slab on the CPU partial stack is linked through `next`; `prev` packs pages:32 | pobjects:32 of the
 stack from that slab down, a snapshot of the push: later frees into these slabs do not update it.
 """
@@ -67,7 +70,8 @@ def remove_full(m: Machine, n: int, page: int) -> None:
 def enough_partial(m: Machine, s: int, n: int) -> bool:
     """May an empty slab be discarded, with this many on the node's list? F_OBO: >= instead of >.
 
-    F_REPARENT_SLABS: not of a child that is given up; who frees in slow mode may hold the page's lock, which only the re-parenter takes.
+    F_REPARENT_SLABS: not of a child that is given up; who frees in slow mode may hold the page's lock, which only the
+    re-parenter takes.
     """
     if m.has("F_REPARENT_SLABS") and read_once(m, s + CACHE.ref_atomic):
         return False

@@ -1,19 +1,21 @@
 """Slabs move from a child cache to its root cache: the RFC of 13 May 2014 (F_REPARENT_SLABS), never merged.
 
 A free takes a reference to the child that page.slab_cache names. The offline gives the child up; once no reference is
-left, none is given any more, and a free is of the *slow mode*: under the page's bit lock it looks whether the slab still is the
-child's, and pushes the object, leaving the slab where it is. Else it begins anew, with the root cache. So
-when no reference is left nobody changes the child's lists, and the re-parenter walks them: it flushes the CPUs, takes each
-slab off the partial and full lists (F_FULL), and discards it, or makes it the root's under the page's lock.
+left, none is given any more, and a free is of the *slow mode*: under the page's bit lock it looks whether the slab
+still is the child's, and pushes the object, leaving the slab where it is. Else it begins anew, with the root cache.
+So when no reference is left nobody changes the child's lists, and the re-parenter walks them: it flushes the CPUs,
+takes each slab off the partial and full lists (F_FULL), and discards it, or makes it the root's under the page's
+lock.
 
 Inferred, as the mails are silent:
 
 - page.slab_cache is read, and the reference taken, with preemption on: race R1b. F_NP keeps it off over both.
-- The push in slow mode is a compare-and-swap, since the flush of a CPU slab changes the page's pair without its bit lock.
-- No slab of a child that is given up is discarded but by the re-parenter (`enough_partial`), which has taken the page's lock:
-  who frees the last object in slow mode holds it a moment longer.
+- The push in slow mode is a compare-and-swap, since the flush of a CPU slab changes the pair without the bit lock.
+- No slab of a child that is given up is discarded but by the re-parenter (`enough_partial`), which has taken the page's
+  lock: who frees the last object in slow mode holds it a moment longer.
 
-The bit lock is a bit of PAGE.order, as it is one of page.flags in a kernel. It is taken inside list_lock, interrupts off.
+The bit lock is a bit of PAGE.order, as it is one of page.flags in a kernel; it is taken inside list_lock, interrupts
+off.
 """
 
 from __future__ import annotations
@@ -155,7 +157,8 @@ def take_full(m: Machine, n: int) -> int:
 def give_to_root(m: Machine, s: int, page: int) -> bool:
     """Make a slab that is on no list the root cache's, and uncharge it; False, having done nothing, when it is empty.
 
-    Its objects may be freed to the root as soon as page.slab_cache says so, so the slab is on the root's partial list by then.
+    Its objects may be freed to the root as soon as page.slab_cache says so, so it is on the root's partial list by
+    then.
     """
     root = load(m, s + CACHE.root)
     node = load(m, page + PAGE.node)

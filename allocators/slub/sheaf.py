@@ -8,8 +8,8 @@ to SLUB when the barn has as many full ones as it keeps. Objects of a remote nod
 
 The local lock of a CPU's sheaves (v6.18 local_trylock) keeps preemption off and costs no atomic operation. Nothing
 here runs in an interrupt, the flush being work on the CPU, so nobody ever finds the lock taken: keeping preemption off
-(feature PREEMPT) is all there is to it. It is dropped while a sheaf is refilled or flushed, which then is the task's own;
-afterwards the CPU, or its sheaves, may be others.
+(feature PREEMPT) is all there is to it. It is dropped while a sheaf is refilled or flushed, which then is the task's
+own; afterwards the CPU, or its sheaves, may be others.
 
 For SLUB an object in a sheaf is in use, so a slab may stay for nothing but objects in sheaves. The
 flush of a CPU empties its sheaves, shrink and destruction empty the barns first, so that what they free
@@ -125,7 +125,10 @@ def _replace_empty_main(m: Machine, s: int) -> int:
 
 @dual
 def _install_full(m: Machine, s: int, barn: int, full: int) -> int:
-    """A full sheaf becomes main unless main got objects meanwhile; returns main. barn: of the CPU that it was refilled on."""
+    """A full sheaf becomes main unless main got objects meanwhile; returns main.
+
+    barn: of the CPU that it was refilled on.
+    """
     p = pcs_of(m, s, this_cpu(m))
     main = load(m, p + PCS.main)
     spare = load(m, p + PCS.spare)
@@ -180,7 +183,10 @@ def _replace_full_main(m: Machine, s: int) -> int:
 
 @dual
 def _install_empty(m: Machine, s: int, barn: int, empty: int) -> int:
-    """__pcs_install_empty_sheaf: an empty sheaf becomes main unless main or spare got room meanwhile; returns main, which has room."""
+    """__pcs_install_empty_sheaf: an empty sheaf becomes main unless main or spare got room meanwhile.
+
+    Returns main, which has room.
+    """
     p = pcs_of(m, s, this_cpu(m))
     main = load(m, p + PCS.main)
     spare = load(m, p + PCS.spare)
@@ -299,7 +305,10 @@ def _flush(m: Machine, s: int, sheaf: int) -> None:
 
 @dual
 def flush_sheaves(m: Machine, s: int) -> None:
-    """pcs_flush_all: this CPU's sheaves are emptied; it keeps its main sheaf. Preemption is off (a kernel drops the lock between batches)."""
+    """pcs_flush_all: this CPU's sheaves are emptied; it keeps its main sheaf.
+
+    Preemption is off (a kernel drops the lock between batches).
+    """
     if load(m, s + CACHE.sheaves):
         p = pcs_of(m, s, this_cpu(m))
         _flush(m, s, load(m, p + PCS.main))
@@ -330,7 +339,10 @@ def shrink_barns(m: Machine, s: int) -> None:
 
 @dual
 def sheaf_ipi(m: Machine, func: int, arg: int) -> None:
-    """SLUB's interrupts; with F_SHEAF its work on CPUs, v6.18 flush_cpu_slab: sheaves first, so that what they free is flushed too."""
+    """SLUB's interrupts; with F_SHEAF its work on CPUs.
+
+    v6.18 flush_cpu_slab: sheaves first, so that what they free is flushed too.
+    """
     if m.has("F_SHEAF"):
         flush_sheaves(m, arg)
         flags = local_irq_save(m)

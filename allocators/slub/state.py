@@ -1,13 +1,13 @@
-"""SLUB's words: kmem_cache_cpu, the packed pairs, the 26 statistics.
+"""SLUB's words: the CPU pair, how both pairs are changed, the 26 statistics.
 
-The page pair and the CPU pair are 64-bit words here where a kernel uses 128 bits, so one plain
-compare-and-swap replaces cmpxchg_double and its fallback:
+The page pair (allocators.core.page_pair) and the CPU pair are 64-bit words here where a kernel uses 128 bits, so one
+plain compare-and-swap replaces cmpxchg_double and its fallback:
 
-    page pair   freelist:31 at 32 | frozen:1 at 31 | objects:15 at 16 | inuse:16 at 0
     CPU pair    freelist:31 at 32 | tid:32 at 0
 
-A page's freelist cannot suffer ABA: frees push one object, and whoever takes takes the whole list.
-The CPU pair is protected by the transaction id, as in a kernel.
+The page pair may be changed by any CPU at any time, so by compare-and-swap only, but while nobody else knows the
+slab. The CPU pair is its CPU's: changed without a barrier, and protected from interrupts and preemption by the
+transaction id.
 """
 
 from __future__ import annotations

@@ -185,8 +185,8 @@ def region_of(small: SmallWorld, word: int) -> str:
 @pytest.mark.parametrize(
     "design, nodes",
     (
-        ("linux-3.15", 1), ("linux-3.16", 1), ("v1", 2), ("v2", 1), ("v3", 2), ("linux-4.0", 2), ("linux-5.3", 1), ("full-tracking", 1),
-        ("rfc-reparent", 2), ("linux-5.9", 2), ("linux-6.18", 2),
+        ("linux-3.15", 1), ("linux-3.16", 1), ("v1", 2), ("v2", 1), ("v3", 2), ("linux-4.0", 2), ("linux-5.3", 1),
+        ("full-tracking", 1), ("rfc-reparent", 2), ("linux-5.9", 2), ("linux-6.18", 2),
     ),
 )  # fmt: skip
 @settings(max_examples=15, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
@@ -232,7 +232,10 @@ def test_both_engines_leave_the_same_memory_of_slob(nodes, steps_and_end):
 
 
 def compare(script: np.ndarray, design: str, allocator: str = "slub", nodes: int = 1) -> np.ndarray:
-    """Play a script on both engines; all words must be equal and all invariants hold. Returns the words, without times."""
+    """Play a script on both engines; all words must be equal and all invariants hold.
+
+    Returns the words, without times.
+    """
     interpreted, native = make_world(design, script, allocator, nodes), make_world(design, script, allocator, nodes)
     arguments = (interpreted.layout.plan["script"], interpreted.layout.plan["slot_table"], len(script) // 4)
     play(interpreted.kworker, *arguments)
