@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from allocators.core.page_alloc import PAGE
-from allocators.core.world import MEM_MAP, WORLD, WORLD_AT
+from allocators.core.world import WORLD, WORLD_AT
 from allocators.invariants.accounting import totals, unbalanced
 from allocators.invariants.registry import locks as common_locks
 from allocators.invariants.slab_snapshot import (
@@ -22,6 +21,7 @@ from allocators.invariants.slab_snapshot import (
     Array,
     SlabSnapshot,
 )
+from allocators.invariants.slabs import linked, of_no_cache
 from allocators.invariants.snapshot import RCU_WAIT
 from allocators.slab.state import ALIEN_LIMIT, ARRAY_CACHE, STATISTICS
 
@@ -29,10 +29,7 @@ from allocators.slab.state import ALIEN_LIMIT, ARRAY_CACHE, STATISTICS
 def one_state(w: SlabSnapshot) -> Iterator[str]:
     """A slab is on the full, partial or free list of its node, as `active` says, or waits, empty, for a
     grace period."""
-    for i in np.flatnonzero(w.cache < 0):
-        yield (
-            f"slab at frame {w.frames[i]} belongs to word {w.pages['slab_cache'][w.frames[i]]}, which is no live cache"
-        )
+    yield from of_no_cache(w)
     for slabs in w.lists:
         frames = np.array(slabs.frames, np.int64)
         at = w.slab_at[frames]
@@ -61,7 +58,7 @@ def list_counts(w: SlabSnapshot) -> Iterator[str]:
         if slabs.problem:
             yield f"{slabs} of {w.cache_name(slabs.cache)} {slabs.problem}"
         elif slabs.place in LISTS:
-            yield from _links(w, slabs)
+            yield from linked(w, slabs, w.slab_nodes[slabs.place][slabs.cache, slabs.number, 1])
     live = w.live_caches
     known = ~w.discarded & (w.cache >= 0) & (w.node >= 0) & (w.node < w.layout.limits.nodes)
     flat = w.cache[known] * w.layout.limits.nodes + w.node[known]
@@ -77,20 +74,6 @@ def list_counts(w: SlabSnapshot) -> Iterator[str]:
                 f"{w.cache_name(cache)}, node {node}: {field} is {table[field][cache, node]}, its slabs show "
                 f"{seen[cache, node]}"
             )
-
-
-def _links(w: SlabSnapshot, slabs) -> Iterator[str]:
-    frames = np.array(slabs.frames)
-    address = MEM_MAP + frames * PAGE.SIZE
-    prev, expected = w.pages["prev"][frames], np.r_[0, address[:-1]]
-    for i in np.flatnonzero(prev != expected):
-        yield (
-            f"{slabs} of {w.cache_name(slabs.cache)}: frame {frames[i]} has prev {prev[i]}, its predecessor is "
-            f"{expected[i]}"
-        )
-    last = w.slab_nodes[slabs.place][slabs.cache, slabs.number, 1]
-    if last != address[-1]:
-        yield f"{slabs} of {w.cache_name(slabs.cache)}: last is {last}, the list ends with {address[-1]}"
 
 
 def freelists(w: SlabSnapshot) -> Iterator[str]:
