@@ -194,7 +194,10 @@ def damage(*steps: tuple[Callable[[Any], int], int]) -> Callable[[Any], None]:
 
 
 def wild_memory(world: SmallWorld, rng: random.Random) -> Iterator[bool]:
-    """150 times: wild words anywhere but in the boot constants of the header; whether something was found. The memory is restored."""
+    """150 times: wild words anywhere but in the boot constants of the header; whether something was found.
+
+    The memory is restored.
+    """
     good = world.words.copy()
     used = np.flatnonzero(good).tolist()
     for _ in range(150):

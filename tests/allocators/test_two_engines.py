@@ -231,7 +231,10 @@ def test_both_engines_leave_the_same_memory_of_slob(nodes, steps_and_end):
 
 
 def compare(script: np.ndarray, design: str, allocator: str = "slub", nodes: int = 1) -> np.ndarray:
-    """Play a script on both engines; all words must be equal and all invariants hold. Returns the words, without times."""
+    """Play a script on both engines; all words must be equal and all invariants hold.
+
+    Returns the words, without times.
+    """
     interpreted, native = make_world(design, script, allocator, nodes), make_world(design, script, allocator, nodes)
     arguments = (interpreted.layout.plan["script"], interpreted.layout.plan["slot_table"], len(script) // 4)
     play(interpreted.kworker, *arguments)

@@ -24,8 +24,8 @@ from stress.explore.world.names import Names
 
 _PAGE_ALLOCATOR = {"_push", "_unlink", "_take", "_alloc_on_node", "free_pages"}
 _CACHE_CORE = {"take_descriptor", "_retire", "kmem_cache_destroy"}
-# These look at the state of a descriptor to assert that it lives.
-_ASSERTIONS = {"memcg_work", "_shrink_or_destroy"}
+# It looks at the state of a descriptor to assert that it lives.
+_ASSERTIONS = {"_live_child"}
 # get_freepointer_safe; the counts of the stack's top, which only put_cpu_partial's swap makes valid.
 _SPECULATIVE = {"slab_alloc", "put_cpu_partial"}
 
@@ -35,7 +35,7 @@ def caller() -> tuple[str, str, int]:
     frame = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
-        if "/stress/explore/" not in name and not name.endswith(("/atomics.py", "/kmem_cache.py")):
+        if "/stress/explore/" not in name and not name.endswith(("/atomics.py", "/kmem_cache.py", "/lists.py")):
             return frame.f_code.co_name, name, frame.f_lineno
         frame = frame.f_back
     return "?", "?", 0
@@ -46,7 +46,7 @@ def stack() -> str:
     frame, names = sys._getframe(1), []
     while frame is not None:
         name = frame.f_code.co_filename
-        if ("/allocators/" in name or "/shm/" in name) and not name.endswith("/atomics.py"):
+        if ("/allocators/" in name or "/shm/" in name) and not name.endswith(("/atomics.py", "/lists.py")):
             names.append(f"{frame.f_code.co_name}:{frame.f_lineno}")
         frame = frame.f_back
     return " < ".join(names)
