@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TextIO
 
-import msgspec
-
 from stress.calibrate.table import Calibration, Row, Share
+from stress.result.files import encode
 from stress.show import units
 
 
 def write(found: Calibration, format: str, stream: TextIO) -> None:
     """Write it as text, markdown or json; json is the data and nothing else."""
     if format == "json":
-        stream.write(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n")
+        stream.write(encode(found).decode())
     elif format == "markdown":
         stream.write(_markdown(found))
     else:

@@ -38,6 +38,7 @@ def main(
     from stress.claims import report as reporting
     from stress.process import ending, host
     from stress.process.files import write_atomically
+    from stress.result.files import encode
 
     began = time.monotonic()
     now = datetime.datetime.now().astimezone()
@@ -57,13 +58,13 @@ def main(
         folder = out / f"{now:%Y%m%d-%H%M%S-%f}-claims"
         try:
             folder.mkdir(parents=True)
-            write_atomically(folder / "claims.json", reporting.encode(report))
+            write_atomically(folder / "claims.json", encode(report))
             write_atomically(folder / PAGE_NAME, render(report))
         except OSError as error:
             raise UsageError(f"--out {out}: {error.strerror}; choose another folder") from None
     with printing():
         if format == "json":
-            sys.stdout.write(reporting.encode(report).decode())
+            sys.stdout.write(encode(report).decode())
         elif format == "markdown":
             sys.stdout.write(reporting.render_markdown(report))
         else:

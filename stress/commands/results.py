@@ -78,10 +78,11 @@ def list_(
     folder = _folder(context, out)
     found = runs(folder)
     if format is ListFormat.json:
-        from stress.result.listed import encode, listed
+        from stress.result.files import encode
+        from stress.result.listed import listed
 
         with printing():
-            sys.stdout.write(encode(listed(found, folder)))
+            sys.stdout.write(encode(listed(found, folder)).decode())
         return
     from stress.report.runs import print_runs
 

@@ -14,9 +14,9 @@ def write(comparison: Comparison, format: str, stream: TextIO) -> None:
     """Write the comparison to the stream as text, markdown, html or json."""
     if format == "json":
         from stress.report.compared import compared
-        from stress.result.listed import encode
+        from stress.result.files import encode
 
-        stream.write(encode(compared(comparison)))
+        stream.write(encode(compared(comparison)).decode())
     elif format == "html":
         stream.write(render_page(comparison).decode())
     elif format == "markdown":

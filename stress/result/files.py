@@ -26,11 +26,15 @@ def plain_value(value: object) -> object:
     return str(value)
 
 
-def encode(result: Result) -> bytes:
-    """The result as indented JSON with a newline at its end, schema_version first."""
-    plain = msgspec.to_builtins(result, enc_hook=plain_value)
-    ordered = {"schema_version": plain.pop("schema_version"), **plain}
-    return msgspec.json.format(msgspec.json.encode(ordered), indent=2) + b"\n"
+def encode(data: msgspec.Struct) -> bytes:
+    """What a command writes or prints as JSON: indented, with a newline at its end.
+
+    Fields come in the order of the struct, but a result's schema_version first.
+    """
+    plain = msgspec.to_builtins(data, enc_hook=plain_value)
+    if isinstance(data, Result):
+        plain = {"schema_version": plain.pop("schema_version"), **plain}
+    return msgspec.json.format(msgspec.json.encode(plain), indent=2) + b"\n"
 
 
 def write_result(result: Result, out: Path, now: datetime.datetime | None = None) -> tuple[Result, Path]:
