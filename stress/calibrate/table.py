@@ -11,7 +11,8 @@ from stress.calibrate.samples import SHARES, Comparison, Samples, Setting
 from stress.judge.ratio import CONFIDENCE, Ratio, estimate_ratio
 from stress.judge.verdict import judge
 from stress.measure.trust import STEAL_FAIR, WAITED_FAIR
-from stress.result.data import Finding, Trust
+from stress.result.data import Trust
+from stress.result.grading import finding, trust_of
 
 SCHEMA_VERSION = "1"
 NO_ALARM = 0.95  # goal: share of comparisons of like with like that are called equivalent or cannot tell
@@ -194,6 +195,9 @@ def _trust(comparisons: Sequence[Comparison]) -> Trust:
         many = [value for value in values if value > limit]
         if many:
             often = f"{len(many)} of {len(values)} comparisons"
-            text = f"In {often} {what} for more than {limit:.0%} of the time, half of these for more than {median(many):.1%}, one for {max(many):.1%}; they are counted all the same."
-            findings.append(Finding(level="warning", text=text))
-    return Trust(grade="fair" if findings else "good", findings=findings)
+            text = (
+                f"In {often} {what} for more than {limit:.0%} of the time, half of these for more than {median(many):.1%}, "
+                f"one for {max(many):.1%}; they are counted all the same."
+            )
+            findings.append(finding("warning", text))
+    return trust_of(findings)

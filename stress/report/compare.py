@@ -109,7 +109,10 @@ _SAME: Sequence[tuple[str, Callable[[Result], object]]] = (
 
 def _joined(results: Sequence[Result]) -> list[table.Group]:
     """The tables of all runs side by side; a row that a run does not have is unknown for it."""
-    tables = [{group.title: _keyed(group.rows) for group in table.groups(result)} for result in results]
+    tables = [
+        {group.title: {(row.key, row.label): row.cells for row in group.rows} for group in table.groups(result)}
+        for result in results
+    ]
     joined = []
     for title in dict.fromkeys(title for one in tables for title in one):
         keys = dict.fromkeys(key for one in tables for key in one.get(title, ()))
@@ -119,17 +122,9 @@ def _joined(results: Sequence[Result]) -> list[table.Group]:
                 one.get(title, {}).get(key) or (units.UNKNOWN,) * len(result.designs)
                 for one, result in zip(tables, results, strict=True)
             ]
-            rows.append(table.Row(key[0], tuple(cell for of_run in cells for cell in of_run)))
+            rows.append(table.Row(key[1], tuple(cell for of_run in cells for cell in of_run), key[0]))
         joined.append(table.Group(title, tuple(rows)))
     return joined
-
-
-def _keyed(rows: Sequence[table.Row]) -> dict[tuple[str, int], tuple[str, ...]]:
-    """Cells by label, and by how many rows of that label stand above: several rows may be "… into dead caches only"."""
-    keyed: dict[tuple[str, int], tuple[str, ...]] = {}
-    for row in rows:
-        keyed[row.label, sum(label == row.label for label, _ in keyed)] = row.cells
-    return keyed
 
 
 def _differences(results: Sequence[Result]) -> list[str]:

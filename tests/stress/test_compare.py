@@ -6,6 +6,7 @@ from typer.testing import CliRunner
 
 from stress.commands.app import app
 from stress.measure.evaluation import measure
+from stress.measure.records import SectionSum
 from stress.process.errors import UsageError
 from stress.report import comparison as reporting
 from stress.report.compare import compare
@@ -39,6 +40,20 @@ def test_columns_are_runs_and_designs():
 def test_rows_of_the_same_name_stay_apart():
     """Both list_lock and page CAS have a row "… into dead caches only"."""
     assert [len(cells) for cells in rows(compare([plain(), plain()]), "… into dead caches only")] == [6, 6]
+
+
+def test_a_row_is_compared_with_that_of_the_same_kind():
+    """A run without frees into live caches has no verdict on them; that on frees into dead ones stays what it is."""
+    slow = {"linux-3.16": 20.0, "v1": 20.0, "v3": 30.0}
+    dead_only = [block(design, pair, dead_ns=slow[design]) for pair in range(8) for design in SWITCHES]
+    for one in dead_only:
+        one.sections["live"] = [SectionSum() for _ in one.sections["live"]]
+    verdicts = rows(compare([plain(), plain(blocks=dead_only)]), "… verdict (±2 %)")
+    assert verdicts == [
+        ("", "equivalent", "slower", "", "equivalent", "slower"),  # all frees
+        ("", "equivalent", "slower", "–", "–", "–"),  # into live caches
+        ("", "equivalent", "equivalent", "", "equivalent", "slower"),  # into dead ones
+    ]
 
 
 def test_runs_of_different_designs():
