@@ -148,7 +148,7 @@ def workload(
     )
 
 
-def slot_bases(sizes: Sequence[int]) -> tuple[np.ndarray, int]:
+def slot_bases(sizes: Sequence[int] | np.ndarray) -> tuple[np.ndarray, int]:
     """(first slot of each CPU, number of slots): every CPU's slots start on a cache line of their own."""
     lines = [-(-size // CACHE_LINE_SLOTS) for size in sizes]
     ends = np.cumsum([0, *lines]) * CACHE_LINE_SLOTS

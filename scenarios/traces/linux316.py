@@ -74,7 +74,8 @@ class _Reader:
         self.counts = dict.fromkeys(_OPS, 0)
 
     def read(self) -> tuple[Workload, Recording]:
-        line, row, counts = 1, [], self.counts
+        line, counts = 1, self.counts
+        row: list[bytes] = []
         alloc, free, slab = self.build.alloc, self.build.free, self.build.slab
         try:
             for line, row in self.source.rows():

@@ -97,8 +97,8 @@ def home(cgroup: int, cpus: int) -> int:
 def settle_in(
     out: writer.Tape, schedule: writer.Schedule, population: Population, cgroup: int, slot: int, cpu: int, cpus: int
 ) -> bool:
-    """Two rounds of a CPU's tape, of cgroups that come `writer.one_after_another`: in its first round the cgroup uses every
-    cache once, in its second it allocates its population from `slot` on. True where it is this CPU that it works on.
+    """Two rounds of a CPU's tape, where cgroups come `writer.one_after_another`: in the first a cgroup uses every cache
+    once, in the second it allocates its population from `slot` on. True where it is this CPU that it works on.
     """
     first = writer.first_round(cgroup)
     mine = home(cgroup, cpus) == cpu
