@@ -72,8 +72,8 @@ def _section(title: str, *children: Element) -> Element:
 
 def comparison(result: Result) -> list[Element]:
     """The one table of all reports; its long middle part, the kernel's statistics, is folded away."""
-    header = ["", *(_titled(number, title) for number, title in enumerate(table.columns(result)))]
-    main: list[tuple] = []
+    header: list[Element | str] = ["", *(_titled(number, title) for number, title in enumerate(table.columns(result)))]
+    main: list[tuple[str, ...]] = []
     folded = []
     for group in table.groups(result):
         rows = [(row.label, *row.cells) for row in group.rows]

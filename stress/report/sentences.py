@@ -179,7 +179,8 @@ def speed(value: Ratio, baseline: str) -> str:
     than = _than(units.change(value.estimate), baseline)
     if value.low is None:
         have = units.plural(value.pairs, "pair")
-        return f"cannot tell: only {have} of blocks, {least_pairs(verdict.confidence)} are needed (on these: {than}){units.more_time(verdict)}"
+        need = least_pairs(verdict.confidence)
+        return f"cannot tell: only {have} of blocks, {need} are needed (on these: {than}){units.more_time(verdict)}"
     span = units.interval(value)
     if verdict.call == "equivalent":
         small = ", a difference smaller than the margin" if verdict.different else ""

@@ -156,7 +156,7 @@ def _dead_caches(designs: list[Design], row: Callable[..., Row]) -> list[Row]:
 
 
 def _latencies(designs: list[Design], row: Callable[..., Row]) -> list[Row]:
-    """Latencies of the paths that some design took; what is not longer than reading the clock cannot be told from it."""
+    """Latencies of the paths that some design took; what is no longer than reading the clock is not told from it."""
 
     def cell(design: Design, path: str) -> str:
         found = design.latency_ns.get(path)

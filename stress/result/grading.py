@@ -14,7 +14,7 @@ Level = Literal["note", "warning", "serious"]
 Grade = Literal["good", "fair", "poor"]
 GRADES: tuple[Grade, ...] = ("good", "fair", "poor")
 # What the worst finding makes of the whole; the worst first.
-GRADE_OF: dict[Level, Grade] = {"serious": "poor", "warning": "fair", "note": "good"}
+GRADE_OF: dict[str, Grade] = {"serious": "poor", "warning": "fair", "note": "good"}
 
 
 def finding(level: Level, text: str) -> Finding:
@@ -26,5 +26,4 @@ def trust_of(findings: Iterable[Finding]) -> Trust:
     """The findings, the worst first and else in their order, and the grade of the worst one; good without any."""
     levels = list(GRADE_OF)
     ordered = sorted(findings, key=lambda found: levels.index(found.level))
-    grades = {str(level): grade for level, grade in GRADE_OF.items()}
-    return Trust(grade=grades[ordered[0].level] if ordered else "good", findings=ordered)
+    return Trust(grade=GRADE_OF[ordered[0].level] if ordered else "good", findings=ordered)

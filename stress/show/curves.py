@@ -19,7 +19,10 @@ RIGHT = WIDTH - 12
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Tail:
-    """Latencies of one design. points: (operations per slower one, at least 1; ns), rising in both. marked: those with a tooltip."""
+    """Latencies of one design.
+
+    points: (operations per slower one, at least 1; ns), rising in both. marked: those with a tooltip.
+    """
 
     number: int
     points: Sequence[tuple[float, float]]
@@ -28,7 +31,7 @@ class Tail:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Course:
-    """A count of one design over time: (seconds, value), each value holding until the next one; about: its end's tooltip."""
+    """A count of one design over time: (seconds, value), each holding until the next one; about: its end's tooltip."""
 
     number: int
     points: Sequence[tuple[float, float]]

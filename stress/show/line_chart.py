@@ -1,4 +1,4 @@
-"""A line chart: a scale each way, what stands along them, and curves and marks between. All charts with two axes are made of it."""
+"""A line chart: a scale each way, what stands along them, and curves and marks between."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LineChart:
         log: bool = False,
         gap: float = 5.0,
     ) -> None:
-        """x, y: the ranges. top, bottom: room above and below the plot; right: where it ends. gap: from a label to the plot."""
+        """x, y: ranges. top, bottom: room above and below the plot; right: its end. gap: from labels to the plot."""
         self.drawn = svg(height, label)
         self.height, self.top, self.floor, self.right, self.gap = height, top, height - bottom, right, gap
         self.x = Scale(*x, LEFT, right, log=log)
