@@ -108,8 +108,8 @@ def _row(slowdown: float | None, comparisons: Sequence[Comparison], margin: floa
     calls = [[_call(ratio, margin) for ratio in comparison.judged] for comparison in comparisons]
     last = [of[-1] for of in calls]
 
-    def found(said: Sequence[str]) -> Share | None:
-        return share_of(said.count("slower") + (0 if slowdown else said.count("faster")), len(said)) if said else None
+    def found(said: Sequence[str]) -> Share:
+        return share_of(said.count("slower") + (0 if slowdown else said.count("faster")), len(said))
 
     halves = [(r.high / r.low - 1) / 2 for c in comparisons if (r := c.judged[-1]).low and r.high]
     return Row(
@@ -125,7 +125,7 @@ def _row(slowdown: float | None, comparisons: Sequence[Comparison], margin: floa
         found=found(last),
         found_after=[
             *(found([of[i] for of in calls]) for i in range(len(SHARES))),
-            *(found(_joined(comparisons, n, margin)) for n in JOINED),
+            *(found(said) if (said := _joined(comparisons, n, margin)) else None for n in JOINED),
         ],
     )
 
@@ -195,9 +195,8 @@ def _trust(comparisons: Sequence[Comparison]) -> Trust:
         many = [value for value in values if value > limit]
         if many:
             often = f"{len(many)} of {len(values)} comparisons"
-            text = (
-                f"In {often} {what} for more than {limit:.0%} of the time, half of these for more than {median(many):.1%}, "
-                f"one for {max(many):.1%}; they are counted all the same."
-            )
+            half, most = f"half of these for more than {median(many):.1%}", f"one for {max(many):.1%}"
+            long = f"{what} for more than {limit:.0%} of the time"
+            text = f"In {often} {long}, {half}, {most}; they are counted all the same."
             findings.append(finding("warning", text))
     return trust_of(findings)

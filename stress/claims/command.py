@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stress.claims.claim import Claim, Finding, Outcome, Part, PartOutcome, Verdict, summary
 from stress.claims.registry import CLAIMS
@@ -18,6 +19,9 @@ from stress.play.session import DAMAGED, DONE, VIOLATED, session
 from stress.process.errors import UsageError
 from stress.process.streams import printing
 from stress.result.data import Violation
+
+if TYPE_CHECKING:
+    from stress.claims.lab import Lab
 
 
 def main(
@@ -82,7 +86,7 @@ def choose(ids: Sequence[int]) -> list[Claim]:
     return [claim for number, claim in CLAIMS.items() if not ids or number in ids]
 
 
-def try_all(claims: Sequence[Claim], lab, add: Callable[[Outcome], object]) -> bool:
+def try_all(claims: Sequence[Claim], lab: Lab, add: Callable[[Outcome], object]) -> bool:
     """Test claims and hand each outcome on; True if it was interrupted."""
     for position, claim in enumerate(claims, 1):
         parts: list[PartOutcome] = []
@@ -105,12 +109,12 @@ def _outcome(claim: Claim, parts: list[PartOutcome], violated: list[Violation]) 
     if len(parts) < len(claim.parts):
         verdict, reason = Verdict.UNKNOWN, f"interrupted after {len(parts)} of {len(claim.parts)} parts; {reason}"
     return Outcome(
-        id=claim.id, claim=claim.sentence, verdict=verdict, reason=reason, published=claim.published, source=claim.source,
-        parts=parts, violated=violated,
+        id=claim.id, claim=claim.sentence, verdict=verdict, reason=reason,
+        published=claim.published, source=claim.source, parts=parts, violated=violated,
     )  # fmt: skip
 
 
-def try_part(part: Part, lab) -> PartOutcome:
+def try_part(part: Part, lab: Lab) -> PartOutcome:
     """One part's finding; what is not built, or broke down, cannot be told."""
     from stress.claims.lab import Damaged, NotBuilt
 
