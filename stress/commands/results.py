@@ -127,7 +127,6 @@ def prune(
 
     with printing():
         print_pruned(done, folder, dry_run, sys.stdout)
-    return 0
 
 
 @guarded
@@ -137,8 +136,9 @@ def report(
     format: Annotated[
         ReportFormat,
         typer.Option(
-            help="html renews report.html beside the result and prints its path; parquet (needs the extra `parquet`) writes the samples there; "
-            "csv and benchstat print the timed blocks; mmtests prints columns as mmtests' compare does."
+            help="html renews report.html beside the result and prints its path; parquet (needs the extra `parquet`) "
+            "writes the samples there; csv and benchstat print the timed blocks; mmtests prints columns as mmtests' "
+            "compare does."
         ),
     ] = ReportFormat.text,
 ) -> None:
@@ -160,7 +160,8 @@ def compare(
     format: Annotated[
         CompareFormat,
         typer.Option(
-            help="How to print the comparison; html is a whole page; json is described by stress/comparison.schema.json."
+            help="How to print the comparison; html is a whole page; json is described by "
+            "stress/comparison.schema.json."
         ),
     ] = CompareFormat.text,
 ) -> None:

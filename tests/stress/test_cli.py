@@ -1,7 +1,8 @@
 """The command line: help, usage errors, formats, exit status."""
 
-import importlib
+import importlib.metadata
 import json
+import os
 import subprocess
 import sys
 import types
@@ -68,6 +69,42 @@ def test_help_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert "loaded: []" in done.stderr and "--scenario" in done.stdout
+
+
+def test_version(monkeypatch):
+    monkeypatch.setattr("importlib.metadata.version", lambda name: {"slab-stress": "1.2.3"}[name])
+    assert invoke("--version").stdout == "slab-stress 1.2.3\n"
+
+
+def test_version_without_installation(monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", missing)
+    done = invoke("--version")
+    assert (done.exit_code, done.stdout) == (0, "slab-stress of a checkout that is not installed\n")
+
+
+def shell_asks(*words: str) -> list[str]:
+    """What the console script answers to a shell that completes the last word."""
+    asked = {"_SLAB_STRESS_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+    command = [sys.executable, "-c", "from stress.__main__ import main; main()"]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | asked, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_a_shell_completes_commands_options_and_choices():
+    assert shell_asks("slab-stress", "re") == ["replay", "report", "results"]
+    assert shell_asks("slab-stress", "list", "") == ["allocators", "designs", "scenarios", "races"]
+    assert shell_asks("slab-stress", "run", "--until") == ["--until-sure"]
+
+
+def test_completion_is_for_the_console_script_whoever_prints_it():
+    command = [sys.executable, "-m", "stress", "--show-completion", "bash"]
+    environment = os.environ | {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert "_SLAB_STRESS_COMPLETE=complete_bash" in done.stdout and done.stdout.strip().endswith(" slab-stress")
 
 
 @pytest.mark.parametrize(
