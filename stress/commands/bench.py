@@ -1,4 +1,4 @@
-"""The command line of `bench`; what it needs is imported inside."""
+"""`bench`: how fast the model itself is, beside C and other allocators."""
 
 from __future__ import annotations
 

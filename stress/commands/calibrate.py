@@ -1,4 +1,4 @@
-"""The command line of `calibrate`."""
+"""`calibrate`: how often comparisons are wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Statistics of a run: ratios of paired blocks with an interval, quantiles. Pure functions.
+"""Ratios of paired blocks with an interval, rates, quantiles. Pure functions.
 
 The blocks of one pair lie close together in time, so what slows the machine down slows both of them
 and cancels in their ratio. Ratios are averaged on the logarithmic scale, where 2 and 1/2 are equally

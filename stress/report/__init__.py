@@ -4,5 +4,5 @@
 `text`, `markdown` and `page` only set them, `export`, `mmtests` and `parquet` are for other programs, `render` chooses.
 `compare` puts runs beside each other; `comparison` and `compared` set that.
 
-May import `show`, `result`, `judge`, `process`, and of `allocators` what is light.
+May import `show`, `result`, `judge`, `process`, and of `allocators` what imports nothing heavy.
 """

@@ -1,4 +1,4 @@
-"""The result of a run as data: what `result.json` holds, how it is written and read back.
+"""The result of a run as data: what `result.json` holds.
 
 A field that could not be measured is null, never NaN and never a made-up 0. `SCHEMA_VERSION` changes
 when a field changes its meaning or goes; a field that is added leaves it as it is, and readers skip

@@ -1,4 +1,7 @@
-"""Results as files: written whole or not at all, read back with an error that says what is wrong."""
+"""Results as files: written whole or not at all, read back with an error that says what is wrong.
+
+`encode` also serves everything else that commands write or print as JSON.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plots of rates, ratios and counts as inline SVG. Curves are drawn by `stress.show.curves`; see also `shapes`."""
+"""Plots of rates, ratios and counts as inline SVG. Curves are drawn by `stress.show.curves`."""
 
 from __future__ import annotations
 

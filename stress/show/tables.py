@@ -1,4 +1,4 @@
-"""A table as data: groups of rows, set by whoever shows it."""
+"""A table as data: groups of rows, set by whoever shows it. What the rows of a report are: `stress.report.table`."""
 
 from __future__ import annotations
 
