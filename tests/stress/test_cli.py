@@ -52,8 +52,10 @@ def test_help_lists_the_commands_and_options():
         assert f"\n  {command} " in text
     text = invoke("run", "--help").stdout
     for option in (
-        "--scenario NAME", "--set KEY=VALUE", "--trace FILE", "--allocator", "--before DESIGN", "--after DESIGN", "--cpus N",
-        "--nodes N", "--seconds S", "--seed N", "--time-scale X", "--memory SIZE", "--serial", "--check-blocks", "--out DIR",
+        "--scenario NAME", "--set KEY=VALUE", "--trace FILE", "--allocator", "--before DESIGN", "--after DESIGN",
+        "--cpus N",
+        "--nodes N", "--seconds S", "--seed N", "--time-scale X", "--memory SIZE", "--serial", "--check-blocks",
+        "--out DIR",
         "--format", "--quiet", "--log-level", "--log-file FILE", "Examples:",
     ):  # fmt: skip
         assert option in text, option
@@ -137,9 +139,11 @@ def test_usage_error_of_a_real_process():
 
 
 def test_options_reach_the_coordinator(run, coordinator):
-    assert run("--before", "v1", "--after", "linux-3.16+P2", "--after", "v3-F_OBO", "--cpus", "3", "--nodes", "2", "--seed", "9", "--serial",
-               "--scenario", "pinned", "--set", "hold=1", "--memory", "64M", "--time-scale", "10", "--check-blocks",
-               "--seconds", "2").exit_code == 0  # fmt: skip
+    typed = (
+        "--before v1 --after linux-3.16+P2 --after v3-F_OBO --cpus 3 --nodes 2 --seed 9 --serial "
+        "--scenario pinned --set hold=1 --memory 64M --time-scale 10 --check-blocks --seconds 2"
+    )
+    assert run(*typed.split()).exit_code == 0
     o = coordinator.options
     assert (o.before, o.after, o.cpus, o.nodes, o.seed) == ("v1", ("linux-3.16+P2", "v3-F_OBO"), 3, 2, 9)
     assert (o.scenario, o.settings, o.memory, o.time_scale, o.seconds) == ("pinned", {"hold": "1"}, 64 << 20, 10.0, 2.0)

@@ -86,8 +86,8 @@ def test_other_work_is_refused(fields, why):
 def test_each_ratio_is_compared_with_its_verdict_and_margin():
     said = "\n".join(compare([plain(live_ns={"v3": 12.5}), plain(margin=0.005)]).findings)
     assert (
-        "v3 against linux-3.16, frees into live caches: run 1 0.800 [0.800, 0.800] slower (±2 %); run 2 0.800 [0.800, 0.800] slower (±0.5 %)"
-        in said
+        "v3 against linux-3.16, frees into live caches: "
+        "run 1 0.800 [0.800, 0.800] slower (±2 %); run 2 0.800 [0.800, 0.800] slower (±0.5 %)" in said
     )
 
 
