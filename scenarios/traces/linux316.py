@@ -59,9 +59,7 @@ class _Reader:
     def __init__(self, source: Source):
         self.source = source
         self.meta = Metadata(source.path)
-        cpus = self.meta.get("ncpu", int, _CPUS)
-        if not 1 <= cpus <= MAX_CPUS:
-            raise TraceError(self.meta.path, 0, f"ncpu is {cpus}, possible are 1 to {MAX_CPUS}")
+        cpus = self.meta.cpus(MAX_CPUS, _CPUS)
         self.caches = Caches(self.meta)
         self.build = TraceBuilder(cpus, self.caches.specs)
         self.cgroups = self.caches.cgroups

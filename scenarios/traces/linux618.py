@@ -64,9 +64,7 @@ class _Reader:
     def __init__(self, source: Source):
         self.source = source
         self.meta = Metadata(source.path)
-        cpus = self.meta.get("ncpu", int)
-        if not 1 <= cpus <= MAX_CPUS:
-            raise TraceError(self.meta.path, 0, f"ncpu is {cpus}, possible are 1 to {MAX_CPUS}")
+        cpus = self.meta.cpus(MAX_CPUS)
         self.build = TraceBuilder(cpus, self._specs())
         self.memcgs = self.meta.get("memcgs", list)
         self.cgroups = ["root"]

@@ -197,6 +197,13 @@ class Metadata:
         """content[key], which must be a `kind`; `default` (if not None) where it is absent."""
         return self.entry(self.content, key, kind, "", default)
 
+    def cpus(self, most: int, default: int | None = None) -> int:
+        """Number of CPUs of the recorded kernel, at most so many; `default` (if not None) where it is absent."""
+        cpus = self.get("ncpu", int, default)
+        if not 1 <= cpus <= most:
+            raise TraceError(self.path, 0, f"ncpu is {cpus}, possible are 1 to {most}")
+        return cpus
+
     def entry(self, table: Mapping[str, Any], key: str, kind: type[T], where: str, default: T | None = None) -> T:
         """table[key] as `get` does it; `where` names the table in messages."""
         value = table.get(key, default) if isinstance(table, dict) else None
