@@ -144,10 +144,22 @@ class Lab:
         return result
 
 
+def settling(allocator: str, seconds: float) -> dict[str, Any]:
+    """The option of `Lab.run` that gives an allocator with timers so many kernel seconds to let dead caches die."""
+    return {"settle": seconds} if allocator == "slab" else {}
+
+
 def command_line(
-    scenario: str, items: list[str], before: str, after: Iterable[str], allocator: str, serial: bool, cpus: int | None, seed: int,
+    scenario: str,
+    items: list[str],
+    before: str,
+    after: Iterable[str],
+    allocator: str,
+    serial: bool,
+    cpus: int | None,
+    seed: int,
     options: dict[str, Any],
-) -> str:  # fmt: skip
+) -> str:
     """The command that repeats a run."""
     words = ["python", "-m", "stress", "run", "--scenario", scenario]
     for item in items:

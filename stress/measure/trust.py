@@ -15,6 +15,7 @@ from stress.judge.ratio import CONFIDENCE, Ratio, least_pairs, spread
 from stress.measure.records import Block, RunRecord
 from stress.process.host import STALL_NS
 from stress.result.data import BlockSample, Finding, Ratios, Trust
+from stress.result.grading import GRADES, Grade, finding, trust_of
 
 # Share of the workers' time in which they could have run but had no CPU, beyond what the kworker ran.
 WAITED_FAIR, WAITED_POOR = 0.03, 0.10
@@ -31,10 +32,8 @@ WIDE_INTERVAL = 0.10
 # (largest − smallest) / median of the baseline's own blocks.
 UNSTEADY = 0.30
 
-GRADES = ("good", "fair", "poor")
 
-
-def grade_block(block: Block, cpus: int) -> tuple[str, list[str]]:
+def grade_block(block: Block, cpus: int) -> tuple[Grade, list[str]]:
     """(good, fair or poor; the reasons for anything but good) of one timed block on `cpus` CPUs."""
     seconds = block.wall_ns / 1e9
     if seconds <= 0 or cpus <= 0:
@@ -70,22 +69,19 @@ def grade_run(record: RunRecord, blocks: Sequence[BlockSample], ratios: dict[str
         *_disturbances(record, [b for b in blocks if not b.warmup]),
         *_precision(record, blocks, ratios),
     ]
-    order = ("serious", "warning", "note")
-    findings.sort(key=lambda finding: order.index(finding.level))
-    worst = findings[0].level if findings else "note"
-    return Trust(grade={"note": "good", "warning": "fair", "serious": "poor"}[worst], findings=findings)
+    return trust_of(findings)
 
 
 def _serious(text: str) -> Finding:
-    return Finding(level="serious", text=text)
+    return finding("serious", text)
 
 
 def _warning(text: str) -> Finding:
-    return Finding(level="warning", text=text)
+    return finding("warning", text)
 
 
 def _note(text: str) -> Finding:
-    return Finding(level="note", text=text)
+    return finding("note", text)
 
 
 def _completeness(record: RunRecord) -> list[Finding]:

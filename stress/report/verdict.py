@@ -15,7 +15,8 @@ def verdict(result: Result) -> str:
         broken = result.invariants.violated[0]
         more = len(result.invariants.violated) - 1
         others = f", and {units.plural(more, 'more violation')}" if more else ""
-        return f"INVARIANT VIOLATED under {broken.design}: {broken.invariant}{others}: no figure of this run is to be relied on."
+        what = f"INVARIANT VIOLATED under {broken.design}: {broken.invariant}{others}"
+        return f"{what}: no figure of this run is to be relied on."
     clauses = [clause for clause in (_fates(result), _speeds(result)) if clause]
     text = "; ".join(clauses) or "this run measured nothing"
     partial = f" (partial: {result.partial_reason or 'the reason is not known'})" if result.partial else ""
@@ -35,12 +36,11 @@ def _fates(result: Result) -> str:
         return ""
     created = {offlined for _, offlined, _ in known}
     same = len(created) == 1
-    parts = []
+    parts: list[str] = []
     for name, offlined, left in known:
         count = "none" if left == 0 else "all" if left == offlined else f"{left:,}"
-        parts.append(
-            f"{name} {'leaves ' if not parts else ''}{count}{'' if same else f' of {offlined:,}'}{' behind' if not parts else ''}"
-        )
+        count += "" if same else f" of {offlined:,}"
+        parts.append(f"{name} {count}" if parts else f"{name} leaves {count} behind")
     listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
     whole = (
         f"of {units.plural(created.pop(), 'cache')} of removed cgroups" if same else "of the caches of removed cgroups"

@@ -1,4 +1,4 @@
-"""The result of a run as data: what `result.json` holds, how it is written and read back.
+"""The result of a run as data: what `result.json` holds.
 
 A field that could not be measured is null, never NaN and never a made-up 0. `SCHEMA_VERSION` changes
 when a field changes its meaning or goes; a field that is added leaves it as it is, and readers skip
@@ -77,7 +77,7 @@ class Latency(msgspec.Struct, kw_only=True, frozen=True):
 
     Quantiles are read from a histogram, to 3 %; max is exact. tail[k]: all but one in 10^(k/8) operations
     took no longer, so tail[0] is the shortest and tail[16] the 99th percentile.
-    """
+    """  # noqa: E501
 
     operations: int
     p50: float
@@ -106,7 +106,7 @@ class Design(msgspec.Struct, kw_only=True, frozen=True):
     all operations by all frees. per_live_free, per_dead_free: the same for one kind of section.
     latency_ns: by path (alloc_fast, alloc_slow, free_fast, free_slow, free_remote, free_dead); empty in serial
     play. clock_ns: what reading the clock costs, taken off each; two latencies that differ by less do not differ. over_time: of the first counted pass.
-    """
+    """  # noqa: E501
 
     switches: list[str]
     frees_per_second: FreesPerSecond

@@ -29,17 +29,20 @@ SETTINGS = {
         caches=st.sampled_from(["dentry", "kmalloc-64,kmalloc-4096", "filp,dentry,inode_cache"]),
     ),
     "free-burst": dict(
-        objects=st.integers(1, 300), bursts=st.integers(1, 4), object_size=SIZES, free_order=ORDERS, charged=st.booleans()
+        objects=st.integers(1, 300), bursts=st.integers(1, 4), object_size=SIZES, free_order=ORDERS,
+        charged=st.booleans()
     ),
     "dead-free": dict(
         slabs=st.integers(1, 4), object_size=SIZES.filter(lambda s: s > 8), free_order=ORDERS, cgroups=st.integers(1, 4)
     ),
     "remote-free": dict(rounds=st.integers(1, 9), batch=st.integers(1, 100), object_size=SIZES, charged=st.booleans()),
     "pinned": dict(
-        cgroups=st.integers(1, 4), slabs=st.integers(1, 5), object_size=SIZES.filter(lambda s: s > 8), hold=st.integers(0, 3)
+        cgroups=st.integers(1, 4), slabs=st.integers(1, 5), object_size=SIZES.filter(lambda s: s > 8),
+        hold=st.integers(0, 3)
     ),
     "pairs": dict(
-        operations=st.integers(2, 1000), batch=st.integers(1, 50), object_size=SIZES, charged=st.booleans(), shared=st.booleans()
+        operations=st.integers(2, 1000), batch=st.integers(1, 50), object_size=SIZES, charged=st.booleans(),
+        shared=st.booleans()
     ),
     "remote-dead": dict(
         objects=st.integers(1, 200), object_size=SIZES, free_cpu=st.integers(0, 5), marked=st.booleans(),

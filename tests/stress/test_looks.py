@@ -56,7 +56,7 @@ def test_the_looks_share_five_percent():
 
 
 def alarms(counts, confidence: float, runs: int, shift: float = 0.0, stop=lambda value: False) -> int:
-    """Of so many simulated comparisons, how many were called different at one of the looks, at these numbers of pairs."""
+    """Of so many simulated comparisons, how many were called different at a look, at one of these numbers of pairs."""
     found = 0
     for seed in range(runs):
         rng = np.random.default_rng(seed)
