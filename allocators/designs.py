@@ -10,6 +10,9 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
+from collections.abc import Iterable
+
+from allocators.catalogue import DEFAULT, facts
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,8 +32,6 @@ class Switch:
 
 
 _SLUB, _SLAB, _BOTH = ("slub",), ("slab",), ("slub", "slab")
-# What makes code that of an allocator; SLUB's is what is left without any.
-ALLOCATOR_FEATURE = {"slub": frozenset(), "slab": frozenset({"SLAB"}), "slob": frozenset({"SLOB"})}
 
 SWITCHES: dict[str, Switch] = {
     s.name: s
@@ -228,23 +229,24 @@ class Design:
 
     def features(self, allocator: str) -> frozenset[str]:
         """What code compiled for this allocator depends on: its feature, and the switches it reads."""
-        return ALLOCATOR_FEATURE[allocator] | frozenset(s for s in self.switches if allocator in SWITCHES[s].allocators)
+        read = frozenset(s for s in self.switches if allocator in SWITCHES[s].allocators)
+        return facts(allocator).feature | read
 
     def check_allocator(self, allocator: str) -> None:
         """DesignError when this allocator lacks what the design, or an edit of it, is about."""
-        hint = f"; on slob play {', '.join(ON_SLOB)} as they are" if allocator == "slob" else ""
-        for name in self.ordered_switches():
-            if SWITCHES[name].defining and allocator not in SWITCHES[name].allocators:
-                have = " or ".join(SWITCHES[name].allocators)
-                raise DesignError(
-                    f"design {self.name!r} cannot be played on {allocator}: {name} ({SWITCHES[name].summary}) is there on {have} only{hint}"
-                )
-        if allocator == "slob" and self.base:
-            for name in SWITCHES:
-                if name in self.switches ^ DESIGNS[self.base].switches and SWITCHES[name].allocators:
+        childless = not facts(allocator).has_children
+        hint = f"; on {allocator} play {', '.join(WITHOUT_CHILDREN)} as they are" if childless else ""
+        refusal = f"design {self.name!r} cannot be played on {allocator}: "
+        for switch in map(SWITCHES.__getitem__, self.ordered_switches()):
+            if switch.defining and allocator not in switch.allocators:
+                have = " or ".join(switch.allocators)
+                raise DesignError(f"{refusal}{switch.name} ({switch.summary}) is there on {have} only{hint}")
+        if childless and self.base:
+            for switch in SWITCHES.values():
+                if switch.name in self.switches ^ DESIGNS[self.base].switches and switch.allocators:
                     raise DesignError(
-                        f"design {self.name!r} cannot be played on slob: {name} ({SWITCHES[name].summary}) changes nothing there, "
-                        f"as slob has no caches of cgroups{hint}, or take --allocator slub"
+                        f"{refusal}{switch.name} ({switch.summary}) changes nothing there, as {allocator} has no caches of "
+                        f"cgroups{hint}, or take --allocator {DEFAULT}"
                     )
 
     def ordered_switches(self) -> list[str]:
@@ -340,13 +342,14 @@ DESIGNS: dict[str, Design] = {
 }
 
 
-# None of their switches changes SLOB, so on it they are one and the same code; P5 changed a return type of mm/slob.c.
-ON_SLOB = tuple(
+# None of their switches changes an allocator without caches of cgroups (SLOB), so on it they are one and the same code;
+# P5 changed a return type of mm/slob.c.
+WITHOUT_CHILDREN = tuple(
     name for name, design in DESIGNS.items() if design.switches.isdisjoint(s for s in SWITCHES if SWITCHES[s].defining)
 )
 
 
-def _suggest(word: str, known) -> str:
+def _suggest(word: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean {near[0]}?" if near else ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from allocators.catalogue import facts
 from stress.claims.claim import Figure, Finding, Verdict, figure
 from stress.claims.lab import Lab
 from stress.result.data import Design, Result
@@ -36,7 +37,7 @@ def fate_figure(name: str, design: Design) -> Figure:
 def leaked(lab: Lab, allocator: str) -> Finding:
     """Claim 1: pinned, by object size: one live object per slab at the offline, all freed later."""
     figures, kept, total = [], 0, 0
-    options = {"settle": OLD_REAPER} if allocator == "slab" else {}
+    options = {"settle": OLD_REAPER} if facts(allocator).settles else {}
     lab.need(allocator)
     for size in (64, 1024) if lab.quick else (64, 256, 1024, 4096):
         settings = {"object_size": size, "cgroups": lab.size(32, 4), "slabs": lab.size(64, 8)}
@@ -65,7 +66,7 @@ def judge_all_left(kept: int, total: int, reason: str, figures: list[Figure]) ->
 def half_is_not_enough(lab: Lab, allocator: str) -> Finding:
     """Claim 2: dead-free under P2 and P3 alone."""
     lab.need(allocator, [HALF])
-    options = {"settle": OLD_REAPER} if allocator == "slab" else {}
+    options = {"settle": OLD_REAPER} if facts(allocator).settles else {}
     designs = {}
     for size in (64, 1024) if lab.quick else (64, 256, 1024, 4096):
         settings = {"object_size": size, "slabs": lab.size(128, 16), "cgroups": lab.size(16, 3)}

@@ -12,6 +12,7 @@ import csv
 import dataclasses
 from importlib import resources
 
+from allocators.catalogue import facts
 from stress.claims.claim import Figure, Finding, Verdict, figure
 from stress.claims.lab import Lab
 
@@ -79,7 +80,7 @@ def remote(lab: Lab, allocator: str) -> Finding:
     for phase in PHASES:
         marked, cpu, order = map(int, phase[1:])
         settings = {"marked": bool(marked), "free_cpu": cpu, "free_order": ORDERS[order]}
-        options = {"settle": 0.0} if allocator == "slab" else {}
+        options = {"settle": 0.0} if facts(allocator).settles else {}
         ours = _play(lab, "remote-dead", list(designs.values()), allocator=allocator, settings=settings, **options)
         for kernel, design in designs.items():
             (left,) = theirs[kernel, f"{phase}_freed{tag}"]
@@ -115,7 +116,7 @@ def files(lab: Lab, scenario: str, allocator: str, times: tuple[tuple[str, float
     designs = _designs(lab, allocator)
     rows = []
     for tag, seconds in times:
-        options = {"settle": seconds} if allocator == "slab" else {}
+        options = {"settle": seconds} if facts(allocator).settles else {}
         ours = _play(lab, scenario, list(designs.values()), allocator=allocator, **options)
         rows += [(design, tag, theirs[kernel, tag], ours[design]) for kernel, design in designs.items()]
     return judge_files(rows, _missing(lab, allocator), exact_at=times[-1][0], allocator=allocator)

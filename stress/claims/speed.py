@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from allocators.catalogue import facts
 from stress.claims.claim import Figure, Finding, Verdict, figure
 from stress.claims.lab import Lab
 from stress.judge import verdict as equivalence
@@ -26,7 +27,7 @@ def no_impact(lab: Lab, allocator: str) -> Finding:
     is measured again, for twice the time and by itself, and only what looks slow again is called so.
     """
     lab.need(allocator, SERIES)
-    options = {"settle": 0.0} if allocator == "slab" else {}
+    options = {"settle": 0.0} if facts(allocator).settles else {}
     measured = []
     for size in (64,) if lab.quick else (64, 256, 1024, 8192):
         objects = min(lab.size(8192, 500), BURST_BYTES // size)
