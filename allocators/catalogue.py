@@ -19,11 +19,15 @@ class Allocator:
     """What holds of an allocator whatever it plays.
 
     feature: what marks code compiled for it, as features of a machine; SLUB's is what is left without any.
-    time_scale: kernel seconds that pass in a real one unless told otherwise. default_after: designs to compare by default.
-    has_children: cgroups have caches of their own. instead: without them, what becomes of objects, as the end of a sentence.
-    settles: timers may still find dead caches after the last free. lock: the one that frees contend for.
-    statistics: the names of its counters, in the kernel's order. sysfs: a kernel shows its caches, and shrinks one when told
-    to, in /sys/kernel/slab. fails: what of `FAILURES` there is to fail.
+    time_scale: kernel seconds that pass in a real one unless told otherwise.
+    default_after: designs to compare by default.
+    has_children: cgroups have caches of their own.
+    instead: without them, what becomes of objects, as the end of a sentence.
+    settles: timers may still find dead caches after the last free.
+    lock: the one that frees contend for.
+    statistics: the names of its counters, in the kernel's order.
+    sysfs: a kernel shows its caches, and shrinks one when told to, in /sys/kernel/slab.
+    fails: what of `FAILURES` there is to fail.
     """
 
     name: str
@@ -47,14 +51,14 @@ class Allocator:
         if trace and not self.has_children:
             able = " or ".join(name for name, other in ALLOCATORS.items() if other.has_children)
             return (
-                f"--trace with --allocator {self.name}: recorded kernels used caches of cgroups, which {self.name.upper()} does "
-                f"not have; replay on {able}, or give a --scenario"
+                f"--trace with --allocator {self.name}: recorded kernels used caches of cgroups, which "
+                f"{self.name.upper()} does not have; replay on {able}, or give a --scenario"
             )
         if "shrink-alloc" in failures and "shrink-alloc" not in self.fails:
             able = " or ".join(f"{name}'s" for name, other in ALLOCATORS.items() if "shrink-alloc" in other.fails)
             return (
-                f"--fail shrink-alloc with --allocator {self.name}: only {able} kmem_cache_shrink allocates a sort array; "
-                "leave it out"
+                f"--fail shrink-alloc with --allocator {self.name}: only {able} kmem_cache_shrink allocates a sort "
+                "array; leave it out"
             )
         return None
 
@@ -137,7 +141,8 @@ def register(allocator: Allocator) -> Allocator:
 
 
 def facts(name: str) -> Allocator:
-    """An allocator's facts. Of one that this version does not have (an old result, a plugin) the usual ones are assumed."""
+    """An allocator's facts. Of one that this version does not have (an old result, a plugin) the usual ones are
+    assumed."""
     return ALLOCATORS.get(name) or Allocator(name)
 
 

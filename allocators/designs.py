@@ -17,8 +17,8 @@ from allocators.catalogue import DEFAULT, facts
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Switch:
-    """One change. group: at most one of a group can be on. needs: any one of these must be on too; requires: all of these.
-    conflicts: none of these may be on with it. defining: a design with it is no such design on an allocator
+    """One change. group: at most one of a group can be on. needs: any one of these must be on too; requires: all of
+    these. conflicts: none of these may be on with it. defining: a design with it is no such design on an allocator
     that does not read it (other switches are then merely without effect)."""
 
     name: str
@@ -52,14 +52,16 @@ SWITCHES: dict[str, Switch] = {
         ),
         Switch(
             "F_REPARENT",
-            "children move to the parent cgroup at offline and go with their last slab; references per CPU while online",
+            "children move to the parent cgroup at offline and go with their last slab; references per CPU while "
+            "online",
             _BOTH,
             group="destruction",
             defining=True,
         ),
         Switch(
             "F_REPARENT_SLABS",
-            "slabs of children move to the root cache at offline, and the child is destroyed; frees in between are of a slow mode (13 May 2014)",
+            "slabs of children move to the root cache at offline, and the child is destroyed; frees in between are of "
+            "a slow mode (13 May 2014)",
             _SLUB,
             group="destruction",
             requires=("F_FULL", "F_FREEREF"),
@@ -100,7 +102,8 @@ SWITCHES: dict[str, Switch] = {
         ),
         Switch(
             "P7v2",
-            "dead caches: no empty slab stays, the CPU partial list is flushed after each push, by IPI if the slab is elsewhere",
+            "dead caches: no empty slab stays, the CPU partial list is flushed after each push, by IPI if the slab is "
+            "elsewhere",
             _SLUB,
             group="P7",
             needs=("P3", "P3v3"),
@@ -163,7 +166,8 @@ SWITCHES: dict[str, Switch] = {
         Switch("F_NRP", "shrink takes every node's list_lock, also where nr_partial reads 0", _SLUB),
         Switch(
             "F_OBJCG",
-            "one set of caches; each object points to its owner, and the owner's pointer to the memcg moves at offline (5.9)",
+            "one set of caches; each object points to its owner, and the owner's pointer to the memcg moves at offline "
+            "(5.9)",
             _SLUB,
             conflicts=(
                 "P1",
@@ -245,8 +249,8 @@ class Design:
             for switch in SWITCHES.values():
                 if switch.name in self.switches ^ DESIGNS[self.base].switches and switch.allocators:
                     raise DesignError(
-                        f"{refusal}{switch.name} ({switch.summary}) changes nothing there, as {allocator} has no caches of "
-                        f"cgroups{hint}, or take --allocator {DEFAULT}"
+                        f"{refusal}{switch.name} ({switch.summary}) changes nothing there, as {allocator} has no "
+                        f"caches of cgroups{hint}, or take --allocator {DEFAULT}"
                     )
 
     def ordered_switches(self) -> list[str]:
@@ -265,7 +269,8 @@ DESIGNS: dict[str, Design] = {
             "linux-3.15",
             frozenset({"F_WORK"}),
             2014,
-            "the old self-destruction: work shrinks a dead cache once and destroys it when its pages go, which they do not",
+            "the old self-destruction: work shrinks a dead cache once and destroys it when its pages go, which they do "
+            "not",
             "v3.15 mm/memcontrol.c, as 1e32e77f95d6 and bd67314586a3 removed it",
         ),
         Design(
@@ -286,8 +291,10 @@ DESIGNS: dict[str, Design] = {
             "rfc-reparent",
             frozenset({"F_OBO", "F_FULL", "F_FREEREF", "F_REPARENT_SLABS"}),
             2014,
-            "the RFC before the series: at offline every slab moves to the root cache, live objects and all; no cache stays dead",
-            "RFC cover.1399982635.git.vdavydov@parallels.com, 13 May 2014; what it leaves open is inferred (docs/design.md)",
+            "the RFC before the series: at offline every slab moves to the root cache, live objects and all; no cache "
+            "stays dead",
+            "RFC cover.1399982635.git.vdavydov@parallels.com, 13 May 2014; what it leaves open is inferred "
+            "(docs/design.md)",
         ),
         Design(
             "v1",
@@ -394,11 +401,13 @@ def parse_design(text: str) -> Design:
         for other in SWITCHES[name].requires:
             if other not in switches:
                 raise DesignError(
-                    f"design {text!r}: {name} ({SWITCHES[name].summary}) makes no sense without {other} ({SWITCHES[other].summary})"
+                    f"design {text!r}: {name} ({SWITCHES[name].summary}) makes no sense without {other} "
+                    f"({SWITCHES[other].summary})"
                 )
         for other in SWITCHES[name].conflicts:
             if other in switches:
                 raise DesignError(
-                    f"design {text!r}: {name} ({SWITCHES[name].summary}) and {other} ({SWITCHES[other].summary}) exclude each other"
+                    f"design {text!r}: {name} ({SWITCHES[name].summary}) and {other} ({SWITCHES[other].summary}) "
+                    "exclude each other"
                 )
     return Design(text, frozenset(switches), base.year, f"{base_name} edited", base.source, base_name)

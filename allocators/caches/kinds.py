@@ -1,7 +1,9 @@
-"""What each allocator does, for those who build a world of it and look into one: the other half of `allocators.catalogue`.
+"""What each allocator does, for those who build a world of it and look into one: the other half of
+`allocators.catalogue`.
 
-Arena, census, replay, conformance, the explorer's scenes and the tests' small world ask these rows by the allocator's name;
-compiled code asks nobody, it calls the row's vectors. To add an allocator: its facts, its row here, its invariants.
+Arena, census, replay, conformance, the explorer's scenes and the tests' small world ask these rows by the allocator's
+name; compiled code asks nobody, it calls the row's vectors. To add an allocator: its facts, its row here, its
+invariants.
 """
 
 from __future__ import annotations
@@ -87,13 +89,16 @@ class Deeds:
 
     size(spec, cpus): what it makes of a cache's specification; ValueError for one that it cannot have.
     regions(limits, sizes, features): its words in a segment. vectors: what compiled code calls by the kernel's name.
-    read(m, s, cpus): the statistics of a cache, each as a list by CPU. created: the statistic that counts slabs ever made.
-    maxima: statistics that are kept in a cache's descriptor, not by CPU. boot(words, layout): its own words at boot.
+    read(m, s, cpus): the statistics of a cache, each as a list by CPU.
+    created: the statistic that counts slabs ever made. maxima: those that are kept in a cache's descriptor, not by CPU.
+    boot(words, layout): its own words at boot.
     shown(m, s, cpus): what a kernel shows of a cache at rest, by the names of recorded columns; stride: of these the
-    distance of two objects. locks(layout): the words that are locks of its own. extra_counts(m, layout, serial): what a census
-    counts beside the statistics. addresses(objects): word addresses of what allocations returned.
-    model(size, objects, min_partial, limit): the sizes of a cache with slabs of one page and `objects` objects, for scenes
-    of the explorer; None for an allocator that has no models.
+    distance of two objects.
+    locks(layout): the words that are locks of its own.
+    extra_counts(m, layout, serial): what a census counts beside the statistics.
+    addresses(objects): word addresses of what allocations returned.
+    model(size, objects, min_partial, limit): the sizes of a cache with slabs of one page and `objects` objects, for
+    scenes of the explorer; None for an allocator that has no models.
     """
 
     size: Callable[[Spec, int], Sizes]
@@ -132,7 +137,8 @@ def lay_out(
     features: frozenset[str],
     extra: dict[str, int] | None = None,
 ) -> Layout:
-    """The segment of a world. sizes: of its root caches; features: of all designs that will be played in it, together."""
+    """The segment of a world. sizes: of its root caches; features: of all designs that will be played in it,
+    together."""
     return plan(limits, KINDS[allocator].regions(limits, sizes, features), extra)
 
 

@@ -52,8 +52,9 @@ class Limits:
 class Room:
     """What an allocator needs of a segment beside what all of them have.
 
-    regions: name -> words, in their order; of those in per_frame, words for each page frame. mirror: a region as large as
-    the page frames, at the segment's end (committed only where it is touched). arrays, objcgs, sheaf_words: as in `Layout`.
+    regions: name -> words, in their order; of those in per_frame, words for each page frame. mirror: a region as
+    large as the page frames, at the segment's end (committed only where it is touched). arrays, objcgs, sheaf_words:
+    as in `Layout`.
     """
 
     regions: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -89,7 +90,8 @@ class Layout:
 
 
 def plan(limits: Limits, room: Room, extra: dict[str, int] | None = None) -> Layout:
-    """Lay a segment out; nothing is allocated yet. room: for the allocator. extra: regions of the caller, name -> words.
+    """Lay a segment out; nothing is allocated yet. room: for the allocator. extra: regions of the caller, name ->
+    words.
 
     Raises ValueError when it would be larger than pointers reach.
     """

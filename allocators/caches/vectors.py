@@ -36,7 +36,8 @@ def never_settling(m: Machine) -> int:
 
 @dual
 def slab_timers(m: Machine) -> None:
-    """SLAB: wake the CPUs whose reaper is due; in serial play, where nobody sleeps, let all reap that are due by now."""
+    """SLAB: wake the CPUs whose reaper is due; in serial play, where nobody sleeps, let all reap that are due by
+    now."""
     if load(m, MACHINE.serial):
         if kernel_ns(m) >= load(m, WORLD_AT + WORLD.reaper_due):
             run_reapers(m)

@@ -126,8 +126,8 @@ def kworker_turn(m: Machine, run: int) -> bool:
 
 @dual
 def settling(m: Machine, run: int) -> int:
-    """All tapes have ended: kernel time when timers may next find dead caches, or when the time for that is over; 0 if it is time
-    to end."""
+    """All tapes have ended: kernel time when timers may next find dead caches, or when the time for that is over; 0
+    if it is time to end."""
     due = call_settling(m)
     if due == 0:
         return 0

@@ -40,7 +40,8 @@ def _pass_time(m: Machine, run: int, now: int) -> None:
 
 @dual
 def _settle(m: Machine, run: int) -> bool:
-    """Serial play, when all tapes have ended: jump to when timers may find dead caches; False when it is time to end."""
+    """Serial play, when all tapes have ended: jump to when timers may find dead caches; False when it is time to
+    end."""
     at = settling(m, run)
     if at == 0:
         return False

@@ -54,7 +54,8 @@ def grade_block(block: Block, cpus: int) -> tuple[str, list[str]]:
     if block.long_stalls and block.long_stalls > 1 and stalls > STALLS_FAIR:
         grade = max(grade, 2 if stalls > STALLS_POOR else 1)
         reasons.append(
-            f"the workers were taken off their CPU for {STALL_NS / 1e6:g} ms or longer up to {stalls:.0f} times per second and CPU"
+            f"the workers were taken off their CPU for {STALL_NS / 1e6:g} ms or longer up to {stalls:.0f} times per "
+            "second and CPU"
         )
     stolen = block.steal_ticks / os.sysconf("SC_CLK_TCK") / (seconds * cpus)
     if block.steal_ticks > 1 and stolen > STEAL_FAIR:
@@ -181,8 +182,8 @@ def _looked(looks: Plan) -> str:
     at = ", ".join(map(str, looks.looked_at)) or "none"
     end = "ended when all designs were settled" if looks.sure else "was not sure of all designs when its time was spent"
     return (
-        f"--until-sure {end}: {len(looks.looked_at)} of {len(SHARES)} planned looks were taken (pairs: {at}), and so that looking "
-        f"more than once does not make false alarms likelier all intervals are of {EACH:.0%}."
+        f"--until-sure {end}: {len(looks.looked_at)} of {len(SHARES)} planned looks were taken (pairs: {at}), and so "
+        f"that looking more than once does not make false alarms likelier all intervals are of {EACH:.0%}."
     )
 
 
@@ -190,7 +191,10 @@ def _vague(name: str, baseline: str, ratio: Ratio) -> str:
     """Why a ratio says little, or "" if it is precise enough."""
     confidence = ratio.verdict.confidence if ratio.verdict else CONFIDENCE
     if ratio.pairs < least_pairs(confidence):
-        return f"{name} and {baseline} have {ratio.pairs} pairs of timed blocks; below {least_pairs(confidence)} no interval is given"
+        return (
+            f"{name} and {baseline} have {ratio.pairs} pairs of timed blocks; "
+            f"below {least_pairs(confidence)} no interval is given"
+        )
     if ratio.low is not None and ratio.high is not None and ratio.high / ratio.low - 1 > WIDE_INTERVAL:
         span = f"{ratio.high / ratio.low - 1:.0%} at {confidence:.0%} confidence"
         return f"The interval of {name}'s ratio spans {span}: small differences cannot be seen"

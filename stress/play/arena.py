@@ -50,8 +50,10 @@ def limits_for(load: Workload, nodes: int, memory: int) -> Limits:
 class BlockSettings:
     """How a block is played, beside its tapes and its design.
 
-    seed: of everything random in it. step_ns: kernel time that one operation takes in serial play. cycles_per_kernel_ns: the
-    pace of kernel time in parallel play. settle_ns: kernel time after the tapes' end in which timers may let dead caches die.
+    seed: of everything random in it.
+    step_ns: kernel time that one operation takes in serial play.
+    cycles_per_kernel_ns: the pace of kernel time in parallel play.
+    settle_ns: kernel time after the tapes' end in which timers may let dead caches die.
     curve: have the kworker sample dead caches and what they pin (see `engine.curve`).
     fail_shrink_alloc, fail_page_alloc: failures on purpose (allocators.core.injection), the latter a probability.
     spin_every, spin_cycles: which frees of a program with SPIN spin and how long.

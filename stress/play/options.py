@@ -31,8 +31,8 @@ class World:
     """What is played on.
 
     cpus: None lets the coordinator take every CPU it may pin to. memory: of the arena in bytes, None for the default.
-    time_scale: kernel seconds that pass in one real second, None for what suits the allocator. settle: kernel seconds that
-    timers (SLAB's reaper) have after a counted pass to let dead caches die.
+    time_scale: kernel seconds that pass in one real second, None for what suits the allocator. settle: kernel seconds
+    that timers (SLAB's reaper) have after a counted pass to let dead caches die.
     """
 
     allocator: str = DEFAULT
@@ -51,7 +51,8 @@ class World:
             raise UsageError(f"--settle {self.settle:g}: must be a number of kernel seconds, 0 or more")
         if self.time_scale is not None and not (math.isfinite(self.time_scale) and self.time_scale > 0):
             raise UsageError(
-                f"--time-scale {self.time_scale:g}: must be a number above 0; 10 lets kernel time pass ten times as fast"
+                f"--time-scale {self.time_scale:g}: must be a number above 0; 10 lets kernel time pass ten times as "
+                "fast"
             )
 
     @property
@@ -69,8 +70,8 @@ class Measuring:
     """How it is played and measured.
 
     seconds: of measurement, all designs together. margin: a ratio this near to 1, as a fraction, counts as equivalent.
-    until_sure: stop before `seconds` if the ratios are settled at a planned look. serial: all CPUs are stepped by one process,
-    which measures no speed. check_blocks: check the invariants between blocks too, not only at the end.
+    until_sure: stop before `seconds` if the ratios are settled at a planned look. serial: all CPUs are stepped by one
+    process, which measures no speed. check_blocks: check the invariants between blocks too, not only at the end.
     """
 
     seconds: float = DEFAULT_SECONDS
@@ -97,7 +98,8 @@ class Measuring:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Failing:
-    """What fails on purpose. shrink_alloc: the sort array of kmem_cache_shrink. page_alloc: each page, with this probability."""
+    """What fails on purpose. shrink_alloc: the sort array of kmem_cache_shrink. page_alloc: each page, with this
+    probability."""
 
     shrink_alloc: bool = False
     page_alloc: float = 0.0
@@ -211,7 +213,8 @@ def _workload(scenario: str | None, settings: Sequence[str], trace: Path | None,
 
 
 def check_designs(before: str, after: Sequence[str], allocator: str, *, option: str = "--before") -> None:
-    """Every design must parse and be one that the allocator has, and each may be named once: each has a column of a table.
+    """Every design must parse and be one that the allocator has, and each may be named once: each has a column of a
+    table.
 
     option: the one that `before` was given with.
     """

@@ -30,7 +30,8 @@ SLOWEST = 1e-6  # seconds an operation may take, before a block without other si
 
 
 def play_in_parallel(stage: Stage) -> None:
-    """Play blocks until the time is spent; they and the censuses go into the record. Raises Lost and TimeoutError as `Crew` does."""
+    """Play blocks until the time is spent; they and the censuses go into the record. Raises Lost and TimeoutError as
+    `Crew` does."""
     arena = stage.arena
     patience = max(hang_seconds(), SLOWEST * sum(map(len, arena.load.tapes)))
     targets: list[Target] = []
@@ -75,8 +76,8 @@ def hang_seconds() -> float:
 class _Blocks:
     """Plays the blocks of one parallel run and keeps their records.
 
-    rate: cycles per ns. patience: seconds without a sign of life. began: of the timed blocks; before them nothing of the
-    share is done.
+    rate: cycles per ns. patience: seconds without a sign of life. began: of the timed blocks; before them nothing of
+    the share is done.
     """
 
     stage: Stage

@@ -17,8 +17,9 @@ from stress.show.progress import Progress
 class Stage:
     """A run that is ready to be played.
 
-    designs: name -> features of timed blocks, the one that is compared with first. settings: of blocks without a settling
-    time. record: is filled. compare: called with a design's name while the arena still holds what its counted pass left.
+    designs: name -> features of timed blocks, the one that is compared with first. settings: of blocks without a
+    settling time. record: is filled. compare: called with a design's name while the arena still holds what its
+    counted pass left.
     """
 
     arena: Arena

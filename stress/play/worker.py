@@ -143,7 +143,8 @@ class Silence:
         ] = {}  # each silent worker's activity when the silence began, by its CPU
 
     def judge(self, sign: object, silent: list[Worker]) -> None:
-        """A look at what shows life, and at the workers that have not answered. Raises TimeoutError when nothing moves."""
+        """A look at what shows life, and at the workers that have not answered. Raises TimeoutError when nothing
+        moves."""
         if sign != self._seen:
             self._seen, self._since, self._waits, self._before = sign, time.monotonic(), 0, {}
         elif not self._before:

@@ -24,8 +24,8 @@ def test_json_is_the_result_and_nothing_else(tmp_path):
     result = json.loads(run.stdout)
     assert msgspec.json.decode(run.stdout, type=Result).run_id == path.parent.name
     for name in (
-        "schema_version", "scenario", "parameters", "allocator", "seed", "cpus", "baseline", "designs", "ratios", "invariants",
-        "partial", "trust",
+        "schema_version", "scenario", "parameters", "allocator", "seed", "cpus", "baseline", "designs", "ratios",
+        "invariants", "partial", "trust",
     ):  # fmt: skip
         assert name in result, name
     assert result["partial"] is False and result["invariants"]["violated"] == []
