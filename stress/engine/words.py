@@ -83,19 +83,23 @@ PLAYING, FINISHED, STUCK = 0, 1, 2
 
 @dual_inline
 def opcode(op: int) -> int:
+    """OP_*."""
     return op & (1 << A_SHIFT) - 1
 
 
 @dual_inline
 def a_of(op: int) -> int:
+    """Cache index, or kind of section."""
     return op >> A_SHIFT & (1 << A_BITS) - 1
 
 
 @dual_inline
 def b_of(op: int) -> int:
+    """Cgroup index."""
     return op >> B_SHIFT & (1 << B_BITS) - 1
 
 
 @dual_inline
 def c_of(op: int) -> int:
+    """Slot, count, round or event."""
     return op >> C_SHIFT
