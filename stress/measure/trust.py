@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Literal
 
 from stress.judge.looks import EACH, SHARES, Plan
 from stress.judge.ratio import CONFIDENCE, Ratio, least_pairs, spread
@@ -31,37 +32,43 @@ WIDE_INTERVAL = 0.10
 # (largest − smallest) / median of the baseline's own blocks.
 UNSTEADY = 0.30
 
-GRADES = ("good", "fair", "poor")
+Grade = Literal["good", "fair", "poor"]
+Level = Literal["note", "warning", "serious"]
+GRADES: tuple[Grade, ...] = ("good", "fair", "poor")
+GRADE_OF: dict[Level, Grade] = {"serious": "poor", "warning": "fair", "note": "good"}  # the worst level first
 
 
-def grade_block(block: Block, cpus: int) -> tuple[str, list[str]]:
-    """(good, fair or poor; the reasons for anything but good) of one timed block on `cpus` CPUs."""
+def grade_block(block: Block, cpus: int) -> tuple[Grade, list[str]]:
+    """(its grade, the reasons for anything but good) of one timed block on `cpus` CPUs."""
     seconds = block.wall_ns / 1e9
     if seconds <= 0 or cpus <= 0:
         return "poor", ["it took no measurable time"]
-    grade = 0
-    reasons = []
+    reasons: list[str] = []
+    worst = 0  # an index of GRADES
+
+    def look(value: float, fair: float, poor: float, reason: str) -> None:
+        nonlocal worst
+        if value > fair:
+            worst = max(worst, 2 if value > poor else 1)
+            reasons.append(reason)
+
     switches = block.involuntary_switches / (seconds * cpus)
     if block.waited_ns is not None:
         waited = block.waited_ns / 1e9 / (seconds * cpus)
-        if waited > WAITED_FAIR:
-            grade = max(grade, 2 if waited > WAITED_POOR else 1)
-            reasons.append(f"the workers waited {waited:.1%} of their time for a CPU that others had")
-    elif switches > SWITCHES_FAIR:
-        grade = max(grade, 2 if switches > SWITCHES_POOR else 1)
-        reasons.append(f"{switches:.0f} involuntary context switches per second and CPU")
-    stalls = block.long_stalls / (seconds * cpus) if block.long_stalls is not None else 0.0
-    if block.long_stalls and block.long_stalls > 1 and stalls > STALLS_FAIR:
-        grade = max(grade, 2 if stalls > STALLS_POOR else 1)
-        reasons.append(
-            f"the workers were taken off their CPU for {STALL_NS / 1e6:g} ms or longer up to {stalls:.0f} times per "
-            "second and CPU"
-        )
-    stolen = block.steal_ticks / os.sysconf("SC_CLK_TCK") / (seconds * cpus)
-    if block.steal_ticks > 1 and stolen > STEAL_FAIR:
-        grade = max(grade, 2 if stolen > STEAL_POOR else 1)
-        reasons.append(f"the hypervisor took {stolen:.1%} of the CPU time")
-    return GRADES[grade], reasons
+        text = f"the workers waited {waited:.1%} of their time for a CPU that others had"
+        look(waited, WAITED_FAIR, WAITED_POOR, text)
+    else:
+        text = f"{switches:.0f} involuntary context switches per second and CPU"
+        look(switches, SWITCHES_FAIR, SWITCHES_POOR, text)
+    # One stall, or one tick of the steal counter, may be an accident of where the block began.
+    if block.long_stalls is not None and block.long_stalls > 1:
+        stalls = block.long_stalls / (seconds * cpus)
+        often = f"{STALL_NS / 1e6:g} ms or longer up to {stalls:.0f} times per second and CPU"
+        look(stalls, STALLS_FAIR, STALLS_POOR, f"the workers were taken off their CPU for {often}")
+    if block.steal_ticks > 1:
+        stolen = block.steal_ticks / os.sysconf("SC_CLK_TCK") / (seconds * cpus)
+        look(stolen, STEAL_FAIR, STEAL_POOR, f"the hypervisor took {stolen:.1%} of the CPU time")
+    return GRADES[worst], reasons
 
 
 def grade_run(record: RunRecord, blocks: Sequence[BlockSample], ratios: dict[str, Ratios]) -> Trust:
@@ -71,22 +78,25 @@ def grade_run(record: RunRecord, blocks: Sequence[BlockSample], ratios: dict[str
         *_disturbances(record, [b for b in blocks if not b.warmup]),
         *_precision(record, blocks, ratios),
     ]
-    order = ("serious", "warning", "note")
-    findings.sort(key=lambda finding: order.index(finding.level))
-    worst = findings[0].level if findings else "note"
-    return Trust(grade={"note": "good", "warning": "fair", "serious": "poor"}[worst], findings=findings)
+    ordered = [finding for level in GRADE_OF for finding in findings if finding.level == level]
+    grade = next((GRADE_OF[level] for level in GRADE_OF if ordered and ordered[0].level == level), "good")
+    return Trust(grade=grade, findings=ordered)
+
+
+def _finding(level: Level, text: str) -> Finding:
+    return Finding(level=level, text=text)
 
 
 def _serious(text: str) -> Finding:
-    return Finding(level="serious", text=text)
+    return _finding("serious", text)
 
 
 def _warning(text: str) -> Finding:
-    return Finding(level="warning", text=text)
+    return _finding("warning", text)
 
 
 def _note(text: str) -> Finding:
-    return Finding(level="note", text=text)
+    return _finding("note", text)
 
 
 def _completeness(record: RunRecord) -> list[Finding]:
