@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import io
 
+import msgspec
 import pytest
 from running import play
 
@@ -69,3 +70,5 @@ def test_it_is_played_and_reported(toy):
     text = io.StringIO()
     print_report(result, text)
     assert "dead-free on toy" in text.getvalue() and "list_lock" in text.getvalue()
+    print_report(msgspec.structs.replace(result, allocator="slqb"), text)  # of a version that has this one
+    assert "dead-free on slqb" in text.getvalue()
