@@ -14,6 +14,7 @@ caches add them up.
 
 from __future__ import annotations
 
+from allocators.catalogue import SLAB
 from allocators.core.kmem_cache import CACHE
 from allocators.core.lists import deque_append, deque_push, deque_remove
 from allocators.core.page_alloc import PAGE, address_of
@@ -42,22 +43,7 @@ SLAB_NODE = struct(
 
 KMEM_CACHE_ARRAY = struct("KMEM_CACHE_ARRAY", "array", size=4)  # 0: none (the kworker's CPU; P8v3: dead)
 
-STATISTICS = (
-    "allocations",  # objects taken from slabs
-    "high_mark",
-    "grown",
-    "reaped",  # slabs freed by the reaper
-    "errors",
-    "max_freeable",
-    "node_allocs",
-    "node_frees",
-    "node_overflow",
-    "allochit",
-    "allocmiss",
-    "freehit",
-    "freemiss",
-    "free_noarray",  # P8v3: frees of a CPU that has no array
-)
+STATISTICS = SLAB.statistics
 SLAB_STAT = struct("SLAB_STAT", *STATISTICS, size=32)
 
 BATCHREFILL_LIMIT = 16
