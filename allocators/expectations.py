@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from allocators.catalogue import facts
+
 
 def why_left(switches: Iterable[str], allocator: str, empty_slabs: Mapping[str, int]) -> str:
     """Why dead caches without live objects are still there, in a sentence. empty_slabs: theirs, by place."""
@@ -20,7 +22,7 @@ def why_left(switches: Iterable[str], allocator: str, empty_slabs: Mapping[str, 
         return "Its switches do not explain this: every slab should have moved to the root cache."
     if not has & {"P2", "F_WORK", "F_CSS"}:
         return "Expected: without P2 nothing destroys a cache that had live objects when its cgroup went."
-    if allocator == "slab":
+    if facts(allocator).settles:
         return "In time the periodic reaper empties every cache: allow it more of it (--settle)."
     if not self_discarding:
         return "Expected: without P7 the free path keeps the last empty slabs of a cache, so its last slab never goes."

@@ -32,10 +32,7 @@ from allocators.memcg.memcontrol import (
     queue_work,
 )
 from allocators.memcg.objcg import create_objcg, free_objcg
-from allocators.slab.drain import slab_ipi
-from allocators.slob.cache import slob_ipi
 from allocators.slub.reparent import reparent_slabs
-from allocators.slub.sheaf import sheaf_ipi
 from shm.atomics import (
     bug,
     call_work,
@@ -52,7 +49,6 @@ from shm.atomics import (
 from shm.compiler import dual
 from shm.histogram import record
 from shm.locks import MEMCG_SLAB_MUTEX, mutex_lock, mutex_unlock
-from shm.machine import register_vectors
 from shm.rcu import rcu_process, synchronize_sched
 from shm.ring import ITEM, ring_pop_into
 
@@ -313,8 +309,3 @@ def run_deferred_work(m) -> bool:
     if free_after_grace_period(m):
         return True
     return rcu_process(m, world(m, WORLD.rcu_queue), scratch) > 0
-
-
-register_vectors("slub", ipi=sheaf_ipi, work=memcg_work, rcu=memcg_rcu)
-register_vectors("slab", ipi=slab_ipi, work=memcg_work, rcu=memcg_rcu)
-register_vectors("slob", ipi=slob_ipi, work=memcg_work, rcu=memcg_rcu)

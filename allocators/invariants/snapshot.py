@@ -96,7 +96,7 @@ class Snapshot:
 
     def area(self, cpu: int) -> int:
         """First word of a CPU's area."""
-        return self.layout.percpu_base + cpu * self.layout.percpu_stride
+        return self.layout.area(cpu)
 
     def cache_id(self, address: int) -> int:
         """The number of the descriptor that a kmem_cache pointer points to, live or not; -1 for none."""

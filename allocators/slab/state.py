@@ -14,6 +14,7 @@ caches add them up.
 
 from __future__ import annotations
 
+from allocators.catalogue import SLAB
 from allocators.core.kmem_cache import CACHE, NODE, list_add_head, list_add_tail, list_del
 from allocators.core.page_alloc import PAGE, address_of
 from allocators.core.world import FREELIST_WORDS, MEM_MAP, WORLD, world
@@ -40,22 +41,7 @@ SLAB_NODE = struct(
 
 KMEM_CACHE_ARRAY = struct("KMEM_CACHE_ARRAY", "array", size=4)  # 0: none (the kworker's CPU; P8v3: dead)
 
-STATISTICS = (
-    "allocations",  # objects taken from slabs
-    "high_mark",
-    "grown",
-    "reaped",  # slabs freed by the reaper
-    "errors",
-    "max_freeable",
-    "node_allocs",
-    "node_frees",
-    "node_overflow",
-    "allochit",
-    "allocmiss",
-    "freehit",
-    "freemiss",
-    "free_noarray",  # P8v3: frees of a CPU that has no array
-)
+STATISTICS = SLAB.statistics
 SLAB_STAT = struct("SLAB_STAT", *STATISTICS, size=32)
 
 BATCHREFILL_LIMIT = 16

@@ -15,6 +15,7 @@ block rewrites that word: a kernel's 16-bit stores do not, but nothing here writ
 
 from __future__ import annotations
 
+from allocators import catalogue
 from allocators.core.kmem_cache import CACHE
 from allocators.core.page_alloc import PAGE
 from allocators.core.world import PAGE_BYTES, WORLD, world
@@ -44,23 +45,7 @@ SLOB = struct(
 
 SLOB_RCU_BYTES = 24  # struct slob_rcu, which SLAB_DESTROY_BY_RCU adds behind an object
 
-# No kernel counts anything of this; the names are ours.
-STATISTICS = (
-    "alloc_found",  # from a page that had room
-    "alloc_new_page",
-    "alloc_large",
-    "alloc_pages_scanned",  # pages of a list that were looked at
-    "alloc_blocks_scanned",  # free blocks in them that were looked at
-    "alloc_aligned",  # free blocks split before the object, for its alignment
-    "alloc_rotated",  # searches that moved the beginning of a list
-    "free_to_full",  # into a page that was full
-    "free_to_partial",
-    "free_page",  # of a page's last object: the page went back
-    "free_large",
-    "free_blocks_scanned",  # free blocks passed on the way to where the object lies
-    "free_coalesced",  # free blocks that were joined
-    "free_deferred",  # frees that waited for a grace period; counted again when done
-)
+STATISTICS = catalogue.SLOB.statistics
 SLOB_STAT = struct("SLOB_STAT", *STATISTICS, size=32)
 
 REFERENCE_SHIFT = 32

@@ -12,6 +12,7 @@ The CPU pair is protected by the transaction id, as in a kernel.
 
 from __future__ import annotations
 
+from allocators.catalogue import SLUB
 from allocators.core.kmem_cache import CACHE
 from allocators.core.page_alloc import PAGE
 from allocators.core.world import OPS, count
@@ -19,34 +20,7 @@ from shm.atomics import cmpxchg, cpu_area, load, store, this_cpu_cmpxchg
 from shm.compiler import dual
 from shm.layout import struct
 
-STATISTICS = (
-    "alloc_fastpath",
-    "alloc_slowpath",
-    "free_fastpath",
-    "free_slowpath",
-    "free_frozen",
-    "free_add_partial",
-    "free_remove_partial",
-    "alloc_from_partial",
-    "alloc_slab",
-    "alloc_refill",
-    "alloc_node_mismatch",
-    "free_slab",
-    "cpuslab_flush",
-    "deactivate_full",
-    "deactivate_empty",
-    "deactivate_to_head",
-    "deactivate_to_tail",
-    "deactivate_remote_frees",
-    "deactivate_bypass",
-    "order_fallback",
-    "cmpxchg_double_cpu_fail",
-    "cmpxchg_double_fail",
-    "cpu_partial_alloc",
-    "cpu_partial_free",
-    "cpu_partial_node",
-    "cpu_partial_drain",
-)
+STATISTICS = SLUB.statistics
 STAT = struct("STAT", *STATISTICS, size=32)
 
 # P7 of v1: c.partial of a dead cache holds this instead of a page; no page has this address.

@@ -19,7 +19,7 @@ from stress.claims.claim import Finding, Verdict, figure
 from stress.claims.lab import Lab
 from stress.engine import FINISHED
 from stress.engine.serial import play_seeded
-from stress.play.arena import Arena
+from stress.play.arena import Arena, BlockSettings
 from stress.show import units
 
 SERIES = ("v1", "v2", "v3")
@@ -95,7 +95,7 @@ def count_steps(scenario: str, settings: dict[str, int], allocator: str, design:
     arena = Arena(load, allocator, memory=MEMORY, serial=True)
     try:
         features = parse_design(design).features(allocator)
-        arena.reset(features, seed=seed)
+        arena.reset(features, BlockSettings(seed=seed))
         regions = [r for name, r in arena.plan.regions.items() if name.rstrip("0123456789") in _ENGINE]
         ranges = [(base, base + words) for base, words in regions] + [(WORLD_AT + WORLD.now, WORLD_AT + WORLD.now + 1)]
         plain = arena.machine(features, arena.kworker_cpu)

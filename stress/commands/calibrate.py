@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from allocators.catalogue import DEFAULT
 from stress.commands.guarded import Format, command_line, guarded
 from stress.play import options as opt
 from stress.process.usage import check_out
@@ -36,7 +37,7 @@ def calibrate(
             "objects=2048 bursts=4]",
         ),
     ] = None,
-    allocator: Annotated[str, typer.Option(metavar="NAME", help="Allocator (see `list allocators`).")] = "slub",
+    allocator: Annotated[str, typer.Option(metavar="NAME", help="Allocator (see `list allocators`).")] = DEFAULT,
     design: Annotated[
         str, typer.Option(metavar="DESIGN", help="Design that is compared with itself.")
     ] = opt.DEFAULT_BEFORE,

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from allocators.catalogue import DEFAULT, SLOB, SLUB
 from stress.commands.guarded import Format, command_line, guarded
 from stress.judge.margin import DEFAULT_MARGIN
 from stress.play import options as opt
 from stress.process.errors import DamagedRun
-from stress.process.usage import check_out
+from stress.process.usage import check_out, parse_size
 
 if TYPE_CHECKING:
     from stress.result import Result
@@ -57,7 +58,7 @@ def run(
     ] = None,
     allocator: Annotated[
         str, typer.Option(metavar="NAME", help="Allocator under test (see `list allocators`).")
-    ] = "slub",
+    ] = DEFAULT,
     before: Annotated[
         str,
         typer.Option(
@@ -70,8 +71,8 @@ def run(
         list[str] | None,
         typer.Option(
             metavar="DESIGN",
-            help=f"Design to compare with it. Repeatable.  [default: {' '.join(opt.DEFAULT_AFTER)}; on slob, which no "
-            f"design changes, {' '.join(opt.DEFAULT_AFTER_SLOB)}]",
+            help=f"Design to compare with it. Repeatable.  [default: {' '.join(SLUB.default_after)}; on {SLOB.name}, "
+            f"which no design changes, {' '.join(SLOB.default_after)}]",
         ),
     ] = None,
     cpus: Annotated[
@@ -166,20 +167,10 @@ def run(
         scenario=scenario,
         settings=set_ or (),
         trace=trace,
-        allocator=allocator,
         before=before,
         after=after or None,
-        cpus=cpus,
-        nodes=nodes,
-        seconds=seconds,
-        seed=seed,
-        margin=margin,
-        until_sure=until_sure,
-        time_scale=time_scale,
-        settle=settle,
-        memory=memory,
-        serial=serial,
-        check_blocks=check_blocks,
+        world=opt.World(allocator, cpus, nodes, None if memory is None else parse_size(memory), time_scale, settle),
+        measuring=opt.Measuring(seconds, seed, margin, until_sure, serial, check_blocks),
         fail=fail or (),
         command=command_line(),
     )

@@ -6,6 +6,7 @@ A sentence claims no more than its numbers carry: what it says of a speed is the
 
 from __future__ import annotations
 
+from allocators.catalogue import DEFAULT, facts
 from allocators.expectations import why_left
 from stress.judge.ratio import Ratio, least_pairs
 from stress.judge.verdict import verdict_of
@@ -25,14 +26,16 @@ def sentences(result: Result) -> list[str]:
         said.append(f"This result is partial: {(result.partial_reason or 'the reason is not known').rstrip('.')}.")
     names = order(result)
     said += [failed for name in names if (failed := failures(name, result.designs[name]))]
-    if result.allocator == "slob":
+    about = facts(result.allocator)
+    if not about.has_children:
         said.append(
-            "slob has no caches of cgroups (accounting their memory needs SLUB or SLAB), so none can be left behind and no cgroup is pinned: "
-            "objects of all cgroups share pages, and a page goes back with its last object."
+            f"{about.name} has no caches of cgroups (accounting their memory needs SLUB or SLAB), so none can be left "
+            f"behind and no cgroup is pinned{f': {about.instead}' if about.instead else ''}."
         )
         if len(names) > 1:
             said.append(
-                f"No switch of {' and '.join(names)} changes slob: they are the same code, and what differs between them is noise."
+                f"No switch of {' and '.join(names)} changes {about.name}: they are the same code, and what differs "
+                "between them is noise."
             )
     for name in names:
         said.append(fate(name, result.designs[name], result.partial, result.allocator))
@@ -46,7 +49,7 @@ def sentences(result: Result) -> list[str]:
             ("frees into dead caches", ratios.dead),
             ("mixed allocations and frees", ratios.mixed),
         ):
-            if value.estimate is not None and result.allocator != "slob":
+            if value.estimate is not None and about.has_children:
                 said.append(f"{name}: {what}: {speed(value, result.baseline)}{doubt}.")
         if not ratios.free_throughput.pairs and not ratios.mixed.pairs and not result.serial:
             said.append(f"{name}: no pair of timed blocks with {result.baseline}: nothing can be said about its speed.")
@@ -82,12 +85,12 @@ def failures(name: str, design: Design) -> str:
     return f"{name}: {' and '.join(counts)} failed on purpose." if counts else ""
 
 
-def fate(name: str, design: Design, partial: bool = False, allocator: str = "slub") -> str:
+def fate(name: str, design: Design, partial: bool = False, allocator: str = DEFAULT) -> str:
     """What became of the caches of removed cgroups under one design."""
     dead = design.dead_caches
     if dead.offlined is None or dead.left is None:
         return f"{name}: no counted pass was completed: what became of its dead caches is not known."
-    if allocator == "slob":
+    if not facts(allocator).has_children:
         return _shared_pages(name, design)
     if dead.offlined == 0 and "F_OBJCG" in design.switches:
         released = (

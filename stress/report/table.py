@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from allocators.catalogue import facts
 from stress.judge.verdict import verdict_of
 from stress.result.data import Design, Lifetime, Ratios, Result
 from stress.show import units
@@ -188,7 +189,7 @@ def _lifetime(design: Design, which: str) -> str:
 
 def lock_name(allocator: str) -> str:
     """The lock that `PerFree.list_lock` counts."""
-    return "slob_lock" if allocator == "slob" else "list_lock"
+    return facts(allocator).lock
 
 
 def _heap(designs: list[Design], row: Callable[..., Row]) -> list[Row]:

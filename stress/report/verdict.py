@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from allocators.catalogue import facts
 from stress.judge.ratio import Ratio
 from stress.judge.verdict import verdict_of
 from stress.report.table import order
@@ -25,8 +26,8 @@ def verdict(result: Result) -> str:
 
 def _fates(result: Result) -> str:
     """Of 720 caches of removed cgroups linux-3.16 leaves 713 behind, v1 2 and v3 none."""
-    if result.allocator == "slob":
-        return "SLOB has no caches of cgroups, so none can be left behind"
+    if not facts(result.allocator).has_children:
+        return f"{result.allocator.upper()} has no caches of cgroups, so none can be left behind"
     known = [
         (name, dead.offlined, dead.left)
         for name in order(result)
@@ -52,8 +53,8 @@ def _speeds(result: Result) -> str:
     """Speed of each other design beside the baseline; frees where they were timed apart, else mixed operations."""
     if result.serial and not result.blocks:
         return "speed was not measured, as one process stepped all CPUs"
-    if result.allocator == "slob":
-        return ""
+    if not facts(result.allocator).has_children:
+        return ""  # all designs are one
     by_kind: dict[str, list[str]] = {}
     for name in order(result):
         ratios = result.ratios.get(name)

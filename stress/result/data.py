@@ -17,15 +17,6 @@ from stress.judge.ratio import CONFIDENCE, Ratio
 SCHEMA_VERSION = "1"
 TAIL_STEPS = 8  # of `Latency.tail` for each power of ten
 
-# The statistics of CONFIG_SLUB_STATS in the kernel's own order.
-SLUB_STATS = (
-    "alloc_fastpath", "alloc_slowpath", "free_fastpath", "free_slowpath", "free_frozen", "free_add_partial",
-    "free_remove_partial", "alloc_from_partial", "alloc_slab", "alloc_refill", "alloc_node_mismatch", "free_slab",
-    "cpuslab_flush", "deactivate_full", "deactivate_empty", "deactivate_to_head", "deactivate_to_tail",
-    "deactivate_remote_frees", "deactivate_bypass", "order_fallback", "cmpxchg_double_cpu_fail",
-    "cmpxchg_double_fail", "cpu_partial_alloc", "cpu_partial_free", "cpu_partial_node", "cpu_partial_drain",
-)  # fmt: skip
-
 
 class FreesPerSecond(msgspec.Struct, kw_only=True, frozen=True):
     """Frees per second of all CPUs together, inside the timed sections of the measured blocks.

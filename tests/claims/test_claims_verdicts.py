@@ -10,7 +10,7 @@ from stress.claims.recorded import Left
 from stress.judge.ratio import Ratio
 from stress.measure.evaluation import measure
 from stress.play import coordinator
-from stress.play.options import make_options
+from stress.play.options import named
 from stress.result.data import Design
 
 HOLDS, FAILS, UNKNOWN = Verdict.HOLDS, Verdict.FAILS, Verdict.UNKNOWN
@@ -18,7 +18,7 @@ HOLDS, FAILS, UNKNOWN = Verdict.HOLDS, Verdict.FAILS, Verdict.UNKNOWN
 
 def result(*designs: str, **of_design):
     before, *after = designs
-    return measure(record(make_options(before=before, after=after, serial=True), **of_design))
+    return measure(record(named(before=before, after=after, serial=True), **of_design))
 
 
 def design(**fields) -> Design:
@@ -178,7 +178,7 @@ def test_7_shrink(failing, verdict):
     sound = counted({})
     designs = counted({k: v for k, v in failing.items() if v is not None})
     if None in failing.values():
-        designs["v1"] = measure(record(make_options(after=["v1"], serial=True), v1={})).designs["v1"]
+        designs["v1"] = measure(record(named(after=["v1"], serial=True), v1={})).designs["v1"]
         from msgspec.structs import replace
 
         designs["v1"] = replace(designs["v1"], dead_caches=replace(designs["v1"].dead_caches, left=None))

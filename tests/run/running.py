@@ -17,7 +17,7 @@ import psutil
 
 from stress.measure.evaluation import measure
 from stress.play import coordinator
-from stress.play.options import make_options
+from stress.play.options import named
 from stress.result.data import Result
 from stress.show.progress import Progress
 
@@ -144,7 +144,7 @@ def play(*, settings: dict[str, object] | None = None, **options) -> Result:
     """A run in this process, measured but written nowhere; serial unless told otherwise."""
     given = {"after": ("v3",), "serial": True, "seconds": 0.2} | options
     given["settings"] = [f"{key}={value}" for key, value in (settings or {}).items()]
-    record = coordinator.run(make_options(**given), Progress(quiet=True))
+    record = coordinator.run(named(**given), Progress(quiet=True))
     return measure(record)
 
 

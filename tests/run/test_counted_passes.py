@@ -11,7 +11,7 @@ from stress.engine import RUN, SAMPLE_EVERY, SAMPLES
 from stress.engine.curve import sample_when_due, take_sample
 from stress.measure.latency import summarise
 from stress.measure.records import Latencies
-from stress.play.arena import Arena
+from stress.play.arena import Arena, BlockSettings
 
 STORM = {"operations": 20_000, "cgroups": 24, "active": 8, "rounds": 24, "burst": 64}
 FREES = ("free_fast", "free_slow", "free_remote", "free_dead")
@@ -79,7 +79,7 @@ def arena():
 
 
 def test_a_long_curve_keeps_its_ends_and_grows_coarser(arena):
-    arena.reset(frozenset({"STATS"}), curve=True)
+    arena.reset(frozenset({"STATS"}), BlockSettings(curve=True))
     m = arena.machine(frozenset({"STATS"}), arena.kworker_cpu)
     for now in range(0, 3 * SAMPLES * SAMPLE_EVERY, SAMPLE_EVERY // 4):
         arena.words[WORLD_AT + WORLD.now], arena.words[WORLD_AT + WORLD.offlined] = now, now

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 from running import finish, small
 
-from stress.result.data import SLUB_STATS, Result
+from allocators.catalogue import SLUB
+from stress.result.data import Result
 
 QUICK = ("--after", "v3", "--seconds", "0.1", *small())
 
@@ -23,8 +24,8 @@ def test_json_is_the_result_and_nothing_else(tmp_path):
     result = json.loads(run.stdout)
     assert msgspec.json.decode(run.stdout, type=Result).run_id == path.parent.name
     for name in (
-        "schema_version", "scenario", "parameters", "allocator", "seed", "cpus", "baseline", "designs", "ratios", "invariants",
-        "partial", "trust",
+        "schema_version", "scenario", "parameters", "allocator", "seed", "cpus", "baseline", "designs", "ratios",
+        "invariants", "partial", "trust",
     ):  # fmt: skip
         assert name in result, name
     assert result["partial"] is False and result["invariants"]["violated"] == []
@@ -36,7 +37,7 @@ def test_json_is_the_result_and_nothing_else(tmp_path):
         assert all(design["frees_per_second"].values())
         assert set(design["dead_caches"]) == {"offlined", "destroyed", "left"}
         assert set(design["lifetime_seconds"]) == {"p50", "p99", "max"}
-        assert set(design["stats"]) == set(SLUB_STATS) and len(SLUB_STATS) == 26
+        assert set(design["stats"]) == set(SLUB.statistics) and len(SLUB.statistics) == 26
         assert set(design["per_free"]) == {"list_lock", "list_lock_contended", "page_cas", "page_cas_failed"}
         assert design["empty_slabs"].keys() >= {"cpu_slab", "cpu_partial", "node_partial"}
         assert isinstance(design["slabs_left"], int) and isinstance(design["pages_left"], int)

@@ -9,7 +9,7 @@ from allocators.caches.boot import all_caches
 from allocators.core.kmem_cache import CACHE, NODE
 from stress.commands import run as job
 from stress.play import parallel, serial
-from stress.play.options import make_options
+from stress.play.options import named
 
 
 def spoil(arena) -> int:
@@ -28,7 +28,7 @@ def run_job(monkeypatch, tmp_path, capsys):
     def run(*, format="text", **options):
         settings = [word for word in small() if "=" in word]
         given = {"after": ("v3",), "settings": settings, "seconds": 0.1} | options
-        status = job.run_job(make_options(**given), out=tmp_path, format=format, quiet=True)
+        status = job.run_job(named(**given), out=tmp_path, format=format, quiet=True)
         return status, capsys.readouterr()
 
     return run

@@ -18,10 +18,10 @@ from multiprocessing.connection import Connection, Pipe
 import msgspec
 import numpy as np
 
+from allocators.caches.kinds import KINDS
 from allocators.core.page_alloc import ZONE
 from allocators.core.world import PAGE_BYTES
 from allocators.designs import DESIGNS
-from allocators.slob.state import OBJECT_MASK
 from scenarios.tape import SECTION_MIXED
 from stress.bench import programs
 from stress.bench.peers.catalogue import PROGRAMS, NotInstalled, Program, load_library
@@ -60,10 +60,7 @@ class Player:
         self.unload()
         self._cut = cut(workload, size, cpus, operations=operations, slots=slots)
         asked = self._cut.load.slots * size if self.program.kind in ("ours", "C") else 0
-        new = DESIGNS[self.program.design].switches
-        self._arena = Arena(
-            self._cut.load, self.program.kernel, memory=2 * asked + _SPARE, owners="F_OBJCG" in new, sheaves="F_SHEAF" in new
-        )  # fmt: skip
+        self._arena = Arena(self._cut.load, self.program.kernel, features=self.features, memory=2 * asked + _SPARE)
         self._arena.reset(self.features)
         words, run = self._arena.words, self._arena.run
         words[run + RUN.expected] = cpus
@@ -128,7 +125,7 @@ class Player:
         found = np.sort(slots[slots != 0])
         if self.program.kind == "malloc":
             return found
-        return np.sort((found & OBJECT_MASK) * 8 if self.program.kernel == "slob" else found * 8)
+        return np.sort(KINDS[self.program.kernel].addresses(found) * 8)
 
     def held(self) -> int:
         """Bytes of memory: pages taken from the page allocator, or the process's own memory for a malloc."""

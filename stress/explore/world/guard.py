@@ -71,7 +71,7 @@ class Guard:
             nodes = plan["nodes"] + number * NODE.SIZE * limits.nodes
             words += range(nodes, nodes + NODE.SIZE * limits.nodes)
             for cpu in range(layout.nr_cpus):
-                area = layout.percpu_base + cpu * layout.percpu_stride + CACHES_AT
+                area = layout.area(cpu) + CACHES_AT
                 words += range(area + number * KMEM_CACHE_CPU_WORDS, area + (number + 1) * KMEM_CACHE_CPU_WORDS)
                 stats = area + limits.caches * KMEM_CACHE_CPU_WORDS + number * STAT_WORDS
                 words += range(stats, stats + STAT_WORDS)
