@@ -16,7 +16,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import zstandard
 
@@ -42,7 +42,9 @@ class Source:
     Raises TraceError for everything that can be wrong with a file.
     """
 
-    def __init__(self, path, *, limit: int = UNPACKED_LIMIT, progress: Progress | None = None):
+    def __init__(
+        self, path: str | os.PathLike[str], *, limit: int = UNPACKED_LIMIT, progress: Progress | None = None
+    ) -> None:
         self.path = Path(path)
         self.limit = limit
         self.progress = progress
@@ -142,7 +144,7 @@ class Source:
         except OSError as error:
             raise TraceError(self.path, 0, f"cannot be read: {error.strerror or error}", "check the path") from None
 
-    def _zstd(self, file) -> Iterator[bytes]:
+    def _zstd(self, file: BinaryIO) -> Iterator[bytes]:
         context = zstandard.ZstdDecompressor(max_window_size=1 << 27)
         frame = context.decompressobj()
         try:
@@ -170,7 +172,7 @@ class Metadata:
     Raises TraceError when the file is missing, is no JSON, or lacks what is asked for.
     """
 
-    def __init__(self, trace):
+    def __init__(self, trace: str | os.PathLike[str]) -> None:
         trace = Path(trace)
         name = trace.name.removesuffix(".zst").removesuffix(".csv")
         self.path = trace.with_name(name + ".meta.json")

@@ -19,6 +19,7 @@ import csv
 import dataclasses
 import functools
 import io
+import os
 import re
 
 import numpy as np
@@ -137,7 +138,7 @@ def _permutation(n: int) -> tuple[int, ...]:
     return tuple(perm)
 
 
-def read_steps(path) -> StepTable:
+def read_steps(path: str | os.PathLike[str]) -> StepTable:
     """Read a table of steps. Raises TraceError, with the line, for anything wrong with it."""
     try:
         with open(path, "rb") as file:
@@ -170,7 +171,7 @@ def read_steps(path) -> StepTable:
 class _Rows:
     """Steps so far, per cache, with the checks that need the rows before."""
 
-    def __init__(self, path, header: list[str], size_column: str):
+    def __init__(self, path: str | os.PathLike[str], header: list[str], size_column: str) -> None:
         self.path = path
         self.header = header
         self.size_column = size_column

@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 from importlib import resources
+from typing import Any
 
 from stress.claims.claim import Figure, Finding, Verdict, figure
 from stress.claims.lab import Lab, settling
@@ -65,7 +66,7 @@ def _missing(lab: Lab, allocator: str) -> list[str]:
     return [design for own, design in KERNELS.values() if own == allocator and not lab.has(design)]
 
 
-def _play(lab: Lab, scenario: str, designs: list[str], **options) -> dict[str, Left]:
+def _play(lab: Lab, scenario: str, designs: list[str], **options: Any) -> dict[str, Left]:
     result = lab.run(scenario, *designs, **options)
     return {name: Left(d.dead_caches.left or 0, d.slabs_left or 0) for name, d in result.designs.items()}
 

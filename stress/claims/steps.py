@@ -8,6 +8,7 @@ Read and write barriers, such as v3's before the dead mark, are no instructions 
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from allocators.core.world import WORLD, WORLD_AT
 from allocators.designs import parse_design
@@ -35,7 +36,7 @@ class CountingMachine(Machine):
 
     __slots__ = ("counts", "quiet", "ranges")
 
-    def __init__(self, *args, counts: Counter, quiet: int, ranges: list[tuple[int, int]]) -> None:
+    def __init__(self, *args: Any, counts: Counter, quiet: int, ranges: list[tuple[int, int]]) -> None:
         super().__init__(*args)
         self.counts, self.quiet, self.ranges = counts, quiet, ranges
 

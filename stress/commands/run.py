@@ -71,8 +71,8 @@ def run(
         list[str] | None,
         typer.Option(
             metavar="DESIGN",
-            help=f"Design to compare with it. Repeatable.  [default: {' '.join(SLUB.default_after)}; on {SLOB.name}, which no "
-            f"design changes, {' '.join(SLOB.default_after)}]",
+            help=f"Design to compare with it. Repeatable.  [default: {' '.join(SLUB.default_after)}; on {SLOB.name}, "
+            f"which no design changes, {' '.join(SLOB.default_after)}]",
         ),
     ] = None,
     cpus: Annotated[

@@ -34,7 +34,7 @@ UNSTEADY = 0.30
 
 
 def grade_block(block: Block, cpus: int) -> tuple[Grade, list[str]]:
-    """(good, fair or poor; the reasons for anything but good) of one timed block on `cpus` CPUs."""
+    """(its grade, the reasons for anything but good) of one timed block on `cpus` CPUs."""
     seconds = block.wall_ns / 1e9
     if seconds <= 0 or cpus <= 0:
         return "poor", ["it took no measurable time"]

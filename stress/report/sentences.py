@@ -29,13 +29,13 @@ def sentences(result: Result) -> list[str]:
     about = facts(result.allocator)
     if not about.has_children:
         said.append(
-            f"{about.name} has no caches of cgroups (accounting their memory needs SLUB or SLAB), so none can be left behind "
-            f"and no cgroup is pinned{f': {about.instead}' if about.instead else ''}."
+            f"{about.name} has no caches of cgroups (accounting their memory needs SLUB or SLAB), so none can be left "
+            f"behind and no cgroup is pinned{f': {about.instead}' if about.instead else ''}."
         )
         if len(names) > 1:
             said.append(
-                f"No switch of {' and '.join(names)} changes {about.name}: they are the same code, and what differs between "
-                "them is noise."
+                f"No switch of {' and '.join(names)} changes {about.name}: they are the same code, and what differs "
+                "between them is noise."
             )
     for name in names:
         said.append(fate(name, result.designs[name], result.partial, result.allocator))
