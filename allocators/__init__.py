@@ -5,7 +5,9 @@
     slub/ slab/ slob/   the three allocators; they do not know each other
     caches/         what concerns caches of any allocator: create, shrink, destroy, offline; boot and layout
     invariants/     what must hold of a world at rest
-    designs         named sets of switches; light: imports neither NumPy nor Numba
+    catalogue       the facts of each allocator, which the rest asks by its name
+    designs         named sets of switches; both light: they import neither NumPy nor Numba
 
+The deeds of each allocator, under the same name, are in `caches.kinds`.
 Each of these imports those above it and `shm`; none knows processes, tapes or reports. Import from the modules.
 """

@@ -10,12 +10,15 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
+from collections.abc import Iterable
+
+from allocators.catalogue import DEFAULT, facts
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Switch:
-    """One change. group: at most one of a group can be on. needs: any one of these must be on too; requires: all of these.
-    conflicts: none of these may be on with it. defining: a design with it is no such design on an allocator
+    """One change. group: at most one of a group can be on. needs: any one of these must be on too; requires: all of
+    these. conflicts: none of these may be on with it. defining: a design with it is no such design on an allocator
     that does not read it (other switches are then merely without effect)."""
 
     name: str
@@ -29,8 +32,6 @@ class Switch:
 
 
 _SLUB, _SLAB, _BOTH = ("slub",), ("slab",), ("slub", "slab")
-# What makes code that of an allocator; SLUB's is what is left without any.
-ALLOCATOR_FEATURE = {"slub": frozenset(), "slab": frozenset({"SLAB"}), "slob": frozenset({"SLOB"})}
 
 SWITCHES: dict[str, Switch] = {
     s.name: s
@@ -51,14 +52,16 @@ SWITCHES: dict[str, Switch] = {
         ),
         Switch(
             "F_REPARENT",
-            "children move to the parent cgroup at offline and go with their last slab; references per CPU while online",
+            "children move to the parent cgroup at offline and go with their last slab; references per CPU while "
+            "online",
             _BOTH,
             group="destruction",
             defining=True,
         ),
         Switch(
             "F_REPARENT_SLABS",
-            "slabs of children move to the root cache at offline, and the child is destroyed; frees in between are of a slow mode (13 May 2014)",
+            "slabs of children move to the root cache at offline, and the child is destroyed; frees in between are of "
+            "a slow mode (13 May 2014)",
             _SLUB,
             group="destruction",
             requires=("F_FULL", "F_FREEREF"),
@@ -99,7 +102,8 @@ SWITCHES: dict[str, Switch] = {
         ),
         Switch(
             "P7v2",
-            "dead caches: no empty slab stays, the CPU partial list is flushed after each push, by IPI if the slab is elsewhere",
+            "dead caches: no empty slab stays, the CPU partial list is flushed after each push, by IPI if the slab is "
+            "elsewhere",
             _SLUB,
             group="P7",
             needs=("P3", "P3v3"),
@@ -162,7 +166,8 @@ SWITCHES: dict[str, Switch] = {
         Switch("F_NRP", "shrink takes every node's list_lock, also where nr_partial reads 0", _SLUB),
         Switch(
             "F_OBJCG",
-            "one set of caches; each object points to its owner, and the owner's pointer to the memcg moves at offline (5.9)",
+            "one set of caches; each object points to its owner, and the owner's pointer to the memcg moves at offline "
+            "(5.9)",
             _SLUB,
             conflicts=(
                 "P1",
@@ -228,23 +233,24 @@ class Design:
 
     def features(self, allocator: str) -> frozenset[str]:
         """What code compiled for this allocator depends on: its feature, and the switches it reads."""
-        return ALLOCATOR_FEATURE[allocator] | frozenset(s for s in self.switches if allocator in SWITCHES[s].allocators)
+        read = frozenset(s for s in self.switches if allocator in SWITCHES[s].allocators)
+        return facts(allocator).feature | read
 
     def check_allocator(self, allocator: str) -> None:
         """DesignError when this allocator lacks what the design, or an edit of it, is about."""
-        hint = f"; on slob play {', '.join(ON_SLOB)} as they are" if allocator == "slob" else ""
-        for name in self.ordered_switches():
-            if SWITCHES[name].defining and allocator not in SWITCHES[name].allocators:
-                have = " or ".join(SWITCHES[name].allocators)
-                raise DesignError(
-                    f"design {self.name!r} cannot be played on {allocator}: {name} ({SWITCHES[name].summary}) is there on {have} only{hint}"
-                )
-        if allocator == "slob" and self.base:
-            for name in SWITCHES:
-                if name in self.switches ^ DESIGNS[self.base].switches and SWITCHES[name].allocators:
+        childless = not facts(allocator).has_children
+        hint = f"; on {allocator} play {', '.join(WITHOUT_CHILDREN)} as they are" if childless else ""
+        refusal = f"design {self.name!r} cannot be played on {allocator}: "
+        for switch in map(SWITCHES.__getitem__, self.ordered_switches()):
+            if switch.defining and allocator not in switch.allocators:
+                have = " or ".join(switch.allocators)
+                raise DesignError(f"{refusal}{switch.name} ({switch.summary}) is there on {have} only{hint}")
+        if childless and self.base:
+            for switch in SWITCHES.values():
+                if switch.name in self.switches ^ DESIGNS[self.base].switches and switch.allocators:
                     raise DesignError(
-                        f"design {self.name!r} cannot be played on slob: {name} ({SWITCHES[name].summary}) changes nothing there, "
-                        f"as slob has no caches of cgroups{hint}, or take --allocator slub"
+                        f"{refusal}{switch.name} ({switch.summary}) changes nothing there, as {allocator} has no "
+                        f"caches of cgroups{hint}, or take --allocator {DEFAULT}"
                     )
 
     def ordered_switches(self) -> list[str]:
@@ -263,7 +269,8 @@ DESIGNS: dict[str, Design] = {
             "linux-3.15",
             frozenset({"F_WORK"}),
             2014,
-            "the old self-destruction: work shrinks a dead cache once and destroys it when its pages go, which they do not",
+            "the old self-destruction: work shrinks a dead cache once and destroys it when its pages go, which they do "
+            "not",
             "v3.15 mm/memcontrol.c, as 1e32e77f95d6 and bd67314586a3 removed it",
         ),
         Design(
@@ -284,8 +291,10 @@ DESIGNS: dict[str, Design] = {
             "rfc-reparent",
             frozenset({"F_OBO", "F_FULL", "F_FREEREF", "F_REPARENT_SLABS"}),
             2014,
-            "the RFC before the series: at offline every slab moves to the root cache, live objects and all; no cache stays dead",
-            "RFC cover.1399982635.git.vdavydov@parallels.com, 13 May 2014; what it leaves open is inferred (docs/design.md)",
+            "the RFC before the series: at offline every slab moves to the root cache, live objects and all; no cache "
+            "stays dead",
+            "RFC cover.1399982635.git.vdavydov@parallels.com, 13 May 2014; what it leaves open is inferred "
+            "(docs/design.md)",
         ),
         Design(
             "v1",
@@ -340,13 +349,14 @@ DESIGNS: dict[str, Design] = {
 }
 
 
-# None of their switches changes SLOB, so on it they are one and the same code; P5 changed a return type of mm/slob.c.
-ON_SLOB = tuple(
+# None of their switches changes an allocator without caches of cgroups (SLOB), so on it they are one and the same code;
+# P5 changed a return type of mm/slob.c.
+WITHOUT_CHILDREN = tuple(
     name for name, design in DESIGNS.items() if design.switches.isdisjoint(s for s in SWITCHES if SWITCHES[s].defining)
 )
 
 
-def _suggest(word: str, known) -> str:
+def _suggest(word: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean {near[0]}?" if near else ""
 
@@ -391,11 +401,13 @@ def parse_design(text: str) -> Design:
         for other in SWITCHES[name].requires:
             if other not in switches:
                 raise DesignError(
-                    f"design {text!r}: {name} ({SWITCHES[name].summary}) makes no sense without {other} ({SWITCHES[other].summary})"
+                    f"design {text!r}: {name} ({SWITCHES[name].summary}) makes no sense without {other} "
+                    f"({SWITCHES[other].summary})"
                 )
         for other in SWITCHES[name].conflicts:
             if other in switches:
                 raise DesignError(
-                    f"design {text!r}: {name} ({SWITCHES[name].summary}) and {other} ({SWITCHES[other].summary}) exclude each other"
+                    f"design {text!r}: {name} ({SWITCHES[name].summary}) and {other} ({SWITCHES[other].summary}) "
+                    "exclude each other"
                 )
     return Design(text, frozenset(switches), base.year, f"{base_name} edited", base.source, base_name)

@@ -6,5 +6,6 @@
     workloads/              a module per scenario
     traces/                 recorded kernels as workloads
 
-Imports nothing of the other floors: a tape knows caches, slots and cgroups by number, and neither an allocator nor a process.
+Imports nothing of the other floors: a tape knows caches, slots and cgroups by number, and neither an allocator nor a
+process.
 """

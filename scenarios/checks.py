@@ -213,9 +213,8 @@ def _check_sections(who: str, code: np.ndarray, kind: np.ndarray, c: np.ndarray,
     done = np.cumsum(touch)
     wrong = done[end] - done[begin] != c[end]
     if np.any(wrong):
-        raise ValueError(
-            f"{who}: a section says it holds {c[end][wrong][0]} operations and holds {(done[end] - done[begin])[wrong][0]}"
-        )
+        says, holds = c[end][wrong][0], (done[end] - done[begin])[wrong][0]
+        raise ValueError(f"{who}: a section says it holds {says} operations and holds {holds}")
     level = (np.cumsum(code == tape.OP_SECTION_BEGIN) - np.cumsum(code == tape.OP_SECTION_END)).astype(bool)
     inside[level] = np.repeat(kind[begin], end - begin)
     inside[begin] = NO_SECTION

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT", "MAX_CPUS", "SCENARIOS", "ParameterError", "Scenario", "UnknownScenario", "build"]
 
 DEFAULT = "offline-storm"
-MAX_CPUS = 1024
+MAX_CPUS = 1024  # a tape is sound for as many; what plays it may have fewer
 
 
 class UnknownScenario(ValueError):
@@ -99,13 +99,15 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         Scenario(
             "remote-dead",
-            "Fill a child cache on CPU 0, remove its cgroup, free all on one CPU: what was recorded of Linux 3.16, r001 to r112.",
+            "Fill a child cache on CPU 0, remove its cgroup, free all on one CPU: what was recorded of Linux 3.16, "
+            "r001 to r112.",
             parameters.RemoteDead,
             "scenarios.workloads.remote_dead",
         ),
         Scenario(
             "leak",
-            "Ten cgroups with files, pipes and sockets are removed, then all is unlinked on CPU 1: recorded of Linux 3.16.",
+            "Ten cgroups with files, pipes and sockets are removed, then all is unlinked on CPU 1: recorded of Linux "
+            "3.16.",
             parameters.Leak,
             "scenarios.workloads.leak",
         ),

@@ -77,7 +77,7 @@ def parse(kind: type[P], settings: Mapping[str, str] | Sequence[str]) -> P:
     Raises ParameterError for text without "=", an unknown key, a key given twice, a value of the
     wrong type or out of bounds, and whatever the parameters' own checks refuse.
     """
-    fields = {field.name: field for field in msgspec.inspect.type_info(kind).fields}
+    fields = {field.name: field for field in _fields(kind)}
     types = {field.name: field.type for field in msgspec.structs.fields(kind)}
     values: dict[str, Any] = {}
     for key, text in _pairs(settings):
@@ -94,10 +94,16 @@ def parse(kind: type[P], settings: Mapping[str, str] | Sequence[str]) -> P:
 def describe(kind: type[msgspec.Struct]) -> list[tuple[str, str, str, str]]:
     """(name, default, what is allowed, meaning) of each parameter, as text."""
     rows = []
-    for field in msgspec.inspect.type_info(kind).fields:
+    for field in _fields(kind):
         schema = field.type.extra_json_schema if isinstance(field.type, msgspec.inspect.Metadata) else None
         rows.append((field.name, render(field.default), allowed(field.type), (schema or {}).get("description", "")))
     return rows
+
+
+def _fields(kind: type[msgspec.Struct]) -> tuple[msgspec.inspect.Field, ...]:
+    info = msgspec.inspect.type_info(kind)
+    assert isinstance(info, msgspec.inspect.StructType)
+    return info.fields
 
 
 def render(value: object) -> str:
@@ -116,7 +122,8 @@ def allowed(kind: msgspec.inspect.Type) -> str:
         case msgspec.inspect.BoolType():
             return "true or false"
         case msgspec.inspect.LiteralType(values=values):
-            return " or ".join(values) if len(values) == 2 else f"one of {', '.join(values)}"
+            words = list(map(str, values))
+            return " or ".join(words) if len(words) == 2 else f"one of {', '.join(words)}"
         case msgspec.inspect.VarTupleType(item_type=item):
             return f"a comma-separated list, each {allowed(item)}"
         case msgspec.inspect.IntType(ge=low, le=high, multiple_of=step):
@@ -165,7 +172,7 @@ def _convert(key: str, text: str, kind: Any, info: msgspec.inspect.Type) -> Any:
 def _words(kind: msgspec.inspect.Type) -> tuple[str, ...]:
     if isinstance(kind, msgspec.inspect.VarTupleType):
         kind = kind.item_type
-    return kind.values if isinstance(kind, msgspec.inspect.LiteralType) else ()
+    return tuple(map(str, kind.values)) if isinstance(kind, msgspec.inspect.LiteralType) else ()
 
 
 def _number(text: str, base: int) -> int | float | str:

@@ -29,6 +29,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 OP_END = 0
 OP_ALLOC = 1  # a=cache, b=cgroup, c=slot
@@ -47,6 +48,7 @@ SECTION_ALLOC = 2
 SECTION_MIXED = 3
 SECTIONS = ("live", "dead", "alloc", "mixed")
 
+OP_MASK = 15
 A_SHIFT, A_BITS = 4, 12
 B_SHIFT, B_BITS = 16, 20
 C_SHIFT, C_BITS = 36, 27
@@ -131,21 +133,21 @@ class Workload:
         """Allocations and frees in all tapes together."""
         total = 0
         for tape in self.tapes:
-            code = tape & 15
+            code = tape & OP_MASK
             total += int(np.count_nonzero((code == OP_ALLOC) | (code == OP_FREE)))
         return total
 
 
-def op(code: int, a=0, b=0, c=0) -> np.ndarray:
+def op(code: int, a: ArrayLike = 0, b: ArrayLike = 0, c: ArrayLike = 0) -> np.ndarray:
     """Encode operations; scalars and int64 arrays broadcast. Fields are range-checked.
 
     Raises ValueError when a field does not fit its bits.
     """
-    a, b, c = (np.asarray(x, dtype=np.int64) for x in (a, b, c))
-    for name, value, bits in (("a", a, A_BITS), ("b", b, B_BITS), ("c", c, C_BITS)):
+    fields = [np.asarray(field, dtype=np.int64) for field in (a, b, c)]
+    for name, value, bits in zip("abc", fields, (A_BITS, B_BITS, C_BITS), strict=True):
         if value.size and (value.min() < 0 or value.max() >> bits):
             raise ValueError(f"tape operation {OP_NAMES[code]}: field {name} does not fit in {bits} bits")
-    return np.atleast_1d(code | (a << A_SHIFT) | (b << B_SHIFT) | (c << C_SHIFT))
+    return np.atleast_1d(code | (fields[0] << A_SHIFT) | (fields[1] << B_SHIFT) | (fields[2] << C_SHIFT))
 
 
 def word(code: int, a: int = 0, b: int = 0, c: int = 0) -> int:
@@ -168,7 +170,7 @@ def decode(tape: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
     """(opcode, a, b, c) arrays of a tape."""
     mask = lambda bits: (1 << bits) - 1
     return (
-        tape & 15,
+        tape & OP_MASK,
         (tape >> A_SHIFT) & mask(A_BITS),
         (tape >> B_SHIFT) & mask(B_BITS),
         (tape >> C_SHIFT) & mask(C_BITS),

@@ -15,13 +15,14 @@ They hold only if some event carries round r - 1, hence `Schedule.barrier`.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from scenarios import tape
 
 CACHE_LINE_SLOTS = 8
+ROUNDS_PER_CGROUP = 3  # of `one_after_another`: first use, work, removal
 
 
 class Schedule:
@@ -121,7 +122,33 @@ class SlotPool:
         self._top = top
 
 
-def slot_bases(sizes: Sequence[int]) -> tuple[np.ndarray, int]:
+def one_cache(object_size: int) -> tuple[tape.CacheSpec, ...]:
+    """The caches of a scenario that needs only one."""
+    return (tape.CacheSpec(f"test-{object_size}", object_size),)
+
+
+def workload(
+    name: str,
+    caches: tuple[tape.CacheSpec, ...],
+    schedule: Schedule,
+    tapes: Iterable[np.ndarray],
+    *,
+    slots: int,
+    cgroups: int,
+) -> tape.Workload:
+    """A scenario that is written: finished tapes, a CPU each, and the schedule that they wait for."""
+    return tape.Workload(
+        name=name,
+        caches=caches,
+        tapes=tuple(tapes),
+        events=schedule.events,
+        slots=slots,
+        cgroups=cgroups,
+        marks=schedule.marks,
+    )
+
+
+def slot_bases(sizes: Sequence[int] | np.ndarray) -> tuple[np.ndarray, int]:
     """(first slot of each CPU, number of slots): every CPU's slots start on a cache line of their own."""
     lines = [-(-size // CACHE_LINE_SLOTS) for size in sizes]
     ends = np.cumsum([0, *lines]) * CACHE_LINE_SLOTS
@@ -140,6 +167,25 @@ def generator(seed: int) -> np.random.Generator:
 def touch(cgroup: int, slot: int) -> np.ndarray:
     """Allocate one object of cache 0 and free it: the first use that has a child cache created."""
     return np.concatenate([tape.op(tape.OP_ALLOC, b=cgroup, c=slot), tape.op(tape.OP_FREE, c=slot)])
+
+
+def first_round(cgroup: int) -> int:
+    """The round in which a cgroup is used first, where they come `one_after_another`."""
+    return 1 + (cgroup - 1) * ROUNDS_PER_CGROUP
+
+
+def one_after_another(schedule: Schedule, cgroups: int, mark: str) -> int:
+    """Schedule the lives of cgroups 1..cgroups, each of three rounds: created, at work, offline.
+
+    mark: the name of the event by which its caches are sure to be there, with the cgroup's number for {}.
+    Returns the first round after the last one's.
+    """
+    for cgroup in range(1, cgroups + 1):
+        first = first_round(cgroup)
+        schedule.create(cgroup, first)
+        schedule.mark(mark.format(cgroup), first + 1)
+        schedule.offline(cgroup, first + 2)
+    return first_round(cgroups + 1)
 
 
 def warm_cgroups(schedule: Schedule, charged: bool, number: int = 1) -> int:

@@ -133,6 +133,26 @@ def call_rcu(m: Machine, func: int, arg: int) -> None:
     vector(m.kernel, "rcu")(m, func, arg)
 
 
+def call_bound_work(m: Machine) -> None:
+    """Between two operations: the periodic work of this CPU, if it is due."""
+    vector(m.kernel, "bound_work")(m)
+
+
+def call_timers(m: Machine) -> None:
+    """A look at the clock: let what is due be done, in serial play at once."""
+    vector(m.kernel, "timers")(m)
+
+
+def call_settling(m: Machine) -> int:
+    """Kernel time at which timers may next find something to do after the last operation; 0 when they cannot."""
+    return vector(m.kernel, "settling")(m)
+
+
+def call_free_lock(m: Machine) -> int:
+    """The class of the lock that frees contend for."""
+    return vector(m.kernel, "free_lock")(m)
+
+
 def _about_to_disable(m: Machine) -> None:
     """Interrupts or preemption are about to go off: the last moment for what they would let in. Natively nothing."""
     m.about_to_disable()

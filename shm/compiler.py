@@ -16,13 +16,13 @@ own pipeline (`shm.numba_internals.PLAIN`): slower to compile, same meaning.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from numba.extending import register_jitable
 
 from shm import features_pass, numba_internals
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+_Function = Callable[..., Any]  # what takes words takes arrays of words too, as plain Python
 
 if numba_internals.PLAIN:
     ENTRY_PIPELINE: type[features_pass.Whole] = features_pass.Whole

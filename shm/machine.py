@@ -7,7 +7,7 @@ above takes it first: ``slab_free(m, s, obj)``. It carries
 - the CPU it runs on and that CPU's per-CPU area,
 - the *features*: a frozenset of names, which is part of the Numba type. ``m.has("P7")`` is a
   constant to the compiler, so a design pays nothing for the switches of another one,
-- the *kernel*: the name of a vector table (interrupt, work and RCU callbacks), part of the type too,
+- the *kernel*: the name of a vector table (interrupt, work and RCU callbacks, timers), part of the type too,
   because this floor must call code of the floors above without knowing it.
 
 Word 0 up to MACHINE.SIZE is the header. Who may write what: `boot` fields before any CPU runs;
@@ -66,7 +66,9 @@ _VECTORS: dict[str, dict[str, Callable]] = {}
 
 
 def register_vectors(kernel: str, **vectors: Callable) -> None:
-    """Name the callbacks of a kernel: ipi(m, func, arg), work(m, func, a, b), rcu(m, func, arg)."""
+    """Name the callbacks of a kernel: ipi(m, func, arg), work(m, func, a, b), rcu(m, func, arg); what the clock lets
+    happen, bound_work(m), timers(m), settling(m); and free_lock(m), the class of the lock that frees contend for.
+    """
     _VECTORS.setdefault(kernel, {}).update(vectors)
 
 

@@ -273,3 +273,27 @@ def _call_rcu(m, func, arg):
 def _call_work(m, func, a, b):
     target = vector(m.kernel, "work")
     return lambda m, func, a, b: target(m, func, a, b)
+
+
+@overload(atomics.call_bound_work)
+def _call_bound_work(m):
+    target = vector(m.kernel, "bound_work")
+    return lambda m: target(m)
+
+
+@overload(atomics.call_timers)
+def _call_timers(m):
+    target = vector(m.kernel, "timers")
+    return lambda m: target(m)
+
+
+@overload(atomics.call_settling)
+def _call_settling(m):
+    target = vector(m.kernel, "settling")
+    return lambda m: target(m)
+
+
+@overload(atomics.call_free_lock)
+def _call_free_lock(m):
+    target = vector(m.kernel, "free_lock")
+    return lambda m: target(m)

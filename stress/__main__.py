@@ -1,14 +1,20 @@
-"""`python -m stress`: see `python -m stress --help`."""
+"""`python -m stress`, and the console script `slab-stress`: see `python -m stress --help`."""
 
 from __future__ import annotations
 
+import sys
 
-def main() -> None:
-    """Entry of the console script too."""
+SCRIPT = "slab-stress"
+
+
+def main(name: str = SCRIPT) -> None:
+    """Entry of the console script. name: what the program calls itself."""
     from stress.commands.app import app
 
-    app(prog_name="python -m stress")
+    app(prog_name=name)
 
 
 if __name__ == "__main__":
-    main()
+    # A shell completes the script; no shell completes what follows `python -m`.
+    completion = any(word.startswith(("--install-completion", "--show-completion")) for word in sys.argv[1:])
+    main(SCRIPT if completion else "python -m stress")

@@ -1,13 +1,35 @@
-"""What all tests share: one folder of compiled code, apart from the user's own; recordings of kernels; published schemas."""
+"""What all tests share: one folder of compiled code, apart from the user's own; one seed; recordings; published schemas."""
 
 import json
 import os
+import random
 import signal
 
+import hypothesis
 import pytest
 from recordings import pytest_terminal_summary, recorded
+from until import SEED
 
 __all__ = ["pytest_terminal_summary", "recorded"]
+
+LONG = {
+    "test_one_allocator_compiled.py",
+    "test_two_engines.py",
+    "test_traces_recorded.py",
+    "test_claims_real.py",
+    "test_run_serial.py",
+}
+
+# The same examples everywhere and every time, however slow the machine is.
+hypothesis.settings.register_profile(
+    "suite",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("suite")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -17,10 +39,41 @@ def pytest_configure(config: pytest.Config) -> None:
 
     A shell starts what it puts into the background with SIGINT ignored; tests send it.
     """
+    os.environ.setdefault(
+        SEED, str(random.SystemRandom().randrange(1 << 32))
+    )  # before workers are started: one for all
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if getattr(config, "cache", None) is not None:
         os.environ.setdefault("SLAB_STRESS_CACHE", str(config.cache.mkdir("compiled")))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Long tests first, so that no worker ends alone with one; and xdist's groups.
+
+    xdist 3.8 tells its scheduler of groups by a suffix of node ids, which it can no longer set since pytest 9.2:
+    tests of a group then run anywhere, two that want all CPUs at the same time.
+    """
+    items.sort(key=lambda item: item.path.name not in LONG)
+    if config.getoption("loadgroup", False):
+        for item in items:
+            group = item.get_closest_marker("xdist_group")
+            if group is not None and hasattr(item, "_id") and "@" not in item.nodeid.rpartition("]")[2]:
+                item._id = type(item._id).parse(f"{item.nodeid}@{group.args[0]}")
+
+
+def pytest_report_header() -> str:
+    return f"{SEED}={os.environ[SEED]}"
+
+
+@pytest.fixture
+def interpreted(monkeypatch):
+    """Serial play on the interpreted engine: for designs that are not worth their compilation."""
+    from stress.engine.serial import play_seeded
+    from stress.play import serial
+
+    monkeypatch.setattr(serial, "ready", lambda *_: 0.0)
+    monkeypatch.setattr(serial, "serial_seeded", play_seeded)
 
 
 @pytest.fixture(scope="session")

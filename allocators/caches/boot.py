@@ -6,7 +6,9 @@ created by the allocators' own code on the interpreted engine.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
+from typing import Protocol
 
 import numpy as np
 
@@ -22,20 +24,13 @@ from allocators.core.world import (
     INJECTION_AT,
     KMEM_CACHE_CPU_WORDS,
     MEM_MAP,
-    OBJCG,
-    PAGE_WORDS,
     STAT_WORDS,
     WORLD,
     WORLD_AT,
 )
 from allocators.memcg.memcontrol import MEMCG
-from allocators.slab.reap import start_reapers
 from allocators.slab.setup import slab_setup
-from allocators.slab.sizing import SlabSizing
-from allocators.slob.sizing import SlobSizing
-from allocators.slob.state import LISTS, SLOB
 from allocators.slub.sheaf_state import boot_sheaves
-from allocators.slub.sizing import Sizing
 from shm.atomics import store
 from shm.layout import view
 from shm.machine import CPU, MACHINE, MAGIC, Machine
@@ -43,8 +38,27 @@ from shm.ring import RING
 from shm.xorshift import seed_of
 
 
+class Sizes(Protocol):
+    """What an allocator computed for a cache."""
+
+    def descriptor(self) -> dict[str, int]:
+        """CACHE fields and their values."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Root:
+    """A root cache to create. object_size: bytes; index: of the workload, under which CPUs will find it."""
+
+    sizes: Sizes
+    object_size: int
+    index: int
+    destroy_by_rcu: bool = False
+    cpu_partial: bool = True
+
+
 def boot(words: np.ndarray, layout: Layout, *, serial: bool, seed: int = 1) -> None:
-    """Write the boot state of everything but the page frames' contents.
+    """Write the boot state of everything but the page frames' contents and what only one allocator has (see `kinds`).
 
     words: the segment's array. seed: of the generators of every CPU. A second boot resets the world: nothing of the
     first one remains.
@@ -66,7 +80,7 @@ def boot(words: np.ndarray, layout: Layout, *, serial: bool, seed: int = 1) -> N
     }.items():
         words[getattr(MACHINE, field)] = value
     for cpu in range(layout.nr_cpus):
-        area = layout.percpu_base + cpu * layout.percpu_stride
+        area = layout.area(cpu)
         words[area + CPU.online] = 1
         number = 64 * seed + cpu + 1
         words[area + INJECTION_AT + INJECTION.random] = seed_of(number)
@@ -94,33 +108,11 @@ def boot(words: np.ndarray, layout: Layout, *, serial: bool, seed: int = 1) -> N
         },
     }.items():
         words[WORLD_AT + getattr(WORLD, field)] = value
-    if layout.arrays is not None:
-        for field, value in {
-            **{name: plan[name] for name in ("slab_nodes", "arrays", "freelists")},
-            "array_words": layout.arrays.cpu,
-            "shared_words": layout.arrays.shared,
-            "alien_words": layout.arrays.alien,
-        }.items():
-            words[WORLD_AT + getattr(WORLD, field)] = value
-    if "slob" in plan.regions:
-        words[WORLD_AT + WORLD.slob] = plan["slob"]
-        for name in LISTS:
-            head = plan["slob"] + getattr(SLOB, name)
-            words[[head + PAGE.next, head + PAGE.prev]] = head
-    if layout.objcgs:
-        for name in ("objcgs", "objcg_refs", "obj_cgroups", "owners"):
-            words[WORLD_AT + getattr(WORLD, name)] = plan[name]
-        words[WORLD_AT + WORLD.max_objcgs] = layout.objcgs
-        words[WORLD_AT + WORLD.objcg_free] = plan["objcgs"]
-        address = plan["objcgs"] + np.arange(layout.objcgs) * OBJCG.SIZE
-        view(words, OBJCG, plan["objcgs"], layout.objcgs)["next_free"] = np.r_[address[1:], 0]
     for ring in ("workqueue", "rcu_queue"):
         base, size = plan.regions[ring]
         words[base + RING.capacity] = (size - RING.SIZE) // 4
     _boot_pages(words, layout)
     _boot_descriptors(words, layout)
-    if layout.arrays is not None:
-        start_reapers(Machine(words))
 
 
 def _boot_pages(words: np.ndarray, layout: Layout) -> None:
@@ -166,19 +158,9 @@ def _boot_descriptors(words: np.ndarray, layout: Layout) -> None:
     words[WORLD_AT + WORLD.memcg_free] = address[0]
 
 
-def create_root(
-    m: Machine,
-    layout: Layout,
-    sizes: Sizing | SlabSizing | SlobSizing,
-    *,
-    object_size: int,
-    index: int,
-    destroy_by_rcu: bool = False,
-    cpu_partial: bool = True,
-) -> int:
+def create_root(m: Machine, layout: Layout, root: Root) -> int:
     """kmem_cache_create of a root cache, before any CPU runs; returns the descriptor.
 
-    index: cache index of the workload, under which CPUs will find it.
     Raises RuntimeError when there is no descriptor or slot array left.
     """
     s = take_descriptor(m)
@@ -192,17 +174,17 @@ def create_root(
         sheaves = layout.plan["sheaves"] + (roots - 1) * layout.sheaf_words
         boot_sheaves(m.mem, sheaves, layout.nr_cpus, layout.limits.nodes)
     for field, value in {
-        **sizes.descriptor(),
-        "object_size": object_size,
-        "flags": (SLAB_DESTROY_BY_RCU if destroy_by_rcu else 0) | (0 if cpu_partial else SLAB_NO_CPU_PARTIAL),
+        **root.sizes.descriptor(),
+        "object_size": root.object_size,
+        "flags": (SLAB_DESTROY_BY_RCU if root.destroy_by_rcu else 0) | (0 if root.cpu_partial else SLAB_NO_CPU_PARTIAL),
         "slots": layout.plan["slots"] + (roots - 1) * layout.limits.memcgs,
-        "index": index,
+        "index": root.index,
         "sheaves": sheaves,
     }.items():
         store(m, s + getattr(CACHE, field), value)
     if m.has("SLAB"):
         slab_setup(m, s)
-    store(m, layout.plan["cache_table"] + index, s)
+    store(m, layout.plan["cache_table"] + root.index, s)
     return s
 
 
@@ -217,8 +199,3 @@ def all_caches(m: Machine) -> Iterable[int]:
 def root_caches(m: Machine) -> Iterable[int]:
     """Every live root cache."""
     return (s for s in all_caches(m) if m.mem[s + CACHE.root] == 0)
-
-
-def frame_bytes(layout: Layout) -> int:
-    """Bytes of page frames in the zones."""
-    return (layout.last_frame - layout.first_frame) * PAGE_WORDS * 8

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 
+from allocators.catalogue import MAX_CPUS
+from allocators.core.kmem_cache import CACHE, NODE
+from allocators.core.page_alloc import MAX_ORDER, PAGE, ZONE
 from allocators.core.world import (
     CACHES_AT,
-    FREELIST_WORDS,
     KMEM_CACHE_CPU_WORDS,
     MAX_OBJECTS,
     MEM_MAP,
-    OBJCG,
     PAGE_BYTES,
     PAGE_WORDS,
     STAT_WORDS,
     WORLD,
 )
+from allocators.memcg.memcontrol import MEMCG
 from allocators.slab.sizing import ArrayRoom
+from shm.histogram import HISTOGRAM
 from shm.layout import Plan
 from shm.machine import MACHINE
 from shm.ring import ring_words
@@ -39,10 +42,27 @@ class Limits:
         for field in dataclasses.fields(self):
             if getattr(self, field.name) < (0 if "indices" in field.name else 1):
                 raise ValueError(f"{field.name} must be positive, not {getattr(self, field.name)}")
-        if not 1 <= self.workers <= 62:
-            raise ValueError(f"1 to 62 CPUs can be simulated, not {self.workers}")
+        if not 1 <= self.workers <= MAX_CPUS:
+            raise ValueError(f"1 to {MAX_CPUS} CPUs can be simulated, not {self.workers}")
         if self.nodes > self.workers:
             raise ValueError(f"{self.nodes} nodes need at least as many CPUs, there are {self.workers}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Room:
+    """What an allocator needs of a segment beside what all of them have.
+
+    regions: name -> words, in their order; of those in per_frame, words for each page frame. mirror: a region as
+    large as the page frames, at the segment's end (committed only where it is touched). arrays, objcgs, sheaf_words:
+    as in `Layout`.
+    """
+
+    regions: dict[str, int] = dataclasses.field(default_factory=dict)
+    per_frame: frozenset[str] = frozenset()
+    mirror: str = ""
+    arrays: ArrayRoom | None = None
+    objcgs: int = 0
+    sheaf_words: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,27 +84,17 @@ class Layout:
     def nr_cpus(self) -> int:
         return self.limits.workers + 1
 
+    def area(self, cpu: int) -> int:
+        """Base of a CPU's per-CPU area."""
+        return self.percpu_base + cpu * self.percpu_stride
 
-def plan(
-    limits: Limits,
-    extra: dict[str, int] | None = None,
-    arrays: ArrayRoom | None = None,
-    *,
-    owners: bool = False,
-    sheaves: bool = False,
-    slob: bool = False,
-) -> Layout:
-    """Lay a segment out; nothing is allocated yet.
 
-    extra: regions of the caller, name -> words. arrays: SLAB's array caches; None for other allocators.
-    owners: room for F_OBJCG, which mirrors the page frames (committed only where it is touched).
-    sheaves: room for F_SHEAF. slob: room for SLOB's words.
+def plan(limits: Limits, room: Room, extra: dict[str, int] | None = None) -> Layout:
+    """Lay a segment out; nothing is allocated yet. room: for the allocator. extra: regions of the caller, name ->
+    words.
+
+    Raises ValueError when it would be larger than pointers reach.
     """
-    from allocators.core.kmem_cache import CACHE, NODE
-    from allocators.core.page_alloc import MAX_ORDER, PAGE, ZONE
-    from allocators.memcg.memcontrol import MEMCG
-    from shm.histogram import HISTOGRAM
-
     extra = extra or {}
     nr_cpus = limits.workers + 1
     stride = -(-(CACHES_AT + (KMEM_CACHE_CPU_WORDS + STAT_WORDS) * limits.caches) // 64) * 64
@@ -107,38 +117,15 @@ def plan(
         + HISTOGRAM.SIZE
         + sum(extra.values())
         + 8 * len(extra)
+        + sum(words for name, words in room.regions.items() if name not in room.per_frame)
         + 4096
+        + 64
     )
-    slab: dict[str, int] = {}
-    if arrays is not None:
-        from allocators.slab.state import SLAB_NODE
-
-        slab = {"slab_nodes": SLAB_NODE.SIZE * limits.nodes * limits.caches, "arrays": arrays.cache * limits.caches}
-        metadata += sum(slab.values())
-    objcgs = 4 * limits.memcgs if owners else 0
-    metadata += objcgs * (OBJCG.SIZE + nr_cpus) + 64
-    per_root = 0
-    if sheaves:
-        from allocators.slub.sheaf_state import sheaf_words
-
-        per_root = sheaf_words(nr_cpus, limits.nodes)
-        metadata += per_root * limits.roots
-    if slob:
-        from allocators.slob.state import SLOB
-
-        metadata += SLOB.SIZE
     # The mem_map covers itself and the metadata too; a little more than needed is harmless.
     total_frames = frames + 2 * align + (metadata + MEM_MAP) // PAGE_WORDS
-    per_frame = PAGE.SIZE + (FREELIST_WORDS if slab else 0) + owners
+    per_frame = PAGE.SIZE + sum(room.regions[name] for name in room.per_frame)
     total_frames += total_frames * per_frame // (PAGE_WORDS - per_frame) + 1
-    if slab:
-        slab["freelists"] = FREELIST_WORDS * total_frames
-    if owners:
-        slab |= {"objcgs": objcgs * OBJCG.SIZE, "objcg_refs": objcgs * nr_cpus, "obj_cgroups": total_frames}
-    if sheaves:
-        slab["sheaves"] = per_root * limits.roots
-    if slob:
-        slab["slob"] = SLOB.SIZE
+    own = {name: words * (total_frames if name in room.per_frame else 1) for name, words in room.regions.items()}
     regions.reserve("mem_map", total_frames * PAGE.SIZE)
     percpu = regions.reserve("percpu", stride * nr_cpus, 64)
     regions.reserve("zones", ZONE.SIZE * limits.nodes)
@@ -153,7 +140,7 @@ def plan(
     regions.reserve("cache_table", max(1, limits.cache_indices))
     regions.reserve("lifetimes", HISTOGRAM.SIZE)
     regions.reserve("retired", STAT_WORDS)
-    for name, size in (slab | extra).items():
+    for name, size in (own | extra).items():
         regions.reserve(name, size)
     first = -(-regions.end // (PAGE_WORDS * align)) * align
     last = first + frames
@@ -161,6 +148,6 @@ def plan(
     if last * PAGE_WORDS >= 1 << 31:
         raise ValueError("a segment can hold 16 GiB at most: pointers inside slabs are 31-bit word indices")
     regions.end = last * PAGE_WORDS
-    if owners:
-        regions.reserve("owners", frames * PAGE_WORDS)
-    return Layout(limits, regions, regions.end, percpu, stride, first, last, arrays, objcgs, per_root)
+    if room.mirror:
+        regions.reserve(room.mirror, frames * PAGE_WORDS)
+    return Layout(limits, regions, regions.end, percpu, stride, first, last, room.arrays, room.objcgs, room.sheaf_words)

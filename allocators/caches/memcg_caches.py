@@ -1,12 +1,19 @@
 """The life of child caches: created by the kworker, destroyed by it; and the memcgs they belong to.
 
-v3.16 memcg_register_cache, memcg_unregister_cache. P2: destroyed by the last uncharge. F_WORK, until
-3.15: each release of a dead child's last page schedules its work, which shrinks or destroys it. F_CSS,
-4.0: destroyed with their memcg. F_REPARENT, 5.3: destroyed by the last reference, whoever owns them. F_REPARENT_SLABS, the RFC of May 2014:
-destroyed when their slabs have moved to the root cache.
+v3.16 memcg_register_cache, memcg_unregister_cache. When a child is destroyed:
+
+    P2                  by the last uncharge
+    F_WORK              until 3.15: each release of a dead child's last page schedules its work, which shrinks or
+                        destroys it
+    F_CSS               4.0: with its memcg
+    F_REPARENT          5.3: by the last reference, whoever owns it
+    F_REPARENT_SLABS    the RFC of May 2014: when its slabs have moved to the root cache
+
 What the offline does is in allocators.caches.offline.
 
-Everything here runs on the kworker, under memcg_slab_mutex.
+A child is made, linked to its memcg and published in its root's slot · serves allocations until it is unpublished ·
+goes offline with its memcg · is unlinked and destroyed. Everything here runs on the kworker, under memcg_slab_mutex,
+which `create_memcg`, `memcg_work` and `destroy_root` take; slab_mutex is taken inside it.
 """
 
 from __future__ import annotations
@@ -14,6 +21,7 @@ from __future__ import annotations
 from allocators.caches.slab_common import create_child, free_after_grace_period, kmem_cache_destroy, kmem_cache_shrink
 from allocators.core.bugs import BUG_CLOSE_BUSY, BUG_SECOND_DESTROY
 from allocators.core.kmem_cache import CACHE, CACHE_LIVE
+from allocators.core.lists import list_push, list_remove
 from allocators.core.world import SCRATCH_AT, WORLD, WORLD_AT, kernel_ns, world
 from allocators.memcg.cache_ref import cache_ref_end_kill
 from allocators.memcg.memcontrol import (
@@ -32,10 +40,7 @@ from allocators.memcg.memcontrol import (
     queue_work,
 )
 from allocators.memcg.objcg import create_objcg, free_objcg
-from allocators.slab.drain import slab_ipi
-from allocators.slob.cache import slob_ipi
 from allocators.slub.reparent import reparent_slabs
-from allocators.slub.sheaf import sheaf_ipi
 from shm.atomics import (
     bug,
     call_work,
@@ -52,19 +57,19 @@ from shm.atomics import (
 from shm.compiler import dual
 from shm.histogram import record
 from shm.locks import MEMCG_SLAB_MUTEX, mutex_lock, mutex_unlock
-from shm.machine import register_vectors
+from shm.machine import Machine
 from shm.rcu import rcu_process, synchronize_sched
 from shm.ring import ITEM, ring_pop_into
 
 
 @dual
-def tally(m, field: int, delta: int) -> None:
+def tally(m: Machine, field: int, delta: int) -> None:
     """Add to a tally of the kworker in WORLD."""
     store(m, WORLD_AT + field, load(m, WORLD_AT + field) + delta)
 
 
 @dual
-def create_memcg(m, cgroup: int) -> int:
+def create_memcg(m: Machine, cgroup: int) -> int:
     """A new online memcg for a cgroup index of the workload; 0 when no descriptor is left."""
     mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
     memcg = load(m, WORLD_AT + WORLD.memcg_free)
@@ -87,9 +92,10 @@ def create_memcg(m, cgroup: int) -> int:
 
 
 @dual
-def register_child(m, root: int, memcg: int) -> int:
-    """memcg_register_cache: create the child and publish it; it holds a css reference. Returns the child that serves now.
+def register_child(m: Machine, root: int, memcg: int) -> int:
+    """memcg_register_cache: create the child and publish it; it holds a css reference.
 
+    Returns the child that serves now.
     One that is there already stays: creations may be asked for more than once. 0: no descriptor is left, there are no
     children (F_OBJCG, SLOB), or the memcg went offline meanwhile and the kernel looks again. memcg_slab_mutex is held.
     """
@@ -115,7 +121,7 @@ def register_child(m, root: int, memcg: int) -> int:
 
 
 @dual
-def _children_of(m, memcg: int) -> int:
+def _children_of(m: Machine, memcg: int) -> int:
     """The word that holds the first child of a memcg, or of the root cgroup (0): the re-parented ones."""
     if memcg:
         return memcg + MEMCG.children
@@ -123,34 +129,21 @@ def _children_of(m, memcg: int) -> int:
 
 
 @dual
-def link_child(m, s: int) -> None:
+def link_child(m: Machine, s: int) -> None:
     """Put a child first on the list of its memcg."""
-    head = _children_of(m, load(m, s + CACHE.memcg))
-    first = load(m, head)
-    store(m, s + CACHE.memcg_next, first)
-    store(m, s + CACHE.memcg_prev, 0)
-    if first:
-        store(m, first + CACHE.memcg_prev, s)
-    store(m, head, s)
+    list_push(m, _children_of(m, load(m, s + CACHE.memcg)), s, CACHE.memcg_next, CACHE.memcg_prev)
 
 
 @dual
-def unlink_child(m, s: int) -> None:
+def unlink_child(m: Machine, s: int) -> None:
     """Take a child off the list of its memcg."""
-    before = load(m, s + CACHE.memcg_prev)
-    after = load(m, s + CACHE.memcg_next)
-    if before:
-        store(m, before + CACHE.memcg_next, after)
-    else:
-        store(m, _children_of(m, load(m, s + CACHE.memcg)), after)
-    if after:
-        store(m, after + CACHE.memcg_prev, before)
+    list_remove(m, _children_of(m, load(m, s + CACHE.memcg)), s, CACHE.memcg_next, CACHE.memcg_prev)
     store(m, s + CACHE.memcg_prev, 0)
     store(m, s + CACHE.memcg_next, 0)
 
 
 @dual
-def unpublish(m, s: int) -> None:
+def unpublish(m: Machine, s: int) -> None:
     """Take a child out of its root's slot: allocations are served by the root cache from now on."""
     slot = load(m, load(m, s + CACHE.root) + CACHE.slots) + kmemcg_id(m, load(m, s + CACHE.memcg))
     if load(m, slot) == s:
@@ -158,7 +151,7 @@ def unpublish(m, s: int) -> None:
 
 
 @dual
-def unregister_child(m, s: int) -> bool:
+def unregister_child(m: Machine, s: int) -> bool:
     """memcg_unregister_cache: unpublish, unlink, destroy, drop the css reference."""
     memcg = load(m, s + CACHE.memcg)
     offline = load(m, s + CACHE.offline)
@@ -183,7 +176,7 @@ def unregister_child(m, s: int) -> bool:
 
 
 @dual
-def destroy_root(m, root: int) -> bool:
+def destroy_root(m: Machine, root: int) -> bool:
     """kmem_cache_destroy of a root cache: its children go first (v3.16 __memcg_cleanup_cache_params).
 
     False when a child or the root itself still has objects: what is left then stays. What is queued for a
@@ -207,7 +200,7 @@ def destroy_root(m, root: int) -> bool:
 
 
 @dual
-def _destroy_children(m, memcg: int) -> None:
+def _destroy_children(m: Machine, memcg: int) -> None:
     """v4.0 memcg_destroy_kmem_caches: nothing is charged any more, so no child has a slab."""
     s = load(m, memcg + MEMCG.children)
     while s:
@@ -218,11 +211,8 @@ def _destroy_children(m, memcg: int) -> None:
 
 
 @dual
-def _css_free(m, memcg: int) -> None:
-    if m.has("F_CSS"):
-        # A css is freed a grace period after its last reference: the free that dropped it has ended (R1).
-        synchronize_sched(m)
-    mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
+def _css_free(m: Machine, memcg: int) -> None:
+    """The last reference of a memcg is gone: its descriptor is free."""
     if m.has("F_CSS"):
         _destroy_children(m, memcg)
     table = world(m, WORLD.cgroup_table) + load(m, memcg + MEMCG.cgroup)
@@ -232,16 +222,23 @@ def _css_free(m, memcg: int) -> None:
     store(m, memcg + MEMCG.next_free, load(m, WORLD_AT + WORLD.memcg_free))
     store(m, WORLD_AT + WORLD.memcg_free, memcg)
     tally(m, WORLD.cgroups_offline, -1)
-    mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
 
 
 @dual
-def _shrink_or_destroy(m, s: int) -> None:
+def _live_child(m: Machine, s: int) -> bool:
+    """Is `s` a child that lives? If not, what an item asks for is done already, which must not be."""
+    if load(m, s + CACHE.state) != CACHE_LIVE or load(m, s + CACHE.root) == 0:
+        bug(m, BUG_SECOND_DESTROY, s)
+        return False
+    return True
+
+
+@dual
+def _shrink_or_destroy(m: Machine, s: int) -> None:
     """v3.15 kmem_cache_destroy_work_func. A shrink that releases the last page schedules it again."""
     if load(m, s + CACHE.work_pending) == 0:
         return  # cancelled: the root cache was destroyed, and its children with it
-    if load(m, s + CACHE.state) != CACHE_LIVE or load(m, s + CACHE.root) == 0:
-        bug(m, BUG_SECOND_DESTROY, s)
+    if not _live_child(m, s):
         return
     # The mark goes first, with a full barrier: a release from now on schedules anew.
     cmpxchg(m, s + CACHE.work_pending, 1, 0)
@@ -252,8 +249,11 @@ def _shrink_or_destroy(m, s: int) -> None:
 
 
 @dual
-def _reparent_and_destroy(m, s: int) -> None:
-    """F_REPARENT_SLABS: the re-parenter. The grace period is for who has read page.slab_cache and holds no reference (R1b)."""
+def _reparent_and_destroy(m: Machine, s: int) -> None:
+    """F_REPARENT_SLABS: the re-parenter.
+
+    The grace period is for who has read page.slab_cache and holds no reference (R1b).
+    """
     reparent_slabs(m, s)
     synchronize_sched(m)
     if not unregister_child(m, s):
@@ -261,41 +261,33 @@ def _reparent_and_destroy(m, s: int) -> None:
 
 
 @dual
-def memcg_work(m, func: int, a: int, b: int) -> None:
+def memcg_work(m: Machine, func: int, a: int, b: int) -> None:
     """The kworker's items."""
+    if m.has("F_CSS") and func == WORK_CSS_FREE:
+        # A css is freed a grace period after its last reference: the free that dropped it has ended (R1).
+        synchronize_sched(m)
+    mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
     if func == WORK_CREATE_CHILD:
-        mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
         register_child(m, b, a)
-        mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
-        css_put(m, a)
     elif func == WORK_UNREGISTER:
-        mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
-        if load(m, a + CACHE.state) != CACHE_LIVE or load(m, a + CACHE.root) == 0:
-            bug(m, BUG_SECOND_DESTROY, a)
-        else:
+        if _live_child(m, a):
             unregister_child(m, a)
-        mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
     elif func == WORK_REPARENT_SLABS and m.has("F_REPARENT_SLABS"):
-        mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
-        if load(m, a + CACHE.state) != CACHE_LIVE or load(m, a + CACHE.root) == 0:
-            bug(m, BUG_SECOND_DESTROY, a)
-        else:
+        if _live_child(m, a):
             _reparent_and_destroy(m, a)
-        mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
     elif func == WORK_CSS_FREE:
         _css_free(m, a)
     elif func == WORK_OBJCG_FREE and m.has("F_OBJCG"):
-        mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
         free_objcg(m, a)
-        mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
     elif func == WORK_SHRINK_OR_DESTROY and m.has("F_WORK"):
-        mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
         _shrink_or_destroy(m, a)
-        mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
+    mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
+    if func == WORK_CREATE_CHILD:
+        css_put(m, a)
 
 
 @dual
-def memcg_rcu(m, func: int, arg: int) -> None:
+def memcg_rcu(m: Machine, func: int, arg: int) -> None:
     """RCU callbacks: F_RCU's second half of the destruction; F_REPARENT_SLABS': frees count in one word from now on."""
     if m.has("F_REPARENT_SLABS") and func == RCU_REPARENT_SLABS and cache_ref_end_kill(m, arg):
         queue_work(m, WORK_REPARENT_SLABS, arg, 0)
@@ -304,7 +296,7 @@ def memcg_rcu(m, func: int, arg: int) -> None:
 
 
 @dual
-def run_deferred_work(m) -> bool:
+def run_deferred_work(m: Machine) -> bool:
     """One turn of the kworker: a work item, or what waits for a grace period; False when idle."""
     scratch = cpu_area(m) + SCRATCH_AT
     if ring_pop_into(m, world(m, WORLD.workqueue), scratch):
@@ -313,8 +305,3 @@ def run_deferred_work(m) -> bool:
     if free_after_grace_period(m):
         return True
     return rcu_process(m, world(m, WORLD.rcu_queue), scratch) > 0
-
-
-register_vectors("slub", ipi=sheaf_ipi, work=memcg_work, rcu=memcg_rcu)
-register_vectors("slab", ipi=slab_ipi, work=memcg_work, rcu=memcg_rcu)
-register_vectors("slob", ipi=slob_ipi, work=memcg_work, rcu=memcg_rcu)

@@ -1,12 +1,18 @@
 """A memcg goes offline: what becomes of its child caches, switch by switch.
 
-v3.16 memcg_unregister_all_caches, with P3 (dead mark), F_MB (full barrier after the mark), F_GP (grace period after it), P2 (the
-reference of an online memcg is dropped) and F_RCU (one grace period before what is already empty is
-destroyed; F_FREEREF: the same, for the frees that hold references). F_WORK, until 3.15: only mark and schedule work. P7v4 and F_CSS, 4.0: deactivate and
-unpublish. F_REPARENT, 5.3: the same, with a grace period instead of the barrier, and the children move
-to the parent cgroup, here the root, so nothing of the memcg remains. F_REPARENT_SLABS, the RFC of May 2014: unpublish,
-and give the references up; the last one lets the slabs move to the root cache (allocators.slub.reparent). F_OBJCG, 5.9: there
-are no children; the memcg's obj_cgroup moves.
+v3.16 memcg_unregister_all_caches: shrink each child, destroy what is empty. Beside that or instead of it:
+
+    P3, F_MB, F_GP      the dead mark before the shrink; a full barrier after it; a grace period after it
+    P2                  the reference of an online memcg is dropped
+    F_RCU, F_FREEREF    one grace period before what is already empty is destroyed (F_FREEREF: for the frees that hold
+                        references)
+    F_WORK              until 3.15: only mark and schedule work
+    P7v4, F_CSS         4.0: deactivate and unpublish
+    F_REPARENT          5.3: the same, with a grace period instead of the barrier, and the children move to the parent
+                        cgroup, here the root, so nothing of the memcg remains
+    F_REPARENT_SLABS    the RFC of May 2014: unpublish, and give the references up; the last one lets the slabs move to
+                        the root cache (allocators.slub.reparent)
+    F_OBJCG             5.9: there are no children; the memcg's obj_cgroup moves
 
 Runs on the kworker. `offline_one` and `offline_memcg` take memcg_slab_mutex, all else runs under it.
 """
@@ -25,11 +31,12 @@ from shm.atomics import bug, cmpxchg, fetch_add, load, read_once, smp_mb, smp_wm
 from shm.compiler import dual
 from shm.ipi import IPI_BARRIER, online_mask, smp_call_mask
 from shm.locks import MEMCG_SLAB_MUTEX, mutex_lock, mutex_unlock
+from shm.machine import Machine
 from shm.rcu import call_rcu_sched, synchronize_sched
 
 
 @dual
-def mark_dead(m, s: int) -> None:
+def mark_dead(m: Machine, s: int) -> None:
     """P3: the dead mark. v3 orders it before the shrink; F_MB makes every CPU pass a barrier."""
     if m.has("P3") or m.has("P3v3"):
         write_once(m, s + CACHE.dead, 1)
@@ -41,7 +48,7 @@ def mark_dead(m, s: int) -> None:
 
 
 @dual
-def _begin_reparenting(m, s: int) -> None:
+def _begin_reparenting(m: Machine, s: int) -> None:
     """v5.3 memcg_deactivate_kmem_caches, for one child: deactivate it and hand it to the root cgroup.
 
     A grace period must follow before `_end_reparenting`: a CPU may be charging to the old memcg still.
@@ -60,7 +67,7 @@ def _begin_reparenting(m, s: int) -> None:
 
 
 @dual
-def _end_reparenting(m, s: int) -> bool:
+def _end_reparenting(m: Machine, s: int) -> bool:
     """v5.3 kmemcg_cache_deactivate_after_rcu; True when the child is empty and must be destroyed."""
     kmem_cache_shrink(m, s)
     write_once(m, s + CACHE.offline_at, kernel_ns(m))
@@ -68,7 +75,7 @@ def _end_reparenting(m, s: int) -> bool:
 
 
 @dual
-def offline_child(m, s: int) -> bool:
+def offline_child(m: Machine, s: int) -> bool:
     """What the offline does to one child; True when it must now be unregistered (it is empty)."""
     if m.has("F_REPARENT"):
         _begin_reparenting(m, s)
@@ -104,7 +111,7 @@ def offline_child(m, s: int) -> bool:
 
 
 @dual
-def _grace_period_first(m) -> bool:
+def _grace_period_first(m: Machine) -> bool:
     """Does a grace period go before the destruction of a child that the offline found empty?
 
     With F_FREEREF a free that emptied it may still have to drop its reference; F_REPARENT's children are found empty
@@ -114,8 +121,11 @@ def _grace_period_first(m) -> bool:
 
 
 @dual
-def offline_one(m, s: int) -> None:
-    """The offline of a memcg reaches one child, and the memcg stays (recorded kernels: their offlines come cache by cache)."""
+def offline_one(m: Machine, s: int) -> None:
+    """The offline of a memcg reaches one child, and the memcg stays.
+
+    Of recorded kernels, whose offlines come cache by cache.
+    """
     mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
     if offline_child(m, s):
         if _grace_period_first(m):
@@ -126,7 +136,7 @@ def offline_one(m, s: int) -> None:
 
 
 @dual
-def _offline_children(m, memcg: int) -> None:
+def _offline_children(m: Machine, memcg: int) -> None:
     """As `offline_one` for all of them, with one grace period."""
     doomed = 0
     s = load(m, memcg + MEMCG.children)
@@ -150,7 +160,7 @@ def _offline_children(m, memcg: int) -> None:
 
 
 @dual
-def _reparent_children(m, memcg: int) -> None:
+def _reparent_children(m: Machine, memcg: int) -> None:
     """v5.3: all children move at once, so one grace period serves them all."""
     moved = 0
     while load(m, memcg + MEMCG.children):
@@ -170,7 +180,7 @@ def _reparent_children(m, memcg: int) -> None:
 
 
 @dual
-def offline_memcg(m, memcg: int) -> None:
+def offline_memcg(m: Machine, memcg: int) -> None:
     """mem_cgroup_css_offline: no task is left in the cgroup; its children go, or are left behind."""
     write_once(m, memcg + MEMCG.online, 0)
     mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)

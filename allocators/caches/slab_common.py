@@ -1,5 +1,8 @@
 """Caches as a whole: allocate and free by cgroup, create, destroy, shrink (v3.16 mm/slab_common.c).
 
+slab_mutex covers the list of caches and the free descriptors; creation and destruction take it, on the kworker. A
+cache that is destroyed is used by nobody any more: its caller knows that, or it is the race that is looked for.
+
 The only module that knows which allocator a machine runs: a machine's kernel name is the allocator's
 name, and `m.has` of the allocator's feature picks the branch at compile time.
 """
@@ -15,6 +18,7 @@ from allocators.core.kmem_cache import (
     SLAB_DESTROY_BY_RCU,
     count_free,
 )
+from allocators.core.lists import list_push, list_remove
 from allocators.core.page_alloc import PAGE, head_of
 from allocators.core.world import OPS, STAT_WORDS, WORLD, WORLD_AT, count, world
 from allocators.memcg.cache_ref import cache_ref_get, cache_ref_put
@@ -37,11 +41,11 @@ from shm.atomics import area_of, fetch_add, load, store, store_release, write_on
 from shm.compiler import dual, dual_inline
 from shm.ipi import IPI_BARRIER, online_mask, smp_call_mask
 from shm.locks import SLAB_MUTEX, mutex_lock, mutex_unlock
-from shm.machine import MACHINE
+from shm.machine import MACHINE, Machine
 
 
 @dual_inline
-def kmem_cache_alloc(m, root: int, memcg: int) -> int:
+def kmem_cache_alloc(m: Machine, root: int, memcg: int) -> int:
     """An object of the cache `root` (or of the memcg's copy of it); 0 when out of memory.
 
     SLOB: a reference to it (see allocators.slob), which is what `kmem_cache_free` takes.
@@ -77,8 +81,11 @@ def kmem_cache_alloc(m, root: int, memcg: int) -> int:
 
 
 @dual_inline
-def kmem_cache_free(m, obj: int) -> None:
-    """Free an object to the cache its slab belongs to, whichever cache the caller knows; SLOB: to the one its reference names."""
+def kmem_cache_free(m: Machine, obj: int) -> None:
+    """Free an object to the cache its slab belongs to, whichever cache the caller knows.
+
+    SLOB: to the cache that its reference names.
+    """
     if m.has("F_REPARENT_SLABS"):
         free_to_owner(m, obj)
         return
@@ -110,7 +117,7 @@ def kmem_cache_free(m, obj: int) -> None:
 
 
 @dual
-def take_descriptor(m) -> int:
+def take_descriptor(m: Machine) -> int:
     """A free kmem_cache descriptor, cleared, or 0; slab_mutex held."""
     s = load(m, WORLD_AT + WORLD.cache_free)
     if s:
@@ -127,17 +134,13 @@ def take_descriptor(m) -> int:
             write_once(m, c + KMEM_CACHE_CPU.page, 0)
             store(m, c + KMEM_CACHE_CPU.partial, 0)
             store(m, c + KMEM_CACHE_CPU.ref, 0)
-        head = load(m, WORLD_AT + WORLD.slab_caches)
-        store(m, s + CACHE.next, head)
-        if head:
-            store(m, head + CACHE.prev, s)
-        store(m, WORLD_AT + WORLD.slab_caches, s)
+        list_push(m, WORLD_AT + WORLD.slab_caches, s, CACHE.next, CACHE.prev)
         store(m, WORLD_AT + WORLD.nr_caches, load(m, WORLD_AT + WORLD.nr_caches) + 1)
     return s
 
 
 @dual
-def create_child(m, root: int, memcg: int) -> int:
+def create_child(m: Machine, root: int, memcg: int) -> int:
     """A copy of `root` for a memcg, not yet published, or 0 when there is no descriptor left."""
     mutex_lock(m, WORLD_AT + WORLD.slab_mutex, SLAB_MUTEX)
     s = take_descriptor(m)
@@ -168,7 +171,7 @@ def create_child(m, root: int, memcg: int) -> int:
 
 
 @dual
-def kmem_cache_shrink(m, s: int) -> int:
+def kmem_cache_shrink(m: Machine, s: int) -> int:
     """Discard what is empty; 0, or an error (see the allocator's shrink)."""
     if m.has("SLAB"):
         return slab_shrink(m, s)
@@ -179,7 +182,7 @@ def kmem_cache_shrink(m, s: int) -> int:
 
 
 @dual
-def kmem_cache_deactivate(m, s: int) -> None:
+def kmem_cache_deactivate(m: Machine, s: int) -> None:
     """What v4.0 does to a cache before the shrink when its memcg goes offline (P7v4).
 
     Every CPU passes a barrier (kick_all_cpus_sync); with F_REPARENT the caller's grace period is it.
@@ -191,7 +194,7 @@ def kmem_cache_deactivate(m, s: int) -> None:
 
 
 @dual
-def kmem_cache_destroy(m, s: int) -> bool:
+def kmem_cache_destroy(m: Machine, s: int) -> bool:
     """Destroy a cache that nobody uses; False (and the cache stays) when it still has objects."""
     mutex_lock(m, WORLD_AT + WORLD.slab_mutex, SLAB_MUTEX)
     if m.has("SLAB"):
@@ -204,14 +207,7 @@ def kmem_cache_destroy(m, s: int) -> bool:
         # rcu_barrier: what waits for a grace period still names this cache.
         if load(m, s + CACHE.flags) & SLAB_DESTROY_BY_RCU:
             free_after_grace_period(m)
-        before = load(m, s + CACHE.prev)
-        after = load(m, s + CACHE.next)
-        if before:
-            store(m, before + CACHE.next, after)
-        else:
-            store(m, WORLD_AT + WORLD.slab_caches, after)
-        if after:
-            store(m, after + CACHE.prev, before)
+        list_remove(m, WORLD_AT + WORLD.slab_caches, s, CACHE.next, CACHE.prev)
         _retire(m, s)
         store(m, WORLD_AT + WORLD.nr_caches, load(m, WORLD_AT + WORLD.nr_caches) - 1)
         store(m, s + CACHE.next, load(m, WORLD_AT + WORLD.cache_free))
@@ -221,7 +217,7 @@ def kmem_cache_destroy(m, s: int) -> bool:
 
 
 @dual
-def free_after_grace_period(m) -> bool:
+def free_after_grace_period(m: Machine) -> bool:
     """Free what waits for a grace period, slabs or (SLOB) objects; False when nothing does. Kworker only."""
     if m.has("SLOB"):
         return free_waiting_objects(m)
@@ -230,7 +226,7 @@ def free_after_grace_period(m) -> bool:
 
 
 @dual
-def _retire(m, s: int) -> None:
+def _retire(m: Machine, s: int) -> None:
     """Keep a destroyed cache's statistics and clear the descriptor for its next user."""
     if m.has("STATS"):
         for cpu in range(load(m, MACHINE.nr_cpus)):

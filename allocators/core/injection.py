@@ -11,13 +11,14 @@ from __future__ import annotations
 from allocators.core.world import INJECTION, INJECTION_AT, WORLD, WORLD_AT, world
 from shm.atomics import cpu_area, load, store
 from shm.compiler import dual, dual_slow
+from shm.machine import Machine
 from shm.xorshift import BITS, next_random
 
 CERTAIN = 1 << BITS  # `fail_page_alloc` of probability 1
 
 
 @dual
-def page_alloc_fails(m) -> bool:
+def page_alloc_fails(m: Machine) -> bool:
     """Does this page allocation fail on purpose?"""
     chance = world(m, WORLD.fail_page_alloc)
     if chance == 0:
@@ -26,7 +27,7 @@ def page_alloc_fails(m) -> bool:
 
 
 @dual_slow
-def _drawn(m, chance: int) -> bool:
+def _drawn(m: Machine, chance: int) -> bool:
     a = cpu_area(m) + INJECTION_AT
     if next_random(m, a + INJECTION.random) >= chance:
         return False
@@ -35,7 +36,7 @@ def _drawn(m, chance: int) -> bool:
 
 
 @dual
-def shrink_alloc_fails(m) -> bool:
+def shrink_alloc_fails(m: Machine) -> bool:
     """Does the allocation of kmem_cache_shrink's sort array fail on purpose? Kworker only."""
     if world(m, WORLD.fail_shrink_alloc) == 0:
         return False

@@ -1,4 +1,4 @@
-"""The kmem_cache descriptor, its per-node part, and the doubly linked lists of pages.
+"""The kmem_cache descriptor, its parts per node and per CPU, and a node's partial list (v3.16 slub_def.h, slab.h).
 
 CACHE is shared by all allocators; the fields of one allocator are marked. Who may write what:
 
@@ -9,17 +9,23 @@ CACHE is shared by all allocators; the fields of one allocator are marked. Who m
 - `next`/`prev` (slab_caches) under slab_mutex; `memcg_next`/`memcg_prev` under memcg_slab_mutex;
 - `live`, `last_free`: atomically by every CPU, feature STATS only (bookkeeping of the laboratory).
 
-A descriptor's `state` says whether it may be touched: CACHE_FREE descriptors are poison, and
-`touch` of one is the use after free that the review of the series was about.
+NODE: `list_lock` covers `nr_partial`, the lists, and the links of the pages on them; `nr_partial` is read without it by
+who is content with a slab more or less. `nr_slabs` and `total_objects`: atomically by anybody.
+KMEM_CACHE_CPU: its CPU, once the cache is published; the kworker takes `ref` over (allocators.memcg.cache_ref).
+
+A descriptor's `state` goes CACHE_FREE, CACHE_LIVE, CACHE_FREE under slab_mutex and says whether it may be touched: a
+free one is poison, and touching it is the use after free that the review of the series was about.
 """
 
 from __future__ import annotations
 
+from allocators.core.lists import deque_append, deque_push, deque_remove
 from allocators.core.page_alloc import PAGE
 from allocators.core.world import OPS, count, kernel_ns
-from shm.atomics import fetch_add, load, read_once, store, write_once
+from shm.atomics import fetch_add, load, read_once, write_once
 from shm.compiler import dual
 from shm.layout import struct
+from shm.machine import Machine
 
 CACHE_FREE, CACHE_LIVE = 0, 1
 
@@ -92,8 +98,17 @@ NODE = struct(
 )
 
 
+KMEM_CACHE_CPU = struct(
+    "KMEM_CACHE_CPU",
+    "pair",
+    "page",
+    "partial",
+    "ref",  # see allocators.memcg.cache_ref
+)
+
+
 @dual
-def count_free(m, s: int) -> None:
+def count_free(m: Machine, s: int) -> None:
     """The laboratory's books of a free to cache `s`, feature STATS. Before the free: after it the cache may be gone."""
     count(m, OPS.free)
     offline = read_once(m, s + CACHE.offline)
@@ -104,50 +119,24 @@ def count_free(m, s: int) -> None:
 
 
 @dual
-def node_of(m, s: int, node: int) -> int:
+def node_of(m: Machine, s: int, node: int) -> int:
     """The NODE of cache `s` on a node (get_node)."""
     return load(m, s + CACHE.node) + node * NODE.SIZE
 
 
 @dual
-def list_add_head(m, n: int, page: int) -> None:
+def list_add_head(m: Machine, n: int, page: int) -> None:
     """Put a page first on the partial list; list_lock held. Does not count it."""
-    first = load(m, n + NODE.first)
-    store(m, page + PAGE.next, first)
-    store(m, page + PAGE.prev, 0)
-    if first:
-        store(m, first + PAGE.prev, page)
-    else:
-        store(m, n + NODE.last, page)
-    write_once(m, n + NODE.first, page)
+    deque_push(m, n + NODE.first, n + NODE.last, page, PAGE.next, PAGE.prev)
 
 
 @dual
-def list_add_tail(m, n: int, page: int) -> None:
+def list_add_tail(m: Machine, n: int, page: int) -> None:
     """Put a page last on the partial list; list_lock held. Does not count it."""
-    last = load(m, n + NODE.last)
-    store(m, page + PAGE.prev, last)
-    store(m, page + PAGE.next, 0)
-    if last:
-        store(m, last + PAGE.next, page)
-    else:
-        write_once(m, n + NODE.first, page)
-    store(m, n + NODE.last, page)
+    deque_append(m, n + NODE.first, n + NODE.last, page, PAGE.next, PAGE.prev)
 
 
 @dual
-def list_del(m, n: int, page: int) -> None:
+def list_del(m: Machine, n: int, page: int) -> None:
     """Take a page off the partial list; list_lock held. Does not count it."""
-    after = load(m, page + PAGE.next)
-    before = load(m, page + PAGE.prev)
-    if before:
-        store(m, before + PAGE.next, after)
-    else:
-        write_once(m, n + NODE.first, after)
-    if after:
-        store(m, after + PAGE.prev, before)
-    else:
-        store(m, n + NODE.last, before)
-
-
-KMEM_CACHE_CPU = struct("KMEM_CACHE_CPU", "pair", "page", "partial", "ref")  # ref: see allocators.memcg.cache_ref
+    deque_remove(m, n + NODE.first, n + NODE.last, page, PAGE.next, PAGE.prev)

@@ -2,13 +2,17 @@
 
 PAGE is the struct of a page frame, one cache line, as in a kernel; its words are a union by `kind`:
 
-| word | slab page (head; SLOB: a page of objects) | free block (buddy) |
-|---|---|---|
-| pair | SLUB: freelist, frozen, objects, inuse (see allocators.slub.state); SLAB: active; SLOB: free blocks (allocators.slob.state) | – |
-| next, prev | list of its node; SLUB also: (next) the CPU partial stack with prev = pages:32, pobjects:32 | the free list |
-| slab_cache | owning kmem_cache; SLOB: 0 unless of one large object | 0 |
-| order | of the block; F_REPARENT_SLABS: with the slab's bit lock | of the block |
-| head | itself; tails point to their head | itself |
+    word         in a slab's head (SLOB: in a page of objects)               in a free block's first page
+    pair         SLUB: allocators.core.page_pair; SLAB: active;              -
+                 SLOB: free blocks (allocators.slob.state)
+    next, prev   list of its node; SLUB also: (next) the CPU partial         the zone's list of its order
+                 stack, with prev = pages:32, pobjects:32
+    slab_cache   owning kmem_cache; SLOB: 0 unless of one large object       0
+    order        of the block; F_REPARENT_SLABS: with the slab's bit lock    of the block
+    head         itself; tails point to their head                           itself
+
+A frame is reserved · the first page of a free block (KIND_BUDDY) or another one of it (KIND_FREE_TAIL) · the head of a
+slab (KIND_SLAB) or a tail (KIND_TAIL). A block's first page changes sides under the zone lock.
 
 Who may write: `kind`, `order`, `next`, `prev` of a free block under the zone lock; of an allocated
 page by its owner. Blocks are naturally aligned, so a buddy's frame number differs in one bit.
@@ -18,11 +22,13 @@ v3.16: mm/page_alloc.c without per-CPU page lists (they would hide the zone lock
 from __future__ import annotations
 
 from allocators.core.injection import page_alloc_fails
+from allocators.core.lists import list_push, list_remove
 from allocators.core.world import MEM_MAP, OPS, PAGE_SHIFT, PAGE_WORDS, WORLD, count, world
 from shm.atomics import load, local_irq_restore, local_irq_save, store
 from shm.compiler import dual
 from shm.layout import struct
 from shm.locks import ZONE_LOCK, spin_lock, spin_unlock
+from shm.machine import Machine
 
 MAX_ORDER = 10
 
@@ -49,7 +55,7 @@ def page_of(word: int) -> int:
 
 
 @dual
-def head_of(m, word: int) -> int:
+def head_of(m: Machine, word: int) -> int:
     """The head PAGE of the block that holds a word (virt_to_head_page)."""
     return load(m, MEM_MAP + (word >> PAGE_SHIFT) * PAGE.SIZE + PAGE.head)
 
@@ -61,32 +67,21 @@ def address_of(page: int) -> int:
 
 
 @dual
-def _push(m, zone: int, page: int, order: int) -> None:
-    head = zone + ZONE.first + order
-    first = load(m, head)
-    store(m, page + PAGE.next, first)
-    store(m, page + PAGE.prev, 0)
-    if first:
-        store(m, first + PAGE.prev, page)
-    store(m, head, page)
+def _push(m: Machine, zone: int, page: int, order: int) -> None:
+    """A block becomes a free one of its zone; zone_lock held."""
+    list_push(m, zone + ZONE.first + order, page, PAGE.next, PAGE.prev)
     store(m, page + PAGE.kind, KIND_BUDDY)
     store(m, page + PAGE.order, order)
 
 
 @dual
-def _unlink(m, zone: int, page: int, order: int) -> None:
-    after = load(m, page + PAGE.next)
-    before = load(m, page + PAGE.prev)
-    if before:
-        store(m, before + PAGE.next, after)
-    else:
-        store(m, zone + ZONE.first + order, after)
-    if after:
-        store(m, after + PAGE.prev, before)
+def _unlink(m: Machine, zone: int, page: int, order: int) -> None:
+    """A free block leaves its list, and is still marked as free; zone_lock held."""
+    list_remove(m, zone + ZONE.first + order, page, PAGE.next, PAGE.prev)
 
 
 @dual
-def _take(m, zone: int, order: int) -> int:
+def _take(m: Machine, zone: int, order: int) -> int:
     for have in range(order, MAX_ORDER + 1):
         page = load(m, zone + ZONE.first + have)
         if page:
@@ -103,7 +98,7 @@ def _take(m, zone: int, order: int) -> int:
 
 
 @dual
-def alloc_pages(m, node: int, order: int) -> int:
+def alloc_pages(m: Machine, node: int, order: int) -> int:
     """A block of 1 << order pages, from `node` if it has one, else from the next; 0 when none has.
 
     The block's pages are KIND_SLAB/KIND_TAIL and point to their head.
@@ -119,7 +114,7 @@ def alloc_pages(m, node: int, order: int) -> int:
 
 
 @dual
-def alloc_pages_exact_node(m, node: int, order: int) -> int:
+def alloc_pages_exact_node(m: Machine, node: int, order: int) -> int:
     """As alloc_pages, from `node` or not at all (GFP_THISNODE)."""
     if page_alloc_fails(m):
         return 0
@@ -127,7 +122,7 @@ def alloc_pages_exact_node(m, node: int, order: int) -> int:
 
 
 @dual
-def _alloc_on_node(m, node: int, order: int) -> int:
+def _alloc_on_node(m: Machine, node: int, order: int) -> int:
     zone = world(m, WORLD.zones) + node * ZONE.SIZE
     flags = local_irq_save(m)
     spin_lock(m, zone + ZONE.lock, ZONE_LOCK)
@@ -144,7 +139,7 @@ def _alloc_on_node(m, node: int, order: int) -> int:
 
 
 @dual
-def free_pages(m, page: int, order: int) -> None:
+def free_pages(m: Machine, page: int, order: int) -> None:
     """Return a block to its node, merging it with its buddies."""
     count(m, OPS.page_free)
     zone = world(m, WORLD.zones) + load(m, page + PAGE.node) * ZONE.SIZE

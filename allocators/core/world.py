@@ -17,7 +17,7 @@ from shm.atomics import cpu_area, cycles, load, store
 from shm.compiler import dual
 from shm.layout import struct
 from shm.locks import PERCPU_WORDS
-from shm.machine import MACHINE
+from shm.machine import MACHINE, Machine
 from shm.ring import ITEM
 
 PAGE_WORDS = 512
@@ -159,7 +159,7 @@ FREELIST_WORDS = 8  # of a SLAB index array outside of its slab
 
 
 @dual
-def count(m, counter: int) -> None:
+def count(m: Machine, counter: int) -> None:
     """Count one operation on this CPU (feature STATS)."""
     if m.has("STATS"):
         a = cpu_area(m) + OPS_AT + counter
@@ -167,13 +167,13 @@ def count(m, counter: int) -> None:
 
 
 @dual
-def world(m, field: int) -> int:
+def world(m: Machine, field: int) -> int:
     """A word of WORLD that is written only at boot."""
     return load(m, WORLD_AT + field)
 
 
 @dual
-def kernel_ns(m) -> int:
+def kernel_ns(m: Machine) -> int:
     """Kernel time in nanoseconds since the block began; a timer of the kernel reads jiffies instead."""
     if load(m, MACHINE.serial):
         return load(m, WORLD_AT + WORLD.now)
@@ -181,7 +181,7 @@ def kernel_ns(m) -> int:
 
 
 @dual
-def node_of_cpu(m, cpu: int) -> int:
+def node_of_cpu(m: Machine, cpu: int) -> int:
     """Node of a CPU; the kworker sits on the last one."""
     nodes = world(m, WORLD.nr_nodes)
     if nodes == 1:

@@ -4,21 +4,22 @@ At rest means that no CPU is inside an allocator function; work may still be que
 read, trust nothing they read (a wild pointer or a cycle is a finding, not a crash) and are ordinary
 NumPy and Python, so they share no code with what they check but the layouts and bit fields.
 
-| name | rule |
-|---|---|
-| pages_conserved | every frame is free or in a slab; the free blocks are aligned, merged and counted |
-| one_state | every slab is in exactly one place, which its frozen bit and freelist agree with; SLOB: a page is on a list while it has free units |
-| list_counts | lists are linked both ways; counters equal what is on the lists and in the mem_map |
-| freelists | free objects are well formed, on one freelist (or in one array) only, and as many as the counters say; SLOB: a page's free blocks are in order, apart from each other, and counted |
-| arrays | SLAB: array caches are within their limits and hold objects of their cache and node |
-| inuse | objects handed out are exactly those that count as in use and lie on no freelist; SLOB: objects and free blocks fill each page without overlap |
-| references | a child's refcnt (I1, I2), a memcg's charges and css references equal what holds them |
-| owners | owner pointers, references and charges of obj_cgroups balance, to the byte (F_OBJCG) |
-| sheaves | every sheaf is at one CPU, in one barn or unused; full and empty ones are so (F_SHEAF) |
-| registry | lists of caches, slot arrays, lists of children and tables agree with the descriptors |
-| conservation | the statistics and operation counts balance (feature STATS) |
-| locks | no lock is held, interrupts are on and no CPU is in a non-preemptible section |
-| bug | no assertion of the allocators has failed |
+    pages_conserved  every frame is free or in a slab; the free blocks are aligned, merged and counted
+    one_state        every slab is in exactly one place, which its frozen bit and freelist agree with;
+                     SLOB: a page is on a list while it has free units
+    list_counts      lists are linked both ways; counters equal what is on the lists and in the mem_map
+    freelists        free objects are well formed, on one freelist (or in one array) only, and as many as the
+                     counters say; SLOB: a page's free blocks are in order, apart from each other, and counted
+    arrays           SLAB: array caches are within their limits and hold objects of their cache and node
+    inuse            objects handed out are exactly those that count as in use and lie on no freelist;
+                     SLOB: objects and free blocks fill each page without overlap
+    references       a child's refcnt (I1, I2), a memcg's charges and css references equal what holds them
+    owners           owner pointers, references and charges of obj_cgroups balance, to the byte (F_OBJCG)
+    sheaves          every sheaf is at one CPU, in one barn or unused; full and empty ones are so (F_SHEAF)
+    registry         lists of caches, slot arrays, lists of children and tables agree with the descriptors
+    conservation     the statistics and operation counts balance (feature STATS)
+    locks            no lock is held, interrupts are on and no CPU is in a non-preemptible section
+    bug              no assertion of the allocators has failed
 
 What dead caches hoard (I9) is not a rule but what designs differ in: see `dead`.
 """
@@ -27,6 +28,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -59,7 +61,9 @@ __all__ = [
 
 MOST = 4  # descriptions of one invariant
 
-CHECKERS = {
+# Each looks at a snapshot of its allocator's kind.
+Checker = Callable[..., Iterator[str]]
+CHECKERS: dict[str, Checker] = {
     checker.__name__: checker
     for checker in (
         pages_conserved,
@@ -96,12 +100,13 @@ def check(m: Machine, layout: Layout, live_objects: np.ndarray | None = None, *,
     live_objects: the objects now handed out, as kmem_cache_alloc returned them; without them `inuse` is not checked.
     stats: the world has run with the feature STATS from its boot; else `conservation` is not checked.
     """
-    kind, own = Snapshot, {}
+    kind: type[Snapshot] = Snapshot
+    checkers = CHECKERS
     if m.has("SLAB"):
-        kind, own = SlabSnapshot, SLAB_CHECKERS
+        kind, checkers = SlabSnapshot, {**CHECKERS, **SLAB_CHECKERS}
     elif m.has("SLOB"):
-        kind, own = SlobSnapshot, SLOB_CHECKERS
-    snapshot, checkers = kind(m, layout, live_objects), CHECKERS | own
+        kind, checkers = SlobSnapshot, {**CHECKERS, **SLOB_CHECKERS}
+    snapshot = kind(m, layout, live_objects)
     report = Report([], [])
     for name, checker in checkers.items():
         if name == "inuse" and live_objects is None or name == "conservation" and not stats:

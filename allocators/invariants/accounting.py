@@ -34,8 +34,8 @@ def queued(w: Snapshot, ring: str) -> list[tuple[int, int, int]]:
 
 
 def references(w: Snapshot) -> Iterator[str]:
-    """refcnt = slabs (P1; else pages) + 1 while online (P2, F_REPARENT: with the parts of the CPUs; F_REPARENT_SLABS: 1, then a
-    bias more until it is given up, then 0); kmem = pages charged;
+    """refcnt = slabs (P1; else pages) + 1 while online (P2, F_REPARENT: with the parts of the CPUs;
+    F_REPARENT_SLABS: 1, then a bias more until it is given up, then 0); kmem = pages charged;
     css = online + children + queued creations + 1 while dead with charges (F_CSS: online + pages charged
     + queued creations); nothing is at 0 unnoticed."""
     pages = 1 << w.order
@@ -45,7 +45,7 @@ def references(w: Snapshot) -> Iterator[str]:
     children = w.live_caches[w.caches["root"][w.live_caches] != 0]
     by_reference = w.m.has("P2") or w.m.has("F_REPARENT")
     on = (w.caches["offline"][children] == 0) & by_reference
-    parts = sum(_parts(w, cpu) for cpu in range(w.layout.nr_cpus))
+    parts = np.sum([_parts(w, cpu) for cpu in range(w.layout.nr_cpus)], axis=0)
     if w.m.has("F_REPARENT") or w.m.has("F_REPARENT_SLABS"):
         refcnt = w.caches["refcnt"][children] + parts[children]
         for cache in children[(w.caches["ref_atomic"][children] != 0) != (w.caches["offline"][children] != 0)]:
@@ -61,7 +61,10 @@ def references(w: Snapshot) -> Iterator[str]:
         yield from _of_frees(w, children, refcnt)
         refcnt = held[children]
     for i in np.flatnonzero(refcnt != held[children] + on):
-        yield f"{w.cache_name(children[i])}: refcnt is {refcnt[i]}, it has {held[children[i]]} {unit}{' and is online' if on[i] else ''}"
+        yield (
+            f"{w.cache_name(children[i])}: refcnt is {refcnt[i]}, it has {held[children[i]]} "
+            f"{unit}{' and is online' if on[i] else ''}"
+        )
     work = queued(w, "workqueue")
     if by_reference:
         doomed = {a for f, a, _ in work if f == WORK_UNREGISTER} | {
@@ -76,7 +79,10 @@ def references(w: Snapshot) -> Iterator[str]:
             (w.caches["work_pending"][children] != 0)
             != np.isin(w.layout.plan["caches"] + children * CACHE.SIZE, list(scheduled))
         ]:
-            yield f"{w.cache_name(cache)}: work_pending is {w.caches['work_pending'][cache]}, and its work is {'not ' if w.caches['work_pending'][cache] else ''}queued"
+            yield (
+                f"{w.cache_name(cache)}: work_pending is {w.caches['work_pending'][cache]}, and its work is "
+                f"{'not ' if w.caches['work_pending'][cache] else ''}queued"
+            )
         for cache in children[(refcnt == 0) & (w.caches["dead"][children] != 0)]:
             if w.cache_at(cache) not in scheduled:
                 yield f"{w.cache_name(cache)}: refcnt is 0, and its destruction is not queued"
@@ -100,7 +106,10 @@ def _of_frees(w: Snapshot, children: np.ndarray, refcnt: np.ndarray) -> Iterator
     offline = w.caches["offline"][children] != 0
     expected = np.where(offline, np.where(killed, 1 + BIAS, 0), 1)
     for i in np.flatnonzero(refcnt != expected):
-        yield f"{w.cache_name(children[i])}: refcnt is {refcnt[i]}, and no free is under way that holds a reference: {expected[i]} is right"
+        yield (
+            f"{w.cache_name(children[i])}: refcnt is {refcnt[i]}, and no free is under way that holds a reference: "
+            f"{expected[i]} is right"
+        )
     for cache in children[offline & ~killed & ~moving]:
         yield f"{w.cache_name(cache)}: it is given up, and its re-parenting is not queued"
 
@@ -132,7 +141,8 @@ def _memcgs(w: Snapshot, children: np.ndarray, owner: np.ndarray, work: list[tup
         expected = g["online"] + holders + waiting[i] + g["kmem_dead"]
         if g["css"] != expected:
             yield (
-                f"{name}: css is {g['css']}, not {expected} = {g['online']} online + {holders} {'pages charged' if by_page else 'children'} + "
+                f"{name}: css is {g['css']}, not {expected} = {g['online']} online + {holders} "
+                f"{'pages charged' if by_page else 'children'} + "
                 f"{waiting[i]} queued creations + {g['kmem_dead']} for charges of the dead"
             )
         elif expected == 0 and int(i) not in freed:
@@ -156,12 +166,19 @@ def totals(w: Snapshot, statistics: Sequence[str]) -> tuple[dict[str, int], dict
     return counted, ops
 
 
+def unbalanced(*books: tuple[str, int, int]) -> Iterator[str]:
+    """The sentences of those books, (sentence, left side, right side), whose sides differ."""
+    for text, left, right in books:
+        if left != right:
+            yield text.format(left, right)
+
+
 def conservation(w: Snapshot) -> Iterator[str]:
     """Conservation of objects, slabs and pages over all caches that are or ever were."""
     s, ops = totals(w, STATISTICS)
     discarded = w.mem[WORLD_AT + WORLD.shrink_discarded]
-    blocks, slabs = len(w.frames), np.count_nonzero(~w.discarded)
-    for text, left, right in (
+    blocks, slabs = len(w.frames), int(np.count_nonzero(~w.discarded))
+    yield from unbalanced(
         (
             "alloc_slab - free_slab - slabs discarded by shrink is {}, there are {} slabs",
             s["alloc_slab"] - s["free_slab"] - discarded,
@@ -183,12 +200,13 @@ def conservation(w: Snapshot) -> Iterator[str]:
             int(w.caches["live"][w.live_caches].sum()),
             ops["alloc"] - ops["free"],
         ),
-    ):
-        if left != right:
-            yield text.format(left, right)
+    )
     if s["free_remove_partial"] > s["free_slab"]:
         yield f"free_remove_partial is {s['free_remove_partial']}, more than free_slab, {s['free_slab']}"
     if s["free_slowpath"] < s["free_frozen"] + s["cpu_partial_free"]:
-        yield f"free_slowpath is {s['free_slowpath']}, less than free_frozen {s['free_frozen']} + cpu_partial_free {s['cpu_partial_free']}"
+        yield (
+            f"free_slowpath is {s['free_slowpath']}, less than free_frozen {s['free_frozen']} + cpu_partial_free "
+            f"{s['cpu_partial_free']}"
+        )
     if w.live_objects is not None and len(w.live_objects) != ops["alloc"] - ops["free"]:
         yield f"{len(w.live_objects)} objects are handed out, allocations - frees is {ops['alloc'] - ops['free']}"

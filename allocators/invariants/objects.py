@@ -64,7 +64,8 @@ class Objects:
         slabs = np.where(frames >= 0, w.slab_at[frames], -1)
         for i in np.flatnonzero((heads != 0) & (slabs < 0)):
             self.problems.append(
-                f"{w.cache_name(w.live_caches[i])}, CPU {cpu}: the private freelist begins at word {heads[i]}, and there is no CPU slab"
+                f"{w.cache_name(w.live_caches[i])}, CPU {cpu}: the private freelist begins at word {heads[i]}, and "
+                "there is no CPU slab"
             )
         good = (heads != 0) & (slabs >= 0)
         good[good] = self.sound[slabs[good]]
@@ -106,9 +107,7 @@ class Objects:
 
 def object_map(w: Snapshot) -> Objects:
     """The objects of a snapshot; walked once."""
-    if "objects" not in w.memo:
-        w.memo["objects"] = Objects(w)
-    return w.memo["objects"]
+    return w.once(Objects)
 
 
 def freelists(w: Snapshot) -> Iterator[str]:

@@ -25,7 +25,10 @@ def owners(w: Snapshot) -> Iterator[str]:
     slab = np.zeros(w.layout.last_frame, bool)
     slab[w.frames] = True
     for frame in np.flatnonzero((states != NONE) & ((states != MADE) | ~slab)):
-        yield f"frame {frame}: its vector of owners is in state {states[frame]}, and it is {'' if slab[frame] else 'no '}slab"
+        yield (
+            f"frame {frame}: its vector of owners is in state {states[frame]}, and it is "
+            f"{'' if slab[frame] else 'no '}slab"
+        )
     held, size, vector_bytes = np.zeros(count, np.int64), np.zeros(count, np.int64), 0
     live = None if w.live_objects is None else set(np.asarray(w.live_objects).tolist())
     for i in np.flatnonzero((states[w.frames] == MADE) & (w.cache >= 0)):
@@ -35,7 +38,10 @@ def owners(w: Snapshot) -> Iterator[str]:
         for number in np.flatnonzero(w.words[first : first + objects]).tolist():
             owner, rest = divmod(w.mem[first + number] - plan["objcgs"], OBJCG.SIZE)
             if rest or not 0 <= owner < count or not objcgs["used"][owner]:
-                yield f"{w.slab_name(i)}: the owner of object {number} is word {w.mem[first + number]}, which is no obj_cgroup"
+                yield (
+                    f"{w.slab_name(i)}: the owner of object {number} is word {w.mem[first + number]}, which is no "
+                    "obj_cgroup"
+                )
                 continue
             if live is not None and start + number * stride not in live:
                 yield f"{w.slab_name(i)}: object {number} has an owner and is not handed out"
@@ -64,12 +70,18 @@ def _books(w: Snapshot, objcgs: np.ndarray, held: np.ndarray, size: np.ndarray) 
         name = f"obj_cgroup {i} ({'of an offline memcg' if o['offline'] else 'online'})"
         expected = held[i] + stocks[i] + (not o["offline"])
         if o["refcnt"] + parts[i] != expected or o["ref_atomic"] != o["offline"] or (o["offline"] and parts[i]):
-            yield f"{name}: {o['refcnt']} + {parts[i]} references, not {expected} = {held[i]} objects + {stocks[i]} stocks + online"
+            yield (
+                f"{name}: {o['refcnt']} + {parts[i]} references, not {expected} = {held[i]} objects + {stocks[i]} "
+                "stocks + online"
+            )
         if expected == 0 and plan["objcgs"] + i * OBJCG.SIZE not in doomed:
             yield f"{name}: it has no reference, and is not queued to be freed"
         charged = int(size[i] + stocked[i] + o["charged"])
         if charged % PAGE_BYTES:
-            yield f"{name}: {size[i]} bytes of objects, {stocked[i]} in stocks and {o['charged']} left over are no whole pages"
+            yield (
+                f"{name}: {size[i]} bytes of objects, {stocked[i]} in stocks and {o['charged']} left over are no whole "
+                "pages"
+            )
         memcg = int(w.memcg_ids(o["memcg"]))
         if (memcg >= 0) == bool(o["offline"]):
             yield f"{name}: it belongs to word {o['memcg']}"
@@ -77,4 +89,7 @@ def _books(w: Snapshot, objcgs: np.ndarray, held: np.ndarray, size: np.ndarray) 
             w.memcgs["kmem"][memcg] * PAGE_BYTES != charged
             or w.memcgs["objcg"][memcg] != plan["objcgs"] + i * OBJCG.SIZE
         ):
-            yield f"{name}: memcg {memcg} is charged {w.memcgs['kmem'][memcg]} pages, its objects and stocks have {charged} bytes"
+            yield (
+                f"{name}: memcg {memcg} is charged {w.memcgs['kmem'][memcg]} pages, its objects and stocks have "
+                f"{charged} bytes"
+            )

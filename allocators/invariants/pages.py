@@ -29,7 +29,10 @@ def pages_conserved(w: Snapshot) -> Iterator[str]:
             listed[heads] = True
             free += len(heads) << order
             for frame in heads[(heads < start) | (heads + (1 << order) > end)]:
-                yield f"node {node}: the free block of order {order} at frame {frame} lies outside of the zone {start}..{end}"
+                yield (
+                    f"node {node}: the free block of order {order} at frame {frame} lies outside of the zone "
+                    f"{start}..{end}"
+                )
             yield from _cover(w, ends, heads, np.full(len(heads), 1 << order), "free block")
             yield from _unmerged(node, heads, order)
         if free != counted:
@@ -80,7 +83,10 @@ def _unmerged(node: int, heads: np.ndarray, order: int) -> Iterator[str]:
     if order < MAX_ORDER:
         size = 1 << order
         for frame in heads[(heads & size == 0) & np.isin(heads | size, heads)]:
-            yield f"node {node}: the free blocks of order {order} at frames {frame} and {frame | size} are buddies and not merged"
+            yield (
+                f"node {node}: the free blocks of order {order} at frames {frame} and {frame | size} are buddies and "
+                "not merged"
+            )
 
 
 def _tails(w: Snapshot) -> Iterator[str]:

@@ -68,7 +68,8 @@ def _slots(w: Snapshot) -> Iterator[str]:
     base, size = w.layout.plan.regions["slots"]
     memcgs = w.layout.limits.memcgs
     is_child = w.caches["root"][w.live_caches] != 0
-    # F_CSS, F_REPARENT, F_REPARENT_SLABS: the offline takes a child out of its slot; F_REPARENT: its memcg is the root cgroup then.
+    # F_CSS, F_REPARENT, F_REPARENT_SLABS: the offline takes a child out of its slot; F_REPARENT: its memcg is the root
+    # cgroup then.
     rooted = (w.caches["offline"] != 0) & w.m.has("F_REPARENT")
     unpublished = (w.caches["offline"] != 0) & (w.m.has("F_CSS") or w.m.has("F_REPARENT_SLABS")) | rooted
     for root in w.live_caches[~is_child]:
@@ -160,7 +161,10 @@ def locks(w: Snapshot) -> Iterator[str]:
         if w.mem[word]:
             yield f"{name} is held by CPU {w.mem[word] - 1}"
     for cache, node in np.argwhere(w.nodes["list_lock"] != 0).tolist():
-        yield f"the list_lock of {w.cache_name(cache)}, node {node}, is held by CPU {w.nodes['list_lock'][cache, node] - 1}"
+        yield (
+            f"the list_lock of {w.cache_name(cache)}, node {node}, is held by CPU "
+            f"{w.nodes['list_lock'][cache, node] - 1}"
+        )
     for cpu in range(w.layout.nr_cpus):
         irq, preempt, pending = (w.mem[w.area(cpu) + f] for f in (CPU.irq, CPU.preempt, CPU.ipi_pending))
         if irq or preempt or pending:

@@ -25,13 +25,13 @@ class Sheaf(NamedTuple):
 
 def sheaves_of(w: Snapshot) -> list[Sheaf]:
     """All sheaves in use, in the CPUs and the barns; walked once."""
+    return w.once(_walk)
+
+
+def _walk(w: Snapshot) -> list[Sheaf]:
     if not w.m.has("F_SHEAF"):
         return []
-    if "sheaves" not in w.memo:
-        w.memo["sheaves"] = [
-            sheaf for cache in w.live_caches if w.caches["sheaves"][cache] for sheaf in _of_cache(w, int(cache))
-        ]
-    return w.memo["sheaves"]
+    return [sheaf for cache in w.live_caches if w.caches["sheaves"][cache] for sheaf in _of_cache(w, int(cache))]
 
 
 def _of_cache(w: Snapshot, cache: int) -> Iterator[Sheaf]:

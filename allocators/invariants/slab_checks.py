@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from allocators.core.page_alloc import PAGE
-from allocators.core.world import MEM_MAP, WORLD, WORLD_AT
-from allocators.invariants.accounting import totals
+from allocators.core.world import WORLD, WORLD_AT
+from allocators.invariants.accounting import totals, unbalanced
 from allocators.invariants.registry import locks as common_locks
 from allocators.invariants.slab_snapshot import (
     ALIEN_ARRAY,
@@ -22,6 +21,7 @@ from allocators.invariants.slab_snapshot import (
     Array,
     SlabSnapshot,
 )
+from allocators.invariants.slabs import linked, of_no_cache
 from allocators.invariants.snapshot import RCU_WAIT
 from allocators.slab.state import ALIEN_LIMIT, ARRAY_CACHE, STATISTICS
 
@@ -29,8 +29,7 @@ from allocators.slab.state import ALIEN_LIMIT, ARRAY_CACHE, STATISTICS
 def one_state(w: SlabSnapshot) -> Iterator[str]:
     """A slab is on the full, partial or free list of its node, as `active` says, or waits, empty, for a
     grace period."""
-    for i in np.flatnonzero(w.cache < 0):
-        yield f"slab at frame {w.frames[i]} belongs to word {w.pages['slab_cache'][w.frames[i]]}, which is no live cache"
+    yield from of_no_cache(w)
     for slabs in w.lists:
         frames = np.array(slabs.frames, np.int64)
         at = w.slab_at[frames]
@@ -59,7 +58,7 @@ def list_counts(w: SlabSnapshot) -> Iterator[str]:
         if slabs.problem:
             yield f"{slabs} of {w.cache_name(slabs.cache)} {slabs.problem}"
         elif slabs.place in LISTS:
-            yield from _links(w, slabs)
+            yield from linked(w, slabs, w.slab_nodes[slabs.place][slabs.cache, slabs.number, 1])
     live = w.live_caches
     known = ~w.discarded & (w.cache >= 0) & (w.node >= 0) & (w.node < w.layout.limits.nodes)
     flat = w.cache[known] * w.layout.limits.nodes + w.node[known]
@@ -71,18 +70,10 @@ def list_counts(w: SlabSnapshot) -> Iterator[str]:
         seen = np.bincount(flat, weights, minlength=w.nodes.size).astype(np.int64).reshape(w.nodes.shape)
         for i, node in np.argwhere(table[field][live] != seen[live]).tolist():
             cache = live[i]
-            yield f"{w.cache_name(cache)}, node {node}: {field} is {table[field][cache, node]}, its slabs show {seen[cache, node]}"
-
-
-def _links(w: SlabSnapshot, slabs) -> Iterator[str]:
-    frames = np.array(slabs.frames)
-    address = MEM_MAP + frames * PAGE.SIZE
-    prev, expected = w.pages["prev"][frames], np.r_[0, address[:-1]]
-    for i in np.flatnonzero(prev != expected):
-        yield f"{slabs} of {w.cache_name(slabs.cache)}: frame {frames[i]} has prev {prev[i]}, its predecessor is {expected[i]}"
-    last = w.slab_nodes[slabs.place][slabs.cache, slabs.number, 1]
-    if last != address[-1]:
-        yield f"{slabs} of {w.cache_name(slabs.cache)}: last is {last}, the list ends with {address[-1]}"
+            yield (
+                f"{w.cache_name(cache)}, node {node}: {field} is {table[field][cache, node]}, its slabs show "
+                f"{seen[cache, node]}"
+            )
 
 
 def freelists(w: SlabSnapshot) -> Iterator[str]:
@@ -142,17 +133,26 @@ def inuse(w: SlabSnapshot) -> Iterator[str]:
         yield f"{w.slab_name(slab[i])}: object {number[i]} is handed out and {what}"
     handed = np.bincount(slab, minlength=len(w.frames))
     for i in np.flatnonzero(w.sound & (handed + w.waiting != w.used)):
-        yield f"{w.slab_name(i)}: {handed[i]} objects are handed out and {w.waiting[i]} wait in arrays, active is {w.used[i]}"
+        yield (
+            f"{w.slab_name(i)}: {handed[i]} objects are handed out and {w.waiting[i]} wait in arrays, active is "
+            f"{w.used[i]}"
+        )
 
 
 def locks(w: SlabSnapshot) -> Iterator[str]:
     """At rest nobody holds a lock, and every CPU has interrupts and preemption on."""
     yield from common_locks(w)
     for cache, node in np.argwhere(w.slab_nodes["list_lock"] != 0).tolist():
-        yield f"the list_lock of {w.cache_name(cache)}, node {node}, is held by CPU {w.slab_nodes['list_lock'][cache, node] - 1}"
+        yield (
+            f"the list_lock of {w.cache_name(cache)}, node {node}, is held by CPU "
+            f"{w.slab_nodes['list_lock'][cache, node] - 1}"
+        )
     for array in w.arrays:
         if array.room and w.mem[array.at + ARRAY_CACHE.lock]:
-            yield f"the lock of {array} of {w.cache_name(array.cache)} is held by CPU {w.mem[array.at + ARRAY_CACHE.lock] - 1}"
+            yield (
+                f"the lock of {array} of {w.cache_name(array.cache)} is held by CPU "
+                f"{w.mem[array.at + ARRAY_CACHE.lock] - 1}"
+            )
 
 
 def conservation(w: SlabSnapshot) -> Iterator[str]:
@@ -161,16 +161,26 @@ def conservation(w: SlabSnapshot) -> Iterator[str]:
     frees = s["freehit"] + s["freemiss"] + s["node_frees"] + s["free_noarray"]
     handed = ops["alloc"] - ops["free"]
     known = w.cache >= 0
-    for text, left, right in (
+    yield from unbalanced(
         ("blocks allocated - blocks freed is {}, slabs have {}", ops["page_alloc"] - ops["page_free"], len(w.frames)),
         ("grown is {}, {} blocks were allocated", s["grown"], ops["page_alloc"]),
-        ("allochit + allocmiss is {}, there were {} allocations, failed ones included", s["allochit"] + s["allocmiss"], ops["alloc"] + ops["alloc_failed"]),
+        (
+            "allochit + allocmiss is {}, there were {} allocations, failed ones included",
+            s["allochit"] + s["allocmiss"],
+            ops["alloc"] + ops["alloc_failed"],
+        ),
         ("freehit + freemiss + node_frees + free_noarray is {}, there were {} frees", frees, ops["free"]),
-        ("num_active of all caches is {}, their slabs have {} active objects", int(w.caches["num_active"][w.live_caches].sum()), int(w.used[known].sum())),
-        ("objects live by the caches' counts are {}, allocations - frees is {}", int(w.caches["live"][w.live_caches].sum()), handed),
-    ):  # fmt: skip
-        if left != right:
-            yield text.format(left, right)
+        (
+            "num_active of all caches is {}, their slabs have {} active objects",
+            int(w.caches["num_active"][w.live_caches].sum()),
+            int(w.used[known].sum()),
+        ),
+        (
+            "objects live by the caches' counts are {}, allocations - frees is {}",
+            int(w.caches["live"][w.live_caches].sum()),
+            handed,
+        ),
+    )
     gone = s["reaped"] + w.mem[WORLD_AT + WORLD.shrink_discarded]
     ended = ops["page_free"] + int(np.count_nonzero(w.discarded))
     if gone > ended:

@@ -85,8 +85,8 @@ class SlabSnapshot(Snapshot):
         self.sound = (self.cache >= 0) & fits
         for i in np.flatnonzero((self.cache >= 0) & ~fits):
             self.problems.append(
-                f"{self.slab_name(i)} says that {self.used[i]} of {self.objects[i]} objects of {self.size[i]} words are active; "
-                f"it has {room[i]} words"
+                f"{self.slab_name(i)} says that {self.used[i]} of {self.objects[i]} objects of {self.size[i]} words "
+                f"are active; it has {room[i]} words"
             )
         capacity = np.where(self.sound, self.objects, 0)
         self.first = np.cumsum(capacity) - capacity
@@ -101,7 +101,8 @@ class SlabSnapshot(Snapshot):
         wild = number >= self.objects[slab]
         for i in np.flatnonzero(wild):
             self.problems.append(
-                f"{self.slab_name(slab[i])}: its index array calls object {number[i]} free, it has {self.objects[slab[i]]}"
+                f"{self.slab_name(slab[i])}: its index array calls object {number[i]} free, it has "
+                f"{self.objects[slab[i]]}"
             )
         flat, times = np.unique((self.first[slab] + number)[~wild], return_counts=True)
         self.marks[flat] |= IS_FREE
@@ -159,7 +160,8 @@ class SlabSnapshot(Snapshot):
         for i in np.flatnonzero(taken | again):
             what = "also free in its slab" if self.marks[place[i]] & IS_FREE else "in an array already"
             self.problems.append(
-                f"{array} of {self.cache_name(array.cache)} holds object {number[i]} of {self.slab_name(slab[i])}, which is {what}"
+                f"{array} of {self.cache_name(array.cache)} holds object {number[i]} of {self.slab_name(slab[i])}, "
+                f"which is {what}"
             )
         self.marks[place] |= IN_ARRAY
         np.add.at(self.waiting, slab, 1)

@@ -12,13 +12,20 @@ from allocators.invariants.snapshot import CPU_PARTIAL, CPU_SLAB, FULL, NODE_PAR
 from allocators.slub.partial import PAGES_SHIFT, POBJECTS_MASK
 
 
+def of_no_cache(w: Snapshot) -> Iterator[str]:
+    """Slabs whose slab_cache is no cache that lives."""
+    for i in np.flatnonzero(w.cache < 0):
+        yield (
+            f"slab at frame {w.frames[i]} belongs to word {w.pages['slab_cache'][w.frames[i]]}, which is no live cache"
+        )
+
+
 def one_state(w: Snapshot) -> Iterator[str]:
     """A slab is the CPU slab or on one CPU partial list (both frozen), on its node's partial list (not
     frozen, with free objects), or full (not frozen, no free object, on no list; with F_FULL, in a child
     cache, on its node's full list), or discarded, empty and waiting for a grace period. F_REPARENT_SLABS:
     until a child that was given up is re-parented, frees leave a slab where it is, free objects or none."""
-    for i in np.flatnonzero(w.cache < 0):
-        yield f"slab at frame {w.frames[i]} belongs to word {w.pages['slab_cache'][w.frames[i]]}, which is no live cache"
+    yield from of_no_cache(w)
     for slabs in w.lists:
         frames = np.array(slabs.frames, np.int64)
         at = w.slab_at[frames]
@@ -69,9 +76,9 @@ def list_counts(w: Snapshot) -> Iterator[str]:
         if slabs.place == NODE_PARTIAL:
             lengths[slabs.cache, slabs.number] = -1 if slabs.problem else len(slabs.frames)
             if not slabs.problem:
-                yield from _links(w, slabs)
+                yield from linked(w, slabs, w.nodes["last"][slabs.cache, slabs.number])
         elif slabs.place == FULL and not slabs.problem:
-            yield from _links(w, slabs)
+            yield from linked(w, slabs)
         elif slabs.place == CPU_PARTIAL and not slabs.problem:
             yield from _stacked(w, slabs)
     live = w.live_caches
@@ -93,18 +100,18 @@ def list_counts(w: Snapshot) -> Iterator[str]:
             )
 
 
-def _links(w: Snapshot, slabs: SlabList) -> Iterator[str]:
-    """prev pointers and the list's tail."""
+def linked(w: Snapshot, slabs: SlabList, last: int | None = None) -> Iterator[str]:
+    """The way back of a list that leads somewhere, and where its head says that it ends (None: it does not say)."""
     frames = np.array(slabs.frames)
     address = MEM_MAP + frames * PAGE.SIZE
     prev = w.pages["prev"][frames]
     expected = np.r_[0, address[:-1]]
     for i in np.flatnonzero(prev != expected):
-        yield f"{slabs} of {w.cache_name(slabs.cache)}: frame {frames[i]} has prev {prev[i]}, its predecessor is {expected[i]}"
-    if slabs.place == FULL:
-        return
-    last = w.nodes["last"][slabs.cache, slabs.number]
-    if last != address[-1]:
+        yield (
+            f"{slabs} of {w.cache_name(slabs.cache)}: frame {frames[i]} has prev {prev[i]}, its predecessor is "
+            f"{expected[i]}"
+        )
+    if last is not None and last != address[-1]:
         yield f"{slabs} of {w.cache_name(slabs.cache)}: last is {last}, the list ends with {address[-1]}"
 
 
@@ -119,5 +126,8 @@ def _stacked(w: Snapshot, slabs: SlabList) -> Iterator[str]:
             yield f"{where} says {pages} pages from here down, there are {below_pages + 1}"
         capacity = int(w.objects[w.slab_at[frame]]) if w.slab_at[frame] >= 0 else 0
         if not 0 <= objects - below_objects <= capacity:
-            yield f"{where} says {objects} free objects from here down and {below_objects} below it; the slab has {capacity}"
+            yield (
+                f"{where} says {objects} free objects from here down and {below_objects} below it; the slab has "
+                f"{capacity}"
+            )
         below_pages, below_objects = pages, objects

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from allocators.core.world import PAGE_BYTES
-from allocators.invariants.accounting import totals
+from allocators.invariants.accounting import totals, unbalanced
 from allocators.invariants.registry import locks as common_locks
 from allocators.invariants.slob_snapshot import Objects, SlobSnapshot
 from allocators.slob.state import OBJECT_MASK, PAGE_UNITS, SLOB, STATISTICS, UNIT_BYTES
@@ -58,11 +58,11 @@ def inuse(w: SlobSnapshot) -> Iterator[str]:
     held = w.resolve(np.r_[live, w.waiting])
     what = np.r_[np.full(len(live), "handed out"), np.full(len(w.waiting), "waiting")]
     small = np.zeros(len(held.page), bool)
-    for i in range(len(held.page)):
-        problem = _misplaced(w, held, i)
+    for nth in range(len(held.page)):
+        problem = _misplaced(w, held, nth)
         if problem:
-            yield f"the object at word {held.references[i] & OBJECT_MASK}, {what[i]}: {problem}"
-        small[i] = not problem and not held.large[i]
+            yield f"the object at word {held.references[nth] & OBJECT_MASK}, {what[nth]}: {problem}"
+        small[nth] = not problem and not held.large[nth]
     holders = np.bincount(held.page[held.large & (held.page >= 0)], minlength=len(w.frames))
     for i in np.flatnonzero(~w.shared & (holders != 1)):
         yield f"the {w.page_name(i)} is in the hands of {holders[i]}"
@@ -73,7 +73,10 @@ def inuse(w: SlobSnapshot) -> Iterator[str]:
     page, start, end, names = page[order], start[order], (start + units)[order], names[order]
     clash = (page[1:] == page[:-1]) & (start[1:] < end[:-1])
     for i in np.flatnonzero(clash):
-        yield f"{w.page_name(page[i])}: {names[i]} at units {start[i]} to {end[i]} and {names[i + 1]} at {start[i + 1]} to {end[i + 1]} overlap"
+        yield (
+            f"{w.page_name(page[i])}: {names[i]} at units {start[i]} to {end[i]} and {names[i + 1]} at {start[i + 1]} "
+            f"to {end[i + 1]} overlap"
+        )
     whole = w.shared & ~w.broken
     whole[page[1:][clash]] = False
     covered = np.bincount(page, end - start, len(w.frames)).astype(np.int64)
@@ -113,18 +116,32 @@ def conservation(w: SlobSnapshot) -> Iterator[str]:
     shared = int(np.count_nonzero(w.shared))
     frees = s["free_to_full"] + s["free_to_partial"] + s["free_page"] + s["free_large"]
     handed = ops["alloc"] - ops["free"]
-    for text, left, right in (
+    yield from unbalanced(
         ("blocks allocated - blocks freed is {}, there are {}", ops["page_alloc"] - ops["page_free"], len(w.frames)),
         ("alloc_new_page - free_page is {}, {} pages are in shared use", s["alloc_new_page"] - s["free_page"], shared),
-        ("alloc_large - free_large is {}, there are {} large objects", s["alloc_large"] - s["free_large"], len(w.frames) - shared),
-        ("alloc_found + alloc_new_page + alloc_large is {}, there were {} allocations", s["alloc_found"] + s["alloc_new_page"] + s["alloc_large"], ops["alloc"]),
+        (
+            "alloc_large - free_large is {}, there are {} large objects",
+            s["alloc_large"] - s["free_large"],
+            len(w.frames) - shared,
+        ),
+        (
+            "alloc_found + alloc_new_page + alloc_large is {}, there were {} allocations",
+            s["alloc_found"] + s["alloc_new_page"] + s["alloc_large"],
+            ops["alloc"],
+        ),
         ("frees done + objects that wait is {}, there were {} frees", frees + len(w.waiting), ops["free"]),
         ("the heap counts {} pages in shared use, there are {}", w.mem[w.slob + SLOB.pages], shared),
-        ("the heap counts {} free units, its pages say {}", w.mem[w.slob + SLOB.free_units], int(w.units[w.shared].sum())),
-        ("objects live by the caches' counts are {}, allocations - frees is {}", int(w.caches["live"][w.live_caches].sum()), handed),
-    ):  # fmt: skip
-        if left != right:
-            yield text.format(left, right)
+        (
+            "the heap counts {} free units, its pages say {}",
+            w.mem[w.slob + SLOB.free_units],
+            int(w.units[w.shared].sum()),
+        ),
+        (
+            "objects live by the caches' counts are {}, allocations - frees is {}",
+            int(w.caches["live"][w.live_caches].sum()),
+            handed,
+        ),
+    )
     if w.live_objects is not None and len(w.live_objects) != handed:
         yield f"{len(w.live_objects)} objects are handed out, allocations - frees is {handed}"
 

@@ -89,7 +89,7 @@ class SlobSnapshot(Snapshot):
         if self.mem[head + PAGE.prev] != before:
             found.problem = f"ends with word {before}, its head says {self.mem[head + PAGE.prev]}"
 
-    def page_name(self, i: int) -> str:
+    def page_name(self, i: int | np.integer) -> str:
         """How messages name the page with index i."""
         return (
             f"page at frame {self.frames[i]}"
@@ -139,7 +139,8 @@ class SlobSnapshot(Snapshot):
             one = self.resolve(np.array([ref], np.int64))
             if one.page[0] < 0 or ref in seen:
                 self.problems.append(
-                    f"the objects that wait for a grace period {'come back to' if ref in seen else 'lead to'} word {ref & OBJECT_MASK}"
+                    f"the objects that wait for a grace period {'come back to' if ref in seen else 'lead to'} word "
+                    f"{ref & OBJECT_MASK}"
                 )
                 return
             seen.add(ref)

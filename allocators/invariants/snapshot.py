@@ -8,7 +8,8 @@ every frame once however the links are broken.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from allocators.memcg.memcontrol import MEMCG
 from allocators.slub.state import PARTIAL_DISABLED
 from shm.layout import view
 from shm.machine import Machine
+
+Made = TypeVar("Made")
 
 CPU_SLAB, CPU_PARTIAL, NODE_PARTIAL = "cpu_slab", "cpu_partial", "node_partial"
 FULL = "full"  # F_FULL: a node's list of full slabs
@@ -52,9 +55,9 @@ class Snapshot:
 
     pages: PAGE structs by frame. caches, nodes[cache, node], cpu_slabs[cpu, cache], memcgs: structs.
     frames: the heads of all slabs, ascending; cache (-1: none that lives), order, objects, used,
-    freelist, frozen, node and discarded (waits for a grace period) are arrays parallel to it. slab_at: frame -> index into them, or -1.
+    freelist, frozen, node and discarded (waits for a grace period) are arrays parallel to it. slab_at: frame -> index
+    into them, or -1.
     lists: every list that is not empty; claimed[frame]: index + 1 into `lists`, 0 none.
-    memo: what checkers keep for each other.
     """
 
     def __init__(self, m: Machine, layout: Layout, live_objects: np.ndarray | None = None) -> None:
@@ -71,7 +74,7 @@ class Snapshot:
         areas = [self.area(cpu) + CACHES_AT for cpu in range(layout.nr_cpus)]
         self.cpu_slabs = np.stack([view(words, KMEM_CACHE_CPU, a, limits.caches) for a in areas])
         self.live_caches = np.flatnonzero(self.caches["state"] == CACHE_LIVE)
-        self.memo: dict[str, object] = {}
+        self._made: dict[Callable, Any] = {}
         self._read_slabs()
         self.lists: list[SlabList] = []
         self.claimed = np.zeros(layout.last_frame, np.int64)
@@ -96,7 +99,7 @@ class Snapshot:
 
     def area(self, cpu: int) -> int:
         """First word of a CPU's area."""
-        return self.layout.percpu_base + cpu * self.layout.percpu_stride
+        return self.layout.area(cpu)
 
     def cache_id(self, address: int) -> int:
         """The number of the descriptor that a kmem_cache pointer points to, live or not; -1 for none."""
@@ -186,7 +189,13 @@ class Snapshot:
             name += f", child of cache {root} for memcg {memcg}"
         return name + (", offline)" if c["offline"] else ")")
 
-    def slab_name(self, i: int) -> str:
+    def once(self, make: Callable[[Self], Made]) -> Made:
+        """What `make` makes of this snapshot; made once."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return self._made[make]
+
+    def slab_name(self, i: int | np.integer) -> str:
         """How messages name the slab with index i."""
         return f"slab at frame {self.frames[i]} of {self.cache_name(int(self.cache[i]))}"
 

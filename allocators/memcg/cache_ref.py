@@ -29,19 +29,19 @@ from shm.atomics import (
     write_once,
 )
 from shm.compiler import dual
-from shm.machine import MACHINE
+from shm.machine import MACHINE, Machine
 
 BIAS = 1 << 40
 
 
 @dual
-def _add_here(m, s: int, n: int) -> None:
+def _add_here(m: Machine, s: int, n: int) -> None:
     a = cpu_area(m) + load(m, s + CACHE.cpu_slab) + KMEM_CACHE_CPU.ref
     store(m, a, load(m, a) + n)
 
 
 @dual
-def inc_not_zero(m, a: int) -> bool:
+def inc_not_zero(m: Machine, a: int) -> bool:
     """Count one more in a word unless it is 0 (atomic_inc_not_zero)."""
     seen = read_once(m, a)
     while seen:
@@ -53,7 +53,7 @@ def inc_not_zero(m, a: int) -> bool:
 
 
 @dual
-def cache_ref_get(m, s: int, n: int) -> None:
+def cache_ref_get(m: Machine, s: int, n: int) -> None:
     """Take `n` references; the caller knows that there is one."""
     count(m, OPS.cache_ref)
     if m.has("PREEMPT"):
@@ -67,7 +67,7 @@ def cache_ref_get(m, s: int, n: int) -> None:
 
 
 @dual
-def cache_ref_tryget(m, s: int) -> bool:
+def cache_ref_tryget(m: Machine, s: int) -> bool:
     """Take a reference unless the last one is gone (percpu_ref_tryget)."""
     if m.has("PREEMPT"):
         preempt_disable(m)
@@ -83,7 +83,7 @@ def cache_ref_tryget(m, s: int) -> bool:
 
 
 @dual
-def cache_ref_put(m, s: int, n: int) -> bool:
+def cache_ref_put(m: Machine, s: int, n: int) -> bool:
     """Drop `n` references; True when they were the last: then the caller sees to the cache's end."""
     count(m, OPS.cache_ref)
     last = False
@@ -99,14 +99,14 @@ def cache_ref_put(m, s: int, n: int) -> bool:
 
 
 @dual
-def cache_ref_begin_kill(m, s: int) -> None:
+def cache_ref_begin_kill(m: Machine, s: int) -> None:
     """First half of percpu_ref_kill; a grace period must follow. Kworker only."""
     fetch_add(m, s + CACHE.refcnt, BIAS)
     write_once(m, s + CACHE.ref_atomic, 1)
 
 
 @dual
-def cache_ref_end_kill(m, s: int) -> bool:
+def cache_ref_end_kill(m: Machine, s: int) -> bool:
     """Second half: add all CPUs' parts, drop the base; True when no reference is left."""
     total = -1 - BIAS
     for cpu in range(load(m, MACHINE.nr_cpus)):

@@ -33,6 +33,7 @@ from shm.atomics import (
 )
 from shm.compiler import dual, dual_inline, dual_slow
 from shm.layout import struct
+from shm.machine import Machine
 from shm.rcu import call_rcu_sched
 from shm.ring import ring_push
 
@@ -65,32 +66,32 @@ RCU_REPARENT_SLABS = 2  # arg=cache
 
 
 @dual
-def kmemcg_id(m, memcg: int) -> int:
+def kmemcg_id(m: Machine, memcg: int) -> int:
     """The memcg's index in every root cache's slot array."""
     return (memcg - world(m, WORLD.memcgs)) // MEMCG.SIZE
 
 
 @dual
-def queue_work(m, func: int, a: int, b: int) -> None:
+def queue_work(m: Machine, func: int, a: int, b: int) -> None:
     """schedule_work for an item that must not be lost."""
     if not ring_push(m, world(m, WORLD.workqueue), func, a, b):
         bug(m, BUG_QUEUE_FULL, func)
 
 
 @dual
-def css_put(m, memcg: int) -> None:
+def css_put(m: Machine, memcg: int) -> None:
     """Drop a reference; the last one frees the descriptor, by a work item as in a kernel."""
     css_put_many(m, memcg, 1)
 
 
 @dual
-def css_put_many(m, memcg: int, references: int) -> None:
+def css_put_many(m: Machine, memcg: int, references: int) -> None:
     if fetch_add(m, memcg + MEMCG.css, -references) == references:
         queue_work(m, WORK_CSS_FREE, memcg, 0)
 
 
 @dual
-def css_tryget_online(m, memcg: int) -> bool:
+def css_tryget_online(m: Machine, memcg: int) -> bool:
     """Take a reference if the memcg is online. Never the first one: it may go offline right after the check."""
     if read_once(m, memcg + MEMCG.online) == 0:
         return False
@@ -98,7 +99,7 @@ def css_tryget_online(m, memcg: int) -> bool:
 
 
 @dual
-def memcg_cache_dead(m, s: int) -> bool:
+def memcg_cache_dead(m: Machine, s: int) -> bool:
     """memcg_cache_dead (P3): was this child's memcg taken offline? v3 adds a read barrier."""
     if m.has("P3v3"):
         smp_rmb(m)
@@ -109,7 +110,7 @@ def memcg_cache_dead(m, s: int) -> bool:
 
 
 @dual
-def slab_weight(m, order: int) -> int:
+def slab_weight(m: Machine, order: int) -> int:
     """What one slab adds to a child's count: 1 with P1, its pages before."""
     if m.has("P1"):
         return 1
@@ -117,10 +118,11 @@ def slab_weight(m, order: int) -> int:
 
 
 @dual
-def _charge_owner(m, s: int, pages: int) -> None:
+def _charge_owner(m: Machine, s: int, pages: int) -> None:
     """F_REPARENT: charge the memcg that `s` belongs to now, if any.
 
-    Under rcu_read_lock (preemption off): a memcg that goes offline right now keeps its descriptor and its counter for a grace period.
+    Under rcu_read_lock (preemption off): a memcg that goes offline right now keeps its descriptor and its counter for a
+    grace period.
     """
     if m.has("PREEMPT"):
         preempt_disable(m)
@@ -132,7 +134,7 @@ def _charge_owner(m, s: int, pages: int) -> None:
 
 
 @dual
-def memcg_charge_slab(m, s: int, order: int) -> bool:
+def memcg_charge_slab(m: Machine, s: int, order: int) -> bool:
     """Charge a new slab of `s` to its memcg; root caches are not charged. No limit is modelled."""
     if m.has("F_REPARENT"):
         _charge_owner(m, s, 1 << order)
@@ -150,7 +152,7 @@ def memcg_charge_slab(m, s: int, order: int) -> bool:
 
 
 @dual
-def memcg_uncharge_slab(m, s: int, order: int) -> None:
+def memcg_uncharge_slab(m: Machine, s: int, order: int) -> None:
     """Uncharge a discarded slab: the last event of its life. P2: the last one destroys the cache."""
     if m.has("F_REPARENT"):
         _charge_owner(m, s, -(1 << order))
@@ -179,7 +181,7 @@ def memcg_uncharge_slab(m, s: int, order: int) -> None:
 
 
 @dual
-def schedule_unregister(m, s: int) -> None:
+def schedule_unregister(m: Machine, s: int) -> None:
     """The reference count of a child reached zero: destroy it, after a grace period with F_RCU."""
     if m.has("F_RCU"):
         if not call_rcu_sched(m, world(m, WORLD.rcu_queue), RCU_UNREGISTER, s):
@@ -189,7 +191,7 @@ def schedule_unregister(m, s: int) -> None:
 
 
 @dual
-def schedule_shrink_or_destroy(m, s: int) -> None:
+def schedule_shrink_or_destroy(m: Machine, s: int) -> None:
     """v3.15 mem_cgroup_destroy_cache: a dead child's work item, unless it is pending.
 
     After the release of the last page `s` may be destroyed already, by work that was pending (R9).
@@ -199,7 +201,7 @@ def schedule_shrink_or_destroy(m, s: int) -> None:
 
 
 @dual_inline
-def memcg_kmem_get_cache(m, root: int, memcg: int) -> int:
+def memcg_kmem_get_cache(m: Machine, root: int, memcg: int) -> int:
     """The cache to allocate from on behalf of `memcg` (0: the root cgroup).
 
     A missing child is created later by the kworker; until then the root cache serves.
@@ -223,7 +225,7 @@ def memcg_kmem_get_cache(m, root: int, memcg: int) -> int:
 
 
 @dual_slow
-def _schedule_create(m, root: int, memcg: int, slot: int) -> None:
+def _schedule_create(m: Machine, root: int, memcg: int, slot: int) -> None:
     if css_tryget_online(m, memcg):
         if cmpxchg(m, slot, 0, SLOT_PENDING) != 0:
             css_put(m, memcg)

@@ -56,7 +56,7 @@ from shm.atomics import (
     xchg,
 )
 from shm.compiler import dual, dual_slow
-from shm.machine import MACHINE
+from shm.machine import MACHINE, Machine
 from shm.rcu import synchronize_sched
 
 POINTER_BYTES = 8
@@ -64,14 +64,14 @@ NONE, BEING_MADE, MADE = 0, 1, 2
 
 
 @dual
-def _part(m, o: int, cpu: int) -> int:
+def _part(m: Machine, o: int, cpu: int) -> int:
     """The word that holds a CPU's part of the references."""
     number = (o - world(m, WORLD.objcgs)) // OBJCG.SIZE
     return world(m, WORLD.objcg_refs) + cpu * world(m, WORLD.max_objcgs) + number
 
 
 @dual
-def objcg_get(m, o: int) -> None:
+def objcg_get(m: Machine, o: int) -> None:
     """Take a reference."""
     count(m, OPS.objcg_ref)
     if m.has("PREEMPT"):
@@ -86,7 +86,7 @@ def objcg_get(m, o: int) -> None:
 
 
 @dual
-def objcg_put(m, o: int) -> None:
+def objcg_put(m: Machine, o: int) -> None:
     """Drop a reference; the last one has the descriptor freed by a work item."""
     count(m, OPS.objcg_ref)
     if m.has("PREEMPT"):
@@ -102,7 +102,7 @@ def objcg_put(m, o: int) -> None:
 
 
 @dual
-def _charge_pages(m, o: int, pages: int) -> None:
+def _charge_pages(m: Machine, o: int, pages: int) -> None:
     """__memcg_kmem_charge and its opposite; the root cgroup is not charged."""
     if m.has("PREEMPT"):
         preempt_disable(m)
@@ -115,7 +115,7 @@ def _charge_pages(m, o: int, pages: int) -> None:
 
 
 @dual_slow
-def _drain_stock(m) -> None:
+def _drain_stock(m: Machine) -> None:
     """drain_obj_stock: whole pages go back to the memcg, the rest to the obj_cgroup. Preemption off."""
     a = cpu_area(m) + STOCK_AT
     o = load(m, a + STOCK.objcg)
@@ -132,7 +132,7 @@ def _drain_stock(m) -> None:
 
 
 @dual
-def _refill_stock(m, o: int, size: int) -> None:
+def _refill_stock(m: Machine, o: int, size: int) -> None:
     """refill_obj_stock: bytes that were charged for `o` and are free again."""
     if m.has("PREEMPT"):
         preempt_disable(m)
@@ -150,7 +150,7 @@ def _refill_stock(m, o: int, size: int) -> None:
 
 
 @dual
-def _charge(m, o: int, size: int) -> None:
+def _charge(m: Machine, o: int, size: int) -> None:
     """obj_cgroup_charge: from the stock, or whole pages, whose rest goes to the stock."""
     if m.has("PREEMPT"):
         preempt_disable(m)
@@ -169,13 +169,13 @@ def _charge(m, o: int, size: int) -> None:
 
 
 @dual
-def full_size(m, s: int) -> int:
+def full_size(m: Machine, s: int) -> int:
     """obj_full_size: bytes that one object is charged, its owner pointer included."""
     return load(m, s + CACHE.size) * 8 + POINTER_BYTES
 
 
 @dual
-def pre_alloc(m, s: int, memcg: int) -> int:
+def pre_alloc(m: Machine, s: int, memcg: int) -> int:
     """memcg_slab_pre_alloc_hook: charge one object; the obj_cgroup, or 0 for the root cgroup."""
     if memcg == 0:
         return 0
@@ -192,7 +192,7 @@ def pre_alloc(m, s: int, memcg: int) -> int:
 
 
 @dual
-def post_alloc(m, s: int, o: int, obj: int, page: int) -> None:
+def post_alloc(m: Machine, s: int, o: int, obj: int, page: int) -> None:
     """memcg_slab_post_alloc_hook: the object gets its owner, or the charge goes back."""
     if obj:
         owner = _owner_word(m, s, page, obj)
@@ -206,7 +206,7 @@ def post_alloc(m, s: int, o: int, obj: int, page: int) -> None:
 
 
 @dual
-def before_free(m, s: int, obj: int, page: int) -> None:
+def before_free(m: Machine, s: int, obj: int, page: int) -> None:
     """memcg_slab_free_hook: uncharge the object and drop its owner."""
     if load_acquire(m, world(m, WORLD.obj_cgroups) + (page - MEM_MAP) // PAGE.SIZE) != MADE:
         return
@@ -222,7 +222,7 @@ def before_free(m, s: int, obj: int, page: int) -> None:
 
 
 @dual
-def _owner_word(m, s: int, page: int, obj: int) -> int:
+def _owner_word(m: Machine, s: int, page: int, obj: int) -> int:
     start = address_of(page)
     return (
         world(m, WORLD.owners)
@@ -233,7 +233,7 @@ def _owner_word(m, s: int, page: int, obj: int) -> int:
 
 
 @dual_slow
-def _make_vector(m, page: int) -> None:
+def _make_vector(m: Machine, page: int) -> None:
     """memcg_alloc_page_obj_cgroups. Another CPU may have an object of this slab in hand too: one makes it."""
     state = world(m, WORLD.obj_cgroups) + (page - MEM_MAP) // PAGE.SIZE
     if cmpxchg(m, state, NONE, BEING_MADE) == NONE:
@@ -252,7 +252,7 @@ def _make_vector(m, page: int) -> None:
 
 
 @dual
-def drop_vector(m, page: int) -> None:
+def drop_vector(m: Machine, page: int) -> None:
     """memcg_free_page_obj_cgroups: a slab goes back to the page allocator; no object of it is in use."""
     state = world(m, WORLD.obj_cgroups) + (page - MEM_MAP) // PAGE.SIZE
     if load(m, state) == MADE:
@@ -261,7 +261,7 @@ def drop_vector(m, page: int) -> None:
 
 
 @dual
-def create_objcg(m, memcg: int) -> bool:
+def create_objcg(m: Machine, memcg: int) -> bool:
     """memcg_online_kmem; False when no descriptor is left. memcg_slab_mutex held."""
     o = load(m, WORLD_AT + WORLD.objcg_free)
     if o == 0:
@@ -279,7 +279,7 @@ def create_objcg(m, memcg: int) -> bool:
 
 
 @dual
-def reparent_objcg(m, memcg: int) -> None:
+def reparent_objcg(m: Machine, memcg: int) -> None:
     """memcg_reparent_objcgs: one pointer write, and the memcg's own reference goes. Kworker only."""
     o = load(m, memcg + MEMCG.objcg)
     store_release(m, memcg + MEMCG.objcg, 0)
@@ -300,7 +300,7 @@ def reparent_objcg(m, memcg: int) -> None:
 
 
 @dual
-def free_objcg(m, o: int) -> None:
+def free_objcg(m: Machine, o: int) -> None:
     """obj_cgroup_release: what its stocks left of a page each is whole pages together. memcg_slab_mutex held."""
     store(m, o + OBJCG.used, 0)
     store(m, o + OBJCG.next_free, load(m, WORLD_AT + WORLD.objcg_free))

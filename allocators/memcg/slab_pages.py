@@ -16,11 +16,12 @@ from allocators.memcg.memcontrol import memcg_uncharge_slab
 from allocators.memcg.objcg import drop_vector
 from shm.atomics import cmpxchg, load, read_once, store, xchg
 from shm.compiler import dual
+from shm.machine import Machine
 from shm.rcu import synchronize_sched
 
 
 @dual
-def release_slab(m, s: int, page: int) -> None:
+def release_slab(m: Machine, s: int, page: int) -> None:
     """Free and uncharge a slab that is on no list any more; the uncharge comes last."""
     if load(m, s + CACHE.flags) & SLAB_DESTROY_BY_RCU:
         _free_after_grace_period(m, page)
@@ -29,7 +30,7 @@ def release_slab(m, s: int, page: int) -> None:
 
 
 @dual
-def _free_slab(m, s: int, page: int) -> None:
+def _free_slab(m: Machine, s: int, page: int) -> None:
     order = load(m, page + PAGE.order)
     if m.has("F_OBJCG"):
         drop_vector(m, page)
@@ -38,7 +39,7 @@ def _free_slab(m, s: int, page: int) -> None:
 
 
 @dual
-def _free_after_grace_period(m, page: int) -> None:
+def _free_after_grace_period(m: Machine, page: int) -> None:
     while True:
         top = read_once(m, WORLD_AT + WORLD.rcu_slabs)
         store(m, page + PAGE.next, top)
@@ -47,7 +48,7 @@ def _free_after_grace_period(m, page: int) -> None:
 
 
 @dual
-def free_rcu_slabs(m) -> bool:
+def free_rcu_slabs(m: Machine) -> bool:
     """Free the slabs that wait, after one grace period; False when none waits. Kworker only."""
     if read_once(m, WORLD_AT + WORLD.rcu_slabs) == 0:
         return False

@@ -25,12 +25,13 @@ from shm.atomics import cpu_area, load, local_irq_restore, local_irq_save, read_
 from shm.compiler import dual
 from shm.ipi import online_mask, smp_call_mask
 from shm.locks import ALIEN_LOCK, LIST_LOCK, spin_lock, spin_unlock
+from shm.machine import Machine
 
 IPI_DRAIN = 1
 
 
 @dual
-def drain_array(m, s: int, n: int, ac: int, force: bool) -> None:
+def drain_array(m: Machine, s: int, n: int, ac: int, force: bool) -> None:
     """Give some of an array's objects back: a fifth of its limit, or all if forced.
 
     An array that was used since the last time is only marked, unless forced. Interrupts on.
@@ -54,7 +55,7 @@ def drain_array(m, s: int, n: int, ac: int, force: bool) -> None:
 
 
 @dual
-def drain_freelist(m, s: int, n: int, most: int) -> int:
+def drain_freelist(m: Machine, s: int, n: int, most: int) -> int:
     """Destroy up to `most` free slabs, the longest free first; returns how many."""
     freed = 0
     # Unlocked: an empty slab that is being added right now may be missed (R8b).
@@ -77,14 +78,14 @@ def drain_freelist(m, s: int, n: int, most: int) -> int:
 
 
 @dual
-def slabs_of_free_objects(m, s: int, n: int) -> int:
+def slabs_of_free_objects(m: Machine, s: int, n: int) -> int:
     """How many slabs the node's free objects would fill (slabs_tofree)."""
     num = load(m, s + CACHE.oo_objects)
     return (read_once(m, n + SLAB_NODE.free_objects) + num - 1) // num
 
 
 @dual
-def do_drain(m, s: int) -> None:
+def do_drain(m: Machine, s: int) -> None:
     """The drain IPI's handler: all that this CPU's array holds goes back. Interrupts off."""
     ac = cpu_array(m, s)
     if ac == 0:
@@ -103,14 +104,14 @@ def do_drain(m, s: int) -> None:
 
 
 @dual
-def slab_ipi(m, func: int, arg: int) -> None:
+def slab_ipi(m: Machine, func: int, arg: int) -> None:
     """SLAB's interrupts."""
     if func == IPI_DRAIN:
         do_drain(m, arg)
 
 
 @dual
-def drain_cpu_caches(m, s: int) -> None:
+def drain_cpu_caches(m: Machine, s: int) -> None:
     """Empty every CPU's array by IPI, then the alien and the shared arrays. Interrupts on."""
     count(m, OPS.ipi)
     smp_call_mask(m, online_mask(m), IPI_DRAIN, s)
@@ -136,7 +137,7 @@ def drain_cpu_caches(m, s: int) -> None:
 
 
 @dual
-def _limit_dead(m, n: int) -> None:
+def _limit_dead(m: Machine, n: int) -> None:
     """P8v2 and F_FLIM: a dead cache's shared array takes nothing, no empty slab is kept."""
     if m.has("P8v2") or m.has("F_FLIM"):
         flags = local_irq_save(m)
@@ -150,7 +151,7 @@ def _limit_dead(m, n: int) -> None:
 
 
 @dual
-def slab_shrink(m, s: int) -> int:
+def slab_shrink(m: Machine, s: int) -> int:
     """__kmem_cache_shrink: empty all arrays and destroy all free slabs; 1 if slabs remain, else 0."""
     drain_cpu_caches(m, s)
     left = 0
@@ -164,6 +165,6 @@ def slab_shrink(m, s: int) -> int:
 
 
 @dual
-def slab_shutdown(m, s: int) -> bool:
+def slab_shutdown(m: Machine, s: int) -> bool:
     """__kmem_cache_shutdown: shrink; False when slabs still hold objects, and then the arrays stay."""
     return slab_shrink(m, s) == 0

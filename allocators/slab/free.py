@@ -33,10 +33,11 @@ from allocators.slab.state import (
 from shm.atomics import fetch_add, load, local_irq_restore, local_irq_save, store, this_cpu, write_once
 from shm.compiler import dual, dual_inline, dual_slow
 from shm.locks import ALIEN_LOCK, LIST_LOCK, spin_lock, spin_unlock
+from shm.machine import Machine
 
 
 @dual_inline
-def cache_free(m, s: int, page: int, obj: int) -> None:
+def cache_free(m: Machine, s: int, page: int, obj: int) -> None:
     """kmem_cache_free: `obj` of the slab `page`, which belongs to cache `s`."""
     flags = local_irq_save(m)
     ac = cpu_array(m, s)
@@ -55,7 +56,7 @@ def cache_free(m, s: int, page: int, obj: int) -> None:
 
 
 @dual_slow
-def _free_slow(m, s: int, ac: int, page: int, obj: int) -> None:
+def _free_slow(m: Machine, s: int, ac: int, page: int, obj: int) -> None:
     count(m, OPS.slow)
     home = load(m, page + PAGE.node)
     if m.has("P8v3"):
@@ -77,7 +78,7 @@ def _free_slow(m, s: int, ac: int, page: int, obj: int) -> None:
 
 
 @dual
-def free_one(m, s: int, node: int, obj: int) -> None:
+def free_one(m: Machine, s: int, node: int, obj: int) -> None:
     """A free that no array takes: straight into its slab."""
     n = slab_node(m, s, node)
     spin_lock(m, n + SLAB_NODE.list_lock, LIST_LOCK)
@@ -86,7 +87,7 @@ def free_one(m, s: int, node: int, obj: int) -> None:
 
 
 @dual
-def cache_flusharray(m, s: int, node: int, ac: int) -> None:
+def cache_flusharray(m: Machine, s: int, node: int, ac: int) -> None:
     """A full array gives its `batchcount` oldest objects to the shared array or, if that is full, back."""
     batch = load(m, ac + ARRAY_CACHE.batchcount)
     n = slab_node(m, s, node)
@@ -110,7 +111,7 @@ def cache_flusharray(m, s: int, node: int, ac: int) -> None:
 
 
 @dual
-def _count_freeable(m, s: int, n: int) -> None:
+def _count_freeable(m: Machine, s: int, n: int) -> None:
     """max_freeable; the list is no longer than free_limit allows (STATS)."""
     if m.has("STATS"):
         length = 0
@@ -123,7 +124,7 @@ def _count_freeable(m, s: int, n: int) -> None:
 
 
 @dual
-def cache_free_alien(m, s: int, node: int, home: int, obj: int) -> None:
+def cache_free_alien(m: Machine, s: int, node: int, home: int, obj: int) -> None:
     """Free an object of another node: into the alien array, which goes home when it is full."""
     slab_stat(m, s, SLAB_STAT.node_frees, 1)
     alien = alien_array(m, slab_node(m, s, node), home)
@@ -143,7 +144,7 @@ def cache_free_alien(m, s: int, node: int, home: int, obj: int) -> None:
 
 
 @dual
-def drain_alien_cache(m, s: int, alien: int, home: int) -> None:
+def drain_alien_cache(m: Machine, s: int, alien: int, home: int) -> None:
     """Send an alien array home: to that node's shared array first, the rest into slabs. Its lock is held."""
     if load(m, alien + ARRAY_CACHE.avail) == 0:
         return
@@ -158,7 +159,7 @@ def drain_alien_cache(m, s: int, alien: int, home: int) -> None:
 
 
 @dual
-def free_block(m, s: int, n: int, ac: int, number: int) -> None:
+def free_block(m: Machine, s: int, n: int, ac: int, number: int) -> None:
     """The oldest `number` objects of an array go back into their slabs; the array is left as it is.
 
     list_lock of `n`, their node, is held.
@@ -168,7 +169,7 @@ def free_block(m, s: int, n: int, ac: int, number: int) -> None:
 
 
 @dual
-def free_object(m, s: int, n: int, obj: int) -> None:
+def free_object(m: Machine, s: int, n: int, obj: int) -> None:
     """One object back into its slab; a slab that becomes empty is kept on slabs_free or destroyed.
 
     It is destroyed with list_lock held: whoever unlocks may touch a cache that is gone (R14).
@@ -200,7 +201,7 @@ def free_object(m, s: int, n: int, obj: int) -> None:
 
 
 @dual
-def slab_destroy(m, s: int, page: int) -> None:
+def slab_destroy(m: Machine, s: int, page: int) -> None:
     """Give an unlinked empty slab's pages back. The uncharge comes last: after it `s` may be gone."""
     n = node_of(m, s, load(m, page + PAGE.node))
     fetch_add(m, n + NODE.nr_slabs, -1)

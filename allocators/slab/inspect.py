@@ -56,9 +56,9 @@ def slabinfo(m: Machine, s: int) -> SlabInfo:
     active = active_slabs = free_slabs = shared = 0
     for node in range(mem[WORLD_AT + WORLD.nr_nodes]):
         n = mem[s + CACHE.slab_node] + node * SLAB_NODE.SIZE
-        for page in walk(m, n + SLAB_NODE.slabs_full):
-            active += num
-            active_slabs += 1
+        full = sum(1 for _ in walk(m, n + SLAB_NODE.slabs_full))
+        active += full * num
+        active_slabs += full
         for page in walk(m, n + SLAB_NODE.slabs_partial):
             active += mem[page + PAGE.pair]
             active_slabs += 1

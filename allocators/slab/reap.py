@@ -39,7 +39,7 @@ from shm.atomics import (
 from shm.compiler import dual, dual_slow
 from shm.ipi import SERVICE_WORK, serve_ipis
 from shm.locks import ALIEN_LOCK, SLAB_MUTEX, mutex_unlock, spin_trylock, spin_unlock
-from shm.machine import CPU, MACHINE
+from shm.machine import CPU, MACHINE, Machine
 
 SECOND = 1_000_000_000
 REAPTIMEOUT_AC = 2 * SECOND
@@ -58,7 +58,7 @@ def round_jiffies(cpu: int, at: int) -> int:
 
 
 @dual
-def start_reapers(m) -> None:
+def start_reapers(m: Machine) -> None:
     """Every worker CPU's first pass is due after about a second (start_cpu_timer)."""
     nodes = world(m, WORLD.nr_nodes)
     for cpu in range(load(m, MACHINE.workers)):
@@ -68,7 +68,7 @@ def start_reapers(m) -> None:
 
 
 @dual
-def cache_reap(m) -> None:
+def cache_reap(m: Machine) -> None:
     """One pass on this CPU, and the next one planned."""
     a = cpu_area(m) + REAPER_AT
     if spin_trylock(m, WORLD_AT + WORLD.slab_mutex, SLAB_MUTEX):
@@ -96,7 +96,7 @@ def cache_reap(m) -> None:
 
 
 @dual
-def reap_one(m, s: int) -> None:
+def reap_one(m: Machine, s: int) -> None:
     """What a pass does to one cache on this CPU's node."""
     node = node_of_cpu(m, this_cpu(m))
     n = slab_node(m, s, node)
@@ -122,7 +122,7 @@ def reap_one(m, s: int) -> None:
 
 
 @dual
-def reap_alien(m, s: int, node: int, n: int) -> None:
+def reap_alien(m: Machine, s: int, node: int, n: int) -> None:
     """Send the alien array for the node whose turn it is home, unless somebody holds its lock."""
     home = load(m, cpu_area(m) + REAPER_AT + REAPER.node)
     if home == node:
@@ -137,21 +137,21 @@ def reap_alien(m, s: int, node: int, n: int) -> None:
 
 
 @dual_slow
-def _serve(m) -> None:
+def _serve(m: Machine) -> None:
     cache_reap(m)
     # Only now: the next pass is planned, so the kworker does not ask for this one again.
     fetch_and(m, cpu_area(m) + CPU.service, ~SERVICE_WORK)
 
 
 @dual
-def serve_reaper(m) -> None:
+def serve_reaper(m: Machine) -> None:
     """Between two operations: run the pass that is due, if one is."""
     if read_once(m, cpu_area(m) + CPU.service) & SERVICE_WORK:
         _serve(m)
 
 
 @dual
-def wake_reapers(m) -> None:
+def wake_reapers(m: Machine) -> None:
     """The kworker's part in parallel play: tell the CPUs whose pass is due."""
     now = kernel_ns(m)
     for cpu in range(load(m, MACHINE.workers)):
@@ -161,7 +161,7 @@ def wake_reapers(m) -> None:
 
 
 @dual
-def next_reaper(m) -> int:
+def next_reaper(m: Machine) -> int:
     """The CPU whose pass is due first."""
     first = 0
     for cpu in range(1, load(m, MACHINE.workers)):
@@ -171,13 +171,13 @@ def next_reaper(m) -> int:
 
 
 @dual
-def reaper_due(m) -> int:
+def reaper_due(m: Machine) -> int:
     """Kernel time of the next pass on any CPU."""
     return load(m, area_of(m, next_reaper(m)) + REAPER_AT + REAPER.due)
 
 
 @dual
-def run_reapers(m) -> None:
+def run_reapers(m: Machine) -> None:
     """Serial play: every pass that is due by now, in the order of time."""
     while reaper_due(m) <= kernel_ns(m):
         cache_reap(on_cpu(m, next_reaper(m)))

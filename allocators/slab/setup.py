@@ -7,13 +7,13 @@ from allocators.core.world import WORLD, kernel_ns, node_of_cpu, world
 from allocators.slab.state import ALIEN_LIMIT, ARRAY_CACHE, KMEM_CACHE_ARRAY, SLAB_NODE
 from shm.atomics import area_of, load, store
 from shm.compiler import dual
-from shm.machine import MACHINE
+from shm.machine import MACHINE, Machine
 
 REAPTIMEOUT_NODE = 4_000_000_000  # ns
 
 
 @dual
-def init_array(m, ac: int, limit: int, batchcount: int) -> None:
+def init_array(m: Machine, ac: int, limit: int, batchcount: int) -> None:
     """An empty array_cache."""
     for i in range(ARRAY_CACHE.SIZE):
         store(m, ac + i, 0)
@@ -22,7 +22,7 @@ def init_array(m, ac: int, limit: int, batchcount: int) -> None:
 
 
 @dual
-def slab_setup(m, s: int) -> None:
+def slab_setup(m: Machine, s: int) -> None:
     """Give a cache whose constants are set its arrays and nodes; children take their root's tunables.
 
     The kworker's CPU allocates and frees nothing, so it gets no array.
@@ -63,6 +63,6 @@ def slab_setup(m, s: int) -> None:
         at += world(m, WORLD.shared_words)
         if nodes > 1:
             store(m, n + SLAB_NODE.alien, at)
-            for other in range(nodes):
+            for _ in range(nodes):
                 init_array(m, at, ALIEN_LIMIT if limit > 1 else 1, 0)
                 at += world(m, WORLD.alien_words)

@@ -14,12 +14,15 @@ caches add them up.
 
 from __future__ import annotations
 
-from allocators.core.kmem_cache import CACHE, NODE, list_add_head, list_add_tail, list_del
+from allocators.catalogue import SLAB
+from allocators.core.kmem_cache import CACHE
+from allocators.core.lists import deque_append, deque_push, deque_remove
 from allocators.core.page_alloc import PAGE, address_of
 from allocators.core.world import FREELIST_WORDS, MEM_MAP, WORLD, world
 from shm.atomics import cpu_area, load, store
 from shm.compiler import dual
 from shm.layout import struct
+from shm.machine import Machine
 
 ARRAY_CACHE = struct("ARRAY_CACHE", "avail", "limit", "batchcount", "touched", "lock", ("pad", 3))
 
@@ -40,22 +43,7 @@ SLAB_NODE = struct(
 
 KMEM_CACHE_ARRAY = struct("KMEM_CACHE_ARRAY", "array", size=4)  # 0: none (the kworker's CPU; P8v3: dead)
 
-STATISTICS = (
-    "allocations",  # objects taken from slabs
-    "high_mark",
-    "grown",
-    "reaped",  # slabs freed by the reaper
-    "errors",
-    "max_freeable",
-    "node_allocs",
-    "node_frees",
-    "node_overflow",
-    "allochit",
-    "allocmiss",
-    "freehit",
-    "freemiss",
-    "free_noarray",  # P8v3: frees of a CPU that has no array
-)
+STATISTICS = SLAB.statistics
 SLAB_STAT = struct("SLAB_STAT", *STATISTICS, size=32)
 
 BATCHREFILL_LIMIT = 16
@@ -63,7 +51,7 @@ ALIEN_LIMIT = 12
 
 
 @dual
-def slab_stat(m, s: int, item: int, delta: int) -> None:
+def slab_stat(m: Machine, s: int, item: int, delta: int) -> None:
     """Count a statistic of cache `s` on this CPU (STATS)."""
     if m.has("STATS"):
         a = cpu_area(m) + load(m, s + CACHE.stats) + item
@@ -71,19 +59,19 @@ def slab_stat(m, s: int, item: int, delta: int) -> None:
 
 
 @dual
-def cpu_array(m, s: int) -> int:
+def cpu_array(m: Machine, s: int) -> int:
     """This CPU's array_cache of cache `s`; 0 when it has none."""
     return load(m, cpu_area(m) + load(m, s + CACHE.cpu_slab) + KMEM_CACHE_ARRAY.array)
 
 
 @dual
-def slab_node(m, s: int, node: int) -> int:
+def slab_node(m: Machine, s: int, node: int) -> int:
     """The SLAB_NODE of cache `s` on a node."""
     return load(m, s + CACHE.slab_node) + node * SLAB_NODE.SIZE
 
 
 @dual
-def alien_array(m, n: int, node: int) -> int:
+def alien_array(m: Machine, n: int, node: int) -> int:
     """The alien array of SLAB_NODE `n` for objects of another node; 0 when there is none."""
     first = load(m, n + SLAB_NODE.alien)
     return first + node * world(m, WORLD.alien_words) if first else 0
@@ -96,7 +84,7 @@ def entry_of(ac: int, i: int) -> int:
 
 
 @dual
-def push(m, ac: int, obj: int) -> None:
+def push(m: Machine, ac: int, obj: int) -> None:
     """Put an object on the array; there must be room."""
     avail = load(m, ac + ARRAY_CACHE.avail)
     store(m, entry_of(ac, avail), obj)
@@ -104,7 +92,7 @@ def push(m, ac: int, obj: int) -> None:
 
 
 @dual
-def pop(m, ac: int) -> int:
+def pop(m: Machine, ac: int) -> int:
     """Take the newest object; there must be one."""
     avail = load(m, ac + ARRAY_CACHE.avail) - 1
     store(m, ac + ARRAY_CACHE.avail, avail)
@@ -112,7 +100,7 @@ def pop(m, ac: int) -> int:
 
 
 @dual
-def drop_oldest(m, ac: int, count: int) -> None:
+def drop_oldest(m: Machine, ac: int, count: int) -> None:
     """Forget the `count` oldest entries: they have been given back."""
     left = load(m, ac + ARRAY_CACHE.avail) - count
     store(m, ac + ARRAY_CACHE.avail, left)
@@ -121,7 +109,7 @@ def drop_oldest(m, ac: int, count: int) -> None:
 
 
 @dual
-def transfer_objects(m, to: int, source: int, most: int) -> int:
+def transfer_objects(m: Machine, to: int, source: int, most: int) -> int:
     """Move up to `most` objects, the newest of `source`, their order kept; returns how many."""
     count = load(m, source + ARRAY_CACHE.avail)
     have = load(m, to + ARRAY_CACHE.avail)
@@ -140,32 +128,32 @@ def transfer_objects(m, to: int, source: int, most: int) -> int:
     return count
 
 
-# Lists of slabs: `kmem_cache`'s functions find first and last where NODE has them.
+# Lists of slabs; `slabs`: the words that hold the first and the last page of one. list_lock held.
 
 
 @dual
-def add_head(m, slabs: int, page: int) -> None:
-    list_add_head(m, slabs - NODE.first, page)
+def add_head(m: Machine, slabs: int, page: int) -> None:
+    deque_push(m, slabs, slabs + 1, page, PAGE.next, PAGE.prev)
 
 
 @dual
-def add_tail(m, slabs: int, page: int) -> None:
-    list_add_tail(m, slabs - NODE.first, page)
+def add_tail(m: Machine, slabs: int, page: int) -> None:
+    deque_append(m, slabs, slabs + 1, page, PAGE.next, PAGE.prev)
 
 
 @dual
-def unlink(m, slabs: int, page: int) -> None:
-    list_del(m, slabs - NODE.first, page)
+def unlink(m: Machine, slabs: int, page: int) -> None:
+    deque_remove(m, slabs, slabs + 1, page, PAGE.next, PAGE.prev)
 
 
 @dual
-def first_object(m, s: int, page: int) -> int:
+def first_object(m: Machine, s: int, page: int) -> int:
     """Address of object 0 of a slab (s_mem)."""
     return address_of(page) + load(m, s + CACHE.management)
 
 
 @dual
-def index_array(m, s: int, page: int) -> int:
+def index_array(m: Machine, s: int, page: int) -> int:
     """The slab's index array."""
     if load(m, s + CACHE.management):
         return address_of(page)
@@ -173,13 +161,13 @@ def index_array(m, s: int, page: int) -> int:
 
 
 @dual
-def index_at(m, array: int, i: int) -> int:
+def index_at(m: Machine, array: int, i: int) -> int:
     """Number of the object that place i of an index array names."""
     return load(m, array + (i >> 3)) >> ((i & 7) << 3) & 255
 
 
 @dual
-def set_index(m, array: int, i: int, number: int) -> None:
+def set_index(m: Machine, array: int, i: int, number: int) -> None:
     """Let place i of an index array name object `number`."""
     a = array + (i >> 3)
     shift = (i & 7) << 3

@@ -1,4 +1,8 @@
-"""SLOB's allocation: first fit in a page, next fit over a list of pages (v3.16 mm/slob.c slob_page_alloc, slob_alloc)."""
+"""SLOB's allocation: first fit in a page, next fit over a list of pages.
+
+v3.16 mm/slob.c: slob_page_alloc, slob_alloc, slob_new_pages. slob_lock, interrupts off, is dropped around the page
+allocator.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +31,13 @@ from allocators.slob.state import (
 from shm.atomics import bug, load, local_irq_restore, local_irq_save, store, this_cpu
 from shm.compiler import dual, dual_slow
 from shm.locks import SLOB_LOCK, spin_lock, spin_unlock
+from shm.machine import Machine
 
 NO_NODE = -1
 
 
 @dual
-def slob_page_alloc(m, s: int, page: int, units: int, align: int) -> int:
+def slob_page_alloc(m: Machine, s: int, page: int, units: int, align: int) -> int:
     """The first free place of a page that holds `units` at a multiple of `align` units; its address, or 0.
 
     A page that becomes full leaves its list. slob_lock held. s: whose statistics count it.
@@ -59,7 +64,7 @@ def slob_page_alloc(m, s: int, page: int, units: int, align: int) -> int:
 
 
 @dual
-def _cut(m, page: int, before: int, block: int, gap: int, units: int, have: int, after: int) -> None:
+def _cut(m: Machine, page: int, before: int, block: int, gap: int, units: int, have: int, after: int) -> None:
     """Take `units` out of a free block of `have`, `gap` units behind its beginning; both ends stay free."""
     base = address_of(page)
     first = page_first_block(m, page)
@@ -83,7 +88,7 @@ def _cut(m, page: int, before: int, block: int, gap: int, units: int, have: int,
 
 
 @dual
-def _from_list(m, s: int, head: int, units: int, align: int, node: int) -> int:
+def _from_list(m: Machine, s: int, head: int, units: int, align: int, node: int) -> int:
     """An object from a page that is on the list, or 0; the list then begins where this search ended."""
     page = load(m, head + PAGE.next)
     obj = 0
@@ -106,7 +111,7 @@ def _from_list(m, s: int, head: int, units: int, align: int, node: int) -> int:
 
 
 @dual
-def slob_alloc(m, s: int, size: int, align: int, node: int) -> int:
+def slob_alloc(m: Machine, s: int, size: int, align: int, node: int) -> int:
     """`size` bytes, less than a page, at a multiple of `align` bytes; the address, or 0.
 
     node: where the page must lie, or NO_NODE (as every allocation of kmem_cache_alloc, NUMA or not).
@@ -125,7 +130,7 @@ def slob_alloc(m, s: int, size: int, align: int, node: int) -> int:
 
 
 @dual
-def new_pages(m, order: int, node: int) -> int:
+def new_pages(m: Machine, order: int, node: int) -> int:
     """A block from the page allocator, this CPU's node first (slob_new_pages); its PAGE, or 0."""
     count(m, OPS.slow)
     if node == NO_NODE:
@@ -134,7 +139,7 @@ def new_pages(m, order: int, node: int) -> int:
 
 
 @dual_slow
-def _from_new_page(m, s: int, size: int, align: int, node: int) -> int:
+def _from_new_page(m: Machine, s: int, size: int, align: int, node: int) -> int:
     page = new_pages(m, 0, node)
     if page == 0:
         return 0

@@ -13,11 +13,12 @@ from allocators.slob.free import slob_free
 from allocators.slob.state import OBJECT_MASK, SLOB, SLOB_STAT, cache_of, heap, reference, slob_stat
 from shm.atomics import cmpxchg, load, read_once, store, xchg
 from shm.compiler import dual, dual_slow
+from shm.machine import Machine
 from shm.rcu import synchronize_sched
 
 
 @dual
-def slob_cache_alloc(m, s: int) -> int:
+def slob_cache_alloc(m: Machine, s: int) -> int:
     """kmem_cache_alloc: a reference to an object of cache `s`, or 0."""
     size = load(m, s + CACHE.size)
     if size < PAGE_BYTES:
@@ -26,7 +27,7 @@ def slob_cache_alloc(m, s: int) -> int:
 
 
 @dual_slow
-def _alloc_large(m, s: int) -> int:
+def _alloc_large(m: Machine, s: int) -> int:
     page = new_pages(m, load(m, s + CACHE.oo_order), NO_NODE)
     if page == 0:
         return 0
@@ -37,7 +38,7 @@ def _alloc_large(m, s: int) -> int:
 
 
 @dual
-def slob_cache_free(m, s: int, ref: int) -> None:
+def slob_cache_free(m: Machine, s: int, ref: int) -> None:
     """kmem_cache_free: at once, or after a grace period (SLAB_DESTROY_BY_RCU)."""
     if load(m, s + CACHE.flags) & SLAB_DESTROY_BY_RCU:
         _free_after_grace_period(m, s, ref)
@@ -46,7 +47,7 @@ def slob_cache_free(m, s: int, ref: int) -> None:
 
 
 @dual
-def _free(m, s: int, obj: int) -> None:
+def _free(m: Machine, s: int, obj: int) -> None:
     size = load(m, s + CACHE.size)
     if size < PAGE_BYTES:
         slob_free(m, s, obj, size)
@@ -57,13 +58,13 @@ def _free(m, s: int, obj: int) -> None:
 
 
 @dual
-def rcu_word(m, s: int, obj: int) -> int:
+def rcu_word(m: Machine, s: int, obj: int) -> int:
     """Where an object of `s` that waits keeps the reference to the next one: behind what was the object."""
     return obj + ((load(m, s + CACHE.object_size) + 7) >> 3)
 
 
 @dual_slow
-def _free_after_grace_period(m, s: int, ref: int) -> None:
+def _free_after_grace_period(m: Machine, s: int, ref: int) -> None:
     slob_stat(m, s, SLOB_STAT.free_deferred, 1)
     top = heap(m) + SLOB.waiting
     # Pushed one by one and taken as a whole: what is first cannot have been away in between.
@@ -75,7 +76,7 @@ def _free_after_grace_period(m, s: int, ref: int) -> None:
 
 
 @dual
-def free_waiting_objects(m) -> bool:
+def free_waiting_objects(m: Machine) -> bool:
     """kmem_rcu_free: free the objects that wait, after one grace period; False when none does. Kworker only."""
     top = heap(m) + SLOB.waiting
     if read_once(m, top) == 0:
@@ -91,17 +92,17 @@ def free_waiting_objects(m) -> bool:
 
 
 @dual
-def slob_shrink(m, s: int) -> int:
+def slob_shrink(m: Machine, s: int) -> int:
     """__kmem_cache_shrink: there is nothing to give back; 0. (P5 takes the result away, which nobody reads.)"""
     return 0
 
 
 @dual
-def slob_shutdown(m, s: int) -> bool:
+def slob_shutdown(m: Machine, s: int) -> bool:
     """__kmem_cache_shutdown: whether objects are left cannot be told, so it is always done."""
     return True
 
 
 @dual
-def slob_ipi(m, func: int, arg: int) -> None:
+def slob_ipi(m: Machine, func: int, arg: int) -> None:
     """SLOB interrupts nobody."""

@@ -1,4 +1,7 @@
-"""SLOB's free: the last object gives its page back, others become free blocks in order of address (v3.16 mm/slob.c slob_free)."""
+"""SLOB's free: the last object gives its page back, others become free blocks in order of address.
+
+v3.16 mm/slob.c: slob_free. A page goes back after slob_lock is dropped; it is on no list then, and nobody's.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +28,11 @@ from allocators.slob.state import (
 from shm.atomics import load, local_irq_restore, local_irq_save, store
 from shm.compiler import dual
 from shm.locks import SLOB_LOCK, spin_lock, spin_unlock
+from shm.machine import Machine
 
 
 @dual
-def slob_free(m, s: int, obj: int, size: int) -> None:
+def slob_free(m: Machine, s: int, obj: int, size: int) -> None:
     """Free `size` bytes, less than a page, at address `obj`. s: whose statistics count it."""
     page = page_of(obj)
     units = units_of(size)
@@ -64,7 +68,7 @@ def slob_free(m, s: int, obj: int, size: int) -> None:
 
 
 @dual
-def _insert(m, s: int, page: int, block: int, units: int) -> int:
+def _insert(m: Machine, s: int, page: int, block: int, units: int) -> int:
     """Put a block among the free ones of its page, joined with its neighbours; returns the first one.
 
     slob_lock held.

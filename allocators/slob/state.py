@@ -15,12 +15,14 @@ block rewrites that word: a kernel's 16-bit stores do not, but nothing here writ
 
 from __future__ import annotations
 
+from allocators import catalogue
 from allocators.core.kmem_cache import CACHE
 from allocators.core.page_alloc import PAGE
 from allocators.core.world import PAGE_BYTES, WORLD, world
 from shm.atomics import cpu_area, load, store
 from shm.compiler import dual
 from shm.layout import struct
+from shm.machine import Machine
 
 UNIT_BYTES = 2
 PAGE_UNITS = PAGE_BYTES // UNIT_BYTES
@@ -44,23 +46,7 @@ SLOB = struct(
 
 SLOB_RCU_BYTES = 24  # struct slob_rcu, which SLAB_DESTROY_BY_RCU adds behind an object
 
-# No kernel counts anything of this; the names are ours.
-STATISTICS = (
-    "alloc_found",  # from a page that had room
-    "alloc_new_page",
-    "alloc_large",
-    "alloc_pages_scanned",  # pages of a list that were looked at
-    "alloc_blocks_scanned",  # free blocks in them that were looked at
-    "alloc_aligned",  # free blocks split before the object, for its alignment
-    "alloc_rotated",  # searches that moved the beginning of a list
-    "free_to_full",  # into a page that was full
-    "free_to_partial",
-    "free_page",  # of a page's last object: the page went back
-    "free_large",
-    "free_blocks_scanned",  # free blocks passed on the way to where the object lies
-    "free_coalesced",  # free blocks that were joined
-    "free_deferred",  # frees that waited for a grace period; counted again when done
-)
+STATISTICS = catalogue.SLOB.statistics
 SLOB_STAT = struct("SLOB_STAT", *STATISTICS, size=32)
 
 REFERENCE_SHIFT = 32
@@ -68,7 +54,7 @@ OBJECT_MASK = (1 << REFERENCE_SHIFT) - 1
 
 
 @dual
-def slob_stat(m, s: int, item: int, delta: int) -> None:
+def slob_stat(m: Machine, s: int, item: int, delta: int) -> None:
     """Count for cache `s` on this CPU (STATS)."""
     if m.has("STATS"):
         a = cpu_area(m) + load(m, s + CACHE.stats) + item
@@ -76,13 +62,13 @@ def slob_stat(m, s: int, item: int, delta: int) -> None:
 
 
 @dual
-def heap(m) -> int:
+def heap(m: Machine) -> int:
     """The SLOB struct."""
     return world(m, WORLD.slob)
 
 
 @dual
-def reference(m, s: int, obj: int) -> int:
+def reference(m: Machine, s: int, obj: int) -> int:
     """What the caller of an allocation keeps: the object and its cache's number; 0 for none."""
     if obj == 0:
         return 0
@@ -90,7 +76,7 @@ def reference(m, s: int, obj: int) -> int:
 
 
 @dual
-def cache_of(m, ref: int) -> int:
+def cache_of(m: Machine, ref: int) -> int:
     """The cache that a reference names."""
     return world(m, WORLD.caches) + (ref >> REFERENCE_SHIFT) * CACHE.SIZE
 
@@ -105,14 +91,14 @@ def units_of(size: int) -> int:
 
 
 @dual
-def get_unit(m, base: int, u: int) -> int:
+def get_unit(m: Machine, base: int, u: int) -> int:
     """The signed number that unit `u` of a page holds."""
     x = load(m, base + (u >> 2)) >> ((u & 3) << 4) & 0xFFFF
     return (x ^ 0x8000) - 0x8000
 
 
 @dual
-def set_unit(m, base: int, u: int, number: int) -> None:
+def set_unit(m: Machine, base: int, u: int, number: int) -> None:
     """Let unit `u` of a page hold a signed number."""
     a = base + (u >> 2)
     shift = (u & 3) << 4
@@ -125,14 +111,14 @@ def set_unit(m, base: int, u: int, number: int) -> None:
 
 
 @dual
-def block_units(m, base: int, block: int) -> int:
+def block_units(m: Machine, base: int, block: int) -> int:
     """Size of a free block (slob_units)."""
     first = get_unit(m, base, block)
     return first if first > 0 else 1
 
 
 @dual
-def block_next(m, base: int, block: int) -> int:
+def block_next(m: Machine, base: int, block: int) -> int:
     """The free block after this one, PAGE_UNITS after the last (slob_next)."""
     first = get_unit(m, base, block)
     if first > 0:
@@ -141,7 +127,7 @@ def block_next(m, base: int, block: int) -> int:
 
 
 @dual
-def set_block(m, base: int, block: int, units: int, after: int) -> None:
+def set_block(m: Machine, base: int, block: int, units: int, after: int) -> None:
     """Describe a free block in its own memory (set_slob)."""
     if units > 1:
         set_unit(m, base, block, units)
@@ -151,19 +137,19 @@ def set_block(m, base: int, block: int, units: int, after: int) -> None:
 
 
 @dual
-def page_free_units(m, page: int) -> int:
+def page_free_units(m: Machine, page: int) -> int:
     """Free units of a page in shared use."""
     return load(m, page + PAGE.pair) & 0xFFFF
 
 
 @dual
-def page_first_block(m, page: int) -> int:
+def page_first_block(m: Machine, page: int) -> int:
     """Its first free block; PAGE_UNITS when it is full."""
     return load(m, page + PAGE.pair) >> 16
 
 
 @dual
-def set_page(m, page: int, first: int, units: int) -> None:
+def set_page(m: Machine, page: int, first: int, units: int) -> None:
     """Set both. slob_lock held."""
     store(m, page + PAGE.pair, first << 16 | units)
 
@@ -172,7 +158,7 @@ def set_page(m, page: int, first: int, units: int) -> None:
 
 
 @dual
-def list_for(m, size: int) -> int:
+def list_for(m: Machine, size: int) -> int:
     """The list for objects of `size` bytes."""
     if size < BREAK1:
         return heap(m) + SLOB.small
@@ -182,13 +168,13 @@ def list_for(m, size: int) -> int:
 
 
 @dual
-def on_list(m, page: int) -> bool:
+def on_list(m: Machine, page: int) -> bool:
     """Is a page in shared use partly free? (slob_page_free)"""
     return load(m, page + PAGE.next) != 0
 
 
 @dual
-def list_add(m, head: int, page: int) -> None:
+def list_add(m: Machine, head: int, page: int) -> None:
     """Put a page first (set_slob_page_free)."""
     after = load(m, head + PAGE.next)
     store(m, page + PAGE.next, after)
@@ -198,7 +184,7 @@ def list_add(m, head: int, page: int) -> None:
 
 
 @dual
-def list_del(m, page: int) -> None:
+def list_del(m: Machine, page: int) -> None:
     """Take a page off its list (clear_slob_page_free)."""
     after = load(m, page + PAGE.next)
     before = load(m, page + PAGE.prev)
@@ -209,7 +195,7 @@ def list_del(m, page: int) -> None:
 
 
 @dual
-def list_begin_at(m, head: int, page: int) -> None:
+def list_begin_at(m: Machine, head: int, page: int) -> None:
     """Turn the list so that it begins with a page that is on it (list_move_tail of the head)."""
     after = load(m, head + PAGE.next)
     before = load(m, head + PAGE.prev)

@@ -12,9 +12,10 @@ unfrozen freezes it for its own CPU, and so becomes its owner.
 
 A slab is in exactly one state: CPU slab (frozen, c.page) · CPU partial (frozen, on c.partial) ·
 node partial (not frozen, on n.partial) · full (not frozen, on no list; with F_FULL a child's full slab
-is on n.full) · being discarded. F_REPARENT_SLABS: of a child that is given up, frees leave a slab where it is, and its owner
-changes under the page's bit lock, which is taken inside list_lock.
+is on n.full) · being discarded. F_REPARENT_SLABS: of a child that is given up, frees leave a slab where it is, and its
+owner changes under the page's bit lock, which is taken inside list_lock.
 
-Modules: state (words), sizing, alloc, free, partial (CPU and node partial lists), deactivate (CPU
-slab back to the node, flush), shrink (shrink and close), reparent (F_REPARENT_SLABS), inspect (what /sys/kernel/slab shows).
+Modules: state (words), sizing, alloc, free, partial (CPU and node partial lists), deactivate (CPU slab back to the
+node, flush), discard, shrink (shrink and close), sysfs (what a user writes), reparent (F_REPARENT_SLABS), sheaf_state
+and sheaf (F_SHEAF: arrays of objects before all this), inspect (what /sys/kernel/slab shows).
 """

@@ -31,7 +31,7 @@ from shm.atomics import (
 )
 from shm.compiler import dual, dual_inline, dual_slow
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock
-from shm.machine import MACHINE
+from shm.machine import MACHINE, Machine
 from shm.xorshift import next_random
 
 NO_NODE = -1
@@ -40,13 +40,13 @@ DEFRAG_RANGE = 1024
 
 
 @dual
-def this_node(m) -> int:
+def this_node(m: Machine) -> int:
     """Node of this CPU."""
     return node_of_cpu(m, this_cpu(m))
 
 
 @dual_inline
-def slab_alloc(m, s: int, node: int) -> int:
+def slab_alloc(m: Machine, s: int, node: int) -> int:
     """kmem_cache_alloc_node: an object of cache `s`, or 0. node: NO_NODE or where it must lie."""
     while True:
         if m.has("PREEMPT"):
@@ -72,7 +72,7 @@ def slab_alloc(m, s: int, node: int) -> int:
 
 
 @dual_slow
-def slab_alloc_slow(m, s: int, node: int) -> int:
+def slab_alloc_slow(m: Machine, s: int, node: int) -> int:
     """__slab_alloc: interrupts off, refill the CPU's private list; 0 when out of memory."""
     count(m, OPS.slow)
     flags = local_irq_save(m)
@@ -123,7 +123,7 @@ def slab_alloc_slow(m, s: int, node: int) -> int:
 
 
 @dual
-def get_freelist(m, s: int, page: int) -> int:
+def get_freelist(m: Machine, s: int, page: int) -> int:
     """Take the whole freelist of the CPU slab; if it is empty, unfreeze the slab instead.
 
     F_FULL: a child's slab that turns full so goes on the full list, under list_lock.
@@ -146,7 +146,7 @@ def get_freelist(m, s: int, page: int) -> int:
 
 
 @dual
-def _searches_other_nodes(m) -> bool:
+def _searches_other_nodes(m: Machine) -> bool:
     """get_any_partial's chance by get_cycles(); in serial play, where all must repeat, by a generator of this CPU."""
     if load(m, MACHINE.serial):
         drawn = next_random(m, cpu_area(m) + DEFRAG_AT + DEFRAG.random)
@@ -156,7 +156,7 @@ def _searches_other_nodes(m) -> bool:
 
 
 @dual
-def get_partial(m, s: int, node: int) -> int:
+def get_partial(m: Machine, s: int, node: int) -> int:
     """Objects from a node's partial list; this node first, others as remote_node_defrag_ratio allows."""
     home = this_node(m) if node == NO_NODE else node
     obj = get_partial_node(m, s, node_of(m, s, home))
@@ -174,7 +174,7 @@ def get_partial(m, s: int, node: int) -> int:
 
 
 @dual
-def get_partial_node(m, s: int, n: int) -> int:
+def get_partial_node(m: Machine, s: int, n: int) -> int:
     """Freeze slabs of a node: the first becomes the CPU slab, more go to the CPU partial list."""
     # Unlocked: a slab that is being added may be missed, and then a new one is made instead.
     if read_once(m, n + NODE.nr_partial) == 0:
@@ -212,7 +212,7 @@ def get_partial_node(m, s: int, n: int) -> int:
 
 
 @dual
-def new_slab_objects(m, s: int, node: int) -> int:
+def new_slab_objects(m: Machine, s: int, node: int) -> int:
     """A new slab becomes the CPU slab; returns its first object, or 0."""
     page = new_slab(m, s, node)
     if page == 0:
@@ -230,7 +230,7 @@ def new_slab_objects(m, s: int, node: int) -> int:
 
 
 @dual
-def new_slab(m, s: int, node: int) -> int:
+def new_slab(m: Machine, s: int, node: int) -> int:
     """allocate_slab: charge, pages of the preferred order or else the minimum, free chain; 0 on failure.
 
     Called with interrupts off; they are on around the page allocator, as for an allocation that may

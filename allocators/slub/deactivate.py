@@ -1,4 +1,10 @@
-"""A CPU slab goes back to its node: deactivate_slab, flush_slab, and the flush of all CPUs (v3.16)."""
+"""A CPU slab goes back to its node: deactivate_slab, flush_slab, and the flush of all CPUs (v3.16).
+
+Only its own CPU unfreezes a CPU slab, interrupts off; so who wants all CPUs flushed interrupts them (F_SHEAF: has
+each do it as work). Others free into the slab all the while: each step is a compare-and-swap of the page pair, which
+is tried again. list_lock is taken before the swap that puts the slab on a list of its node, so that it is on it when
+others first see it unfrozen.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +29,7 @@ from shm.compiler import dual
 from shm.cpu_work import work_on_cpus
 from shm.ipi import online_mask, smp_call_mask
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock
-from shm.machine import CPU, MACHINE
+from shm.machine import CPU, MACHINE, Machine
 
 IPI_FLUSH = 1
 
@@ -31,7 +37,7 @@ _NONE, _PARTIAL, _FULL, _FREE = 0, 1, 2, 3
 
 
 @dual
-def deactivate_slab(m, s: int, page: int, freelist: int) -> None:
+def deactivate_slab(m: Machine, s: int, page: int, freelist: int) -> None:
     """Return a CPU slab and the CPU's private objects to the node. Interrupts off, owner CPU.
 
     First all private objects but the last join the page's freelist one by one, the slab staying
@@ -96,7 +102,7 @@ def deactivate_slab(m, s: int, page: int, freelist: int) -> None:
 
 
 @dual
-def flush_slab(m, s: int, c: int) -> None:
+def flush_slab(m: Machine, s: int, c: int) -> None:
     """Deactivate the CPU slab of the kmem_cache_cpu `c`, which is this CPU's. Interrupts off."""
     stat(m, s, STAT.cpuslab_flush)
     pair = load(m, c + KMEM_CACHE_CPU.pair)
@@ -106,7 +112,7 @@ def flush_slab(m, s: int, c: int) -> None:
 
 
 @dual
-def flush_cpu_slab(m, s: int) -> None:
+def flush_cpu_slab(m: Machine, s: int) -> None:
     """The flush IPI's handler: everything this CPU hoards of `s` goes back. Interrupts off."""
     c = cpu_slab(m, s)
     if load(m, c + KMEM_CACHE_CPU.page):
@@ -117,7 +123,7 @@ def flush_cpu_slab(m, s: int) -> None:
 
 
 @dual
-def has_cpu_slab(m, s: int, cpu: int) -> bool:
+def has_cpu_slab(m: Machine, s: int, cpu: int) -> bool:
     """flush_all's predicate: reads another CPU's words without any lock.
 
     Racy by design: that CPU may freeze a slab right after the read. Harmless for a live cache; for a
@@ -130,7 +136,7 @@ def has_cpu_slab(m, s: int, cpu: int) -> bool:
 
 
 @dual
-def flush_all(m, s: int) -> None:
+def flush_all(m: Machine, s: int) -> None:
     """Flush every CPU that seems to hold something of `s`; waits. Interrupts on.
 
     F_ALLCPU: the flush of a dead cache goes to every CPU, so that each gets v1's mark. F_SHEAF: it is work on
@@ -150,7 +156,7 @@ def flush_all(m, s: int) -> None:
 
 
 @dual
-def slub_ipi(m, func: int, arg: int) -> None:
+def slub_ipi(m: Machine, func: int, arg: int) -> None:
     """SLUB's interrupts."""
     if func == IPI_FLUSH:
         flush_cpu_slab(m, arg)

@@ -1,4 +1,7 @@
-"""A slab's end: discard_slab, at once or after a grace period (v3.16; SLAB_DESTROY_BY_RCU)."""
+"""A slab's end: discard_slab, at once or after a grace period (v3.16; SLAB_DESTROY_BY_RCU).
+
+The slab is empty, unfrozen and on no list, so it is the caller's alone. No lock is held.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ from allocators.core.page_pair import objects_of
 from allocators.memcg.slab_pages import release_slab
 from shm.atomics import fetch_add, load
 from shm.compiler import dual
+from shm.machine import Machine
 
 
 @dual
-def discard_slab(m, s: int, page: int) -> None:
+def discard_slab(m: Machine, s: int, page: int) -> None:
     """Give an empty slab's pages back. The uncharge comes last: after it `s` may be gone (R1)."""
     n = node_of(m, s, load(m, page + PAGE.node))
     fetch_add(m, n + NODE.nr_slabs, -1)

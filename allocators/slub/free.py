@@ -26,10 +26,11 @@ from allocators.slub.state import STAT, cas_page, cas_this_cpu, cpu_pair, cpu_sl
 from shm.atomics import load, local_irq_restore, local_irq_save, preempt_disable, preempt_enable, read_once, store
 from shm.compiler import dual, dual_inline, dual_slow
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock
+from shm.machine import Machine
 
 
 @dual_inline
-def slab_free(m, s: int, page: int, obj: int) -> None:
+def slab_free(m: Machine, s: int, page: int, obj: int) -> None:
     """kmem_cache_free: `obj` of the slab `page`, which belongs to cache `s`."""
     if m.has("F_NP") and m.has("PREEMPT"):
         preempt_disable(m)
@@ -55,7 +56,7 @@ def slab_free(m, s: int, page: int, obj: int) -> None:
 
 
 @dual
-def _flush_pushed(m, s: int, page: int) -> None:
+def _flush_pushed(m: Machine, s: int, page: int) -> None:
     """P7v2: a dead cache's slab was pushed on the partial stack of this CPU, or of one before a migration (R5)."""
     if memcg_cache_dead(m, s):
         flags = local_irq_save(m)
@@ -68,7 +69,7 @@ def _flush_pushed(m, s: int, page: int) -> None:
 
 
 @dual_slow
-def slab_free_slow(m, s: int, page: int, obj: int) -> None:
+def slab_free_slow(m: Machine, s: int, page: int, obj: int) -> None:
     """__slab_free: push the object on the page's freelist and see to where the slab belongs now."""
     count(m, OPS.slow)
     stat(m, s, STAT.free_slowpath)
@@ -92,15 +93,14 @@ def slab_free_slow(m, s: int, page: int, obj: int) -> None:
             hoard = cpu_partials and prior == 0
             if m.has("P7a") and hoard:
                 hoard = not memcg_cache_dead(m, s)
+            lock = not hoard
             if hoard:
                 # The slab was full and on no list: freeze it for this CPU's partial stack.
                 new |= FROZEN
                 freeze = True
-                if m.has("F_FULL") and load(m, s + CACHE.root):
-                    n = node_of(m, s, load(m, page + PAGE.node))
-                    flags = local_irq_save(m)
-                    spin_lock(m, n + NODE.list_lock, LIST_LOCK)
-            else:
+                if m.has("F_FULL"):
+                    lock = load(m, s + CACHE.root) != 0
+            if lock:
                 n = node_of(m, s, load(m, page + PAGE.node))
                 flags = local_irq_save(m)
                 spin_lock(m, n + NODE.list_lock, LIST_LOCK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from allocators.core.kmem_cache import CACHE, KMEM_CACHE_CPU, NODE
@@ -27,18 +28,10 @@ class Attributes:
     partial_cpus: tuple[tuple[int, int], ...]
 
 
-def walk_partial(m: Machine, n: int):
+def walk_partial(m: Machine, n: int) -> Iterator[int]:
     """Pages of a node's partial list, from the head."""
     page = m.mem[n + NODE.first]
     while page:
-        yield page
-        page = m.mem[page + PAGE.next]
-
-
-def walk_cpu_partial(m: Machine, c: int):
-    """Pages of a CPU partial stack, from the top."""
-    page = m.mem[c + KMEM_CACHE_CPU.partial]
-    while page and page != PARTIAL_DISABLED:
         yield page
         page = m.mem[page + PAGE.next]
 

@@ -3,6 +3,9 @@
 v3.16: put_cpu_partial, unfreeze_partials, add_partial, remove_partial; P6 and P7 of the series, P7v4
 of 4.0.
 
+A node's list: under its list_lock. A CPU's stack: pushed by its CPU by a this-CPU compare-and-swap (P6's refill: by
+stores, interrupts off), emptied by its CPU, interrupts off; other CPUs only look whether there is something.
+
 A slab on the CPU partial stack is linked through `next`; `prev` packs pages:32 | pobjects:32 of the
 stack from that slab down, a snapshot of the push: later frees into these slabs do not update it.
 """
@@ -10,6 +13,7 @@ stack from that slab down, a snapshot of the push: later frees into these slabs 
 from __future__ import annotations
 
 from allocators.core.kmem_cache import CACHE, KMEM_CACHE_CPU, NODE, list_add_head, list_add_tail, list_del, node_of
+from allocators.core.lists import list_push, list_remove
 from allocators.core.page_alloc import PAGE
 from allocators.core.page_pair import FROZEN, inuse_of, objects_of
 from allocators.memcg.memcontrol import memcg_cache_dead
@@ -27,13 +31,14 @@ from shm.atomics import (
 )
 from shm.compiler import dual, dual_slow
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock
+from shm.machine import Machine
 
 PAGES_SHIFT = 32
 POBJECTS_MASK = (1 << 32) - 1
 
 
 @dual
-def add_partial(m, n: int, page: int, tail: bool) -> None:
+def add_partial(m: Machine, n: int, page: int, tail: bool) -> None:
     """Put a slab on the node's partial list; list_lock held."""
     write_once(m, n + NODE.nr_partial, load(m, n + NODE.nr_partial) + 1)
     if tail:
@@ -43,41 +48,30 @@ def add_partial(m, n: int, page: int, tail: bool) -> None:
 
 
 @dual
-def remove_partial(m, n: int, page: int) -> None:
+def remove_partial(m: Machine, n: int, page: int) -> None:
     """Take a slab off the node's partial list; list_lock held."""
     list_del(m, n, page)
     write_once(m, n + NODE.nr_partial, load(m, n + NODE.nr_partial) - 1)
 
 
 @dual
-def add_full(m, n: int, page: int) -> None:
+def add_full(m: Machine, n: int, page: int) -> None:
     """F_FULL: put a full slab of a child cache on its node's full list; list_lock held."""
-    first = load(m, n + NODE.full)
-    store(m, page + PAGE.next, first)
-    store(m, page + PAGE.prev, 0)
-    if first:
-        store(m, first + PAGE.prev, page)
-    store(m, n + NODE.full, page)
+    list_push(m, n + NODE.full, page, PAGE.next, PAGE.prev)
 
 
 @dual
-def remove_full(m, n: int, page: int) -> None:
+def remove_full(m: Machine, n: int, page: int) -> None:
     """F_FULL: take a slab off its node's full list; list_lock held."""
-    after = load(m, page + PAGE.next)
-    before = load(m, page + PAGE.prev)
-    if before:
-        store(m, before + PAGE.next, after)
-    else:
-        store(m, n + NODE.full, after)
-    if after:
-        store(m, after + PAGE.prev, before)
+    list_remove(m, n + NODE.full, page, PAGE.next, PAGE.prev)
 
 
 @dual
-def enough_partial(m, s: int, n: int) -> bool:
+def enough_partial(m: Machine, s: int, n: int) -> bool:
     """May an empty slab be discarded, with this many on the node's list? F_OBO: >= instead of >.
 
-    F_REPARENT_SLABS: not of a child that is given up; who frees in slow mode may hold the page's lock, which only the re-parenter takes.
+    F_REPARENT_SLABS: not of a child that is given up; who frees in slow mode may hold the page's lock, which only the
+    re-parenter takes.
     """
     if m.has("F_REPARENT_SLABS") and read_once(m, s + CACHE.ref_atomic):
         return False
@@ -87,7 +81,7 @@ def enough_partial(m, s: int, n: int) -> bool:
 
 
 @dual
-def unfreeze_partials(m, s: int) -> None:
+def unfreeze_partials(m: Machine, s: int) -> None:
     """Move this CPU's partial stack to the nodes' lists, discarding empty slabs. Interrupts off."""
     c = cpu_slab(m, s)
     if m.has("P7") and read_once(m, c + KMEM_CACHE_CPU.partial) == PARTIAL_DISABLED:
@@ -125,7 +119,7 @@ def unfreeze_partials(m, s: int) -> None:
 
 
 @dual_slow
-def put_cpu_partial(m, s: int, page: int, drain: bool) -> None:
+def put_cpu_partial(m: Machine, s: int, page: int, drain: bool) -> None:
     """Push a slab that was just frozen on this CPU's partial stack; drain the stack when it is full.
 
     The CPU may change between two turns of the loop (Y2): the slab then lands on another CPU's stack.
@@ -170,7 +164,7 @@ def put_cpu_partial(m, s: int, page: int, drain: bool) -> None:
 
 
 @dual
-def stack(m, page: int, old: int, below: int) -> None:
+def stack(m: Machine, page: int, old: int, below: int) -> None:
     """Link a frozen slab above `old`, whose pages:pobjects are `below`."""
     pair = read_once(m, page + PAGE.pair)
     free = objects_of(pair) - inuse_of(pair)
@@ -179,7 +173,7 @@ def stack(m, page: int, old: int, below: int) -> None:
 
 
 @dual
-def put_cpu_partial_refill(m, s: int, page: int) -> None:
+def put_cpu_partial_refill(m: Machine, s: int, page: int) -> None:
     """P6: the push of the refill side with plain stores. Interrupts are off, list_lock is held."""
     a = cpu_slab(m, s) + KMEM_CACHE_CPU.partial
     old = load(m, a)
@@ -189,7 +183,7 @@ def put_cpu_partial_refill(m, s: int, page: int) -> None:
 
 
 @dual
-def unfreeze_one(m, s: int, page: int) -> None:
+def unfreeze_one(m: Machine, s: int, page: int) -> None:
     """P7 of v1, P7b: partial lists are disabled, so the slab just frozen goes to its node or is discarded."""
     n = node_of(m, s, load(m, page + PAGE.node))
     flags = local_irq_save(m)

@@ -1,19 +1,21 @@
 """Slabs move from a child cache to its root cache: the RFC of 13 May 2014 (F_REPARENT_SLABS), never merged.
 
 A free takes a reference to the child that page.slab_cache names. The offline gives the child up; once no reference is
-left, none is given any more, and a free is of the *slow mode*: under the page's bit lock it looks whether the slab still is the
-child's, and pushes the object, leaving the slab where it is. Else it begins anew, with the root cache. So
-when no reference is left nobody changes the child's lists, and the re-parenter walks them: it flushes the CPUs, takes each
-slab off the partial and full lists (F_FULL), and discards it, or makes it the root's under the page's lock.
+left, none is given any more, and a free is of the *slow mode*: under the page's bit lock it looks whether the slab
+still is the child's, and pushes the object, leaving the slab where it is. Else it begins anew, with the root cache.
+So when no reference is left nobody changes the child's lists, and the re-parenter walks them: it flushes the CPUs,
+takes each slab off the partial and full lists (F_FULL), and discards it, or makes it the root's under the page's
+lock.
 
 Inferred, as the mails are silent:
 
 - page.slab_cache is read, and the reference taken, with preemption on: race R1b. F_NP keeps it off over both.
-- The push in slow mode is a compare-and-swap, since the flush of a CPU slab changes the page's pair without its bit lock.
-- No slab of a child that is given up is discarded but by the re-parenter (`enough_partial`), which has taken the page's lock:
-  who frees the last object in slow mode holds it a moment longer.
+- The push in slow mode is a compare-and-swap, since the flush of a CPU slab changes the pair without the bit lock.
+- No slab of a child that is given up is discarded but by the re-parenter (`enough_partial`), which has taken the page's
+  lock: who frees the last object in slow mode holds it a moment longer.
 
-The bit lock is a bit of PAGE.order, as it is one of page.flags in a kernel. It is taken inside list_lock, interrupts off.
+The bit lock is a bit of PAGE.order, as it is one of page.flags in a kernel; it is taken inside list_lock, interrupts
+off.
 """
 
 from __future__ import annotations
@@ -45,13 +47,14 @@ from shm.atomics import (
 )
 from shm.compiler import dual, dual_inline, dual_slow
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock
+from shm.machine import Machine
 from shm.waiting import pause
 
 PG_LOCKED = 1 << 8
 
 
 @dual
-def slab_lock(m, page: int) -> None:
+def slab_lock(m: Machine, page: int) -> None:
     """Take a slab's bit lock. Interrupts off."""
     turns = 0
     while fetch_or(m, page + PAGE.order, PG_LOCKED) & PG_LOCKED:
@@ -60,12 +63,12 @@ def slab_lock(m, page: int) -> None:
 
 
 @dual
-def slab_unlock(m, page: int) -> None:
+def slab_unlock(m: Machine, page: int) -> None:
     fetch_and(m, page + PAGE.order, ~PG_LOCKED)
 
 
 @dual_inline
-def free_to_owner(m, obj: int) -> None:
+def free_to_owner(m: Machine, obj: int) -> None:
     """kmem_cache_free: `obj` goes to the cache that its slab belongs to, which may change meanwhile."""
     if m.has("F_NP") and m.has("PREEMPT"):
         preempt_disable(m)
@@ -87,7 +90,7 @@ def free_to_owner(m, obj: int) -> None:
 
 
 @dual_slow
-def free_in_slow_mode(m, s: int, page: int, obj: int) -> bool:
+def free_in_slow_mode(m: Machine, s: int, page: int, obj: int) -> bool:
     """Push an object of a child that is given up; False, having done nothing, when the slab is the child's no more.
 
     While the page is locked and the child's, the child is not destroyed.
@@ -112,7 +115,7 @@ def free_in_slow_mode(m, s: int, page: int, obj: int) -> bool:
 
 
 @dual
-def reparent_slabs(m, s: int) -> None:
+def reparent_slabs(m: Machine, s: int) -> None:
     """The re-parenter's walk: nothing is left of `s` afterwards. No reference is left; kworker, interrupts on."""
     flush_all(m, s)
     for node in range(world(m, WORLD.nr_nodes)):
@@ -133,7 +136,7 @@ def reparent_slabs(m, s: int) -> None:
 
 
 @dual
-def take_partial(m, n: int) -> int:
+def take_partial(m: Machine, n: int) -> int:
     """The first slab of a node's partial list, taken off, or 0; list_lock held."""
     page = load(m, n + NODE.first)
     if page:
@@ -142,7 +145,7 @@ def take_partial(m, n: int) -> int:
 
 
 @dual
-def take_full(m, n: int) -> int:
+def take_full(m: Machine, n: int) -> int:
     """As take_partial, of the full list."""
     page = load(m, n + NODE.full)
     if page:
@@ -151,10 +154,11 @@ def take_full(m, n: int) -> int:
 
 
 @dual
-def give_to_root(m, s: int, page: int) -> bool:
+def give_to_root(m: Machine, s: int, page: int) -> bool:
     """Make a slab that is on no list the root cache's, and uncharge it; False, having done nothing, when it is empty.
 
-    Its objects may be freed to the root as soon as page.slab_cache says so, so the slab is on the root's partial list by then.
+    Its objects may be freed to the root as soon as page.slab_cache says so, so it is on the root's partial list by
+    then.
     """
     root = load(m, s + CACHE.root)
     node = load(m, page + PAGE.node)
@@ -183,6 +187,6 @@ def give_to_root(m, s: int, page: int) -> bool:
 
 
 @dual
-def _account(m, n: int, slabs: int, objects: int) -> None:
+def _account(m: Machine, n: int, slabs: int, objects: int) -> None:
     fetch_add(m, n + NODE.nr_slabs, slabs)
     fetch_add(m, n + NODE.total_objects, objects)

@@ -8,8 +8,8 @@ to SLUB when the barn has as many full ones as it keeps. Objects of a remote nod
 
 The local lock of a CPU's sheaves (v6.18 local_trylock) keeps preemption off and costs no atomic operation. Nothing
 here runs in an interrupt, the flush being work on the CPU, so nobody ever finds the lock taken: keeping preemption off
-(feature PREEMPT) is all there is to it. It is dropped while a sheaf is refilled or flushed, which then is the task's own;
-afterwards the CPU, or its sheaves, may be others.
+(feature PREEMPT) is all there is to it. It is dropped while a sheaf is refilled or flushed, which then is the task's
+own; afterwards the CPU, or its sheaves, may be others.
 
 For SLUB an object in a sheaf is in use, so a slab may stay for nothing but objects in sheaves. The
 flush of a CPU empties its sheaves, shrink and destruction empty the barns first, so that what they free
@@ -38,23 +38,24 @@ from shm.atomics import (
 )
 from shm.compiler import dual, dual_inline, dual_slow
 from shm.locks import BARN_LOCK, spin_lock, spin_unlock
+from shm.machine import Machine
 
 
 @dual
-def _local_lock(m) -> None:
+def _local_lock(m: Machine) -> None:
     """local_lock and local_trylock of this CPU's sheaves."""
     if m.has("PREEMPT"):
         preempt_disable(m)
 
 
 @dual
-def _local_unlock(m) -> None:
+def _local_unlock(m: Machine) -> None:
     if m.has("PREEMPT"):
         preempt_enable(m)
 
 
 @dual_inline
-def sheaf_alloc(m, s: int) -> int:
+def sheaf_alloc(m: Machine, s: int) -> int:
     """alloc_from_pcs, and SLUB when no sheaf can be had; 0 when out of memory."""
     if load(m, s + CACHE.sheaves) == 0:
         return slab_alloc(m, s, NO_NODE)
@@ -74,7 +75,7 @@ def sheaf_alloc(m, s: int) -> int:
 
 
 @dual_inline
-def sheaf_free(m, s: int, page: int, obj: int) -> None:
+def sheaf_free(m: Machine, s: int, page: int, obj: int) -> None:
     """free_to_pcs, and SLUB for objects of another node."""
     if load(m, s + CACHE.sheaves) == 0 or load(m, page + PAGE.node) != this_node(m):
         slab_free(m, s, page, obj)
@@ -92,7 +93,7 @@ def sheaf_free(m, s: int, page: int, obj: int) -> None:
 
 
 @dual_slow
-def _replace_empty_main(m, s: int) -> int:
+def _replace_empty_main(m: Machine, s: int) -> int:
     """A main sheaf with objects; 0 when none can be had, and then the local lock is dropped."""
     count(m, OPS.slow)
     p = pcs_of(m, s, this_cpu(m))
@@ -123,8 +124,11 @@ def _replace_empty_main(m, s: int) -> int:
 
 
 @dual
-def _install_full(m, s: int, barn: int, full: int) -> int:
-    """A full sheaf becomes main unless main got objects meanwhile; returns main. barn: of the CPU that it was refilled on."""
+def _install_full(m: Machine, s: int, barn: int, full: int) -> int:
+    """A full sheaf becomes main unless main got objects meanwhile; returns main.
+
+    barn: of the CPU that it was refilled on.
+    """
     p = pcs_of(m, s, this_cpu(m))
     main = load(m, p + PCS.main)
     spare = load(m, p + PCS.spare)
@@ -146,7 +150,7 @@ def _install_full(m, s: int, barn: int, full: int) -> int:
 
 
 @dual_slow
-def _replace_full_main(m, s: int) -> int:
+def _replace_full_main(m: Machine, s: int) -> int:
     """A main sheaf with room."""
     count(m, OPS.slow)
     p = pcs_of(m, s, this_cpu(m))
@@ -178,8 +182,11 @@ def _replace_full_main(m, s: int) -> int:
 
 
 @dual
-def _install_empty(m, s: int, barn: int, empty: int) -> int:
-    """__pcs_install_empty_sheaf: an empty sheaf becomes main unless main or spare got room meanwhile; returns main, which has room."""
+def _install_empty(m: Machine, s: int, barn: int, empty: int) -> int:
+    """__pcs_install_empty_sheaf: an empty sheaf becomes main unless main or spare got room meanwhile.
+
+    Returns main, which has room.
+    """
     p = pcs_of(m, s, this_cpu(m))
     main = load(m, p + PCS.main)
     spare = load(m, p + PCS.spare)
@@ -201,7 +208,7 @@ def _install_empty(m, s: int, barn: int, empty: int) -> int:
 
 
 @dual
-def _exchange(m, wanted: int, nr_wanted: int, given: int, nr_given: int, barn: int, sheaf: int) -> int:
+def _exchange(m: Machine, wanted: int, nr_wanted: int, given: int, nr_given: int, barn: int, sheaf: int) -> int:
     """barn_replace_*: take the first sheaf of one list and put `sheaf` on the other; 0 when there is none."""
     if read_once(m, nr_wanted) == 0:
         return 0
@@ -222,7 +229,7 @@ def _exchange(m, wanted: int, nr_wanted: int, given: int, nr_given: int, barn: i
 
 
 @dual
-def _push(m, lock: int, head: int, counter: int, sheaf: int) -> None:
+def _push(m: Machine, lock: int, head: int, counter: int, sheaf: int) -> None:
     """Put a sheaf on a list; counter: its length, or 0 for the pool."""
     flags = local_irq_save(m)
     spin_lock(m, lock, BARN_LOCK)
@@ -235,7 +242,7 @@ def _push(m, lock: int, head: int, counter: int, sheaf: int) -> None:
 
 
 @dual
-def _pop(m, lock: int, head: int, counter: int) -> int:
+def _pop(m: Machine, lock: int, head: int, counter: int) -> int:
     """Take a sheaf from a list; 0 when it is empty."""
     flags = local_irq_save(m)
     spin_lock(m, lock, BARN_LOCK)
@@ -250,7 +257,7 @@ def _pop(m, lock: int, head: int, counter: int) -> int:
 
 
 @dual
-def _get_empty(m, s: int, barn: int) -> int:
+def _get_empty(m: Machine, s: int, barn: int) -> int:
     """An empty sheaf from the barn, else a new one; there are as many as can be in use."""
     empty = 0
     if read_once(m, barn + BARN.nr_empty):
@@ -262,7 +269,7 @@ def _get_empty(m, s: int, barn: int) -> int:
 
 
 @dual
-def _put_empty(m, s: int, barn: int, sheaf: int) -> None:
+def _put_empty(m: Machine, s: int, barn: int, sheaf: int) -> None:
     """barn_put_empty_sheaf, or free it when the barn has enough."""
     if read_once(m, barn + BARN.nr_empty) < MAX_EMPTY:
         _push(m, barn + BARN.lock, barn + BARN.empty, barn + BARN.nr_empty, sheaf)
@@ -272,7 +279,7 @@ def _put_empty(m, s: int, barn: int, sheaf: int) -> None:
 
 
 @dual
-def _refill(m, s: int, sheaf: int) -> None:
+def _refill(m: Machine, s: int, sheaf: int) -> None:
     """refill_sheaf: fill it from SLUB, as far as memory goes."""
     held = load(m, sheaf + SHEAF.size)
     while held < CAPACITY:
@@ -286,7 +293,7 @@ def _refill(m, s: int, sheaf: int) -> None:
 
 
 @dual
-def _flush(m, s: int, sheaf: int) -> None:
+def _flush(m: Machine, s: int, sheaf: int) -> None:
     """sheaf_flush_unused: free its objects to SLUB."""
     held = load(m, sheaf + SHEAF.size)
     write_once(m, sheaf + SHEAF.size, 0)
@@ -297,8 +304,11 @@ def _flush(m, s: int, sheaf: int) -> None:
 
 
 @dual
-def flush_sheaves(m, s: int) -> None:
-    """pcs_flush_all: this CPU's sheaves are emptied; it keeps its main sheaf. Preemption is off (a kernel drops the lock between batches)."""
+def flush_sheaves(m: Machine, s: int) -> None:
+    """pcs_flush_all: this CPU's sheaves are emptied; it keeps its main sheaf.
+
+    Preemption is off (a kernel drops the lock between batches).
+    """
     if load(m, s + CACHE.sheaves):
         p = pcs_of(m, s, this_cpu(m))
         _flush(m, s, load(m, p + PCS.main))
@@ -311,7 +321,7 @@ def flush_sheaves(m, s: int) -> None:
 
 
 @dual
-def shrink_barns(m, s: int) -> None:
+def shrink_barns(m: Machine, s: int) -> None:
     """barn_shrink of every node: all sheaves go, what they hold goes to SLUB. Kworker only."""
     if load(m, s + CACHE.sheaves):
         pool = pool_of(m, s)
@@ -328,8 +338,11 @@ def shrink_barns(m, s: int) -> None:
 
 
 @dual
-def sheaf_ipi(m, func: int, arg: int) -> None:
-    """SLUB's interrupts; with F_SHEAF its work on CPUs, v6.18 flush_cpu_slab: sheaves first, so that what they free is flushed too."""
+def sheaf_ipi(m: Machine, func: int, arg: int) -> None:
+    """SLUB's interrupts; with F_SHEAF its work on CPUs.
+
+    v6.18 flush_cpu_slab: sheaves first, so that what they free is flushed too.
+    """
     if m.has("F_SHEAF"):
         flush_sheaves(m, arg)
         flags = local_irq_save(m)

@@ -14,7 +14,7 @@ from allocators.core.world import WORLD, world
 from shm.atomics import load, read_once
 from shm.compiler import dual
 from shm.layout import struct
-from shm.machine import MACHINE
+from shm.machine import MACHINE, Machine
 
 CAPACITY = 32
 MAX_FULL = MAX_EMPTY = 10  # sheaves of each kind in a barn
@@ -51,25 +51,25 @@ def boot_sheaves(words, base: int, nr_cpus: int, nodes: int) -> None:
 
 
 @dual
-def pcs_of(m, s: int, cpu: int) -> int:
+def pcs_of(m: Machine, s: int, cpu: int) -> int:
     """A CPU's PCS of a cache that has sheaves."""
     return load(m, s + CACHE.sheaves) + cpu * PCS.SIZE
 
 
 @dual
-def barn_of(m, s: int, node: int) -> int:
+def barn_of(m: Machine, s: int, node: int) -> int:
     """A node's barn of a cache that has sheaves."""
     return load(m, s + CACHE.sheaves) + load(m, MACHINE.nr_cpus) * PCS.SIZE + node * BARN.SIZE
 
 
 @dual
-def pool_of(m, s: int) -> int:
+def pool_of(m: Machine, s: int) -> int:
     """The unused sheaves of a cache that has sheaves."""
     return barn_of(m, s, world(m, WORLD.nr_nodes))
 
 
 @dual
-def has_sheaved(m, s: int, cpu: int) -> bool:
+def has_sheaved(m: Machine, s: int, cpu: int) -> bool:
     """flush_all's predicate (has_pcs_used): racy, as the one for CPU slabs; a live cache's flush may miss a push."""
     if load(m, s + CACHE.sheaves) == 0:
         return False

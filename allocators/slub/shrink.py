@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from allocators.core.injection import shrink_alloc_fails
 from allocators.core.kmem_cache import CACHE, NODE, list_add_head, list_del, node_of
+from allocators.core.lists import deque_push
 from allocators.core.page_alloc import PAGE
 from allocators.core.page_pair import inuse_of, objects_of
 from allocators.core.world import MAX_OBJECTS, WORLD, WORLD_AT, world
@@ -19,13 +20,14 @@ from allocators.slub.sheaf import shrink_barns
 from shm.atomics import load, local_irq_restore, local_irq_save, read_once, store, write_once
 from shm.compiler import dual
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock
+from shm.machine import Machine
 
 ENOMEM = -12
 PROMOTED = 32  # 4.0: slabs with so few free objects are sorted, the others stay where they are
 
 
 @dual
-def slub_shrink(m, s: int) -> int:
+def slub_shrink(m: Machine, s: int) -> int:
     """__kmem_cache_shrink: flush all CPUs, discard empty slabs, sort the rest fullest first.
 
     Returns 0, or ENOMEM having done nothing when the sort array cannot be allocated (before P4).
@@ -61,13 +63,13 @@ def slub_shrink(m, s: int) -> int:
 
 
 @dual
-def _tally_discard(m) -> None:
+def _tally_discard(m: Machine) -> None:
     a = WORLD_AT + WORLD.shrink_discarded
     store(m, a, load(m, a) + 1)
 
 
 @dual
-def _sort_partial(m, s: int, n: int, sort: bool) -> int:
+def _sort_partial(m: Machine, s: int, n: int, sort: bool) -> int:
     """Under list_lock: unlink the empty slabs (returned as a chain) and sort the others by inuse.
 
     scratch holds MAX_OBJECTS list heads, then as many tails; each bucket is filled at its head, as
@@ -96,14 +98,7 @@ def _sort_partial(m, s: int, n: int, sort: bool) -> int:
             store(m, page + PAGE.next, discard)
             discard = page
         elif sort:
-            top = load(m, heads + inuse)
-            store(m, page + PAGE.next, top)
-            store(m, page + PAGE.prev, 0)
-            if top:
-                store(m, top + PAGE.prev, page)
-            else:
-                store(m, tails + inuse, page)
-            store(m, heads + inuse, page)
+            deque_push(m, heads + inuse, tails + inuse, page, PAGE.next, PAGE.prev)
         page = after
     if sort:
         first = 0
@@ -127,7 +122,7 @@ def _sort_partial(m, s: int, n: int, sort: bool) -> int:
 
 
 @dual
-def _promote_partial(m, n: int) -> int:
+def _promote_partial(m: Machine, n: int) -> int:
     """P4v4: as _sort_partial, with a fixed number of buckets by free objects, so without any allocation.
 
     Buckets are filled at their head, then spliced to the list's front, those with most free objects first.
@@ -168,14 +163,14 @@ def _promote_partial(m, n: int) -> int:
 
 
 @dual
-def slub_deactivate(m, s: int) -> None:
+def slub_deactivate(m: Machine, s: int) -> None:
     """P7v4: no slab is kept empty, and every push on a CPU partial stack is followed by its flush."""
     write_once(m, s + CACHE.cpu_partial, 0)
     write_once(m, s + CACHE.min_partial, 0)
 
 
 @dual
-def slub_shutdown(m, s: int) -> bool:
+def slub_shutdown(m: Machine, s: int) -> bool:
     """kmem_cache_close: flush, free all slabs; False when some still hold objects.
 
     Nobody may use the cache any more, hence no lock (as in a kernel).

@@ -1,52 +1,27 @@
-"""SLUB's words: kmem_cache_cpu, the packed pairs, the 26 statistics.
+"""SLUB's words: the CPU pair, how both pairs are changed, the 26 statistics.
 
-The page pair and the CPU pair are 64-bit words here where a kernel uses 128 bits, so one plain
-compare-and-swap replaces cmpxchg_double and its fallback:
+The page pair (allocators.core.page_pair) and the CPU pair are 64-bit words here where a kernel uses 128 bits, so one
+plain compare-and-swap replaces cmpxchg_double and its fallback:
 
-    page pair   freelist:31 at 32 | frozen:1 at 31 | objects:15 at 16 | inuse:16 at 0
     CPU pair    freelist:31 at 32 | tid:32 at 0
 
-A page's freelist cannot suffer ABA: frees push one object, and whoever takes takes the whole list.
-The CPU pair is protected by the transaction id, as in a kernel.
+The page pair may be changed by any CPU at any time, so by compare-and-swap only, but while nobody else knows the
+slab. The CPU pair is its CPU's: changed without a barrier, and protected from interrupts and preemption by the
+transaction id.
 """
 
 from __future__ import annotations
 
+from allocators.catalogue import SLUB
 from allocators.core.kmem_cache import CACHE
 from allocators.core.page_alloc import PAGE
 from allocators.core.world import OPS, count
 from shm.atomics import cmpxchg, cpu_area, load, store, this_cpu_cmpxchg
 from shm.compiler import dual
 from shm.layout import struct
+from shm.machine import Machine
 
-STATISTICS = (
-    "alloc_fastpath",
-    "alloc_slowpath",
-    "free_fastpath",
-    "free_slowpath",
-    "free_frozen",
-    "free_add_partial",
-    "free_remove_partial",
-    "alloc_from_partial",
-    "alloc_slab",
-    "alloc_refill",
-    "alloc_node_mismatch",
-    "free_slab",
-    "cpuslab_flush",
-    "deactivate_full",
-    "deactivate_empty",
-    "deactivate_to_head",
-    "deactivate_to_tail",
-    "deactivate_remote_frees",
-    "deactivate_bypass",
-    "order_fallback",
-    "cmpxchg_double_cpu_fail",
-    "cmpxchg_double_fail",
-    "cpu_partial_alloc",
-    "cpu_partial_free",
-    "cpu_partial_node",
-    "cpu_partial_drain",
-)
+STATISTICS = SLUB.statistics
 STAT = struct("STAT", *STATISTICS, size=32)
 
 # P7 of v1: c.partial of a dead cache holds this instead of a page; no page has this address.
@@ -57,7 +32,7 @@ TID_MASK = (1 << 32) - 1
 
 
 @dual
-def stat(m, s: int, item: int) -> None:
+def stat(m: Machine, s: int, item: int) -> None:
     """Count a statistic of cache `s` on this CPU (SLUB_STATS)."""
     if m.has("STATS"):
         a = cpu_area(m) + load(m, s + CACHE.stats) + item
@@ -76,7 +51,7 @@ def next_tid(pair: int) -> int:
 
 
 @dual
-def cas_page(m, s: int, page: int, old: int, new: int) -> bool:
+def cas_page(m: Machine, s: int, page: int, old: int, new: int) -> bool:
     """cmpxchg_double_slab: replace the pair of a page if it is still `old`. A full barrier."""
     count(m, OPS.page_cas)
     if cmpxchg(m, page + PAGE.pair, old, new) == old:
@@ -87,13 +62,13 @@ def cas_page(m, s: int, page: int, old: int, new: int) -> bool:
 
 
 @dual
-def cas_this_cpu(m, a: int, old: int, new: int) -> bool:
+def cas_this_cpu(m: Machine, a: int, old: int, new: int) -> bool:
     """Replace a word of this CPU's area if it is still `old`. No barrier."""
     count(m, OPS.this_cpu_cas)
     return this_cpu_cmpxchg(m, a, old, new) == old
 
 
 @dual
-def cpu_slab(m, s: int) -> int:
+def cpu_slab(m: Machine, s: int) -> int:
     """This CPU's kmem_cache_cpu of cache `s`."""
     return cpu_area(m) + load(m, s + CACHE.cpu_slab)

@@ -12,10 +12,11 @@ from allocators.slub.sizing import MAX_PARTIAL, MIN_PARTIAL
 from shm.atomics import load, write_once
 from shm.compiler import dual
 from shm.locks import MEMCG_SLAB_MUTEX, SLAB_MUTEX, mutex_lock, mutex_unlock
+from shm.machine import Machine
 
 
 @dual
-def min_partial_store(m, root: int, value: int) -> None:
+def min_partial_store(m: Machine, root: int, value: int) -> None:
     """Write to /sys/kernel/slab/ROOT/min_partial.
 
     F_SYSFS: dead children keep theirs, and the offline's mutex is held lest one die after the test.

@@ -8,6 +8,8 @@ reads the metadata of the former.
 
 from __future__ import annotations
 
+import os
+
 from scenarios.tape import Workload
 from scenarios.traces import linux316, linux618
 from scenarios.traces.errors import TraceError
@@ -22,7 +24,9 @@ __all__ = [
 _READERS = {linux316.HEADER: linux316.read, linux618.HEADER: linux618.read}
 
 
-def open_trace(path, *, progress: Progress | None = None, limit: int = UNPACKED_LIMIT) -> tuple[Workload, Recording]:
+def open_trace(
+    path: str | os.PathLike[str], *, progress: Progress | None = None, limit: int = UNPACKED_LIMIT
+) -> tuple[Workload, Recording]:
     """Read a recorded trace, NAME.csv or NAME.csv.zst with NAME.meta.json beside it.
 
     progress: called about a hundred times with (bytes read, bytes in the file).

@@ -29,7 +29,7 @@ from scenarios.traces.recording import Unplaced
 MAX_CACHES = 1 << tape.A_BITS
 MAX_CGROUPS = 1 << tape.B_BITS
 MAX_SLOTS = 1 << tape.C_BITS
-MAX_CPUS = 255
+MAX_CPUS = 255  # `Workload.order` names them in a byte
 MAX_OBJECT = 1 << 22  # bytes, the largest kmalloc
 
 

@@ -8,6 +8,8 @@ and no size: the static descriptor that kmem_cache_node has until it is moved.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -72,7 +74,7 @@ class Caches:
                         ) from None
         return counters
 
-    def _compared(self):
+    def _compared(self) -> Iterator[tuple[int, dict[str, Any]]]:
         for entry in self.meta.get("comparison", list, []):
             cache = self.meta.entry(entry, "id", int, "comparison: ")
             if not 0 <= cache < len(self.specs):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 
 class TraceError(ValueError):
     """A trace, its metadata or a table of steps cannot be used.
@@ -10,7 +12,9 @@ class TraceError(ValueError):
     as a whole is meant; problem: what is wrong; remedy: what to do about it.
     """
 
-    def __init__(self, path, line: int, problem: str, remedy: str = "fetch or record the file again"):
+    def __init__(
+        self, path: str | os.PathLike[str], line: int, problem: str, remedy: str = "fetch or record the file again"
+    ) -> None:
         self.path = str(path)
         self.line = line
         self.problem = problem

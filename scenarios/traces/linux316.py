@@ -59,9 +59,7 @@ class _Reader:
     def __init__(self, source: Source):
         self.source = source
         self.meta = Metadata(source.path)
-        cpus = self.meta.get("ncpu", int, _CPUS)
-        if not 1 <= cpus <= MAX_CPUS:
-            raise TraceError(self.meta.path, 0, f"ncpu is {cpus}, possible are 1 to {MAX_CPUS}")
+        cpus = self.meta.cpus(MAX_CPUS, _CPUS)
         self.caches = Caches(self.meta)
         self.build = TraceBuilder(cpus, self.caches.specs)
         self.cgroups = self.caches.cgroups
@@ -74,7 +72,8 @@ class _Reader:
         self.counts = dict.fromkeys(_OPS, 0)
 
     def read(self) -> tuple[Workload, Recording]:
-        line, row, counts = 1, [], self.counts
+        line, counts = 1, self.counts
+        row: list[bytes] = []
         alloc, free, slab = self.build.alloc, self.build.free, self.build.slab
         try:
             for line, row in self.source.rows():

@@ -64,9 +64,7 @@ class _Reader:
     def __init__(self, source: Source):
         self.source = source
         self.meta = Metadata(source.path)
-        cpus = self.meta.get("ncpu", int)
-        if not 1 <= cpus <= MAX_CPUS:
-            raise TraceError(self.meta.path, 0, f"ncpu is {cpus}, possible are 1 to {MAX_CPUS}")
+        cpus = self.meta.cpus(MAX_CPUS)
         self.build = TraceBuilder(cpus, self._specs())
         self.memcgs = self.meta.get("memcgs", list)
         self.cgroups = ["root"]
@@ -78,7 +76,8 @@ class _Reader:
         self.counts = dict.fromkeys(_EVENTS, 0)
 
     def read(self) -> tuple[Workload, Recording]:
-        line, row, counts = 1, [], self.counts
+        line, counts = 1, self.counts
+        row: list[bytes] = []
         alloc, free, serves = self.build.alloc, self.build.free, self.serves
         try:
             for line, row in self.source.rows():
@@ -96,10 +95,9 @@ class _Reader:
                     group = int(memcg)
                     cgroup = 0
                     if accounted == b"1" and group:
-                        cgroup = serves.get(group)
-                        if cgroup is None:
-                            cgroup = self._first_use(int(cpu), group)
-                        elif cgroup == 0:
+                        known = serves.get(group)
+                        cgroup = self._first_use(int(cpu), group) if known is None else known
+                        if known == 0:
                             self.late += 1
                     elif accounted not in _FLAGS:
                         raise RowError(f"column accounted is {shown(accounted)}, it must be 0 or 1")
@@ -257,7 +255,11 @@ class _Reader:
         slabs = []
         for spec in self.build.caches:
             columns = self.meta.entry(sysfs, spec.name, list, "snapshots: sysfs: ")
-            slabs.append(self.meta.entry(dict(enumerate(columns)), 0, int, f"snapshots: sysfs of {spec.name}: column "))
+            slabs.append(
+                self.meta.entry(
+                    {"0": columns[0]} if columns else {}, "0", int, f"snapshots: sysfs of {spec.name}: column "
+                )
+            )
         return np.array(slabs, dtype=np.int64)
 
     def _explain(self, line: int, row: list[bytes], error: Exception) -> TraceError:

@@ -14,8 +14,9 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
 
 import zstandard
 
@@ -31,6 +32,7 @@ UNPACK_BOUND = PACKED_BLOCK // 4 * (128 << 10)
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 Progress = Callable[[int, int], None]
+T = TypeVar("T")
 
 
 class Source:
@@ -40,7 +42,9 @@ class Source:
     Raises TraceError for everything that can be wrong with a file.
     """
 
-    def __init__(self, path, *, limit: int = UNPACKED_LIMIT, progress: Progress | None = None):
+    def __init__(
+        self, path: str | os.PathLike[str], *, limit: int = UNPACKED_LIMIT, progress: Progress | None = None
+    ) -> None:
         self.path = Path(path)
         self.limit = limit
         self.progress = progress
@@ -140,7 +144,7 @@ class Source:
         except OSError as error:
             raise TraceError(self.path, 0, f"cannot be read: {error.strerror or error}", "check the path") from None
 
-    def _zstd(self, file) -> Iterator[bytes]:
+    def _zstd(self, file: BinaryIO) -> Iterator[bytes]:
         context = zstandard.ZstdDecompressor(max_window_size=1 << 27)
         frame = context.decompressobj()
         try:
@@ -168,7 +172,7 @@ class Metadata:
     Raises TraceError when the file is missing, is no JSON, or lacks what is asked for.
     """
 
-    def __init__(self, trace):
+    def __init__(self, trace: str | os.PathLike[str]) -> None:
         trace = Path(trace)
         name = trace.name.removesuffix(".zst").removesuffix(".csv")
         self.path = trace.with_name(name + ".meta.json")
@@ -191,16 +195,23 @@ class Metadata:
         if not isinstance(self.content, dict):
             raise TraceError(self.path, 0, "no JSON object")
 
-    def get(self, key: str, kind: type, default=None):
+    def get(self, key: str, kind: type[T], default: T | None = None) -> T:
         """content[key], which must be a `kind`; `default` (if not None) where it is absent."""
         return self.entry(self.content, key, kind, "", default)
 
-    def entry(self, table: dict, key: str, kind: type, where: str, default=None):
+    def cpus(self, most: int, default: int | None = None) -> int:
+        """Number of CPUs of the recorded kernel, at most so many; `default` (if not None) where it is absent."""
+        cpus = self.get("ncpu", int, default)
+        if not 1 <= cpus <= most:
+            raise TraceError(self.path, 0, f"ncpu is {cpus}, possible are 1 to {most}")
+        return cpus
+
+    def entry(self, table: Mapping[str, Any], key: str, kind: type[T], where: str, default: T | None = None) -> T:
         """table[key] as `get` does it; `where` names the table in messages."""
         value = table.get(key, default) if isinstance(table, dict) else None
         if not isinstance(value, kind) or isinstance(value, bool) and kind is int:
             found = "is missing" if value is None else f"is {str(value)[:40]!r}"
             raise TraceError(self.path, 0, f"{where}{key} {found}, a {kind.__name__} is expected")
-        if kind is int and abs(value) > MAX_NUMBER:
+        if isinstance(value, int) and abs(value) > MAX_NUMBER:
             raise TraceError(self.path, 0, f"{where}{key} is beyond {MAX_NUMBER}")
         return value

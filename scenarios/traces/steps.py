@@ -19,6 +19,7 @@ import csv
 import dataclasses
 import functools
 import io
+import os
 import re
 
 import numpy as np
@@ -73,6 +74,9 @@ class Shrink:
     """kmem_cache_shrink."""
 
 
+Action = Initial | Alloc | Free | Pairs | Shrink
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Step:
     """One row: what was done and what the kernel's counters read then.
@@ -87,7 +91,7 @@ class Step:
     object_size: int
     number: int
     text: str
-    action: Initial | Alloc | Free | Pairs | Shrink
+    action: Action
     expected: dict[str, int]
 
 
@@ -134,7 +138,7 @@ def _permutation(n: int) -> tuple[int, ...]:
     return tuple(perm)
 
 
-def read_steps(path) -> StepTable:
+def read_steps(path: str | os.PathLike[str]) -> StepTable:
     """Read a table of steps. Raises TraceError, with the line, for anything wrong with it."""
     try:
         with open(path, "rb") as file:
@@ -167,7 +171,7 @@ def read_steps(path) -> StepTable:
 class _Rows:
     """Steps so far, per cache, with the checks that need the rows before."""
 
-    def __init__(self, path, header: list[str], size_column: str):
+    def __init__(self, path: str | os.PathLike[str], header: list[str], size_column: str) -> None:
         self.path = path
         self.header = header
         self.size_column = size_column
@@ -196,7 +200,7 @@ class _Rows:
             raise TraceError(self.path, line, f"step {number} of {cache} follows step {earlier[-1].number}")
         earlier.append(step)
 
-    def _action(self, line: int, text: str, filled: set[int]):
+    def _action(self, line: int, text: str, filled: set[int]) -> Action:
         if text == "initial":
             return Initial()
         if text == "shrink":
@@ -204,9 +208,9 @@ class _Rows:
         match = _STEP.fullmatch(text)
         if match is None:
             raise TraceError(self.path, line, f"unknown step {text!r}")
-        cpu, *fields = match.groups()
-        op, *numbers = [field for field in fields if field is not None]
-        cpu, numbers = int(cpu), [int(number) for number in numbers]
+        first, *fields = match.groups()
+        op, *rest = [field for field in fields if field is not None]
+        cpu, numbers = int(first), [int(number) for number in rest]
         self.cpus = max(self.cpus, cpu + 1)
         if op == "c":
             filled.add(numbers[0])
@@ -221,7 +225,7 @@ class _Rows:
         return Free(cpu, handle, order)
 
     def _expected(self, fields: dict[str, str]) -> dict[str, int]:
-        expected = {}
+        expected: dict[str, int] = {}
         for name, text in fields.items():
             if name in _NOT_COUNTED:
                 continue

@@ -16,19 +16,12 @@ from scenarios import tape, writer
 from scenarios.parameters import CgroupChurn
 from scenarios.workloads import kernel_files
 
-ROUNDS_PER_CGROUP = 3  # first use, populate and unlink what is due, removal
-
 
 def build(params: CgroupChurn, cpus: int, seed: int) -> tape.Workload:
     """Nothing is left to chance, whatever the seed."""
     population = kernel_files.Population(params.files)
     schedule = writer.Schedule()
-    for g in range(1, params.cgroups + 1):
-        first = _first_round(g)
-        schedule.create(g, first)
-        schedule.mark(f"cgroup {g} has its caches", first + 1)
-        schedule.offline(g, first + 2)
-    end = _first_round(params.cgroups + 1)
+    end = writer.one_after_another(schedule, params.cgroups, "cgroup {} has its caches")
     schedule.mark("all cgroups are gone", end)
 
     bases = [g * population.size for g in range(params.cgroups)]
@@ -36,32 +29,20 @@ def build(params: CgroupChurn, cpus: int, seed: int) -> tape.Workload:
     for cpu in range(cpus):
         out = writer.Tape()
         for g in range(1, params.cgroups + 1):
-            first, slot = _first_round(g), bases[g - 1]
-            mine = _home(g, cpus) == cpu
-            out.round(first, schedule.done_by(first))
-            if mine:
-                out.plain(kernel_files.first_use(g, slot))
-            out.round(first + 1, schedule.done_by(first + 1))
-            if mine:
-                out.section(tape.SECTION_ALLOC, population.allocations(g, slot))
+            removed, slot = writer.first_round(g) + 2, bases[g - 1]
+            if kernel_files.settle_in(out, schedule, population, g, slot, cpu, cpus):
                 out.plain(population.close(slot))
             due = g - params.delay
-            if due >= 1 and _home(due, cpus) == cpu:
+            if due >= 1 and kernel_files.home(due, cpus) == cpu:
                 _remove(out, population, bases[due - 1])
-            out.round(first + 2, schedule.done_by(first + 2))
+            out.round(removed, schedule.done_by(removed))
         out.round(end, schedule.done_by(end))
         if cpu == 0 and params.release:
             for g in range(max(1, params.cgroups - params.delay + 1), params.cgroups + 1):
                 _remove(out, population, bases[g - 1])
         tapes.append(out.finish())
-    return tape.Workload(
-        name="churn",
-        caches=kernel_files.CACHES,
-        tapes=tuple(tapes),
-        events=schedule.events,
-        slots=params.cgroups * population.size,
-        cgroups=params.cgroups,
-        marks=schedule.marks,
+    return writer.workload(
+        "churn", kernel_files.CACHES, schedule, tapes, slots=params.cgroups * population.size, cgroups=params.cgroups
     )
 
 
@@ -69,12 +50,3 @@ def _remove(out: writer.Tape, population: kernel_files.Population, slot: int) ->
     """Unlink a directory with all its files; its cgroup is gone."""
     out.section(tape.SECTION_DEAD_FREE, population.unlink(slot))
     out.plain(population.rmdir(slot))
-
-
-def _home(cgroup: int, cpus: int) -> int:
-    """The CPU a cgroup works on."""
-    return (cgroup - 1) % min(2, cpus)
-
-
-def _first_round(cgroup: int) -> int:
-    return 1 + (cgroup - 1) * ROUNDS_PER_CGROUP

@@ -21,8 +21,6 @@ from scenarios import tape, writer
 from scenarios.parameters import DeadFree, ParameterError
 from scenarios.sizing import objects_per_slab, stride
 
-ROUNDS_PER_CGROUP = 3  # warm up, fill, free
-
 
 def build(params: DeadFree, cpus: int, seed: int) -> tape.Workload:
     """Raises ParameterError when more CPUs are to fill than there are."""
@@ -30,11 +28,7 @@ def build(params: DeadFree, cpus: int, seed: int) -> tape.Workload:
         raise ParameterError("fill_cpus", str(params.fill_cpus), f"at most the number of CPUs, {cpus}")
     rng = writer.generator(seed)
     schedule = writer.Schedule()
-    for g in range(1, params.cgroups + 1):
-        first = _first_round(g)
-        schedule.create(g, first)
-        schedule.mark(f"child cache {g} is there", first + 1)
-        schedule.offline(g, first + 2)
+    writer.one_after_another(schedule, params.cgroups, "child cache {} is there")
 
     fillers = params.fill_cpus or cpus
     per_slab = objects_per_slab(stride(params.object_size), cpus)
@@ -47,7 +41,7 @@ def build(params: DeadFree, cpus: int, seed: int) -> tape.Workload:
 
     tapes = [writer.Tape() for _ in range(cpus)]
     for g in range(1, params.cgroups + 1):
-        first = _first_round(g)
+        first = writer.first_round(g)
         order = rng.permutation(slot) if params.free_order == "random" else slot
         for cpu, out in enumerate(tapes):
             out.round(first, schedule.done_by(first))
@@ -60,16 +54,11 @@ def build(params: DeadFree, cpus: int, seed: int) -> tape.Workload:
             out.round(first + 2, schedule.done_by(first + 2))
             dead = order[freed[cpu] : freed[cpu + 1]]
             out.section(tape.SECTION_DEAD_FREE, tape.op(tape.OP_FREE, c=dead))
-    return tape.Workload(
-        name="dead-free",
-        caches=(tape.CacheSpec(f"test-{params.object_size}", params.object_size),),
-        tapes=tuple(out.finish() for out in tapes),
-        events=schedule.events,
+    return writer.workload(
+        "dead-free",
+        writer.one_cache(params.object_size),
+        schedule,
+        [out.finish() for out in tapes],
         slots=slots,
         cgroups=params.cgroups,
-        marks=schedule.marks,
     )
-
-
-def _first_round(cgroup: int) -> int:
-    return 1 + (cgroup - 1) * ROUNDS_PER_CGROUP

@@ -34,12 +34,6 @@ def build(params: FreeBurst, cpus: int, seed: int) -> tape.Workload:
             out.section(tape.SECTION_ALLOC, allocs)
             out.section(tape.SECTION_LIVE_FREE, tape.op(tape.OP_FREE, c=order))
         tapes.append(out.finish())
-    return tape.Workload(
-        name="free-burst",
-        caches=(tape.CacheSpec(f"test-{params.object_size}", params.object_size),),
-        tapes=tuple(tapes),
-        events=schedule.events,
-        slots=slots,
-        cgroups=int(params.charged),
-        marks=schedule.marks,
+    return writer.workload(
+        "free-burst", writer.one_cache(params.object_size), schedule, tapes, slots=slots, cgroups=int(params.charged)
     )

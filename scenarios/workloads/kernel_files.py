@@ -14,7 +14,7 @@ import dataclasses
 
 import numpy as np
 
-from scenarios import tape
+from scenarios import tape, writer
 
 CACHES = (
     tape.CacheSpec("dentry", 192),
@@ -87,3 +87,25 @@ def first_use(cgroup: int, slot: int) -> np.ndarray:
         for a in range(len(CACHES))
     ]
     return np.concatenate(pairs)
+
+
+def home(cgroup: int, cpus: int) -> int:
+    """The CPU a cgroup works on: the first two take turns."""
+    return (cgroup - 1) % min(2, cpus)
+
+
+def settle_in(
+    out: writer.Tape, schedule: writer.Schedule, population: Population, cgroup: int, slot: int, cpu: int, cpus: int
+) -> bool:
+    """Two rounds of a CPU's tape, where cgroups come `writer.one_after_another`: in the first a cgroup uses every cache
+    once, in the second it allocates its population from `slot` on. True where it is this CPU that it works on.
+    """
+    first = writer.first_round(cgroup)
+    mine = home(cgroup, cpus) == cpu
+    out.round(first, schedule.done_by(first))
+    if mine:
+        out.plain(first_use(cgroup, slot))
+    out.round(first + 1, schedule.done_by(first + 1))
+    if mine:
+        out.section(tape.SECTION_ALLOC, population.allocations(cgroup, slot))
+    return mine

@@ -15,19 +15,12 @@ from scenarios import tape, writer
 from scenarios.parameters import Leak
 from scenarios.workloads import kernel_files
 
-ROUNDS_PER_CGROUP = 3  # first use, populate and close, removal
-
 
 def build(params: Leak, cpus: int, seed: int) -> tape.Workload:
     """Nothing is left to chance, whatever the seed."""
     population = kernel_files.Population(params.files, params.pipes, params.socket_pairs)
     schedule = writer.Schedule()
-    for g in range(1, params.cgroups + 1):
-        first = _first_round(g)
-        schedule.create(g, first)
-        schedule.mark(f"cgroup {g} has its caches", first + 1)
-        schedule.offline(g, first + 2)
-    half = _first_round(params.cgroups + 1)
+    half = writer.one_after_another(schedule, params.cgroups, "cgroup {} has its caches")
     schedule.mark("all cgroups are gone", half)
     schedule.mark("half of the files are unlinked", half + 1)
 
@@ -37,16 +30,10 @@ def build(params: Leak, cpus: int, seed: int) -> tape.Workload:
     for cpu in range(cpus):
         out = writer.Tape()
         for g in range(1, params.cgroups + 1):
-            first, slot = _first_round(g), bases[g - 1]
-            mine = (g - 1) % min(2, cpus) == cpu
-            out.round(first, schedule.done_by(first))
-            if mine:
-                out.plain(kernel_files.first_use(g, slot))
-            out.round(first + 1, schedule.done_by(first + 1))
-            if mine:
-                out.section(tape.SECTION_ALLOC, population.allocations(g, slot))
+            removed, slot = writer.first_round(g) + 2, bases[g - 1]
+            if kernel_files.settle_in(out, schedule, population, g, slot, cpu, cpus):
                 out.section(tape.SECTION_LIVE_FREE, population.close(slot))
-            out.round(first + 2, schedule.done_by(first + 2))
+            out.round(removed, schedule.done_by(removed))
         for r, files in ((half, slice(0, None, 2)), (half + 1, slice(1, None, 2))):
             out.round(r, schedule.done_by(r))
             for base in bases if cpu == unlinker else ():
@@ -54,16 +41,6 @@ def build(params: Leak, cpus: int, seed: int) -> tape.Workload:
                 if r == half + 1:
                     out.plain(population.rmdir(base))
         tapes.append(out.finish())
-    return tape.Workload(
-        name="leak",
-        caches=kernel_files.CACHES,
-        tapes=tuple(tapes),
-        events=schedule.events,
-        slots=params.cgroups * population.size,
-        cgroups=params.cgroups,
-        marks=schedule.marks,
+    return writer.workload(
+        "leak", kernel_files.CACHES, schedule, tapes, slots=params.cgroups * population.size, cgroups=params.cgroups
     )
-
-
-def _first_round(cgroup: int) -> int:
-    return 1 + (cgroup - 1) * ROUNDS_PER_CGROUP

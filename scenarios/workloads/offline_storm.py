@@ -82,14 +82,13 @@ def build(params: OfflineStorm, cpus: int, seed: int) -> tape.Workload:
     frees = [_frees_of(cpu, objects, shape) for cpu in range(cpus)]
     slots, n_slots = _assign_slots(objects, frees, shape)
     tapes = tuple(_write(cpu, objects[cpu], frees[cpu], slots, shape, schedule) for cpu in range(cpus))
-    return tape.Workload(
-        name="offline-storm",
-        caches=tuple(KERNEL_CACHES[name].spec for name in params.caches),
-        tapes=tapes,
-        events=schedule.events,
+    return writer.workload(
+        "offline-storm",
+        tuple(KERNEL_CACHES[name].spec for name in params.caches),
+        schedule,
+        tapes,
         slots=n_slots,
         cgroups=params.cgroups,
-        marks=schedule.marks,
     )
 
 

@@ -39,12 +39,6 @@ def build(params: Pairs, cpus: int, seed: int) -> tape.Workload:
             out.section(tape.SECTION_MIXED, section)
         out.section(tape.SECTION_MIXED, np.tile(batch, rest))
         tapes.append(out.finish())
-    return tape.Workload(
-        name="pairs",
-        caches=(tape.CacheSpec(f"test-{params.object_size}", params.object_size),),
-        tapes=tuple(tapes),
-        events=schedule.events,
-        slots=slots,
-        cgroups=n_cgroups,
-        marks=schedule.marks,
+    return writer.workload(
+        "pairs", writer.one_cache(params.object_size), schedule, tapes, slots=slots, cgroups=n_cgroups
     )

@@ -57,12 +57,6 @@ def build(params: Pinned, cpus: int, seed: int) -> tape.Workload:
             out.round(r, schedule.done_by(r))
         out.section(tape.SECTION_DEAD_FREE, tape.op(tape.OP_FREE, c=rng.permutation(slot[pin])))
         tapes.append(out.finish())
-    return tape.Workload(
-        name="pinned",
-        caches=(tape.CacheSpec(f"test-{params.object_size}", params.object_size),),
-        tapes=tuple(tapes),
-        events=schedule.events,
-        slots=slots,
-        cgroups=params.cgroups,
-        marks=schedule.marks,
+    return writer.workload(
+        "pinned", writer.one_cache(params.object_size), schedule, tapes, slots=slots, cgroups=params.cgroups
     )

@@ -63,12 +63,11 @@ def build(params: RemoteDead, cpus: int, seed: int) -> tape.Workload:
         out.round(last, schedule.done_by(last))
         out.plain(tape.op(tape.OP_FREE, c=own))
         tapes.append(out.finish())
-    return tape.Workload(
-        name="remote-dead",
-        caches=(tape.CacheSpec(f"test-{params.object_size}", params.object_size),),
-        tapes=tuple(tapes),
-        events=schedule.events,
+    return writer.workload(
+        "remote-dead",
+        writer.one_cache(params.object_size),
+        schedule,
+        tapes,
         slots=params.objects + cpus * own_objects,
         cgroups=1,
-        marks=schedule.marks,
     )

@@ -44,14 +44,8 @@ def build(params: RemoteFree, cpus: int, seed: int) -> tape.Workload:
                 order = rng.permutation(theirs + _batch(params, r - DELAY))
                 out.section(tape.SECTION_LIVE_FREE, tape.op(tape.OP_FREE, c=order))
         tapes.append(out.finish())
-    return tape.Workload(
-        name="remote-free",
-        caches=(tape.CacheSpec(f"test-{params.object_size}", params.object_size),),
-        tapes=tuple(tapes),
-        events=schedule.events,
-        slots=slots,
-        cgroups=int(params.charged),
-        marks=schedule.marks,
+    return writer.workload(
+        "remote-free", writer.one_cache(params.object_size), schedule, tapes, slots=slots, cgroups=int(params.charged)
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+from allocators.catalogue import DEFAULT
 from allocators.designs import DESIGNS
 from stress.bench import programs
 from stress.bench.peers.goals import peer_goals
@@ -22,7 +23,7 @@ from stress.play.compiled import ready
 from stress.process import host
 
 DESIGN = "linux-3.16"
-KERNEL = "slub"
+KERNEL = DEFAULT
 HELP_RUNS = 7
 
 

@@ -15,12 +15,10 @@ from stress.bench.report import goal_rows
 from stress.bench.result import Bench
 from stress.process.errors import UsageError
 from stress.process.files import write_atomically
-from stress.show.axis import Scale
 from stress.show.figure import Figure, designs_legend, picture
 from stress.show.html import add, document, el, grid
-from stress.show.shapes import COLOURS, WIDTH, colour, line, mark, svg, words
-
-_HEIGHT, _LEFT, _TOP, _BOTTOM = 230.0, 52.0, 10.0, 36.0
+from stress.show.line_chart import LineChart
+from stress.show.shapes import COLOURS, colour, line
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -151,23 +149,22 @@ def lines(series: Sequence[Line], label: str, show: Callable[[float], str], leve
     values = [value for one in series for value in one.values.values()] + ([level] if level else [])
     sizes = sorted({size for one in series for size in one.values})
     low, high = min(values) / 1.15, max(values) * 1.15
-    x = Scale(sizes[0] / 1.3, sizes[-1] * 1.3, _LEFT, WIDTH - 6, log=True)
-    y = Scale(low, high, _HEIGHT - _BOTTOM, _TOP, log=True)
-    drawn = svg(_HEIGHT, label)
+    chart = LineChart(
+        label, 230.0, (sizes[0] / 1.3, sizes[-1] * 1.3), (low, high), top=10.0, bottom=36.0, log=True, gap=4.0
+    )
     for value in steps(low, high):
-        add(drawn, line(_LEFT, y(value), WIDTH - 6, y(value), "axis" if value == level else "grid"))
-        add(drawn, words(_LEFT - 4, y(value) + 4, show(value), "end"))
+        chart.level(value, show(value), "axis" if value == level else "grid")
     for size in sizes:
-        add(drawn, words(x(size), _HEIGHT - _BOTTOM + 15, f"{size}", "middle"))
-    add(drawn, words((_LEFT + WIDTH) / 2, _HEIGHT - 4, "object size in bytes", "middle", "note"))
+        chart.below(chart.x(size), f"{size}")
+    chart.title("object size in bytes")
     for one in series:
-        points = [(x(size), y(value)) for size, value in sorted(one.values.items())]
+        points = [(chart.x(size), chart.y(value)) for size, value in sorted(one.values.items())]
         for (x1, y1), (x2, y2) in pairwise(points):
-            add(drawn, line(x1, y1, x2, y2, f"interval {colour(one.number)}"))
+            add(chart.drawn, line(x1, y1, x2, y2, f"interval {colour(one.number)}"))
     for one in series:
         for size, value in sorted(one.values.items()):
-            add(drawn, mark(one.number, x(size), y(value), 3.6, "", f"{one.name}, {size} B: {value:.3g}"))
-    return drawn
+            chart.mark(one.number, size, value, 3.6, f"{one.name}, {size} B: {value:.3g}")
+    return chart.drawn
 
 
 def steps(low: float, high: float) -> list[float]:

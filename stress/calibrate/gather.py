@@ -1,4 +1,4 @@
-"""Making comparisons: the workers are launched once, the kinds take turns in a seeded order, Ctrl-C keeps what is done."""
+"""Making comparisons: workers are launched once, kinds take turns in a seeded order, Ctrl-C keeps what is done."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from shm.code_cache import source_hash
 from stress.calibrate.options import CalibrateOptions
 from stress.calibrate.samples import SHARES, Comparison, Samples, Setting, continued, write_samples
-from stress.calibrate.stage import ONE, TWO, Stage, launched
+from stress.calibrate.stage import ONE, TWO, Played, Stage, launched
 from stress.calibrate.tuning import Tuner, spun_share
 from stress.judge.ratio import estimate_ratio, least_pairs
 from stress.play.worker import Lost
@@ -48,6 +48,7 @@ def gather(options: CalibrateOptions, progress: Progress) -> tuple[Samples, bool
 def setting_of(options: CalibrateOptions, stage: Stage) -> Setting:
     """What comparisons of one table have in common."""
     machine = describe_machine()
+    where = f"{machine['cpu']}, {machine['cpus_available']} CPUs, {machine['kernel']}, {machine['python']}"
     return Setting(
         scenario=options.scenario,
         parameters=stage.parameters,
@@ -57,7 +58,7 @@ def setting_of(options: CalibrateOptions, stage: Stage) -> Setting:
         seconds=options.seconds,
         memory=options.memory,
         sources=source_hash(),
-        machine=f"{machine['cpu']}, {machine['cpus_available']} CPUs, {machine['kernel']}, {machine['python']}, numba {machine['numba']}",
+        machine=f"{where}, numba {machine['numba']}",
     )
 
 
@@ -87,7 +88,9 @@ def compare(stage: Stage, kind: float | None, tuner: Tuner, seconds: float, *, s
     kind: see `Comparison.slowdown`. swapped: begin with BA.
     """
     sides = ((ONE, tuner.slowness(0.0)), (ONE if kind is None else TWO, tuner.slowness(kind or 0.0)))
-    ratios, spun, full_speed = [], [], []
+    ratios: list[float] = []
+    spun: list[float] = []
+    full_speed: list[Played] = []
     before, began = stage.counters(), time.monotonic()
     while len(ratios) < least_pairs() or time.monotonic() - began < seconds:
         order = (1, 0) if (len(ratios) % 2 == 0) == swapped else (0, 1)

@@ -7,12 +7,11 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from allocators.catalogue import ALLOCATORS, DEFAULT, MAX_CPUS
 from stress.judge.margin import DEFAULT_MARGIN, check_margin
 from stress.play.options import (
-    ALLOCATORS,
     DEFAULT_BEFORE,
     DEFAULT_SEED,
-    MAX_CPUS,
     check_designs,
     parse_settings,
     scenario_names,
@@ -58,7 +57,7 @@ def make_options(
     slowdowns: Sequence[float] = (),
     scenario: str = SCENARIO,
     settings: Sequence[str] = (),
-    allocator: str = "slub",
+    allocator: str = DEFAULT,
     design: str = DEFAULT_BEFORE,
     cpus: int | None = None,
     memory: str = MEMORY,

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TextIO
 
-import msgspec
-
 from stress.calibrate.table import Calibration, Row, Share
+from stress.result.files import encode
 from stress.show import units
 
 
 def write(found: Calibration, format: str, stream: TextIO) -> None:
     """Write it as text, markdown or json; json is the data and nothing else."""
     if format == "json":
-        stream.write(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n")
+        stream.write(encode(found).decode())
     elif format == "markdown":
         stream.write(_markdown(found))
     else:
@@ -78,17 +77,22 @@ def heading(found: Calibration) -> list[str]:
     """What was compared, how and where; a line each."""
     s = found.setting
     settings = ", ".join(f"{name}={value}" for name, value in s.parameters.items())
+    how = (
+        f"{units.plural(s.cpus, 'CPU')}, {units.seconds(s.seconds)} a comparison, margin ±{units.percent(found.margin)}"
+    )
+    number = units.plural(sum(row.found.runs for row in found.rows), "comparison")
     return [
-        f"{s.design} against itself: {s.scenario} on {s.allocator}, {units.plural(s.cpus, 'CPU')}, {units.seconds(s.seconds)} a comparison, margin ±{units.percent(found.margin)}",
+        f"{s.design} against itself: {s.scenario} on {s.allocator}, {how}",
         f"{settings}; memory {s.memory >> 20} MiB; sources {s.sources}",
-        f"{s.machine}; {units.plural(sum(row.found.runs for row in found.rows), 'comparison')} in {units.seconds(found.seconds)}",
+        f"{s.machine}; {number} in {units.seconds(found.seconds)}",
     ]
 
 
 NOTE = (
-    "Same program: one program against itself. 0 %: the same code compiled twice, in two places of memory; all others are these two with frees "
-    "of the second slowed down. Spun: share of the timed time that they spun, by the clock. Interval: half of it. Found: of what was slowed down "
-    "the share that was called slower; of like with like the share of false alarms, called faster or slower."
+    "Same program: one program against itself. 0 %: the same code compiled twice, in two places of memory; all others "
+    "are these two with frees of the second slowed down. Spun: share of the timed time that they spun, by the clock. "
+    "Interval: half of it. Found: of what was slowed down the share that was called slower; of like with like the "
+    "share of false alarms, called faster or slower."
 )
 
 
@@ -100,7 +104,10 @@ def _goal_rows(found: Calibration) -> list[tuple[str, str, str]]:
 
 
 GOAL_TITLES = ("goal", "measured", "")
-SOONER = "Found when only the first pairs of each comparison are judged, and when comparisons of a kind are joined to longer ones"
+SOONER = (
+    "Found when only the first pairs of each comparison are judged, and when comparisons of a kind are joined to "
+    "longer ones"
+)
 
 
 def _text(found: Calibration, stream: TextIO) -> None:

@@ -75,7 +75,7 @@ def write_samples(path: Path, samples: Samples) -> None:
 
 
 def continued(path: Path | None, setting: Setting) -> Samples:
-    """The samples of the file so far, none if it is not there yet. Raises UsageError when they are of another setting."""
+    """The samples of the file so far, none if it is not there yet; UsageError when they are of another setting."""
     if path is None or not path.exists():
         return Samples(setting=setting, comparisons=[], commands=[])
     found = read_samples(path)
@@ -83,6 +83,7 @@ def continued(path: Path | None, setting: Setting) -> Samples:
         theirs, ours = getattr(found.setting, name), getattr(setting, name)
         if theirs != ours:
             raise UsageError(
-                f"--samples {path}: its comparisons have {name} {theirs}, this one {ours}; name another file, or repeat with its options"
+                f"--samples {path}: its comparisons have {name} {theirs}, this one {ours}; name another file, or "
+                "repeat with its options"
             )
     return found

@@ -16,7 +16,7 @@ from shm.machine import MACHINE
 from stress.calibrate.options import CalibrateOptions
 from stress.engine import counting_main, cpu_main
 from stress.measure.evaluation import FREES, rate
-from stress.play.arena import NEVER, Arena
+from stress.play.arena import NEVER, Arena, BlockSettings
 from stress.play.census import take_block
 from stress.play.compiled import STATS, ready
 from stress.play.parallel import hang_seconds
@@ -66,14 +66,18 @@ class Stage:
     ) -> None:
         self.options, self.arena, self.crew, self.parameters, self.features = options, arena, crew, parameters, features
         self.cycles_per_ns = cycles_per_ns(arena.machine(frozenset(), 0))
-        arena.cycles_per_kernel_ns = self.cycles_per_ns
         self._patience = hang_seconds()
 
     def play(self, program: int, slowness: Slowness = FULL_SPEED) -> Played:
         """One block from a fresh boot. Raises Lost and TimeoutError as `Crew` does."""
         arena = self.arena
-        arena.spin_every, arena.spin_cycles = slowness.every, slowness.cycles
-        arena.reset(self.features, seed=self.options.seed)
+        settings = BlockSettings(
+            seed=self.options.seed,
+            cycles_per_kernel_ns=self.cycles_per_ns,
+            spin_every=slowness.every,
+            spin_cycles=slowness.cycles,
+        )
+        arena.reset(self.features, settings)
         self.crew.command(program)
         self.crew.collect(self._patience)
         block = take_block(arena, self.options.design, 0, warmup=False, wall_ns=0, cycles_per_ns=self.cycles_per_ns)
@@ -106,7 +110,7 @@ def launched(options: CalibrateOptions, progress: Progress) -> Iterator[Stage]:
         [(counting_main, kernel, features | STATS), *((cpu_main, kernel, program) for program in programs)],
         progress.phase,
     )
-    arena = Arena(load, kernel, memory=options.memory, owners="F_OBJCG" in features, sheaves="F_SHEAF" in features)
+    arena = Arena(load, kernel, features=features, memory=options.memory)
     with contextlib.closing(arena):
         machines = [
             [arena.machine(features | STATS, cpu)] * 2

@@ -11,7 +11,8 @@ from stress.calibrate.samples import SHARES, Comparison, Samples, Setting
 from stress.judge.ratio import CONFIDENCE, Ratio, estimate_ratio
 from stress.judge.verdict import judge
 from stress.measure.trust import STEAL_FAIR, WAITED_FAIR
-from stress.result.data import Finding, Trust
+from stress.result.data import Trust
+from stress.result.grading import finding, trust_of
 
 SCHEMA_VERSION = "1"
 NO_ALARM = 0.95  # goal: share of comparisons of like with like that are called equivalent or cannot tell
@@ -107,8 +108,8 @@ def _row(slowdown: float | None, comparisons: Sequence[Comparison], margin: floa
     calls = [[_call(ratio, margin) for ratio in comparison.judged] for comparison in comparisons]
     last = [of[-1] for of in calls]
 
-    def found(said: Sequence[str]) -> Share | None:
-        return share_of(said.count("slower") + (0 if slowdown else said.count("faster")), len(said)) if said else None
+    def found(said: Sequence[str]) -> Share:
+        return share_of(said.count("slower") + (0 if slowdown else said.count("faster")), len(said))
 
     halves = [(r.high / r.low - 1) / 2 for c in comparisons if (r := c.judged[-1]).low and r.high]
     return Row(
@@ -124,7 +125,7 @@ def _row(slowdown: float | None, comparisons: Sequence[Comparison], margin: floa
         found=found(last),
         found_after=[
             *(found([of[i] for of in calls]) for i in range(len(SHARES))),
-            *(found(_joined(comparisons, n, margin)) for n in JOINED),
+            *(found(said) if (said := _joined(comparisons, n, margin)) else None for n in JOINED),
         ],
     )
 
@@ -194,6 +195,8 @@ def _trust(comparisons: Sequence[Comparison]) -> Trust:
         many = [value for value in values if value > limit]
         if many:
             often = f"{len(many)} of {len(values)} comparisons"
-            text = f"In {often} {what} for more than {limit:.0%} of the time, half of these for more than {median(many):.1%}, one for {max(many):.1%}; they are counted all the same."
-            findings.append(Finding(level="warning", text=text))
-    return Trust(grade="fair" if findings else "good", findings=findings)
+            half, most = f"half of these for more than {median(many):.1%}", f"one for {max(many):.1%}"
+            long = f"{what} for more than {limit:.0%} of the time"
+            text = f"In {often} {long}, {half}, {most}; they are counted all the same."
+            findings.append(finding("warning", text))
+    return trust_of(findings)

@@ -4,8 +4,8 @@ The cycles of an operation at full speed are measured, and by how much a spin la
 (the clock's own time and grain). Spinning has an effect beyond its cycles: it keeps the processor from working
 on the operations around it at once, and the CPUs meet at other moments. So what comparisons showed for the
 cycles that were spun in them corrects those that follow. Medians over blocks (of spins the least) are used, so that
-blocks in which the machine did something else count little; and as a machine changes its pace, the cycles of an operation
-are learnt anew from every comparison.
+blocks in which the machine did something else count little; and as a machine changes its pace, the cycles of an
+operation are learnt anew from every comparison.
 """
 
 from __future__ import annotations
@@ -32,9 +32,8 @@ class Tuner:
         full_speed = [stage.play(ONE) for _ in range(BLOCKS)]
         self._learn_pace(full_speed)
         tried = [stage.play(TWO, Slowness(SPIN_CYCLES // 10, SPIN_CYCLES)) for _ in range(BLOCKS)]
-        self._beyond = (
-            min(played.spun / max(1, played.spins) for played in tried) - SPIN_CYCLES
-        )  # of the block that nothing interrupted
+        least = min(played.spun / max(1, played.spins) for played in tried)  # of the block that nothing interrupted
+        self._beyond = least - SPIN_CYCLES
         self._frees = median(played.spins * (SPIN_CYCLES // 10) / max(1, played.operations) for played in tried)
         self._spun = self._shown = PRIOR
 
@@ -65,5 +64,5 @@ class Tuner:
 
 
 def spun_share(played: Played) -> float:
-    """Cycles spun / cycles of the timed sections, dimensionless. A scenario that frees outside them too spins there as well."""
+    """Cycles spun / cycles of the timed sections, dimensionless. Frees outside of sections spin too, and count."""
     return played.spun / played.cycles if played.cycles else 0.0

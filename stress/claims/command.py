@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stress.claims.claim import Claim, Finding, Outcome, Part, PartOutcome, Verdict, summary
 from stress.claims.registry import CLAIMS
@@ -18,6 +19,9 @@ from stress.play.session import DAMAGED, DONE, VIOLATED, session
 from stress.process.errors import UsageError
 from stress.process.streams import printing
 from stress.result.data import Violation
+
+if TYPE_CHECKING:
+    from stress.claims.lab import Lab
 
 
 def main(
@@ -38,6 +42,7 @@ def main(
     from stress.claims import report as reporting
     from stress.process import ending, host
     from stress.process.files import write_atomically
+    from stress.result.files import encode
 
     began = time.monotonic()
     now = datetime.datetime.now().astimezone()
@@ -57,13 +62,13 @@ def main(
         folder = out / f"{now:%Y%m%d-%H%M%S-%f}-claims"
         try:
             folder.mkdir(parents=True)
-            write_atomically(folder / "claims.json", reporting.encode(report))
+            write_atomically(folder / "claims.json", encode(report))
             write_atomically(folder / PAGE_NAME, render(report))
         except OSError as error:
             raise UsageError(f"--out {out}: {error.strerror}; choose another folder") from None
     with printing():
         if format == "json":
-            sys.stdout.write(reporting.encode(report).decode())
+            sys.stdout.write(encode(report).decode())
         elif format == "markdown":
             sys.stdout.write(reporting.render_markdown(report))
         else:
@@ -81,7 +86,7 @@ def choose(ids: Sequence[int]) -> list[Claim]:
     return [claim for number, claim in CLAIMS.items() if not ids or number in ids]
 
 
-def try_all(claims: Sequence[Claim], lab, add: Callable[[Outcome], object]) -> bool:
+def try_all(claims: Sequence[Claim], lab: Lab, add: Callable[[Outcome], object]) -> bool:
     """Test claims and hand each outcome on; True if it was interrupted."""
     for position, claim in enumerate(claims, 1):
         parts: list[PartOutcome] = []
@@ -104,12 +109,12 @@ def _outcome(claim: Claim, parts: list[PartOutcome], violated: list[Violation]) 
     if len(parts) < len(claim.parts):
         verdict, reason = Verdict.UNKNOWN, f"interrupted after {len(parts)} of {len(claim.parts)} parts; {reason}"
     return Outcome(
-        id=claim.id, claim=claim.sentence, verdict=verdict, reason=reason, published=claim.published, source=claim.source,
-        parts=parts, violated=violated,
+        id=claim.id, claim=claim.sentence, verdict=verdict, reason=reason,
+        published=claim.published, source=claim.source, parts=parts, violated=violated,
     )  # fmt: skip
 
 
-def try_part(part: Part, lab) -> PartOutcome:
+def try_part(part: Part, lab: Lab) -> PartOutcome:
     """One part's finding; what is not built, or broke down, cannot be told."""
     from stress.claims.lab import Damaged, NotBuilt
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scenarios.sizing import objects_per_slab, stride
-from stress.claims.claim import Finding, Verdict, figure
+from stress.claims.claim import Figure, Finding, Verdict, figure
 from stress.claims.lab import SERIAL_CPUS, Lab
 from stress.claims.speed import ratio_figure
 from stress.judge.ratio import Ratio
@@ -29,7 +29,8 @@ def slub(lab: Lab) -> Finding:
 
 def judge_slub(cells: dict[tuple[int, str], dict[str, Design]]) -> Finding:
     """Holds if the designs take at most two locks more per slab than 3.16: onto the node's list and off it."""
-    figures, dear, worst = [], [], 0.0
+    figures: list[Figure] = []
+    dear, worst = [], 0.0
     for (size, order), designs in cells.items():
         per_slab = objects_per_slab(stride(size), SERIAL_CPUS)
         costs = {name: d.per_dead_free for name, d in designs.items() if d.per_dead_free is not None}
@@ -73,8 +74,10 @@ def judge_slab(rows: dict[int, tuple[Design, Design, Ratio]]) -> Finding:
         figures.append(figure(f"{size} B, list_lock per free, as alive and dead", locks, text))
         slower = None if ratio.estimate is None else 1 / ratio.estimate
         timed = ratio_figure(f"{size} B, dead frees/s", ratio)
-        figures.append(figure(timed.name, timed.value | {"slowdown": slower, "published": PUBLISHED_SLAB[size]},
-                              f"{timed.text}, {units.per_unit(slower)} times slower; published {PUBLISHED_SLAB[size]}"))  # fmt: skip
+        published = PUBLISHED_SLAB[size]
+        value = timed.value | {"slowdown": slower, "published": published}
+        text = f"{timed.text}, {units.per_unit(slower)} times slower; published {published}"
+        figures.append(figure(timed.name, value, text))
         if ratio.low is None or ratio.high is None or ratio.low <= 1 <= ratio.high:
             unsure.append(size)
         elif ratio.low > 1:

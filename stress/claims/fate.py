@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stress.claims.claim import Figure, Finding, Verdict, figure
-from stress.claims.lab import Lab
+from stress.claims.lab import Lab, settling
 from stress.result.data import Design, Result
 from stress.show import units
 
@@ -22,8 +22,8 @@ def fate_figure(name: str, design: Design) -> Figure:
     """What is left of a design's dead caches, and how long the others lived."""
     dead, life = design.dead_caches, design.lifetime_seconds
     value = {
-        "offlined": dead.offlined, "left": dead.left, "slabs": design.slabs_left, "cgroups_pinned": design.cgroups_pinned,
-        "p50": life.p50, "p99": life.p99, "max": life.max,
+        "offlined": dead.offlined, "left": dead.left, "slabs": design.slabs_left,
+        "cgroups_pinned": design.cgroups_pinned, "p50": life.p50, "p99": life.p99, "max": life.max,
     }  # fmt: skip
     text = left_text(design)
     if life.max is not None:
@@ -36,7 +36,7 @@ def fate_figure(name: str, design: Design) -> Figure:
 def leaked(lab: Lab, allocator: str) -> Finding:
     """Claim 1: pinned, by object size: one live object per slab at the offline, all freed later."""
     figures, kept, total = [], 0, 0
-    options = {"settle": OLD_REAPER} if allocator == "slab" else {}
+    options = settling(allocator, OLD_REAPER)
     lab.need(allocator)
     for size in (64, 1024) if lab.quick else (64, 256, 1024, 4096):
         settings = {"object_size": size, "cgroups": lab.size(32, 4), "slabs": lab.size(64, 8)}
@@ -65,7 +65,7 @@ def judge_all_left(kept: int, total: int, reason: str, figures: list[Figure]) ->
 def half_is_not_enough(lab: Lab, allocator: str) -> Finding:
     """Claim 2: dead-free under P2 and P3 alone."""
     lab.need(allocator, [HALF])
-    options = {"settle": OLD_REAPER} if allocator == "slab" else {}
+    options = settling(allocator, OLD_REAPER)
     designs = {}
     for size in (64, 1024) if lab.quick else (64, 256, 1024, 4096):
         settings = {"object_size": size, "slabs": lab.size(128, 16), "cgroups": lab.size(16, 3)}
@@ -94,7 +94,7 @@ def judge_half(designs: dict[int, Design], allocator: str) -> Finding:
 
 
 def nothing_left(lab: Lab, design: str, allocator: str) -> Finding:
-    """Claim 3: leftovers from serial runs, also when CPUs free that never used the cache; lifetimes from parallel ones."""
+    """Claim 3: serial runs say what is left, also when CPUs free that never used it; parallel ones how long."""
     lab.need(allocator, [design])
     if allocator == "slab":
         return _slab_nothing_left(lab, design)
@@ -137,8 +137,6 @@ def judge_nothing_left(counted: dict[str, Design], clocked: dict[str, Design]) -
         return Finding(Verdict.FAILS, f"{left} of {total} caches are left, those of: {where}", figures)
     if not total:
         return Finding(Verdict.UNKNOWN, "no cache was taken offline", figures)
-    lifetimes = [d.lifetime_seconds for d in clocked.values() if d.lifetime_seconds.max is not None]
-    longest = (
-        f", the last {units.seconds(max(life.max for life in lifetimes))} after its last free" if lifetimes else ""
-    )
+    lifetimes = [life for d in clocked.values() if (life := d.lifetime_seconds.max) is not None]
+    longest = f", the last {units.seconds(max(lifetimes))} after its last free" if lifetimes else ""
     return Finding(Verdict.HOLDS, f"all {total} dead caches are gone{longest}", figures)

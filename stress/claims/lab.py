@@ -7,16 +7,16 @@ options are looked up when a run is asked for, so a claim about one that does no
 
 from __future__ import annotations
 
-import inspect
 import shlex
 import time
 from collections.abc import Iterable
 from typing import Any
 
+from allocators.catalogue import ALLOCATORS, DEFAULT, facts
 from allocators.designs import DesignError, parse_design
 from stress.measure.evaluation import measure
 from stress.play import coordinator
-from stress.play.options import ALLOCATORS, make_options
+from stress.play import options as opt
 from stress.result.data import Result, Violation
 from stress.show.progress import Progress
 
@@ -101,7 +101,7 @@ class Lab:
         self,
         scenario: str,
         *designs: str,
-        allocator: str = "slub",
+        allocator: str = DEFAULT,
         serial: bool = True,
         cpus: int | None = None,
         settings: dict[str, Any] | None = None,
@@ -117,9 +117,8 @@ class Lab:
             cpus = cpus or SERIAL_CPUS
         else:
             options.setdefault("seconds", self.timed_seconds)
-        known = inspect.signature(make_options).parameters
         for name in options:
-            if name not in known:
+            if name not in opt.NAMES:
                 raise NotBuilt(f"option --{name.replace('_', '-')} is not built")
         items = [
             f"{key}={str(value).lower() if isinstance(value, bool) else value}"
@@ -129,7 +128,7 @@ class Lab:
         command = command_line(scenario, items, before, after, allocator, serial, cpus, self.seed, options)
         self.commands.append(command)
         if command not in self._known:
-            checked = make_options(
+            checked = opt.named(
                 scenario=scenario, settings=items, allocator=allocator, before=before, after=after, cpus=cpus,
                 serial=serial, seed=self.seed, command=command, **options,
             )  # fmt: skip
@@ -144,15 +143,27 @@ class Lab:
         return result
 
 
+def settling(allocator: str, seconds: float) -> dict[str, Any]:
+    """The option of `Lab.run` that gives an allocator with timers so many kernel seconds to let dead caches die."""
+    return {"settle": seconds} if facts(allocator).settles else {}
+
+
 def command_line(
-    scenario: str, items: list[str], before: str, after: Iterable[str], allocator: str, serial: bool, cpus: int | None, seed: int,
+    scenario: str,
+    items: list[str],
+    before: str,
+    after: Iterable[str],
+    allocator: str,
+    serial: bool,
+    cpus: int | None,
+    seed: int,
     options: dict[str, Any],
-) -> str:  # fmt: skip
+) -> str:
     """The command that repeats a run."""
     words = ["python", "-m", "stress", "run", "--scenario", scenario]
     for item in items:
         words += ["--set", item]
-    if allocator != "slub":
+    if allocator != DEFAULT:
         words += ["--allocator", allocator]
     words += ["--before", before]
     for design in after:

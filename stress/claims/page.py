@@ -1,4 +1,4 @@
-"""Tested claims as one HTML page that loads nothing, with a forest plot of every part's timed ratios, by object size."""
+"""Tested claims as one HTML page that loads nothing, with forest plots of every part's timed ratios, by object size."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from stress.show.html import document, el, grid
 
 PAGE_NAME = "claims.html"
 GRADE = {Verdict.HOLDS: "good", Verdict.FAILS: "poor", Verdict.UNKNOWN: "quiet"}
-_NAME = re.compile(
-    r"(?P<size>\d+ B)[ ,]+(?P<what>[^,]+)(?:, (?P<design>.+))?"
-)  # "64 B pairs, v1" and "64 B, dead frees/s"
+# "64 B pairs, v1" and "64 B, dead frees/s"
+_NAME = re.compile(r"(?P<size>\d+ B)[ ,]+(?P<what>[^,]+)(?:, (?P<design>.+))?")
 
 
 def render(report: Report) -> bytes:
@@ -29,6 +28,7 @@ def render(report: Report) -> bytes:
     table = [
         el("li", _verdict(c.verdict), " ", el("a", f"{c.id}. {c.claim}", href=f"#claim{c.id}")) for c in report.claims
     ]
+    machine = [("seed", str(report.seed)), *((k.replace("_", " "), str(v)) for k, v in report.machine.items())]
     body = el(
         "body",
         el("header", el("h1", "What the series claimed, tested"), el("p", heading(report), class_="quiet"), *said),
@@ -36,11 +36,20 @@ def render(report: Report) -> bytes:
             "main",
             el("ul", *table, class_="notes"),
             *map(_claim, report.claims),
-            el("section", el("h2", "Machine, seed, and how to repeat it"), el("pre", report.command),
-               grid(("", "value"), [("seed", str(report.seed)), *((k.replace("_", " "), str(v)) for k, v in report.machine.items())], "words")),
+            el(
+                "section",
+                el("h2", "Machine, seed, and how to repeat it"),
+                el("pre", report.command),
+                grid(("", "value"), machine, "words"),
+            ),
         ),
-        el("footer", f"Tested {report.created} in {units.seconds(report.took)}. All of it as data: ", el("a", "claims.json", href="claims.json"), "."),
-    )  # fmt: skip
+        el(
+            "footer",
+            f"Tested {report.created} in {units.seconds(report.took)}. All of it as data: ",
+            el("a", "claims.json", href="claims.json"),
+            ".",
+        ),
+    )
     return document("Claims", body)
 
 
@@ -64,8 +73,8 @@ def _part(part: PartOutcome) -> Iterator[Element]:
     drawings = list(forests(part))
     if drawings:
         caption = (
-            f"Throughput against the design before, with {CONFIDENCE:.0%} intervals. Grey: ±{MARGIN:.0%}, a change that nobody would notice. "
-            "Of many intervals some miss the truth by chance."
+            f"Throughput against the design before, with {CONFIDENCE:.0%} intervals. Grey: ±{MARGIN:.0%}, a change "
+            "that nobody would notice. Of many intervals some miss the truth by chance."
         )
         yield el(
             "figure",

@@ -6,17 +6,21 @@ from typing import Any
 
 import msgspec
 
-from stress.claims.claim import Finding, Verdict, figure
+from stress.claims.claim import Figure, Finding, Verdict, figure
 from stress.claims.lab import Lab
 from stress.result.data import Design
 
 WITHOUT_P4, WITH_P4 = ("linux-3.16", "v1-P4"), ("linux-3.16+P4", "v1")
 SAME = (("linux-3.16", "linux-3.16+P1", "linux-3.16+P1+P5"), ("v1-P1-P5", "v1-P5", "v1"))
-WORKLOADS = (("offline-storm", {"operations": 40_000}), ("dead-free", {"slabs": 64}), ("leak", {}))
+WORKLOADS: tuple[tuple[str, dict[str, int]], ...] = (
+    ("offline-storm", {"operations": 40_000}),
+    ("dead-free", {"slabs": 64}),
+    ("leak", {}),
+)
 
 
 def shrink_never_fails(lab: Lab) -> Finding:
-    """Claim 7: leak, most of whose caches are empty at the offline, with and without the sort array's allocation failing."""
+    """Claim 7: leak, most of whose caches are empty at the offline, with and without failures of the sort array."""
     designs = [name for name in (*WITHOUT_P4, *WITH_P4) if lab.has(name)]
     settings = {"cgroups": lab.size(10, 3), "files": lab.size(300, 40)}
     sound = lab.run("leak", *designs, settings=settings).designs
@@ -26,7 +30,8 @@ def shrink_never_fails(lab: Lab) -> Finding:
 
 def judge_shrink(sound: dict[str, Design], failing: dict[str, Design]) -> Finding:
     """Holds if failure leaks caches without P4 and none more with it."""
-    figures, more = [], {}
+    figures: list[Figure] = []
+    more: dict[str, int] = {}
     for name in sound:
         ours, theirs = sound[name].dead_caches.left, failing[name].dead_caches.left
         if ours is None or theirs is None:

@@ -23,19 +23,22 @@ def pins(lab: Lab, design: str, pins_while_alive: bool) -> Finding:
 
 def judge_pins(rows: dict[int, Design], pins_while_alive: bool) -> Finding:
     """pins_while_alive: the claim is that memcgs with live objects are pinned; else that none is."""
-    memcgs = {cgroups: design.cgroups_pinned for cgroups, design in rows.items()}
+    memcgs = [design.cgroups_pinned for design in rows.values() if design.cgroups_pinned is not None]
     figures = [
-        figure(f"after {cgroups} cgroups", {"memcgs": d.cgroups_pinned, "caches": d.dead_caches.left, "pages": d.pages_left},
-               f"{d.cgroups_pinned} memcgs pinned, {d.dead_caches.left} dead caches, {d.pages_left} pages")
+        figure(
+            f"after {cgroups} cgroups",
+            {"memcgs": d.cgroups_pinned, "caches": d.dead_caches.left, "pages": d.pages_left},
+            f"{d.cgroups_pinned} memcgs pinned, {d.dead_caches.left} dead caches, {d.pages_left} pages",
+        )
         for cgroups, d in rows.items()
-    ]  # fmt: skip
-    if any(n is None for n in memcgs.values()):
+    ]
+    if len(memcgs) < len(rows):
         return Finding(Verdict.UNKNOWN, "no counted pass", figures)
-    series = ", ".join(str(n) for n in memcgs.values())
+    series = ", ".join(map(str, memcgs))
     if pins_while_alive:
         return Finding(
-            Verdict.HOLDS if all(n >= DELAY for n in memcgs.values()) else Verdict.FAILS,
+            Verdict.HOLDS if all(n >= DELAY for n in memcgs) else Verdict.FAILS,
             f"{series} memcgs are pinned",
             figures,
         )
-    return Finding(Verdict.FAILS if any(memcgs.values()) else Verdict.HOLDS, f"{series} memcgs are pinned", figures)
+    return Finding(Verdict.FAILS if any(memcgs) else Verdict.HOLDS, f"{series} memcgs are pinned", figures)

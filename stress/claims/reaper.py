@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stress.claims.claim import Finding, Verdict, figure
+from stress.claims.claim import Figure, Finding, Verdict, figure
 from stress.claims.fate import REAPER_PATCH, fate_figure
 from stress.claims.lab import Lab
 from stress.result.data import Design
 
 SETTLE = 120.0  # kernel seconds, more than the patched reaper takes anywhere
+# (CPUs, nodes, object size)
+SHAPES = (
+    (2, 1, 64), (2, 1, 256), (2, 1, 1024), (2, 1, 4096), (1, 1, 256), (4, 1, 256), (8, 1, 256), (4, 2, 256),
+    (4, 4, 256), (8, 8, 256),
+)  # fmt: skip
+QUICK_SHAPES = ((2, 1, 64), (2, 2, 64))
 LONGEST, PASSES, CYCLES = "reaper_longest_cycles", "reaper_passes", "reaper_cycles"
 
 
@@ -17,10 +23,7 @@ def time_to_destruction(lab: Lab) -> Finding:
     """dead-free under v1 by object size, CPUs and nodes."""
     lab.need("slab", ["v1"])
     designs: dict[str, Design] = {}
-    shapes = ((2, 1, 64), (2, 2, 64)) if lab.quick else (
-        (2, 1, 64), (2, 1, 256), (2, 1, 1024), (2, 1, 4096), (1, 1, 256), (4, 1, 256), (8, 1, 256), (4, 2, 256), (4, 4, 256), (8, 8, 256)
-    )  # fmt: skip
-    for cpus, nodes, size in shapes:
+    for cpus, nodes, size in QUICK_SHAPES if lab.quick else SHAPES:
         settings = {"object_size": size, "slabs": lab.size(128, 16), "cgroups": lab.size(16, 3)}
         result = lab.run(
             "dead-free", "linux-3.16", "v1", allocator="slab", cpus=cpus, nodes=nodes, settle=SETTLE, settings=settings
@@ -38,7 +41,8 @@ def judge_time(designs: dict[str, Design]) -> Finding:
     longest = [d.lifetime_seconds.max for d in designs.values() if d.lifetime_seconds.max is not None]
     if not longest:
         return Finding(Verdict.UNKNOWN, "no cache was destroyed after a free", figures)
-    said = f"all dead caches are gone, the last after {max(longest):.1f} s, the fastest shape's last after {min(longest):.1f} s"
+    last, fastest = f"the last after {max(longest):.1f} s", f"the fastest shape's last after {min(longest):.1f} s"
+    said = f"all dead caches are gone, {last}, {fastest}"
     return Finding(Verdict.HOLDS if max(longest) <= REAPER_PATCH else Verdict.FAILS, said, figures)
 
 
@@ -65,7 +69,8 @@ def length_of_a_pass(lab: Lab) -> Finding:
 
 def judge_passes(rows: Sequence[tuple[int, Design]]) -> Finding:
     """Holds if a pass takes longer with more dead caches: more than twice as long."""
-    figures, lengths = [], []
+    figures: list[Figure] = []
+    lengths = []
     for caches, design in rows:
         passes, total = design.operations.get(PASSES), design.operations.get(CYCLES)
         if not passes or total is None:

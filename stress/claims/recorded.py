@@ -11,9 +11,10 @@ from __future__ import annotations
 import csv
 import dataclasses
 from importlib import resources
+from typing import Any
 
 from stress.claims.claim import Figure, Finding, Verdict, figure
-from stress.claims.lab import Lab
+from stress.claims.lab import Lab, settling
 
 # kernel of the census -> (allocator, design)
 KERNELS = {
@@ -45,7 +46,7 @@ class Left:
 def recorded(scenario: str) -> dict[tuple[str, str], list[Left]]:
     """(kernel, tag) -> what was left, once per boot that was recorded."""
     found: dict[tuple[str, str], list[Left]] = {}
-    with resources.files("stress.claims").joinpath("recorded.csv").open(newline="") as stream:
+    with resources.files("stress.claims").joinpath("recorded.csv").open(encoding="utf-8") as stream:
         for row in csv.DictReader(stream):
             if row["scenario"] == scenario:
                 found.setdefault((row["kernel"], row["tag"]), []).append(
@@ -65,7 +66,7 @@ def _missing(lab: Lab, allocator: str) -> list[str]:
     return [design for own, design in KERNELS.values() if own == allocator and not lab.has(design)]
 
 
-def _play(lab: Lab, scenario: str, designs: list[str], **options) -> dict[str, Left]:
+def _play(lab: Lab, scenario: str, designs: list[str], **options: Any) -> dict[str, Left]:
     result = lab.run(scenario, *designs, **options)
     return {name: Left(d.dead_caches.left or 0, d.slabs_left or 0) for name, d in result.designs.items()}
 
@@ -79,7 +80,7 @@ def remote(lab: Lab, allocator: str) -> Finding:
     for phase in PHASES:
         marked, cpu, order = map(int, phase[1:])
         settings = {"marked": bool(marked), "free_cpu": cpu, "free_order": ORDERS[order]}
-        options = {"settle": 0.0} if allocator == "slab" else {}
+        options = settling(allocator, 0.0)
         ours = _play(lab, "remote-dead", list(designs.values()), allocator=allocator, settings=settings, **options)
         for kernel, design in designs.items():
             (left,) = theirs[kernel, f"{phase}_freed{tag}"]
@@ -115,7 +116,7 @@ def files(lab: Lab, scenario: str, allocator: str, times: tuple[tuple[str, float
     designs = _designs(lab, allocator)
     rows = []
     for tag, seconds in times:
-        options = {"settle": seconds} if allocator == "slab" else {}
+        options = settling(allocator, seconds)
         ours = _play(lab, scenario, list(designs.values()), allocator=allocator, **options)
         rows += [(design, tag, theirs[kernel, tag], ours[design]) for kernel, design in designs.items()]
     return judge_files(rows, _missing(lab, allocator), exact_at=times[-1][0], allocator=allocator)
@@ -124,7 +125,7 @@ def files(lab: Lab, scenario: str, allocator: str, times: tuple[tuple[str, float
 def judge_files(
     rows: list[tuple[str, str, list[Left], Left]], missing: list[str], *, exact_at: str, allocator: str
 ) -> Finding:
-    """At the last time: SLUB's caches as recorded and its slabs within 10 %; SLAB keeps caches or loses them as recorded.
+    """At the last time: SLUB's caches as recorded, its slabs within 10 %; SLAB keeps caches or loses them as recorded.
 
     SLAB's numbers contain 2 to 4 caches of the program itself, and its time is that of a reaper whose
     timer is late on idle CPUs, of which the model has none: earlier times are shown, not judged.

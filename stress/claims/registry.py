@@ -15,17 +15,51 @@ CLAIMS: dict[int, Claim] = {
         Claim(
             0,
             "The model leaves behind what real kernels left: dead caches and slabs after the same work.",
-            "recorded: v1 keeps 1 dead cache with 4 slabs when a CPU frees that never used it, none with all CPUs marked",
+            "recorded: v1 keeps 1 dead cache with 4 slabs when a CPU frees that never used it, none with all CPUs "
+            "marked",
             "censuses of Linux 3.16.0, with and without the series",
             (
                 Part("remote, slub", "remote-dead, 10 phases", partial(recorded.remote, allocator="slub")),
-                Part("leak, slub", "leak", partial(recorded.files, scenario="leak", allocator="slub", times=(("freed+60.00", 0.0),))),
-                Part("churn, slub", "churn", partial(recorded.files, scenario="churn", allocator="slub", times=(("end+20.00", 0.0),))),
-                Part("remote, slab", "remote-dead, 10 phases, before the first reap", partial(recorded.remote, allocator="slab")),
-                Part("leak, slab", "leak, 0 to 60 s later", partial(recorded.files, scenario="leak", allocator="slab",
-                     times=(("freed+0.00", 0.0), ("freed+10.00", 10.0), ("freed+30.00", 30.0), ("freed+60.00", 60.0)))),
-                Part("churn, slab", "churn, 0 to 20 s later", partial(recorded.files, scenario="churn", allocator="slab",
-                     times=(("end+0.00", 0.0), ("end+10.00", 10.0), ("end+20.00", 20.0)))),
+                Part(
+                    "leak, slub",
+                    "leak",
+                    partial(recorded.files, scenario="leak", allocator="slub", times=(("freed+60.00", 0.0),)),
+                ),
+                Part(
+                    "churn, slub",
+                    "churn",
+                    partial(recorded.files, scenario="churn", allocator="slub", times=(("end+20.00", 0.0),)),
+                ),
+                Part(
+                    "remote, slab",
+                    "remote-dead, 10 phases, before the first reap",
+                    partial(recorded.remote, allocator="slab"),
+                ),
+                Part(
+                    "leak, slab",
+                    "leak, 0 to 60 s later",
+                    partial(
+                        recorded.files,
+                        scenario="leak",
+                        allocator="slab",
+                        times=(
+                            ("freed+0.00", 0.0),
+                            ("freed+10.00", 10.0),
+                            ("freed+30.00", 30.0),
+                            ("freed+60.00", 60.0),
+                        ),
+                    ),
+                ),
+                Part(
+                    "churn, slab",
+                    "churn, 0 to 20 s later",
+                    partial(
+                        recorded.files,
+                        scenario="churn",
+                        allocator="slab",
+                        times=(("end+0.00", 0.0), ("end+10.00", 10.0), ("end+20.00", 20.0)),
+                    ),
+                ),
             ),
         ),
         Claim(
@@ -40,24 +74,41 @@ CLAIMS: dict[int, Claim] = {
             "Self-destruction alone (P2 and P3) is not enough, as allocators hoard empty slabs.",
             "–",
             "178605c7…, 6884cccb… (v2 1 and 2): destroyed when the last slab goes, which is not guaranteed",
-            tuple(Part(a, "dead-free, 64 B to 4 KiB", partial(fate.half_is_not_enough, allocator=a)) for a in _ALLOCATORS),
+            tuple(
+                Part(a, "dead-free, 64 B to 4 KiB", partial(fate.half_is_not_enough, allocator=a)) for a in _ALLOCATORS
+            ),
         ),
         Claim(
             3,
             "With the series nothing of a dead cache stays after its last free.",
             "SLUB: no lifetime was published; SLAB v1: ~4 s on each CPU (N4)",
             "cover letters of v1, v2 and v3; d6e0b7fa1186 (4.0); 23a736c9… (v1 8)",
-            tuple(Part(f"{d}, slub", "dead-free, 64 B to 32 KiB", partial(fate.nothing_left, design=d, allocator="slub"))
-                  for d in ("v1", "v2", "v3", "linux-4.0"))
-            + tuple(Part(f"{d}, slab", "dead-free, 60 s", partial(fate.nothing_left, design=d, allocator="slab")) for d in ("v1", "v2", "v3")),
+            tuple(
+                Part(f"{d}, slub", "dead-free, 64 B to 32 KiB", partial(fate.nothing_left, design=d, allocator="slub"))
+                for d in ("v1", "v2", "v3", "linux-4.0")
+            )
+            + tuple(
+                Part(f"{d}, slab", "dead-free, 60 s", partial(fate.nothing_left, design=d, allocator="slab"))
+                for d in ("v1", "v2", "v3")
+            ),
         ),
         Claim(
             4,
-            f"The series has no noticeable impact on live caches: not more than {speed.MARGIN:.0%} slower, 64 B to 8 KiB.",
+            f"The series has no noticeable impact on live caches: not more than {speed.MARGIN:.0%} slower, 64 B to 8 "
+            "KiB.",
             "–",
             "cover letters of v1, v2 and v3: alloc and free paths of live caches stay as they are",
-            tuple(Part(f"{a}, counted", "pairs and free-burst, operations on memory", partial(steps.same_steps, allocator=a)) for a in _ALLOCATORS)
-            + tuple(Part(f"{a}, timed", "pairs and free-burst", partial(speed.no_impact, allocator=a)) for a in _ALLOCATORS),
+            tuple(
+                Part(
+                    f"{a}, counted",
+                    "pairs and free-burst, operations on memory",
+                    partial(steps.same_steps, allocator=a),
+                )
+                for a in _ALLOCATORS
+            )
+            + tuple(
+                Part(f"{a}, timed", "pairs and free-burst", partial(speed.no_impact, allocator=a)) for a in _ALLOCATORS
+            ),
         ),
         Claim(
             5,
@@ -112,8 +163,14 @@ CLAIMS: dict[int, Claim] = {
             "Dead caches pin their memcgs as long as objects live; linux-5.3 and linux-5.9 do not.",
             "dying cgroups per host on days 0 to 7: 56 … 1560 before, 23 … 69 with 5.3's series (N7)",
             "20190611231813.3148843-1, 20200623174037.3951353-1",
-            tuple(Part(d, "churn, last five cgroups alive", partial(pinning.pins, design=d, pins_while_alive=not d.startswith("linux-5")))
-                  for d in ("linux-3.16", "v1", "v3", "linux-4.0", "linux-5.3", "linux-5.9")),
+            tuple(
+                Part(
+                    d,
+                    "churn, last five cgroups alive",
+                    partial(pinning.pins, design=d, pins_while_alive=not d.startswith("linux-5")),
+                )
+                for d in ("linux-3.16", "v1", "v3", "linux-4.0", "linux-5.3", "linux-5.9")
+            ),
         ),
     )
-}  # fmt: skip
+}

@@ -6,11 +6,11 @@ from typing import Any, TextIO
 
 import msgspec
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from stress.claims.claim import Outcome, PartOutcome, Verdict
 from stress.show.markdown import escape
+from stress.show.terminal import make_console
 
 SCHEMA_VERSION = "1"
 PIPE_WIDTH = 160
@@ -31,11 +31,6 @@ class Report(msgspec.Struct, kw_only=True):
     interrupted: bool
     claims: list[Outcome]
     schema_version: str = SCHEMA_VERSION
-
-
-def encode(report: Report) -> bytes:
-    """Indented JSON with a newline at its end."""
-    return msgspec.json.format(msgspec.json.encode(report, enc_hook=str), indent=2) + b"\n"
 
 
 def heading(report: Report) -> str:
@@ -70,18 +65,9 @@ def figure_lines(part: PartOutcome) -> list[str]:
     return [f"{figure.name}: {figure.text}" for figure in part.figures]
 
 
-class _Console(Console):
-    """A console that leaves a closed pipe to its caller; Rich would exit with status 1."""
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
-
-
 def print_text(report: Report, stream: TextIO) -> None:
     """Heading, the table, a row per part, and the commands that repeat the runs."""
-    console = _Console(
-        file=stream, markup=False, highlight=False, emoji=False, width=None if stream.isatty() else PIPE_WIDTH
-    )
+    console = make_console(stream, PIPE_WIDTH)
     console.print(heading(report), style="bold")
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for title, ratio in zip(COLUMNS, (5, 3, 9, 5, 4), strict=True):

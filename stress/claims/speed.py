@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from stress.claims.claim import Figure, Finding, Verdict, figure
-from stress.claims.lab import Lab
+from stress.claims.lab import Lab, settling
 from stress.judge import verdict as equivalence
 from stress.judge.ratio import MIN_PAIRS, Ratio
 from stress.result.data import Result
@@ -22,12 +22,13 @@ LONGER = 3.0  # times as long, for claims that rest on a single run
 def no_impact(lab: Lab, allocator: str) -> Finding:
     """Claim 4: pairs and free-burst by object size, timed.
 
-    Blocks are of a few milliseconds, so that the two of a pair are close in time (docs/calibration.md). Of some fifty intervals at 95 % confidence one or two miss the truth by chance. So what looks slow
-    is measured again, for twice the time and by itself, and only what looks slow again is called so.
+    Blocks are of a few milliseconds, so that the two of a pair are close in time (docs/calibration.md). Of some fifty
+    intervals at 95 % confidence one or two miss the truth by chance. So what looks slow is measured again, for twice
+    the time and by itself, and only what looks slow again is called so.
     """
     lab.need(allocator, SERIES)
-    options = {"settle": 0.0} if allocator == "slab" else {}
-    measured = []
+    options = settling(allocator, 0.0)
+    measured: list[tuple[str, Ratio]] = []
     for size in (64,) if lab.quick else (64, 256, 1024, 8192):
         objects = min(lab.size(8192, 500), BURST_BYTES // size)
         for scenario, kinds, settings in (
@@ -92,7 +93,7 @@ def judge_equivalence(ratios: Sequence[tuple[str, Ratio]]) -> Finding:
 
 
 def counted_and_timed(lab: Lab, scenario: str, design: str, settings: dict[str, int]) -> tuple[Result, Result]:
-    """The same work under linux-3.16 and a design: serially, for exact counts, and on all CPUs, for a time that one run must tell."""
+    """The same work under linux-3.16 and a design: serially for exact counts, on all CPUs, and longer, for its time."""
     run = partial(lab.run, scenario, "linux-3.16", design, settings=settings)
     return run(), run(serial=False, seconds=LONGER * lab.timed_seconds)
 

@@ -8,6 +8,7 @@ Read and write barriers, such as v3's before the dead mark, are no instructions 
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from allocators.core.world import WORLD, WORLD_AT
 from allocators.designs import parse_design
@@ -18,7 +19,7 @@ from stress.claims.claim import Finding, Verdict, figure
 from stress.claims.lab import Lab
 from stress.engine import FINISHED
 from stress.engine.serial import play_seeded
-from stress.play.arena import Arena
+from stress.play.arena import Arena, BlockSettings
 from stress.show import units
 
 SERIES = ("v1", "v2", "v3")
@@ -35,7 +36,7 @@ class CountingMachine(Machine):
 
     __slots__ = ("counts", "quiet", "ranges")
 
-    def __init__(self, *args, counts: Counter, quiet: int, ranges: list[tuple[int, int]]) -> None:
+    def __init__(self, *args: Any, counts: Counter, quiet: int, ranges: list[tuple[int, int]]) -> None:
         super().__init__(*args)
         self.counts, self.quiet, self.ranges = counts, quiet, ranges
 
@@ -94,7 +95,7 @@ def count_steps(scenario: str, settings: dict[str, int], allocator: str, design:
     arena = Arena(load, allocator, memory=MEMORY, serial=True)
     try:
         features = parse_design(design).features(allocator)
-        arena.reset(features, seed=seed)
+        arena.reset(features, BlockSettings(seed=seed))
         regions = [r for name, r in arena.plan.regions.items() if name.rstrip("0123456789") in _ENGINE]
         ranges = [(base, base + words) for base, words in regions] + [(WORLD_AT + WORLD.now, WORLD_AT + WORLD.now + 1)]
         plain = arena.machine(features, arena.kworker_cpu)

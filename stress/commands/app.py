@@ -6,6 +6,8 @@ input; 3 the run was damaged or is incomplete.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from stress.commands import run as running
@@ -17,16 +19,40 @@ from stress.commands.explore import explore, replay
 from stress.commands.listing import list_
 from stress.commands.results import compare, report, results
 
+DISTRIBUTION = "slab-stress"
+
 # Without Rich markup Typer does not import Rich: half of the time of `--help`.
 app = typer.Typer(
     rich_markup_mode=None,
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Do the slab caches of a removed memory cgroup really die, how long does it take, and what does it cost?",
     epilog="Start with `python -m stress run`. Exit status: 0 done, 1 an invariant was violated, 2 bad usage or input, "
     "3 the run was damaged or is incomplete.",
 )
+
+
+def _print_version(asked: bool) -> None:
+    if not asked:
+        return
+    from importlib import metadata
+
+    try:
+        version = metadata.version(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        version = "of a checkout that is not installed"
+    print(f"{DISTRIBUTION} {version}")
+    raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
 
 app.command(short_help="Remove cgroups while CPUs allocate and free; compare designs.", epilog=running.EXAMPLES)(
     running.run
@@ -43,8 +69,9 @@ app.command(
 )(bench)
 app.command(
     short_help="How often comparisons are wrong: false alarms and power.",
-    epilog="Examples: `calibrate --runs 20 --seconds 10`, `calibrate --slowdown 0 --slowdown 3 --scenario free-burst`, "
-    "`calibrate --runs 5 --samples samples.json` (again and again), `calibrate --runs 0 --samples samples.json --format markdown`.",
+    epilog="Examples: `calibrate --runs 20 --seconds 10`, `calibrate --slowdown 0 --slowdown 3 --scenario "
+    "free-burst`, `calibrate --runs 5 --samples samples.json` (again and again), `calibrate --runs 0 --samples "
+    "samples.json --format markdown`.",
 )(calibrate)
 app.command(
     short_help="Test what was claimed about the series, claim by claim.",
@@ -52,9 +79,9 @@ app.command(
 )(claims)
 app.command(
     short_help="Look for races in every interleaving of the same source.",
-    epilog="Examples: `explore R12`, `explore R12 --design v1+F_ALLCPU`, `explore offline-vs-free --design v2 --strategy pct`, "
-    "`explore --all`, `explore --like results/RUN`. Exit status: 0 nothing found (says whether exhaustively), 1 found, 2 bad usage; with --all: 0 when every "
-    "race is as catalogued.",
+    epilog="Examples: `explore R12`, `explore R12 --design v1+F_ALLCPU`, `explore offline-vs-free --design v2 "
+    "--strategy pct`, `explore --all`, `explore --like results/RUN`. Exit status: 0 nothing found (says whether "
+    "exhaustively), 1 found, 2 bad usage; with --all: 0 when every race is as catalogued.",
 )(explore)
 app.command(short_help="Run a schedule again that `explore` wrote.", epilog="Example: `replay R12.schedule.json`.")(
     replay

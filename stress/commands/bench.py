@@ -1,4 +1,4 @@
-"""The command line of `bench`; what it needs is imported inside."""
+"""`bench`: how fast the model itself is, beside C and other allocators."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def bench(
     format: Annotated[Format, typer.Option(help="How to print the figures.")] = Format.text,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> int:
-    """How fast the model itself is, as ratios within one run: against hand-written C, the engine's own cost, and other allocators.
+    """How fast the model itself is, as ratios within one run: against hand-written C, the engine's own cost, and other
+    allocators.
 
     The comparison plays the same tapes on SLUB, SLAB, SLOB, linux-6.18, glibc's malloc, and on mimalloc, jemalloc
     and tcmalloc where they are installed.

@@ -1,15 +1,14 @@
-"""The command line of `calibrate`."""
+"""`calibrate`: how often comparisons are wrong."""
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stress.commands.guarded import Format, guarded
+from allocators.catalogue import DEFAULT
+from stress.commands.guarded import Format, command_line, guarded
 from stress.play import options as opt
 from stress.process.usage import check_out
 
@@ -24,7 +23,8 @@ def calibrate(
         list[float] | None,
         typer.Option(
             metavar="PERCENT",
-            help="Slow frees of one side down by so much; with 0 one program is compared with itself too. Repeatable.  [default: 0 1 2 3 5 10]",
+            help="Slow frees of one side down by so much; with 0 one program is compared with itself too. Repeatable. "
+            " [default: 0 1 2 3 5 10]",
         ),
     ] = None,
     scenario: Annotated[str, typer.Option(metavar="NAME", help="Workload to play (see `list scenarios`).")] = "pairs",
@@ -33,10 +33,11 @@ def calibrate(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="A parameter of the scenario. Repeatable.  [default for pairs: operations=50000; for free-burst: objects=2048 bursts=4]",
+            help="A parameter of the scenario. Repeatable.  [default for pairs: operations=50000; for free-burst: "
+            "objects=2048 bursts=4]",
         ),
     ] = None,
-    allocator: Annotated[str, typer.Option(metavar="NAME", help="Allocator (see `list allocators`).")] = "slub",
+    allocator: Annotated[str, typer.Option(metavar="NAME", help="Allocator (see `list allocators`).")] = DEFAULT,
     design: Annotated[
         str, typer.Option(metavar="DESIGN", help="Design that is compared with itself.")
     ] = opt.DEFAULT_BEFORE,
@@ -68,9 +69,20 @@ def calibrate(
     from stress.calibrate.options import make_options
 
     options = make_options(
-        runs=runs, seconds=seconds, slowdowns=slowdown or (), scenario=scenario, settings=set_ or (), allocator=allocator, design=design,
-        cpus=cpus, memory=memory, margin=margin, seed=seed, samples=samples, command=shlex.join(["python", "-m", "stress", *sys.argv[1:]]),
-    )  # fmt: skip
+        runs=runs,
+        seconds=seconds,
+        slowdowns=slowdown or (),
+        scenario=scenario,
+        settings=set_ or (),
+        allocator=allocator,
+        design=design,
+        cpus=cpus,
+        memory=memory,
+        margin=margin,
+        seed=seed,
+        samples=samples,
+        command=command_line(),
+    )
     if samples is not None:
         check_out(samples.parent)
     from stress.calibrate.command import main

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stress.commands.guarded import Format, guarded
+from stress.commands.guarded import Format, command_line, guarded
 from stress.play import options as opt
 from stress.process.usage import check_out
 
@@ -33,11 +31,16 @@ def claims(
     A verdict (holds, does not hold, cannot tell) never changes the exit status. Writes claims.json and
     a page to look at, claims.html, into a folder of their own in --out.
     """
-
     check_out(out)
     from stress.claims.command import main
 
     return main(
-        ids or (), seconds=seconds, seed=seed, out=out, format=format.value, quick=quick, quiet=quiet,
-        command=shlex.join(["python", "-m", "stress", *sys.argv[1:]]),
-    )  # fmt: skip
+        ids or (),
+        seconds=seconds,
+        seed=seed,
+        out=out,
+        format=format.value,
+        quick=quick,
+        quiet=quiet,
+        command=command_line(),
+    )

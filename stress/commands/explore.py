@@ -39,7 +39,9 @@ def explore(
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="Explore what went wrong in a run (its folder results/<run id>, its result.json, its id, or `last`): its allocator and the designs that violated an invariant or left dead caches. MODEL and --design narrow it.",
+            help="Explore what went wrong in a run (its folder results/<run id>, its result.json, its id, or `last`): "
+            "its allocator and the designs that violated an invariant or left dead caches. MODEL and --design narrow "
+            "it.",
         ),
     ] = None,
     design: Annotated[
@@ -76,7 +78,8 @@ def explore(
         typer.Option(
             metavar="N",
             min=1,
-            help="Processes: they share one depth-first search; random and pct get a seed each, --all and --like a search each.  [default: the CPUs at hand]",
+            help="Processes: they share one depth-first search; random and pct get a seed each, --all and --like a "
+            "search each.  [default: the CPUs at hand]",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of everything random.")] = opt.DEFAULT_SEED,
@@ -84,7 +87,8 @@ def explore(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Where the failing schedule goes (with --all: the table; with --like: a folder for them).  [default: MODEL.schedule.json]",
+            help="Where the failing schedule goes (with --all: the table; with --like: a folder for them).  [default: "
+            "MODEL.schedule.json]",
         ),
     ] = None,
     format: Annotated[
@@ -102,9 +106,21 @@ def explore(
     processes = jobs or command.default_jobs()
     if like is None:
         return command.main(
-            model, all_=all_, allocator=allocator, design=design, cpus=cpus, strategy=strategy.value, preemptions=preemptions,
-            memory_model=chosen, budget=budget, schedule_count=schedules, jobs=processes, seed=seed, out=out, format=format.value,
-        )  # fmt: skip
+            model,
+            all_=all_,
+            allocator=allocator,
+            design=design,
+            cpus=cpus,
+            strategy=strategy.value,
+            preemptions=preemptions,
+            memory_model=chosen,
+            budget=budget,
+            schedule_count=schedules,
+            jobs=processes,
+            seed=seed,
+            out=out,
+            format=format.value,
+        )
     from stress.explore import like as like_command
 
     if all_ or allocator:

@@ -1,9 +1,10 @@
-"""What commands share: the formats of most reports, and how a body ends (exit status, expected errors as one line)."""
+"""What commands share: the formats of most reports, how a body ends, and the line that repeats it."""
 
 from __future__ import annotations
 
 import enum
 import functools
+import shlex
 import sys
 from collections.abc import Callable
 from typing import ParamSpec
@@ -13,6 +14,11 @@ import typer
 from stress.process.errors import StressError
 
 P = ParamSpec("P")
+
+
+def command_line() -> str:
+    """What was typed, to repeat it from anywhere: `python -m stress …`."""
+    return shlex.join(["python", "-m", "stress", *sys.argv[1:]])
 
 
 class Format(str, enum.Enum):

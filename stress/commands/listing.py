@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from allocators.catalogue import ALLOCATORS
 from stress.commands.guarded import guarded
-from stress.play.options import ALLOCATORS
 
 if TYPE_CHECKING:
     from allocators.designs import Design
@@ -52,7 +52,7 @@ def print_listing(kind: str | None) -> None:
 def entries(kind: str) -> list[tuple[str, str]]:
     """(name, summary) of everything of this kind."""
     if kind == "allocators":
-        return list(ALLOCATORS.items())
+        return [(name, allocator.about) for name, allocator in ALLOCATORS.items()]
     if kind == "designs":
         from allocators.designs import DESIGNS
 

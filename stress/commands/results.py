@@ -78,10 +78,11 @@ def list_(
     folder = _folder(context, out)
     found = runs(folder)
     if format is ListFormat.json:
-        from stress.result.listed import encode, listed
+        from stress.result.files import encode
+        from stress.result.listed import listed
 
         with printing():
-            sys.stdout.write(encode(listed(found, folder)))
+            sys.stdout.write(encode(listed(found, folder)).decode())
         return
     from stress.report.runs import print_runs
 
@@ -126,7 +127,6 @@ def prune(
 
     with printing():
         print_pruned(done, folder, dry_run, sys.stdout)
-    return 0
 
 
 @guarded
@@ -136,8 +136,9 @@ def report(
     format: Annotated[
         ReportFormat,
         typer.Option(
-            help="html renews report.html beside the result and prints its path; parquet (needs the extra `parquet`) writes the samples there; "
-            "csv and benchstat print the timed blocks; mmtests prints columns as mmtests' compare does."
+            help="html renews report.html beside the result and prints its path; parquet (needs the extra `parquet`) "
+            "writes the samples there; csv and benchstat print the timed blocks; mmtests prints columns as mmtests' "
+            "compare does."
         ),
     ] = ReportFormat.text,
 ) -> None:
@@ -159,7 +160,8 @@ def compare(
     format: Annotated[
         CompareFormat,
         typer.Option(
-            help="How to print the comparison; html is a whole page; json is described by stress/comparison.schema.json."
+            help="How to print the comparison; html is a whole page; json is described by "
+            "stress/comparison.schema.json."
         ),
     ] = CompareFormat.text,
 ) -> None:

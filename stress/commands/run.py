@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import enum
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stress.commands.guarded import Format, guarded
+from allocators.catalogue import DEFAULT, SLOB, SLUB
+from stress.commands.guarded import Format, command_line, guarded
 from stress.judge.margin import DEFAULT_MARGIN
 from stress.play import options as opt
 from stress.process.errors import DamagedRun
-from stress.process.usage import check_out
+from stress.process.usage import check_out, parse_size
 
 if TYPE_CHECKING:
     from stress.result import Result
@@ -58,7 +58,7 @@ def run(
     ] = None,
     allocator: Annotated[
         str, typer.Option(metavar="NAME", help="Allocator under test (see `list allocators`).")
-    ] = "slub",
+    ] = DEFAULT,
     before: Annotated[
         str,
         typer.Option(
@@ -71,16 +71,16 @@ def run(
         list[str] | None,
         typer.Option(
             metavar="DESIGN",
-            help=f"Design to compare with it. Repeatable.  [default: {' '.join(opt.DEFAULT_AFTER)}; on slob, which no design "
-            f"changes, {' '.join(opt.DEFAULT_AFTER_SLOB)}]",
+            help=f"Design to compare with it. Repeatable.  [default: {' '.join(SLUB.default_after)}; on {SLOB.name}, "
+            f"which no design changes, {' '.join(SLOB.default_after)}]",
         ),
     ] = None,
     cpus: Annotated[
         int | None,
         typer.Option(
             metavar="N",
-            help="CPUs of the model, each a worker process (with --serial: all stepped by one); more than can be pinned to "
-            "share them, which the report says.  [default: as many as can be pinned to; 4 with --serial]",
+            help="CPUs of the model, each a worker process (with --serial: all stepped by one); more than can be "
+            "pinned to share them, which the report says.  [default: as many as can be pinned to; 4 with --serial]",
         ),
     ] = None,
     nodes: Annotated[int, typer.Option(metavar="N", help="NUMA nodes of the model; CPUs are spread over them.")] = 1,
@@ -97,8 +97,8 @@ def run(
         bool,
         typer.Option(
             "--until-sure",
-            help="Stop before --seconds are spent if by then every design is surely equivalent, faster or slower and its ratio known to "
-            "within the margin. It looks at five planned moments, so its intervals are of 99 %.",
+            help="Stop before --seconds are spent if by then every design is surely equivalent, faster or slower and "
+            "its ratio known to within the margin. It looks at five planned moments, so its intervals are of 99 %.",
         ),
     ] = False,
     seed: Annotated[
@@ -139,8 +139,8 @@ def run(
         list[str] | None,
         typer.Option(
             metavar="WHAT",
-            help="Let allocations fail on purpose: shrink-alloc (kmem_cache_shrink's sort array) or page-alloc:P (each page "
-            "allocation with probability P). Repeatable.",
+            help="Let allocations fail on purpose: shrink-alloc (kmem_cache_shrink's sort array) or page-alloc:P "
+            "(each page allocation with probability P). Repeatable.",
         ),
     ] = None,
     out: Annotated[
@@ -167,22 +167,12 @@ def run(
         scenario=scenario,
         settings=set_ or (),
         trace=trace,
-        allocator=allocator,
         before=before,
         after=after or None,
-        cpus=cpus,
-        nodes=nodes,
-        seconds=seconds,
-        seed=seed,
-        margin=margin,
-        until_sure=until_sure,
-        time_scale=time_scale,
-        settle=settle,
-        memory=memory,
-        serial=serial,
-        check_blocks=check_blocks,
+        world=opt.World(allocator, cpus, nodes, None if memory is None else parse_size(memory), time_scale, settle),
+        measuring=opt.Measuring(seconds, seed, margin, until_sure, serial, check_blocks),
         fail=fail or (),
-        command=shlex.join(["python", "-m", "stress", *sys.argv[1:]]),
+        command=command_line(),
     )
     check_out(out)
     return run_job(options, out=out, format=format.value, quiet=quiet, log_level=log_level.value, log_file=log_file)
@@ -197,7 +187,7 @@ def run_job(
     log_level: str = "warning",
     log_file: Path | None = None,
 ) -> int:
-    """Do one run and report it; the exit status tells how it ended (see `exit_status`). All but the report goes to stderr.
+    """Do one run and report it; `exit_status` says how it ended. All but the report goes to stderr.
 
     Raises UsageError or DamagedRun when there is nothing to report.
     """
@@ -227,7 +217,7 @@ def run_job(
 
 
 def draw_page(result: Result, folder: Path) -> Path | None:
-    """Write the result's page beside it. The result is what counts: without room for a page one is told so, and goes on."""
+    """Write the result's page beside it. The result is what counts: without room for a page one is told so, no more."""
     from stress.report.page import write_page
 
     try:

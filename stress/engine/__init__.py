@@ -16,6 +16,7 @@ A slot holds 0 (empty), an object, or SLOT_FAILED for an allocation that found n
 then skipped, so a tape plays to its end whatever memory there is.
 """
 
+import allocators.caches.kinds  # noqa: F401  whose vectors compiled code calls
 from stress.engine.curve import PER_CGROUP, SAMPLE, SAMPLE_EVERY, SAMPLES
 from stress.engine.latency import LATENCY, PATHS
 from stress.engine.play import cpu_main
@@ -23,7 +24,7 @@ from stress.engine.programs import counting_main, kworker_main, play_block, seri
 from stress.engine.words import EVENT, FAST, FINISHED, PLAY, PLAYING, RUN, SECTION, SLOT_FAILED, SLOW, STUCK
 
 __all__ = [
-    "EVENT", "FAST", "FINISHED", "LATENCY", "PATHS", "PER_CGROUP", "PLAY", "PLAYING", "RUN", "SAMPLE", "SAMPLES", "SAMPLE_EVERY", "SECTION",
-    "SLOT_FAILED", "SLOW", "STUCK",
+    "EVENT", "FAST", "FINISHED", "LATENCY", "PATHS", "PER_CGROUP", "PLAY", "PLAYING", "RUN", "SAMPLE", "SAMPLES",
+    "SAMPLE_EVERY", "SECTION", "SLOT_FAILED", "SLOW", "STUCK",
     "counting_main", "cpu_main", "kworker_main", "play_block", "serial_ordered", "serial_seeded",
 ]  # fmt: skip

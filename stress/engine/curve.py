@@ -14,6 +14,7 @@ from allocators.memcg.memcontrol import MEMCG
 from shm.atomics import load, read_once, store
 from shm.compiler import dual
 from shm.layout import struct
+from shm.machine import Machine
 from stress.engine.words import RUN
 
 SAMPLE = struct("SAMPLE", "at", "dead", "pages", "cgroups")  # at: kernel time, ns
@@ -23,7 +24,7 @@ PER_CGROUP = 1_000  # and at least so many per cgroup, each of which is looked a
 
 
 @dual
-def sample_when_due(m, run: int) -> None:
+def sample_when_due(m: Machine, run: int) -> None:
     """Take a sample if it is time for one and this block wants any."""
     if load(m, run + RUN.samples):
         if kernel_ns(m) >= load(m, run + RUN.sample_due):
@@ -31,7 +32,7 @@ def sample_when_due(m, run: int) -> None:
 
 
 @dual
-def take_sample(m, run: int) -> None:
+def take_sample(m: Machine, run: int) -> None:
     """Take a sample now, if this block wants any."""
     base = load(m, run + RUN.samples)
     if base:
@@ -49,7 +50,7 @@ def take_sample(m, run: int) -> None:
 
 
 @dual
-def _pinned_pages(m) -> int:
+def _pinned_pages(m: Machine) -> int:
     pages = 0
     for i in range(world(m, WORLD.max_memcgs)):
         memcg = world(m, WORLD.memcgs) + i * MEMCG.SIZE
@@ -59,7 +60,7 @@ def _pinned_pages(m) -> int:
 
 
 @dual
-def _drop_every_second(m, run: int, base: int) -> None:
+def _drop_every_second(m: Machine, run: int, base: int) -> None:
     for i in range(1, SAMPLES // 2):
         for word in range(SAMPLE.SIZE):
             store(m, base + i * SAMPLE.SIZE + word, load(m, base + 2 * i * SAMPLE.SIZE + word))

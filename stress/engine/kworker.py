@@ -17,6 +17,8 @@ from scenarios.tape import (
     EV_SHRINK_CACHE,
 )
 from shm.atomics import (
+    call_settling,
+    call_timers,
     cycles,
     load,
     load_acquire,
@@ -29,12 +31,12 @@ from shm.atomics import (
 )
 from shm.compiler import dual
 from shm.locks import MEMCG_SLAB_MUTEX, mutex_lock, mutex_unlock
-from shm.machine import MACHINE
+from shm.machine import MACHINE, Machine
 from shm.rcu import quiescent_point
 from shm.ring import ring_count
 from shm.waiting import NAP
 from stress.engine.curve import sample_when_due, take_sample
-from stress.engine.play import add_to, start_line, timers
+from stress.engine.play import add_to, start_line
 from stress.engine.words import EVENT, PLAY, RUN
 
 # Microseconds. The kworker often shares a real CPU with a worker, which each of its looks interrupts.
@@ -42,7 +44,7 @@ LONGEST_NAP = 200
 
 
 @dual
-def _reached(m, run: int) -> int:
+def _reached(m: Machine, run: int) -> int:
     """The round every CPU has reached."""
     plays = load(m, run + RUN.plays)
     least = load_acquire(m, plays + PLAY.round)
@@ -54,7 +56,7 @@ def _reached(m, run: int) -> int:
 
 
 @dual
-def _census(m, run: int, mark: int) -> None:
+def _census(m: Machine, run: int, mark: int) -> None:
     """EV_MARK: slabs per cache index; children that the model made itself count for their root."""
     a = load(m, run + RUN.marks) + mark * load(m, run + RUN.cache_indices)
     s = load(m, WORLD_AT + WORLD.slab_caches)
@@ -69,7 +71,7 @@ def _census(m, run: int, mark: int) -> None:
 
 
 @dual
-def _run_event(m, run: int, e: int) -> None:
+def _run_event(m: Machine, run: int, e: int) -> None:
     kind = load(m, e + EVENT.kind)
     arg = load(m, e + EVENT.arg)
     table = world(m, WORLD.cache_table)
@@ -82,8 +84,8 @@ def _run_event(m, run: int, e: int) -> None:
     elif kind == EV_MARK:
         _census(m, run, arg)
     elif kind == EV_CREATE_CACHE:
-        memcg = load(m, world(m, WORLD.cgroup_table) + (load(m, e + EVENT.extra) & 1048575))
-        root = load(m, table + (load(m, e + EVENT.extra) >> 20))
+        memcg = load(m, world(m, WORLD.cgroup_table) + load(m, e + EVENT.cgroup))
+        root = load(m, table + load(m, e + EVENT.parent))
         if memcg and root:
             mutex_lock(m, WORLD_AT + WORLD.memcg_slab_mutex, MEMCG_SLAB_MUTEX)
             child = register_child(m, root, memcg)
@@ -102,7 +104,7 @@ def _run_event(m, run: int, e: int) -> None:
 
 
 @dual
-def kworker_turn(m, run: int) -> bool:
+def kworker_turn(m: Machine, run: int) -> bool:
     """One turn of the kworker: the next event if it is due (after the work queued before it), or one
     piece of deferred work; False when there is nothing to do now."""
     done = load(m, run + RUN.events_done)
@@ -123,19 +125,23 @@ def kworker_turn(m, run: int) -> bool:
 
 
 @dual
-def settling(m, run: int) -> bool:
-    """SLAB, when all tapes have ended: may the reaper still find dead caches, and is there time left?"""
-    if m.has("SLAB"):
-        if load(m, WORLD_AT + WORLD.offlined) == load(m, WORLD_AT + WORLD.destroyed):
-            return False
-        if load(m, run + RUN.settled_at) == 0:
-            store(m, run + RUN.settled_at, kernel_ns(m) + load(m, run + RUN.settle_ns))
-        return kernel_ns(m) < load(m, run + RUN.settled_at)
-    return False
+def settling(m: Machine, run: int) -> int:
+    """All tapes have ended: kernel time when timers may next find dead caches, or when the time for that is over; 0
+    if it is time to end."""
+    due = call_settling(m)
+    if due == 0:
+        return 0
+    now = kernel_ns(m)
+    if load(m, run + RUN.settled_at) == 0:
+        store(m, run + RUN.settled_at, now + load(m, run + RUN.settle_ns))
+    end = load(m, run + RUN.settled_at)
+    if now >= end:
+        return 0
+    return due if due < end else end
 
 
 @dual
-def run_kworker(m, run):
+def run_kworker(m: Machine, run: int) -> int:
     """The kworker's block: events and deferred work until all is done; then ends the block for all.
 
     Returns the number of events that were run.
@@ -145,12 +151,12 @@ def run_kworker(m, run):
     turns = 0
     while read_once(m, MACHINE.stop) == 0:
         quiescent_point(m)
-        timers(m)
+        call_timers(m)
         ended = load_acquire(m, run + RUN.done) == load(m, MACHINE.workers)
         sample_when_due(m, run)
         if kworker_turn(m, run):
             turns = 0
-        elif ended and load(m, run + RUN.events_done) == load(m, run + RUN.events) and not settling(m, run):
+        elif ended and load(m, run + RUN.events_done) == load(m, run + RUN.events) and settling(m, run) == 0:
             break
         else:
             turns += 1

@@ -22,7 +22,7 @@ from shm.atomics import cpu_area, cycles, load, store, this_cpu
 from shm.compiler import dual
 from shm.histogram import HISTOGRAM, record
 from shm.layout import struct
-from shm.machine import MACHINE
+from shm.machine import MACHINE, Machine
 from stress.engine.words import RUN
 
 PATHS = ("alloc_fast", "alloc_slow", "free_fast", "free_slow", "free_remote", "free_dead")
@@ -41,12 +41,12 @@ LATENCY = struct(
 
 
 @dual
-def _own(m, run: int) -> int:
+def _own(m: Machine, run: int) -> int:
     return load(m, run + RUN.latencies) + this_cpu(m) * LATENCY.SIZE
 
 
 @dual
-def measure_clock(m, run: int) -> None:
+def measure_clock(m: Machine, run: int) -> None:
     """Find out what reading the counter costs this CPU: the mean over some readings, in the quickest of some rounds."""
     clock = 1 << 30
     for _ in range(_ROUNDS):
@@ -59,7 +59,7 @@ def measure_clock(m, run: int) -> None:
 
 
 @dual
-def begin_operation(m, run: int) -> None:
+def begin_operation(m: Machine, run: int) -> None:
     """An allocation or a free begins."""
     if load(m, MACHINE.serial) == 0:
         a = _own(m, run)
@@ -70,7 +70,7 @@ def begin_operation(m, run: int) -> None:
 
 
 @dual
-def end_alloc(m, run: int, slot: int) -> None:
+def end_alloc(m: Machine, run: int, slot: int) -> None:
     """The allocation for a slot (its number) has ended; to be called before others can see the object."""
     if load(m, MACHINE.serial) == 0:
         now = cycles(m)
@@ -81,13 +81,13 @@ def end_alloc(m, run: int, slot: int) -> None:
 
 
 @dual
-def maker_of(m, run: int, slot: int) -> int:
+def maker_of(m: Machine, run: int, slot: int) -> int:
     """The CPU that allocated the object in a slot; to be asked before the slot is emptied."""
     return load(m, load(m, run + RUN.makers) + slot)
 
 
 @dual
-def end_free(m, run: int, maker: int) -> None:
+def end_free(m: Machine, run: int, maker: int) -> None:
     """The free of an object that CPU `maker` allocated has ended."""
     if load(m, MACHINE.serial) == 0:
         now = cycles(m)
@@ -102,7 +102,7 @@ def end_free(m, run: int, maker: int) -> None:
 
 
 @dual
-def _record(m, a: int, now: int, path: int) -> None:
+def _record(m: Machine, a: int, now: int, path: int) -> None:
     took = now - load(m, a + LATENCY.began) - load(m, a + LATENCY.clock)
     # Counters of two CPUs may differ by a little, and a thread that is not pinned may change its CPU.
     if took < 0:

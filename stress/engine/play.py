@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from allocators.caches.slab_common import kmem_cache_alloc, kmem_cache_free
 from allocators.core.world import OPS, OPS_AT, WORLD, world
-from allocators.slab.reap import serve_reaper, wake_reapers
 from scenarios.tape import (
     OP_ALLOC,
     OP_END,
@@ -15,6 +14,8 @@ from scenarios.tape import (
     OP_WAIT,
 )
 from shm.atomics import (
+    call_bound_work,
+    call_free_lock,
     cpu_area,
     cycles,
     fetch_add,
@@ -27,25 +28,25 @@ from shm.atomics import (
 )
 from shm.compiler import dual, dual_inline, dual_slow
 from shm.entry import entry
-from shm.locks import LIST_LOCK, LOCK_COUNT, LOCK_COUNTS, SLOB_LOCK
-from shm.machine import MACHINE
+from shm.locks import LOCK_COUNT, LOCK_COUNTS
+from shm.machine import MACHINE, Machine
 from shm.rcu import quiescent_point
 from shm.waiting import pause
 from stress.engine.latency import begin_operation, end_alloc, end_free, maker_of, measure_clock
-from stress.engine.words import PLAY, RUN, SECTION, SLOT_FAILED
+from stress.engine.words import PLAY, RUN, SECTION, SLOT_FAILED, a_of, b_of, c_of, opcode
 
 
 @dual_inline
-def execute(m, p: int, run: int, op: int) -> bool:
+def execute(m: Machine, p: int, run: int, op: int) -> bool:
     """Carry one tape operation out; False when it must wait for another CPU or an event."""
-    code = op & 15
+    code = opcode(op)
     if code == OP_FREE:
-        slot = load(m, run + RUN.slots) + (op >> 36)
+        slot = load(m, run + RUN.slots) + c_of(op)
         obj = load_acquire(m, slot)
         if obj == 0:
             return False
         if m.has("STATS"):
-            maker = maker_of(m, run, op >> 36)
+            maker = maker_of(m, run, c_of(op))
         store_release(m, slot, 0)
         if obj != SLOT_FAILED:
             if m.has("STATS"):
@@ -56,11 +57,11 @@ def execute(m, p: int, run: int, op: int) -> bool:
             if m.has("STATS"):
                 end_free(m, run, maker)
     elif code == OP_ALLOC:
-        slot = load(m, run + RUN.slots) + (op >> 36)
+        slot = load(m, run + RUN.slots) + c_of(op)
         if load_acquire(m, slot) != 0:
             return False
-        root = load(m, world(m, WORLD.cache_table) + (op >> 4 & 4095))
-        cgroup = op >> 16 & 1048575
+        root = load(m, world(m, WORLD.cache_table) + a_of(op))
+        cgroup = b_of(op)
         memcg = 0
         if cgroup:
             memcg = load_acquire(m, world(m, WORLD.cgroup_table) + cgroup)
@@ -70,7 +71,7 @@ def execute(m, p: int, run: int, op: int) -> bool:
                 begin_operation(m, run)
             obj = kmem_cache_alloc(m, root, memcg)
             if m.has("STATS"):
-                end_alloc(m, run, op >> 36)
+                end_alloc(m, run, c_of(op))
         else:
             store(m, p + PLAY.skipped, load(m, p + PLAY.skipped) + 1)
         if obj == 0:
@@ -83,7 +84,7 @@ def execute(m, p: int, run: int, op: int) -> bool:
 
 
 @dual_inline
-def slow_down(m, p: int, run: int) -> None:
+def slow_down(m: Machine, p: int, run: int) -> None:
     """SPIN: make frees slower by a known time (`python -m stress calibrate`).
 
     A percent of a free is less than a look at the clock takes, so few frees spin for long, not all for a moment.
@@ -96,7 +97,7 @@ def slow_down(m, p: int, run: int) -> None:
 
 
 @dual_slow
-def _spin(m, p: int, run: int) -> None:
+def _spin(m: Machine, p: int, run: int) -> None:
     began = cycles(m)
     now = began
     while now - began < load(m, run + RUN.spin_cycles):
@@ -107,29 +108,26 @@ def _spin(m, p: int, run: int) -> None:
 
 
 @dual_slow
-def _execute_rare(m, p: int, run: int, op: int, code: int) -> bool:
+def _execute_rare(m: Machine, p: int, run: int, op: int, code: int) -> bool:
     if code == OP_SECTION_BEGIN:
-        _section_begin(m, p + PLAY.section + (op >> 4 & 4095) * SECTION.SIZE)
+        _section_begin(m, p + PLAY.section + a_of(op) * SECTION.SIZE)
     elif code == OP_SECTION_END:
-        _section_end(m, p + PLAY.section + (op >> 4 & 4095) * SECTION.SIZE, op >> 36)
+        _section_end(m, p + PLAY.section + a_of(op) * SECTION.SIZE, c_of(op))
     elif code == OP_ROUND:
-        store_release(m, p + PLAY.round, op >> 36)
+        store_release(m, p + PLAY.round, c_of(op))
     elif code == OP_WAIT:
-        return load_acquire(m, run + RUN.events_done) >= op >> 36
+        return load_acquire(m, run + RUN.events_done) >= c_of(op)
     return True
 
 
 @dual
-def _lock_counts(m) -> int:
-    """This CPU's counts of the lock that frees contend for: a node's list_lock, or slob_lock."""
-    if m.has("SLOB"):
-        return cpu_area(m) + LOCK_COUNTS + SLOB_LOCK * LOCK_COUNT.SIZE
-    else:
-        return cpu_area(m) + LOCK_COUNTS + LIST_LOCK * LOCK_COUNT.SIZE
+def _lock_counts(m: Machine) -> int:
+    """This CPU's counts of the lock that frees contend for."""
+    return cpu_area(m) + LOCK_COUNTS + call_free_lock(m) * LOCK_COUNT.SIZE
 
 
 @dual
-def _section_begin(m, a: int) -> None:
+def _section_begin(m: Machine, a: int) -> None:
     if m.has("STATS"):
         lock = _lock_counts(m)
         store(m, a + SECTION.b_list_lock, load(m, lock + LOCK_COUNT.acquired))
@@ -140,12 +138,13 @@ def _section_begin(m, a: int) -> None:
 
 
 @dual
-def add_to(m, a: int, delta: int) -> None:
+def add_to(m: Machine, a: int, delta: int) -> None:
+    """Add to a word that only this CPU writes."""
     store(m, a, load(m, a) + delta)
 
 
 @dual
-def _section_end(m, a: int, operations: int) -> None:
+def _section_end(m: Machine, a: int, operations: int) -> None:
     now = cycles(m)
     add_to(m, a + SECTION.cycles, now - load(m, a + SECTION.began))
     add_to(m, a + SECTION.operations, operations)
@@ -165,7 +164,8 @@ def _section_end(m, a: int, operations: int) -> None:
 
 
 @dual
-def start_line(m, run: int) -> None:
+def start_line(m: Machine, run: int) -> None:
+    """Wait until all CPUs and the kworker of the block stand here, or the run is to stop."""
     fetch_add(m, run + RUN.ready, 1)
     turns = 0
     while load_acquire(m, run + RUN.ready) < load(m, run + RUN.expected) and read_once(m, MACHINE.stop) == 0:
@@ -173,22 +173,8 @@ def start_line(m, run: int) -> None:
         pause(m, turns)
 
 
-@dual
-def bound_work(m) -> None:
-    """Between two operations: the periodic work of this CPU, when it is due."""
-    if m.has("SLAB"):
-        serve_reaper(m)
-
-
-@dual
-def timers(m) -> None:
-    """The kworker's look at the clock: whose periodic work is due?"""
-    if m.has("SLAB"):
-        wake_reapers(m)
-
-
 @entry
-def cpu_main(m, run):
+def cpu_main(m: Machine, run: int) -> int:
     """A worker's block: start together, play the tape, then idle as a CPU until the block is over.
 
     Returns the number of operations played.
@@ -202,12 +188,12 @@ def cpu_main(m, run):
     turns = 0
     while True:
         quiescent_point(m)
-        bound_work(m)
+        call_bound_work(m)
         op = load(m, at)
         if execute(m, p, run, op):
             at += 1
             turns = 0
-            if op & 15 == OP_END:
+            if opcode(op) == OP_END:
                 break
         else:
             turns += 1
@@ -219,7 +205,7 @@ def cpu_main(m, run):
     turns = 0
     while load_acquire(m, run + RUN.over) == 0 and read_once(m, MACHINE.stop) == 0:
         quiescent_point(m)
-        bound_work(m)
+        call_bound_work(m)
         turns += 1
         pause(m, turns)
     return at - first

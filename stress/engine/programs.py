@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from shm.compiler import dual
 from shm.entry import entry
+from shm.machine import Machine
 from stress.engine.kworker import run_kworker
 from stress.engine.play import cpu_main
 from stress.engine.serial import play_ordered, play_seeded
@@ -17,7 +18,7 @@ _play_counted = dual(cpu_main.function)
 
 
 @entry
-def counting_main(m, part, run, a, b, c):
+def counting_main(m: Machine, part: int, run: int, a: int, b: int, c: int) -> int:
     """The program of machines with feature STATS; `part` is what to do, a to c are arguments of that."""
     if part == _CPU:
         return _play_counted(m, run)
@@ -28,23 +29,23 @@ def counting_main(m, part, run, a, b, c):
     return play_seeded(m, run, a)
 
 
-def play_block(m, run: int) -> int:
+def play_block(m: Machine, run: int) -> int:
     """A CPU's block, timed or (feature STATS) counted; see `play.cpu_main`."""
     if m.has("STATS"):
         return counting_main(m, _CPU, run, 0, 0, 0)
     return cpu_main(m, run)
 
 
-def kworker_main(m, run: int) -> int:
+def kworker_main(m: Machine, run: int) -> int:
     """The kworker's block; see `kworker.run_kworker`. It always counts: that costs the CPUs nothing."""
     return counting_main(m, _KWORKER, run, 0, 0, 0)
 
 
-def serial_ordered(m, run: int, order: int, steps: int, first: int) -> int:
+def serial_ordered(m: Machine, run: int, order: int, steps: int, first: int) -> int:
     """See `serial.play_ordered`."""
     return counting_main(m, _ORDERED, run, order, steps, first)
 
 
-def serial_seeded(m, run: int, bursts: int) -> int:
+def serial_seeded(m: Machine, run: int, bursts: int) -> int:
     """See `serial.play_seeded`."""
     return counting_main(m, _SEEDED, run, bursts, 0, 0)

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 from allocators.core.world import OPS, OPS_AT, WORLD, WORLD_AT
-from allocators.slab.reap import reaper_due, run_reapers
-from scenarios.tape import (
-    OP_END,
-)
-from shm.atomics import (
-    cpu_area,
-    load,
-    on_cpu,
-    store,
-)
+from scenarios.tape import OP_END
+from shm.atomics import call_timers, cpu_area, load, on_cpu, store
 from shm.compiler import dual
-from shm.machine import MACHINE
+from shm.machine import MACHINE, Machine
 from shm.xorshift import next_random
 from stress.engine.curve import sample_when_due, take_sample
 from stress.engine.kworker import kworker_turn, settling
 from stress.engine.play import execute
-from stress.engine.words import FAST, FINISHED, PLAY, PLAYING, RUN, SLOW, STUCK
+from stress.engine.words import FAST, FINISHED, PLAY, PLAYING, RUN, SLOW, STUCK, opcode
 
 
 @dual
-def _step(m, run: int, cpu: int) -> bool:
+def _step(m: Machine, run: int, cpu: int) -> bool:
     """One operation of one CPU in serial play; False when it waits or its tape has ended."""
     p = load(m, run + RUN.plays) + cpu * PLAY.SIZE
     at = load(m, p + PLAY.tape)
     op = load(m, at)
-    if op & 15 == OP_END:
+    if opcode(op) == OP_END:
         return False
     if not execute(on_cpu(m, cpu), p, run, op):
         return False
@@ -39,34 +31,31 @@ def _step(m, run: int, cpu: int) -> bool:
 
 
 @dual
-def _pass_time(m, run: int, now: int) -> None:
+def _pass_time(m: Machine, run: int, now: int) -> None:
     """Serial play: it is `now` in the kernel; what is due by then runs."""
     store(m, WORLD_AT + WORLD.now, now)
     sample_when_due(m, run)
-    if m.has("SLAB"):
-        if now >= load(m, WORLD_AT + WORLD.reaper_due):
-            run_reapers(m)
+    call_timers(m)
 
 
 @dual
-def _settle(m, run: int) -> bool:
-    """Serial play, when all tapes have ended: jump to the reaper's next pass; False when it is time to end."""
-    if m.has("SLAB"):
-        if settling(m, run):
-            due = reaper_due(m)
-            end = load(m, run + RUN.settled_at)
-            _pass_time(m, run, due if due < end else end)
-            return True
-    return False
+def _settle(m: Machine, run: int) -> bool:
+    """Serial play, when all tapes have ended: jump to when timers may find dead caches; False when it is time to
+    end."""
+    at = settling(m, run)
+    if at == 0:
+        return False
+    _pass_time(m, run, at)
+    return True
 
 
 @dual
-def _slow_count(m, cpu: int) -> int:
+def _slow_count(m: Machine, cpu: int) -> int:
     return load(m, cpu_area(on_cpu(m, cpu)) + OPS_AT + OPS.slow)
 
 
 @dual
-def play_ordered(m, run, order, steps, first):
+def play_ordered(m: Machine, run: int, order: int, steps: int, first: int) -> int:
     """Play exactly `steps` operations in the global order given as CPU numbers from word `order`.
 
     m is the kworker's machine; deferred work runs as soon as it is queued. With RUN.outcomes set, a
@@ -95,7 +84,7 @@ def play_ordered(m, run, order, steps, first):
 
 
 @dual
-def play_seeded(m, run, bursts):
+def play_seeded(m: Machine, run: int, bursts: int) -> int:
     """Step all CPUs in a seeded random order; returns PLAYING after `bursts` bursts, or how it ended.
 
     m is the kworker's machine. A CPU plays a burst of 1 to 16 operations, the kworker gets its turn
@@ -129,9 +118,9 @@ def play_seeded(m, run, bursts):
 
 
 @dual
-def _all_ended(m, run: int) -> bool:
+def _all_ended(m: Machine, run: int) -> bool:
     plays = load(m, run + RUN.plays)
     for cpu in range(load(m, MACHINE.workers)):
-        if load(m, load(m, plays + cpu * PLAY.SIZE + PLAY.tape)) & 15 != OP_END:
+        if opcode(load(m, load(m, plays + cpu * PLAY.SIZE + PLAY.tape))) != OP_END:
             return False
     return load(m, run + RUN.events_done) == load(m, run + RUN.events)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from scenarios.tape import (
-    SECTIONS,
-)
+from scenarios.tape import A_BITS, A_SHIFT, B_BITS, B_SHIFT, C_SHIFT, SECTIONS
+from shm.compiler import dual_inline
 from shm.layout import struct
 
 RUN = struct(
@@ -25,7 +24,7 @@ RUN = struct(
     "outcomes",  # one word per tape operation in global order, 0 = not wanted: 1 fast, 2 slow
     "seed",
     "step_ns",  # serial play: kernel time that passes with each operation
-    "settle_ns",  # SLAB: kernel time after the last tape's end for dead caches to die in
+    "settle_ns",  # allocators with timers: kernel time after the last tape's end for dead caches to die in
     "settled_at",  # when that time is over, 0 as long as tapes are played. Kworker only.
     # Counted passes; see `latency` and `curve`.
     "latencies",  # LATENCY[workers]
@@ -72,8 +71,35 @@ PLAY = struct(
     size=128,
 )
 
-EVENT = struct("EVENT", "kind", "arg", "round", "extra", "cpu", size=8)
+# parent, cgroup: of EV_CREATE_CACHE, the child's root cache (an index) and cgroup.
+EVENT = struct("EVENT", "kind", "arg", "round", "parent", "cpu", "cgroup", size=8)
 
 SLOT_FAILED = -1
 FAST, SLOW = 1, 2
 PLAYING, FINISHED, STUCK = 0, 1, 2
+
+# Fields of a tape's operation, see `scenarios.tape`.
+
+
+@dual_inline
+def opcode(op: int) -> int:
+    """OP_*."""
+    return op & (1 << A_SHIFT) - 1
+
+
+@dual_inline
+def a_of(op: int) -> int:
+    """Cache index, or kind of section."""
+    return op >> A_SHIFT & (1 << A_BITS) - 1
+
+
+@dual_inline
+def b_of(op: int) -> int:
+    """Cgroup index."""
+    return op >> B_SHIFT & (1 << B_BITS) - 1
+
+
+@dual_inline
+def c_of(op: int) -> int:
+    """Slot, count, round or event."""
+    return op >> C_SHIFT

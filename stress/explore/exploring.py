@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 
+from allocators.catalogue import DEFAULT
 from allocators.designs import DesignError
 from stress.explore.found import schedule as schedules
 from stress.explore.found.answer import Answer, Request
@@ -23,7 +24,7 @@ def build(request: Request) -> Scene:
         raise UsageError(
             f"--allocator {request.allocator}: the model {request.model} is of {' and '.join(model.allocators)}"
         )
-    options = {} if request.allocator == "slub" else {"allocator": request.allocator}
+    options = {} if request.allocator == DEFAULT else {"allocator": request.allocator}
     try:
         return model.build(request.design, memory_model=request.memory_model, cpus=request.cpus, **options)
     except DesignError as error:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from stress.process.errors import UsageError
 
-DEFAULT_MARGIN = 0.02  # of equivalence
-
-
+DEFAULT_MARGIN = 0.02
 MOST_MARGIN = 0.5
 
 

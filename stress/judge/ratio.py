@@ -1,4 +1,4 @@
-"""Statistics of a run: ratios of paired blocks with an interval, quantiles. Pure functions.
+"""Ratios of paired blocks with an interval, rates, quantiles. Pure functions.
 
 The blocks of one pair lie close together in time, so what slows the machine down slows both of them
 and cancels in their ratio. Ratios are averaged on the logarithmic scale, where 2 and 1/2 are equally
@@ -18,9 +18,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 MIN_PAIRS = 5  # below it no interval of 95 % is given
 CONFIDENCE = 0.95
@@ -113,7 +117,7 @@ def estimate_ratio(ratios: Sequence[float], *, seed: int = 0, confidence: float 
     return Ratio(estimate=estimate, low=math.exp(low), high=math.exp(high), pairs=count)
 
 
-def hodges_lehmann(values, axis: int = -1):
+def hodges_lehmann(values: npt.ArrayLike, axis: int = -1) -> npt.NDArray[np.float64]:
     """Median of the means of all pairs of values (each with itself included), along an axis."""
     import numpy as np
 
@@ -122,7 +126,7 @@ def hodges_lehmann(values, axis: int = -1):
     return np.median((values[..., i] + values[..., j]) / 2, axis=-1)
 
 
-def _bootstrap_interval(values, seed: int, confidence: float) -> tuple[float, float]:
+def _bootstrap_interval(values: npt.NDArray[np.float64], seed: int, confidence: float) -> tuple[float, float]:
     import numpy as np
     from scipy import stats
 

@@ -54,9 +54,13 @@ def judge(
     )
 
 
-def judged(ratio: Ratio, margin: float = DEFAULT_MARGIN, **known: float | None) -> Ratio:
+def judged(
+    ratio: Ratio, margin: float = DEFAULT_MARGIN, *, pair_seconds: float | None = None, confidence: float = CONFIDENCE
+) -> Ratio:
     """The ratio with its verdict; see `judge`."""
-    return msgspec.structs.replace(ratio, verdict=judge(ratio, margin, **known))
+    return msgspec.structs.replace(
+        ratio, verdict=judge(ratio, margin, pair_seconds=pair_seconds, confidence=confidence)
+    )
 
 
 def verdict_of(ratio: Ratio) -> Verdict | None:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from statistics import median
 
+from allocators.catalogue import facts
 from stress.engine import PATHS
 from stress.judge.looks import EACH, SHARES
 from stress.judge.ratio import CONFIDENCE, Ratio, concurrent_rate, estimate_ratio, pair_ratios, quantiles
@@ -17,7 +18,6 @@ from stress.measure import trust
 from stress.measure.latency import summarise
 from stress.measure.records import Block, Census, Pinned, RunRecord, SectionSum
 from stress.result.data import (
-    SLUB_STATS,
     BlockSample,
     DeadCaches,
     Design,
@@ -197,7 +197,7 @@ def describe(
     operations = add_counts(census.operations for census in censuses)
     frees = total("frees")
     lifetimes = quantiles([ns for census in censuses for ns in census.lifetimes_ns], (0.5, 0.99, 1.0))
-    stats: dict[str, int | None] = dict.fromkeys(SLUB_STATS) if allocator == "slub" else {}
+    stats: dict[str, int | None] = dict.fromkeys(facts(allocator).statistics)
     stats.update(add_counts(census.stats for census in censuses))
     return Design(
         switches=list(switches),
@@ -257,11 +257,8 @@ def per_free(censuses: Sequence[Census], kinds: Sequence[str]) -> PerFree | None
 def _per_any_free(operations: dict[str, int], frees: int | None, allocator: str) -> PerFree:
     """All operations by all frees, for scenarios without sections of nothing but frees."""
     counts = {name: operations.get(name) for name in PerFree.__struct_fields__}
-    if allocator == "slob":
-        counts |= {
-            "list_lock": operations.get("slob_lock"),
-            "list_lock_contended": operations.get("slob_lock_contended"),
-        }
+    lock = facts(allocator).lock
+    counts |= {"list_lock": operations.get(lock), "list_lock_contended": operations.get(f"{lock}_contended")}
     return PerFree(**{name: per(count, frees) for name, count in counts.items()})
 
 

@@ -15,6 +15,7 @@ from stress.judge.ratio import CONFIDENCE, Ratio, least_pairs, spread
 from stress.measure.records import Block, RunRecord
 from stress.process.host import STALL_NS
 from stress.result.data import BlockSample, Finding, Ratios, Trust
+from stress.result.grading import GRADES, Grade, finding, trust_of
 
 # Share of the workers' time in which they could have run but had no CPU, beyond what the kworker ran.
 WAITED_FAIR, WAITED_POOR = 0.03, 0.10
@@ -31,36 +32,38 @@ WIDE_INTERVAL = 0.10
 # (largest − smallest) / median of the baseline's own blocks.
 UNSTEADY = 0.30
 
-GRADES = ("good", "fair", "poor")
 
-
-def grade_block(block: Block, cpus: int) -> tuple[str, list[str]]:
-    """(good, fair or poor; the reasons for anything but good) of one timed block on `cpus` CPUs."""
+def grade_block(block: Block, cpus: int) -> tuple[Grade, list[str]]:
+    """(its grade, the reasons for anything but good) of one timed block on `cpus` CPUs."""
     seconds = block.wall_ns / 1e9
     if seconds <= 0 or cpus <= 0:
         return "poor", ["it took no measurable time"]
-    grade = 0
-    reasons = []
+    reasons: list[str] = []
+    worst = 0  # an index of GRADES
+
+    def look(value: float, fair: float, poor: float, reason: str) -> None:
+        nonlocal worst
+        if value > fair:
+            worst = max(worst, 2 if value > poor else 1)
+            reasons.append(reason)
+
     switches = block.involuntary_switches / (seconds * cpus)
     if block.waited_ns is not None:
         waited = block.waited_ns / 1e9 / (seconds * cpus)
-        if waited > WAITED_FAIR:
-            grade = max(grade, 2 if waited > WAITED_POOR else 1)
-            reasons.append(f"the workers waited {waited:.1%} of their time for a CPU that others had")
-    elif switches > SWITCHES_FAIR:
-        grade = max(grade, 2 if switches > SWITCHES_POOR else 1)
-        reasons.append(f"{switches:.0f} involuntary context switches per second and CPU")
-    stalls = block.long_stalls / (seconds * cpus) if block.long_stalls is not None else 0.0
-    if block.long_stalls and block.long_stalls > 1 and stalls > STALLS_FAIR:
-        grade = max(grade, 2 if stalls > STALLS_POOR else 1)
-        reasons.append(
-            f"the workers were taken off their CPU for {STALL_NS / 1e6:g} ms or longer up to {stalls:.0f} times per second and CPU"
-        )
-    stolen = block.steal_ticks / os.sysconf("SC_CLK_TCK") / (seconds * cpus)
-    if block.steal_ticks > 1 and stolen > STEAL_FAIR:
-        grade = max(grade, 2 if stolen > STEAL_POOR else 1)
-        reasons.append(f"the hypervisor took {stolen:.1%} of the CPU time")
-    return GRADES[grade], reasons
+        text = f"the workers waited {waited:.1%} of their time for a CPU that others had"
+        look(waited, WAITED_FAIR, WAITED_POOR, text)
+    else:
+        text = f"{switches:.0f} involuntary context switches per second and CPU"
+        look(switches, SWITCHES_FAIR, SWITCHES_POOR, text)
+    # One stall, or one tick of the steal counter, may be an accident of where the block began.
+    if block.long_stalls is not None and block.long_stalls > 1:
+        stalls = block.long_stalls / (seconds * cpus)
+        often = f"{STALL_NS / 1e6:g} ms or longer up to {stalls:.0f} times per second and CPU"
+        look(stalls, STALLS_FAIR, STALLS_POOR, f"the workers were taken off their CPU for {often}")
+    if block.steal_ticks > 1:
+        stolen = block.steal_ticks / os.sysconf("SC_CLK_TCK") / (seconds * cpus)
+        look(stolen, STEAL_FAIR, STEAL_POOR, f"the hypervisor took {stolen:.1%} of the CPU time")
+    return GRADES[worst], reasons
 
 
 def grade_run(record: RunRecord, blocks: Sequence[BlockSample], ratios: dict[str, Ratios]) -> Trust:
@@ -70,22 +73,19 @@ def grade_run(record: RunRecord, blocks: Sequence[BlockSample], ratios: dict[str
         *_disturbances(record, [b for b in blocks if not b.warmup]),
         *_precision(record, blocks, ratios),
     ]
-    order = ("serious", "warning", "note")
-    findings.sort(key=lambda finding: order.index(finding.level))
-    worst = findings[0].level if findings else "note"
-    return Trust(grade={"note": "good", "warning": "fair", "serious": "poor"}[worst], findings=findings)
+    return trust_of(findings)
 
 
 def _serious(text: str) -> Finding:
-    return Finding(level="serious", text=text)
+    return finding("serious", text)
 
 
 def _warning(text: str) -> Finding:
-    return Finding(level="warning", text=text)
+    return finding("warning", text)
 
 
 def _note(text: str) -> Finding:
-    return Finding(level="note", text=text)
+    return finding("note", text)
 
 
 def _completeness(record: RunRecord) -> list[Finding]:
@@ -181,8 +181,8 @@ def _looked(looks: Plan) -> str:
     at = ", ".join(map(str, looks.looked_at)) or "none"
     end = "ended when all designs were settled" if looks.sure else "was not sure of all designs when its time was spent"
     return (
-        f"--until-sure {end}: {len(looks.looked_at)} of {len(SHARES)} planned looks were taken (pairs: {at}), and so that looking "
-        f"more than once does not make false alarms likelier all intervals are of {EACH:.0%}."
+        f"--until-sure {end}: {len(looks.looked_at)} of {len(SHARES)} planned looks were taken (pairs: {at}), and so "
+        f"that looking more than once does not make false alarms likelier all intervals are of {EACH:.0%}."
     )
 
 
@@ -190,7 +190,10 @@ def _vague(name: str, baseline: str, ratio: Ratio) -> str:
     """Why a ratio says little, or "" if it is precise enough."""
     confidence = ratio.verdict.confidence if ratio.verdict else CONFIDENCE
     if ratio.pairs < least_pairs(confidence):
-        return f"{name} and {baseline} have {ratio.pairs} pairs of timed blocks; below {least_pairs(confidence)} no interval is given"
+        return (
+            f"{name} and {baseline} have {ratio.pairs} pairs of timed blocks; "
+            f"below {least_pairs(confidence)} no interval is given"
+        )
     if ratio.low is not None and ratio.high is not None and ratio.high / ratio.low - 1 > WIDE_INTERVAL:
         span = f"{ratio.high / ratio.low - 1:.0%} at {confidence:.0%} confidence"
         return f"The interval of {name}'s ratio spans {span}: small differences cannot be seen"

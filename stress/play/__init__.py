@@ -3,6 +3,7 @@
     options, workload       what was asked for, checked; the tapes
     arena, compiled         a segment with a world and the tapes; the programs that a run needs
     coordinator             a run: prepare, play, gather
+    stage                   what both ways to play are given
     parallel, worker        blocks in pairs by worker processes
     serial                  all CPUs stepped by one process
     census                  what an arena at rest says

@@ -6,18 +6,18 @@ state at the same addresses.
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 import shm.native  # noqa: F401  the native engine must know the machine before anything compiles
-from allocators.caches.boot import boot, create_root
-from allocators.caches.layout import Limits, plan
+from allocators.caches.boot import Root
+from allocators.caches.kinds import KINDS, build_world, lay_out
+from allocators.caches.layout import Limits
+from allocators.catalogue import ALLOCATORS, DEFAULT
 from allocators.core.injection import CERTAIN
 from allocators.core.world import WORLD, WORLD_AT
-from allocators.designs import ALLOCATOR_FEATURE
-from allocators.slab.sizing import SlabSizing, array_room, slab_sizing
-from allocators.slob.sizing import SlobSizing, slob_sizing
-from allocators.slub.sizing import Sizing, sizing
-from scenarios.tape import EV_CREATE_CACHE, CacheSpec, Workload
+from scenarios.tape import EV_CREATE_CACHE, OP_ALLOC, CacheSpec, Workload, decode, op
 from shm.layout import view
 from shm.machine import Machine
 from shm.segment import Segment
@@ -46,56 +46,74 @@ def limits_for(load: Workload, nodes: int, memory: int) -> Limits:
     )
 
 
-def size_of(spec: CacheSpec, allocator: str, cpus: int) -> Sizing | SlabSizing | SlobSizing:
-    """What the allocator makes of a cache's specification."""
-    if allocator == "slab":
-        return slab_sizing(spec.object_size, spec.align, cpus, size=spec.size)
-    if allocator == "slob":
-        return slob_sizing(spec.object_size, spec.align, destroy_by_rcu=spec.destroy_by_rcu)
-    return sizing(
-        spec.object_size, spec.align, cpus, size=spec.size, pointer_outside=spec.has_ctor or spec.destroy_by_rcu
-    )
+@dataclasses.dataclass(frozen=True, slots=True)
+class BlockSettings:
+    """How a block is played, beside its tapes and its design.
+
+    seed: of everything random in it.
+    step_ns: kernel time that one operation takes in serial play.
+    cycles_per_kernel_ns: the pace of kernel time in parallel play.
+    settle_ns: kernel time after the tapes' end in which timers may let dead caches die.
+    curve: have the kworker sample dead caches and what they pin (see `engine.curve`).
+    fail_shrink_alloc, fail_page_alloc: failures on purpose (allocators.core.injection), the latter a probability.
+    spin_every, spin_cycles: which frees of a program with SPIN spin and how long.
+    """
+
+    seed: int = 1
+    step_ns: int = STEP_NS
+    cycles_per_kernel_ns: float = 1.0
+    settle_ns: int = 0
+    curve: bool = False
+    fail_shrink_alloc: bool = False
+    fail_page_alloc: float = 0.0
+    spin_every: int = NEVER
+    spin_cycles: int = 0
+
+
+PLAIN = BlockSettings()
+
+
+def without_children(tape: np.ndarray, caches: tuple[CacheSpec, ...]) -> np.ndarray:
+    """A tape for a design whose cgroups have no caches: a child's root allocates on behalf of the child's cgroup."""
+    code, cache, cgroup, slot = decode(tape)
+    children = [i for i, spec in enumerate(caches) if spec.parent >= 0]
+    theirs = (code == OP_ALLOC) & np.isin(cache, children)
+    if not theirs.any():
+        return tape
+    specs = [caches[i] for i in cache[theirs].tolist()]
+    tape = tape.copy()
+    tape[theirs] = op(OP_ALLOC, [spec.parent for spec in specs], [spec.cgroup for spec in specs], slot[theirs])
+    return tape
 
 
 class Arena:
     """See the module's text.
 
-    load: what will be played. nodes: simulated NUMA nodes. memory: bytes of page frames.
-    outcomes: keep one word per operation of the exact global order (serial replay).
-    step_ns: kernel time that one operation takes in serial play. settle_ns: kernel time that SLAB's
-    reaper has after the tapes' end to let dead caches die, unless `reset` says otherwise.
-    owners: room for a design with F_OBJCG, at twice the virtual size. sheaves: room for one with F_SHEAF.
-    fail_shrink_alloc, fail_page_alloc: failures on purpose (allocators.core.injection), the latter a
-    probability; set them before `reset`.
-    spin_every, spin_cycles: which frees of a program with SPIN spin and how long; set them before `reset`.
-    cycles_per_kernel_ns: the pace of kernel time in parallel play; set it before `reset`.
-    Raises UsageError when the sizes cannot be had.
+    load: what will be played. features: of all designs that will be, together; they say what there must be room for.
+    nodes: simulated NUMA nodes. memory: bytes of page frames. outcomes: keep one word per operation of the exact global
+    order (serial replay). Raises UsageError when the sizes cannot be had.
     """
 
     def __init__(
         self,
         load: Workload,
-        allocator: str = "slub",
+        allocator: str = DEFAULT,
         *,
+        features: frozenset[str] = frozenset(),
         nodes: int = 1,
         memory: int = DEFAULT_MEMORY,
         serial: bool = False,
         outcomes: bool = False,
-        step_ns: int = STEP_NS,
-        settle_ns: int = 0,
-        owners: bool = False,
-        sheaves: bool = False,
     ) -> None:
         self.load = load
         self.allocator = allocator
         self.serial = serial
-        self.step_ns = step_ns
-        self.settle_ns = settle_ns
-        self.cycles_per_kernel_ns = 1.0
-        self.fail_shrink_alloc = False
-        self.fail_page_alloc = 0.0
-        self.spin_every, self.spin_cycles = NEVER, 0
-        self.sizes = [size_of(c, allocator, load.cpus) for c in load.caches]
+        sizes = [KINDS[allocator].size(spec, load.cpus) for spec in load.caches]
+        self._roots = [
+            Root(sizes[index], spec.object_size, index, destroy_by_rcu=spec.destroy_by_rcu)
+            for index, spec in enumerate(load.caches)
+            if spec.parent < 0
+        ]
         extra = {
             "run": RUN.SIZE,
             "plays": PLAY.SIZE * load.cpus,
@@ -113,11 +131,7 @@ class Arena:
             if outcomes:
                 extra["outcomes"] = max(1, len(load.order))
         try:
-            slab = [s for s in self.sizes if isinstance(s, SlabSizing)]
-            arrays = array_room(slab, load.cpus, nodes) if allocator == "slab" else None
-            self.layout = plan(
-                limits_for(load, nodes, memory), extra, arrays, owners=owners, sheaves=sheaves, slob=allocator == "slob"
-            )
+            self.layout = lay_out(allocator, limits_for(load, nodes, memory), sizes, features, extra)
             self.segment = Segment(self.layout.words)
         except (ValueError, MemoryError) as error:
             raise UsageError(f"the arena cannot be made: {error}; change --memory, --cpus or --nodes") from None
@@ -131,7 +145,7 @@ class Arena:
         return Machine(
             self.segment.words_view,
             cpu,
-            features | ALLOCATOR_FEATURE[self.allocator],
+            features | ALLOCATORS[self.allocator].feature,
             self.allocator,
             self.segment.address,
         )
@@ -140,66 +154,54 @@ class Arena:
     def kworker_cpu(self) -> int:
         return self.layout.nr_cpus - 1
 
-    def reset(
-        self, features: frozenset[str], *, seed: int = 1, settle_ns: int | None = None, curve: bool = False
-    ) -> None:
-        """Boot the world, create the root caches, lay tapes and schedule out.
-
-        curve: have the kworker sample dead caches and what they pin (see `engine.curve`).
-        """
-        words, plan_, load = self.words, self.plan, self.load
-        boot(words, self.layout, serial=self.serial, seed=seed)
-        words[WORLD_AT + WORLD.clock_rate] = max(1, round(self.cycles_per_kernel_ns * 1_000_000))
-        words[WORLD_AT + WORLD.fail_shrink_alloc] = self.fail_shrink_alloc
-        words[WORLD_AT + WORLD.fail_page_alloc] = round(self.fail_page_alloc * CERTAIN)
-        m = self.machine(features, 0)
-        for index, spec in enumerate(load.caches):
-            if spec.parent < 0:
-                create_root(
-                    m,
-                    self.layout,
-                    self.sizes[index],
-                    object_size=spec.object_size,
-                    index=index,
-                    destroy_by_rcu=spec.destroy_by_rcu,
-                )
+    def reset(self, features: frozenset[str], settings: BlockSettings = PLAIN) -> None:
+        """Boot the world, create the root caches, lay tapes and schedule out."""
+        words, regions, load = self.words, self.plan, self.load
+        build_world(self.allocator, words, self.layout, features, self._roots, serial=self.serial, seed=settings.seed)
+        words[WORLD_AT + WORLD.clock_rate] = max(1, round(settings.cycles_per_kernel_ns * 1_000_000))
+        words[WORLD_AT + WORLD.fail_shrink_alloc] = settings.fail_shrink_alloc
+        words[WORLD_AT + WORLD.fail_page_alloc] = round(settings.fail_page_alloc * CERTAIN)
+        first_spin = (settings.spin_every + 1) // 2  # so that the spins of a tape are spin_every apart on average
         for cpu, tape in enumerate(load.tapes):
-            base = plan_[f"tape{cpu}"]
+            if "F_OBJCG" in features:
+                tape = without_children(tape, load.caches)
+            base = regions[f"tape{cpu}"]
+            play = regions["plays"] + cpu * PLAY.SIZE
             words[base : base + len(tape)] = tape
-            words[plan_["plays"] + cpu * PLAY.SIZE + PLAY.tape] = base
-            words[plan_["plays"] + cpu * PLAY.SIZE + PLAY.spin_due] = (
-                self.spin_every + 1
-            ) // 2  # so that the spins of a tape are spin_every apart on average
-        events = view(words, EVENT, plan_["schedule"], len(load.events))
-        for field in ("kind", "arg", "round", "cpu"):
-            events[field] = [getattr(e, field) for e in load.events]
-        events["extra"] = [self._extra(load.caches[e.arg]) if e.kind == EV_CREATE_CACHE else 0 for e in load.events]
+            words[play + PLAY.tape] = base
+            words[play + PLAY.spin_due] = first_spin
+        self._lay_schedule()
         if load.order is not None:
-            words[plan_["order"] : plan_["order"] + len(load.order)] = load.order
+            words[regions["order"] : regions["order"] + len(load.order)] = load.order
         for field, value in {
             "expected": load.cpus + 1,
             "events": len(load.events),
-            "plays": plan_["plays"],
-            "schedule": plan_["schedule"],
-            "slots": plan_["slot_table"],
-            "marks": plan_["marks"],
+            "plays": regions["plays"],
+            "schedule": regions["schedule"],
+            "slots": regions["slot_table"],
+            "marks": regions["marks"],
             "cache_indices": len(load.caches),
-            "outcomes": plan_.regions.get("outcomes", (0, 0))[0],
-            "step_ns": self.step_ns,
-            "settle_ns": self.settle_ns if settle_ns is None else settle_ns,
-            "seed": seed_of(seed),
-            "latencies": plan_["latencies"],
-            "makers": plan_["makers"],
-            "samples": plan_["samples"] if curve else 0,
+            "outcomes": regions.regions.get("outcomes", (0, 0))[0],
+            "step_ns": settings.step_ns,
+            "settle_ns": settings.settle_ns,
+            "seed": seed_of(settings.seed),
+            "latencies": regions["latencies"],
+            "makers": regions["makers"],
+            "samples": regions["samples"] if settings.curve else 0,
             "sample_every": max(SAMPLE_EVERY, PER_CGROUP * load.cgroups),
-            "spin_every": self.spin_every,
-            "spin_cycles": self.spin_cycles,
+            "spin_every": settings.spin_every,
+            "spin_cycles": settings.spin_cycles,
         }.items():
             words[self.run + getattr(RUN, field)] = value
 
-    @staticmethod
-    def _extra(spec: CacheSpec) -> int:
-        return max(spec.parent, 0) << 20 | spec.cgroup
+    def _lay_schedule(self) -> None:
+        load = self.load
+        events = view(self.words, EVENT, self.plan["schedule"], len(load.events))
+        for field in ("kind", "arg", "round", "cpu"):
+            events[field] = [getattr(e, field) for e in load.events]
+        made = [load.caches[e.arg] if e.kind == EV_CREATE_CACHE else None for e in load.events]
+        events["parent"] = [0 if spec is None else max(spec.parent, 0) for spec in made]
+        events["cgroup"] = [0 if spec is None else spec.cgroup for spec in made]
 
     def plays(self) -> np.ndarray:
         """The PLAY structs, one per worker CPU."""

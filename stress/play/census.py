@@ -5,14 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from allocators.caches.boot import all_caches
+from allocators.caches.kinds import KINDS
+from allocators.catalogue import ALLOCATORS
 from allocators.core.kmem_cache import CACHE
 from allocators.core.world import INJECTION, INJECTION_AT, OPS, OPS_AT, REAPER, REAPER_AT, STAT_WORDS, WORLD, WORLD_AT
 from allocators.invariants import check, empty_slabs, hidden_objects, left_behind, page_census, sheaf_census
 from allocators.memcg.memcontrol import MEMCG
-from allocators.slab import inspect as slab_inspect
-from allocators.slab import state as slab_state
-from allocators.slob import state as slob_state
-from allocators.slub import state as slub_state
 from scenarios.tape import SECTIONS
 from shm.histogram import BUCKETS, HISTOGRAM, bucket_low
 from shm.layout import view
@@ -22,12 +20,6 @@ from stress.measure.records import Block, Census, Latencies, Pinned, SectionSum
 from stress.play.arena import Arena
 
 FREE_KINDS = ("live", "dead")
-STATISTICS = {"slub": slub_state.STATISTICS, "slab": slab_state.STATISTICS, "slob": slob_state.STATISTICS}
-
-
-def cpu_area_of(arena: Arena, cpu: int) -> int:
-    """Base of a CPU's per-CPU area."""
-    return arena.layout.percpu_base + cpu * arena.layout.percpu_stride
 
 
 def operation_counts(arena: Arena) -> dict[str, int]:
@@ -35,7 +27,7 @@ def operation_counts(arena: Arena) -> dict[str, int]:
     what failed on purpose."""
     totals: dict[str, int] = {
         "page_allocs_failed_on_purpose": sum(
-            int(arena.words[cpu_area_of(arena, cpu) + INJECTION_AT + INJECTION.page_allocs])
+            int(arena.words[arena.layout.area(cpu) + INJECTION_AT + INJECTION.page_allocs])
             for cpu in range(arena.layout.nr_cpus)
         ),
         "shrink_allocs_failed_on_purpose": int(arena.words[WORLD_AT + WORLD.shrink_allocs_failed]),
@@ -43,7 +35,7 @@ def operation_counts(arena: Arena) -> dict[str, int]:
         "owner_bytes_peak": int(arena.words[WORLD_AT + WORLD.owner_bytes_peak]),
     }
     for cpu in range(arena.load.cpus):
-        base = cpu_area_of(arena, cpu)
+        base = arena.layout.area(cpu)
         for name in OPS._fields[:-1]:
             totals[name] = totals.get(name, 0) + int(arena.words[base + OPS_AT + getattr(OPS, name)])
         for kind, name in enumerate(LOCK_CLASSES):
@@ -56,38 +48,29 @@ def operation_counts(arena: Arena) -> dict[str, int]:
 def statistics(arena: Arena) -> dict[str, int]:
     """The allocator's own counters summed over all caches, living and destroyed, and all CPUs."""
     words, layout = arena.words, arena.layout
+    names = ALLOCATORS[arena.allocator].statistics
     sums = words[layout.plan["retired"] :][:STAT_WORDS].copy()
     m = arena.machine(frozenset(), 0)
     for s in all_caches(m):
         for cpu in range(layout.nr_cpus):
-            base = cpu_area_of(arena, cpu) + int(words[s + CACHE.stats])
+            base = layout.area(cpu) + int(words[s + CACHE.stats])
             sums += words[base : base + STAT_WORDS]
-        if arena.allocator == "slab":
-            for name in slab_inspect.MAXIMA:
-                sums[getattr(slab_state.SLAB_STAT, name)] += int(words[s + getattr(CACHE, name)])
-    return {name: int(sums[i]) for i, name in enumerate(STATISTICS[arena.allocator])}
+        for name in KINDS[arena.allocator].maxima:
+            sums[names.index(name)] += int(words[s + getattr(CACHE, name)])
+    return {name: int(sums[i]) for i, name in enumerate(names)}
 
 
 def reaper_passes(arena: Arena) -> int:
     """Passes of SLAB's reaper on all CPUs; 0 for other allocators."""
-    return sum(int(arena.words[cpu_area_of(arena, cpu) + REAPER_AT + REAPER.passes]) for cpu in range(arena.load.cpus))
+    return sum(int(arena.words[arena.layout.area(cpu) + REAPER_AT + REAPER.passes]) for cpu in range(arena.load.cpus))
 
 
-def reaper_counts(arena: Arena) -> dict[str, int]:
-    """SLAB: passes of the reaper, those given up, their cycles (parallel play), and where free objects of
-    dead caches hide; else nothing."""
-    if arena.allocator != "slab":
-        return {}
-    reapers = [cpu_area_of(arena, cpu) + REAPER_AT for cpu in range(arena.load.cpus)]
-    totals = {
-        "reaper_passes": reaper_passes(arena),
-        "reaper_skipped": sum(int(arena.words[a + REAPER.skipped]) for a in reapers),
-    }
-    if not arena.serial:
-        totals["reaper_cycles"] = sum(int(arena.words[a + REAPER.cycles]) for a in reapers)
-        totals["reaper_longest_cycles"] = max(int(arena.words[a + REAPER.longest]) for a in reapers)
-    hidden = hidden_objects(arena.machine(frozenset(), 0), arena.layout)
-    return totals | {f"dead_objects_in_{place}": n for place, n in hidden.items()}
+def extra_counts(arena: Arena) -> dict[str, int]:
+    """What only this allocator counts beside its statistics, and where free objects of its dead caches hide."""
+    m = arena.machine(frozenset(), 0)
+    counts = KINDS[arena.allocator].extra_counts(m, arena.layout, arena.serial)
+    hidden = hidden_objects(m, arena.layout)
+    return counts | {f"dead_objects_in_{place}": n for place, n in hidden.items()}
 
 
 def lifetimes_ns(arena: Arena) -> list[int]:
@@ -159,7 +142,7 @@ def take_census(arena: Arena, design: str, features: frozenset[str], cycles_per_
         allocations=operations["alloc"],
         failed_allocations=int(arena.plays()["failed"].sum()),
         stats=statistics(arena),
-        operations=operations | reaper_counts(arena),
+        operations=operations | extra_counts(arena),
         checked=report.checked,
         violated=report.violated,
         cgroups_pinned=int(words[WORLD_AT + WORLD.cgroups_offline]),
@@ -197,7 +180,7 @@ def read_latencies(arena: Arena, cycles_per_ns: float) -> dict[str, Latencies]:
     areas = [arena.plan["latencies"] + cpu * LATENCY.SIZE + LATENCY.path for cpu in range(arena.load.cpus)]
     for number, path in enumerate(PATHS):
         histograms = [arena.words[a + number * HISTOGRAM.SIZE :][: HISTOGRAM.SIZE] for a in areas]
-        buckets = sum(h[HISTOGRAM.bucket : HISTOGRAM.bucket + BUCKETS] for h in histograms)
+        buckets = np.sum([h[HISTOGRAM.bucket : HISTOGRAM.bucket + BUCKETS] for h in histograms], axis=0)
         if buckets.any():
             longest = max(int(h[HISTOGRAM.max]) for h in histograms)
             found[path] = Latencies(

@@ -30,13 +30,13 @@ def _fill_cache(targets: list[Target], queue: int, parent: int) -> None:
     """A helper: compile targets whose indices it takes, a byte each, from the pipe `queue` until that is empty."""
     ending.live_with_parent(parent)
     while index := os.read(queue, 1):
-        entry, *kind = targets[index[0]]
+        entry, kernel, features = targets[index[0]]
         began = time.monotonic()
         try:
-            entry.compile(*kind)
+            entry.compile(kernel, features)
         except Exception:
             log.debug("a helper could not compile %s", entry.name, exc_info=True)
-        log.debug("compiled %s for %s in %.1f s", entry.name, "+".join(sorted(kind[1])), time.monotonic() - began)
+        log.debug("compiled %s for %s in %.1f s", entry.name, "+".join(sorted(features)), time.monotonic() - began)
 
 
 def ready(targets: Iterable[Target], progress: Callable[[str], None] = lambda text: None) -> float:
@@ -54,15 +54,20 @@ def ready(targets: Iterable[Target], progress: Callable[[str], None] = lambda te
         raise UsageError(
             f"compiled code cannot be kept: {error}; set SLAB_STRESS_CACHE to a folder that can be written"
         ) from None
-    missing = [t for t in targets if not t[0].is_cached(*t[1:])]
+    missing = _uncached(targets)
     left = missing
     while left and _in_helpers(left, len(missing), began, progress):
-        left = [t for t in missing if not t[0].is_cached(*t[1:])]
+        left = _uncached(missing)
     for entry, kernel, features in targets:
         entry.compile(kernel, features)
     seconds = time.monotonic() - began
     log.info("%d programs ready after %.1f s, %d of them compiled now", len(targets), seconds, len(missing))
     return seconds
+
+
+def _uncached(targets: Iterable[Target]) -> list[Target]:
+    """Those that nobody has compiled yet."""
+    return [(entry, kernel, features) for entry, kernel, features in targets if not entry.is_cached(kernel, features)]
 
 
 def _in_helpers(missing: list[Target], total: int, began: float, progress: Callable[[str], None]) -> bool:
@@ -79,14 +84,15 @@ def _in_helpers(missing: list[Target], total: int, began: float, progress: Calla
     try:
         for i in range(min(len(os.sched_getaffinity(0)), len(missing))):
             with ending.held():
-                helper = context.Process(
-                    target=_fill_cache, args=(missing, take, os.getpid()), name=f"compiler-{i}", daemon=True
+                helpers.append(
+                    context.Process(
+                        target=_fill_cache, args=(missing, take, os.getpid()), name=f"compiler-{i}", daemon=True
+                    )
                 )
-                helper.start()
-                helpers.append(helper)
+                helpers[-1].start()
         while alive := [h.sentinel for h in helpers if h.is_alive()]:
             ending.check()
-            done = total - sum(not entry.is_cached(*kind) for entry, *kind in missing)
+            done = total - len(_uncached(missing))
             seconds = int(time.monotonic() - began)
             if seconds != told:
                 told = seconds

@@ -13,20 +13,18 @@ from pathlib import Path
 
 import numpy as np
 
-from allocators.core.kmem_cache import CACHE
+from allocators.caches.kinds import KINDS
+from allocators.catalogue import ALLOCATORS
 from allocators.core.world import WORLD, WORLD_AT
 from allocators.designs import DESIGNS
-from allocators.slab.inspect import slabinfo
-from allocators.slub.inspect import attributes, statistics
 from scenarios.tape import EV_SHRINK_CACHE, OP_ALLOC, OP_FREE, OP_ROUND, CacheSpec, Event, Workload, concatenate, op
 from scenarios.traces.errors import TraceError
 from scenarios.traces.steps import Alloc, Free, Initial, Pairs, Shrink, Step, StepTable, free_order, read_steps
 from stress.engine import serial_ordered
-from stress.play.arena import Arena
+from stress.play.arena import Arena, BlockSettings
 from stress.process.errors import DamagedRun, UsageError
 
 MEMORY = 256 << 20
-STRIDE = {"slub": "slab_size", "slab": "objsize"}  # column of the distance of two objects
 RECORDER_CPU = 0  # the recorder wrote to sysfs from here, so this CPU's own flush came last
 
 
@@ -55,7 +53,7 @@ class _Script:
     """The steps of one cache as a workload in exact order, with the number of operations of each step."""
 
     def __init__(self, steps: tuple[Step, ...], cpus: int, allocator: str) -> None:
-        self.allocator = allocator
+        self.sysfs = ALLOCATORS[allocator].sysfs
         self.parts: list[list[np.ndarray]] = [[] for _ in range(cpus)]
         self.order: list[np.ndarray] = []
         self.lengths: list[int] = []
@@ -70,7 +68,7 @@ class _Script:
         first = steps[0]
         self.load = Workload(
             name=first.cache,
-            caches=(CacheSpec(first.cache, first.object_size, size=first.expected[STRIDE[allocator]]),),
+            caches=(CacheSpec(first.cache, first.object_size, size=first.expected[KINDS[allocator].stride]),),
             tapes=tuple(concatenate(p) for p in self.parts),
             events=tuple(self.events),
             slots=self.slots,
@@ -99,8 +97,8 @@ class _Script:
             slot = self._fresh(1)[0]
             self._emit(action.cpu, np.tile(np.r_[op(OP_ALLOC, c=slot), op(OP_FREE, c=slot)], action.count))
         elif isinstance(action, Shrink):
-            if self.allocator == "slab":
-                return  # the recorder shrinks through sysfs, which has no folder for SLAB's caches
+            if not self.sysfs:
+                return  # the recorder shrinks through sysfs, which has no folder for such caches
             # The schedule's next event runs as soon as every CPU has reached its round.
             self.events.append(Event(EV_SHRINK_CACHE, 0, len(self.events) + 1, cpu=RECORDER_CPU))
             for cpu in range(self.cpus):
@@ -112,28 +110,7 @@ class _Script:
 def observe(arena: Arena, features: frozenset[str], cpus: int) -> dict[str, int]:
     """Everything sysfs or slabinfo shows of the only cache, by the names of the recorded columns."""
     m = arena.machine(features, 0)
-    s = m.mem[WORLD_AT + WORLD.slab_caches]
-    if arena.allocator == "slab":
-        return dataclasses.asdict(slabinfo(m, s))
-    seen: dict[str, int] = {}
-    for name, values in statistics(m, s, arena.layout.nr_cpus).items():
-        seen[name] = sum(values)
-        for cpu in range(cpus):
-            seen[f"{name}_C{cpu}"] = values[cpu]
-    shown = attributes(m, s)
-    for name in ("slabs", "objects", "total_objects", "partial", "objects_partial", "cpu_slabs"):
-        seen[name] = getattr(shown, name)
-    for what, index in (("objects", 0), ("slabs", 1)):
-        seen[f"slabs_cpu_partial_{what}"] = sum(p[index] for p in shown.partial_cpus)
-        for cpu in range(cpus):
-            seen[f"slabs_cpu_partial_{what}_C{cpu}"] = shown.partial_cpus[cpu][index]
-    seen["object_size"] = m.mem[s + CACHE.object_size]
-    seen["slab_size"] = 8 * m.mem[s + CACHE.size]
-    seen["objs_per_slab"] = m.mem[s + CACHE.oo_objects]
-    seen["order"] = m.mem[s + CACHE.oo_order]
-    seen["min_partial"] = m.mem[s + CACHE.min_partial]
-    seen["cpu_partial"] = m.mem[s + CACHE.cpu_partial]
-    return seen
+    return KINDS[arena.allocator].shown(m, m.mem[WORLD_AT + WORLD.slab_caches], cpus)
 
 
 def conform(table: StepTable, design: str = "linux-3.16") -> Conformance:
@@ -143,9 +120,9 @@ def conform(table: StepTable, design: str = "linux-3.16") -> Conformance:
     differences: list[Difference] = []
     for steps in table.steps.values():
         script = _Script(steps, table.cpus, table.allocator)
-        arena = Arena(script.load, table.allocator, memory=MEMORY, serial=True, step_ns=0)
+        arena = Arena(script.load, table.allocator, memory=MEMORY, serial=True)
         try:
-            arena.reset(features)
+            arena.reset(features, BlockSettings(step_ns=0))
             kworker = arena.machine(features, arena.kworker_cpu)
             at = arena.plan["order"]
             for step, length in zip(steps, script.lengths):
@@ -181,7 +158,6 @@ def main(path: Path) -> int:
     for d in result.differences:
         print(f"{d.cache} step {d.step} ({d.text}): {d.counter} is {d.theirs} in the kernel, {d.ours} here")
     wrong = {(d.cache, d.step) for d in result.differences}
-    print(
-        f"{result.steps - len(wrong)} of {result.steps} steps equal, {result.counters - len(result.differences)} of {result.counters} counters"
-    )
+    equal = result.counters - len(result.differences)
+    print(f"{result.steps - len(wrong)} of {result.steps} steps equal, {equal} of {result.counters} counters")
     return 1 if wrong else 0

@@ -19,15 +19,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from allocators.designs import parse_design
 from shm.code_cache import source_hash
 from stress.judge.looks import Plan
 from stress.measure.records import RunRecord
-from stress.play.arena import DEFAULT_MEMORY, STEP_NS, Arena
+from stress.play.arena import DEFAULT_MEMORY, STEP_NS, Arena, BlockSettings
 from stress.play.options import RunOptions
 from stress.play.parallel import play_in_parallel
+from stress.play.stage import Stage
 from stress.play.worker import Lost
 from stress.play.workload import build_workload
 from stress.process import host
@@ -42,69 +43,86 @@ SERIAL_CPUS = 4  # serial play depends on no machine, so it has a number of its 
 def run(options: RunOptions, progress: Progress) -> RunRecord:
     """Do one run. Raises UsageError for input that cannot be run; see the module's text otherwise."""
     began = time.monotonic()
+    record = _empty_record(options)
+    with _breakdowns(record):
+        stage = _prepare(options, record, progress)
+        with contextlib.closing(stage.arena):
+            if options.measuring.serial:
+                from stress.play.serial import play_serially
+
+                play_serially(stage)
+            else:
+                play_in_parallel(stage)
+    record.seconds = time.monotonic() - began
+    log.info("%d blocks and %d censuses in %.1f s", len(record.blocks), len(record.censuses), record.seconds)
+    return record
+
+
+def _empty_record(options: RunOptions) -> RunRecord:
+    """What is known of a run before anything of it was done."""
+    world, measuring = options.world, options.measuring
     designs = [parse_design(name) for name in (options.before, *options.after)]
-    available = len(host.available_cpus())
-    cpus = options.cpus or (SERIAL_CPUS if options.serial else available)
-    record = RunRecord(
+    return RunRecord(
         scenario=options.scenario,
-        parameters={"time_scale": options.time_scale},
-        allocator=options.allocator,
-        seed=options.seed,
-        cpus=cpus,
-        nodes=options.nodes,
-        serial=options.serial,
+        parameters={"time_scale": world.pace},
+        allocator=world.allocator,
+        seed=measuring.seed,
+        cpus=world.cpus or (SERIAL_CPUS if measuring.serial else len(host.available_cpus())),
+        nodes=world.nodes,
+        serial=measuring.serial,
         baseline=options.before,
         switches={d.name: d.ordered_switches() for d in designs},
         blocks=[],
         censuses=[],
         command=options.command,
         machine=host.describe_machine() | {"sources": source_hash()},
-        margin=options.margin,
-        looks=Plan(options.seconds) if options.until_sure else None,
+        margin=measuring.margin,
+        looks=Plan(measuring.seconds) if measuring.until_sure else None,
     )
-    with _breakdowns(record):
-        if options.trace is not None:
-            from stress.play.replay import Replay
 
-            replay = Replay(options, progress)
-            load, record.trace = replay.load, replay.summary
-        else:
-            replay = None
-            load, parameters = build_workload(options.scenario, options.settings, cpus, options.seed)
-            record.parameters = parameters | record.parameters
-        record.cpus = load.cpus
-        record.oversubscribed = not options.serial and load.cpus > available
-        within("--nodes", options.nodes, 1, load.cpus, "a node needs a CPU (--cpus)")
-        arena = Arena(
-            load,
-            options.allocator,
-            nodes=options.nodes,
-            memory=options.memory or DEFAULT_MEMORY,
-            serial=options.serial,
-            outcomes=replay is not None and options.serial,
-            step_ns=max(1, round(STEP_NS * options.time_scale)),
-            owners=any("F_OBJCG" in d.features(options.allocator) for d in designs),
-            sheaves=any("F_SHEAF" in d.features(options.allocator) for d in designs),
-        )
-        arena.fail_shrink_alloc, arena.fail_page_alloc = options.fail_shrink_alloc, options.fail_page_alloc
-        record.parameters |= options.failures()
-        log.info(
-            "%s: %d operations on %d CPUs, seed %d; an arena of %d MiB",
-            options.scenario, load.operations(), load.cpus, options.seed, arena.segment.bytes >> 20,
-        )  # fmt: skip
 
-        def counted(design: str) -> None:
-            if replay is not None:
-                replay.compare(arena, design)
+def _prepare(options: RunOptions, record: RunRecord, progress: Progress) -> Stage:
+    """The workload and the arena; says in the record what they turned out to be. Raises UsageError."""
+    world, serial = options.world, options.measuring.serial
+    replay = None
+    if options.trace is not None:
+        from stress.play.replay import Replay
 
-        play: Callable[..., None] = play_in_parallel
-        if options.serial:
-            from stress.play.serial import play_serially as play
-        with contextlib.closing(arena):
-            play(arena, designs, options, record, progress, counted)
-    record.seconds = time.monotonic() - began
-    log.info("%d blocks and %d censuses in %.1f s", len(record.blocks), len(record.censuses), record.seconds)
-    return record
+        replay = Replay(options, options.trace, progress)
+        load, record.trace = replay.load, replay.summary
+    else:
+        load, parameters = build_workload(options.scenario, options.settings, record.cpus, record.seed)
+        record.parameters = parameters | record.parameters
+    record.cpus = load.cpus
+    record.oversubscribed = not serial and load.cpus > len(host.available_cpus())
+    within("--nodes", world.nodes, 1, load.cpus, "a node needs a CPU (--cpus)")
+    designs = {name: parse_design(name).features(world.allocator) for name in record.switches}
+    arena = Arena(
+        load,
+        world.allocator,
+        features=frozenset().union(*designs.values()),
+        nodes=world.nodes,
+        memory=world.memory or DEFAULT_MEMORY,
+        serial=serial,
+        outcomes=replay is not None and serial,
+    )
+    record.parameters |= options.failing.parameters()
+    log.info(
+        "%s: %d operations on %d CPUs, seed %d; an arena of %d MiB",
+        options.scenario, load.operations(), load.cpus, record.seed, arena.segment.bytes >> 20,
+    )  # fmt: skip
+    settings = BlockSettings(
+        seed=record.seed,
+        step_ns=max(1, round(STEP_NS * world.pace)),
+        fail_shrink_alloc=options.failing.shrink_alloc,
+        fail_page_alloc=options.failing.page_alloc,
+    )
+
+    def compare(design: str) -> None:
+        if replay is not None:
+            replay.compare(arena, design)
+
+    return Stage(arena, designs, options, settings, record, progress, compare)
 
 
 @contextlib.contextmanager

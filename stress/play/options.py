@@ -11,27 +11,110 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from allocators.catalogue import ALLOCATORS, DEFAULT, FAILURES, MAX_CPUS
 from stress.judge.margin import DEFAULT_MARGIN, check_margin
 from stress.process.errors import UsageError
 from stress.process.usage import choose, parse_size, within
 
 DEFAULT_SCENARIO = "offline-storm"
 DEFAULT_BEFORE = "linux-3.16"
-DEFAULT_AFTER = ("v1", "v3")
-DEFAULT_AFTER_SLOB = ("v1",)  # on SLOB all designs are one; v1 alone has the patch that touches mm/slob.c
 DEFAULT_SECONDS = 15.0
 DEFAULT_SEED = 1
-DEFAULT_TIME_SCALE = {"slub": 1.0, "slab": 20.0, "slob": 1.0}  # SLAB has timers of seconds
 DEFAULT_SETTLE = 60.0
-MAX_CPUS = 62  # as many as a world has bits for: allocators.core.world.Limits
+COMMAND = "python -m stress run"
 
-# What `--allocator` takes; a new allocator adds its line here.
-ALLOCATORS = {
-    "slub": "the unqueued allocator of Linux 3.16, with all 26 of its statistics",
-    "slab": "the allocator of Linux 3.16 with per-CPU, shared and alien arrays and a periodic reaper",
-    "slob": "the allocator of Linux 3.16 for small machines: one heap, one lock, no caches of cgroups, nothing kept",
-}
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class World:
+    """What is played on.
+
+    cpus: None lets the coordinator take every CPU it may pin to. memory: of the arena in bytes, None for the default.
+    time_scale: kernel seconds that pass in one real second, None for what suits the allocator. settle: kernel seconds
+    that timers (SLAB's reaper) have after a counted pass to let dead caches die.
+    """
+
+    allocator: str = DEFAULT
+    cpus: int | None = None
+    nodes: int = 1
+    memory: int | None = None
+    time_scale: float | None = None
+    settle: float = DEFAULT_SETTLE
+
+    def check(self) -> None:
+        """Raises UsageError."""
+        if self.cpus is not None:
+            within("--cpus", self.cpus, 1, MAX_CPUS)
+        within("--nodes", self.nodes, 1, MAX_CPUS if self.cpus is None else self.cpus, "a node needs a CPU (--cpus)")
+        if not (math.isfinite(self.settle) and self.settle >= 0):
+            raise UsageError(f"--settle {self.settle:g}: must be a number of kernel seconds, 0 or more")
+        if self.time_scale is not None and not (math.isfinite(self.time_scale) and self.time_scale > 0):
+            raise UsageError(
+                f"--time-scale {self.time_scale:g}: must be a number above 0; 10 lets kernel time pass ten times as "
+                "fast"
+            )
+
+    @property
+    def pace(self) -> float:
+        """Kernel seconds in a real one."""
+        return float(ALLOCATORS[self.allocator].time_scale if self.time_scale is None else self.time_scale)
+
+    @property
+    def settle_ns(self) -> int:
+        return int(self.settle * 1e9)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Measuring:
+    """How it is played and measured.
+
+    seconds: of measurement, all designs together. margin: a ratio this near to 1, as a fraction, counts as equivalent.
+    until_sure: stop before `seconds` if the ratios are settled at a planned look. serial: all CPUs are stepped by one
+    process, which measures no speed. check_blocks: check the invariants between blocks too, not only at the end.
+    """
+
+    seconds: float = DEFAULT_SECONDS
+    seed: int = DEFAULT_SEED
+    margin: float = DEFAULT_MARGIN
+    until_sure: bool = False
+    serial: bool = False
+    check_blocks: bool = False
+
+    def check(self) -> None:
+        """Raises UsageError."""
+        if not (math.isfinite(self.seconds) and self.seconds > 0):
+            raise UsageError(
+                f"--seconds {self.seconds:g}: the time of measurement must be a number above 0, such as 15"
+            )
+        within("--seed", self.seed, 0, 2**63 - 1)
+        check_margin(self.margin)
+        if self.until_sure and self.serial:
+            raise UsageError(
+                "--until-sure with --serial: serial runs measure no speed, so there is nothing to be sure of; "
+                "leave one of them out"
+            )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Failing:
+    """What fails on purpose. shrink_alloc: the sort array of kmem_cache_shrink. page_alloc: each page, with this
+    probability."""
+
+    shrink_alloc: bool = False
+    page_alloc: float = 0.0
+
+    def check(self, allocator: str) -> None:
+        """Raises UsageError for what this allocator does not allocate."""
+        asked = (self.shrink_alloc, bool(self.page_alloc))
+        refusal = ALLOCATORS[allocator].refuses(failures=tuple(what for what, on in zip(FAILURES, asked) if on))
+        if refusal is not None:
+            raise UsageError(refusal)
+
+    def parameters(self) -> dict[str, object]:
+        """For the result; empty when nothing fails."""
+        asked = {"fail_shrink_alloc": self.shrink_alloc, "fail_page_alloc": self.page_alloc}
+        return {name: value for name, value in asked.items() if value}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,39 +123,17 @@ class RunOptions:
 
     settings: KEY=VALUE of `--set`, still text but accepted by the scenario, which gives them their types.
     before, after: designs by name, as typed (`v1-P7`), known to `allocators.designs.parse_design`.
-    cpus: None lets the coordinator take every CPU it may pin to. seconds: of measurement, all designs
-    together. margin: a ratio this near to 1, as a fraction, counts as equivalent. until_sure: stop before
-    `seconds` if the ratios are settled at a planned look. time_scale: kernel seconds that pass in one real second. settle: kernel seconds that SLAB's
-    reaper has after a counted pass to let dead caches die. memory: arena in bytes, None
-    for the default. check_blocks: check the invariants between blocks too, not only at the end.
-    fail_shrink_alloc, fail_page_alloc: what fails on purpose; the latter is a probability.
     """
 
     scenario: str = DEFAULT_SCENARIO
     settings: dict[str, str] = dataclasses.field(default_factory=dict)
     trace: Path | None = None
-    allocator: str = "slub"
     before: str = DEFAULT_BEFORE
-    after: tuple[str, ...] = DEFAULT_AFTER
-    cpus: int | None = None
-    nodes: int = 1
-    seconds: float = DEFAULT_SECONDS
-    seed: int = DEFAULT_SEED
-    margin: float = DEFAULT_MARGIN
-    until_sure: bool = False
-    time_scale: float = 1.0
-    settle: float = DEFAULT_SETTLE
-    memory: int | None = None
-    serial: bool = False
-    check_blocks: bool = False
-    fail_shrink_alloc: bool = False
-    fail_page_alloc: float = 0.0
-    command: str = "python -m stress run"
-
-    def failures(self) -> dict[str, object]:
-        """What fails on purpose, for the result's parameters; empty when nothing does."""
-        asked = {"fail_shrink_alloc": self.fail_shrink_alloc, "fail_page_alloc": self.fail_page_alloc}
-        return {name: value for name, value in asked.items() if value}
+    after: tuple[str, ...] = ALLOCATORS[DEFAULT].default_after
+    world: World = World()
+    measuring: Measuring = Measuring()
+    failing: Failing = Failing()
+    command: str = COMMAND
 
 
 def make_options(
@@ -80,97 +141,80 @@ def make_options(
     scenario: str | None = None,
     settings: Sequence[str] = (),
     trace: Path | None = None,
-    allocator: str = "slub",
     before: str = DEFAULT_BEFORE,
     after: Sequence[str] | None = None,
-    cpus: int | None = None,
-    nodes: int = 1,
-    seconds: float = DEFAULT_SECONDS,
-    seed: int = DEFAULT_SEED,
-    margin: float = DEFAULT_MARGIN,
-    until_sure: bool = False,
-    time_scale: float | None = None,
-    settle: float = DEFAULT_SETTLE,
-    memory: str | None = None,
-    serial: bool = False,
-    check_blocks: bool = False,
+    world: World = World(),
+    measuring: Measuring = Measuring(),
     fail: Sequence[str] = (),
-    command: str = "python -m stress run",
+    command: str = COMMAND,
 ) -> RunOptions:
     """Check the values of the command line and return them as `RunOptions`; UsageError otherwise.
 
     after: None for what suits the allocator.
     """
-    choose("--allocator", allocator, ALLOCATORS, "python -m stress list allocators")
+    choose("--allocator", world.allocator, ALLOCATORS, "python -m stress list allocators")
     if after is None:
-        after = DEFAULT_AFTER_SLOB if allocator == "slob" else DEFAULT_AFTER
+        after = ALLOCATORS[world.allocator].default_after
+    scenario = _workload(scenario, settings, trace, world.allocator)
+    check_designs(before, after, world.allocator)
+    world.check()
+    measuring.check()
+    failing = parse_failures(fail)
+    failing.check(world.allocator)
+    return RunOptions(
+        scenario=scenario,
+        settings=parse_settings(scenario, settings) if trace is None else {},
+        trace=trace,
+        before=before,
+        after=tuple(after),
+        world=world,
+        measuring=measuring,
+        failing=failing,
+        command=command,
+    )
+
+
+_VALUES = (World, Measuring)
+# Every option of a run by its name.
+NAMES = frozenset({"scenario", "settings", "trace", "before", "after", "fail", "command"}) | {
+    field.name for value in _VALUES for field in dataclasses.fields(value)
+}
+
+
+def named(**options: Any) -> RunOptions:
+    """`make_options` for whoever has options by name, in no order: those of `World` and `Measuring` among the others.
+
+    memory may be text, such as "512M". Raises UsageError, and TypeError for a name that is none of `NAMES`.
+    """
+    if isinstance(options.get("memory"), str):
+        options["memory"] = parse_size(options["memory"])
+    of_world, of_measuring = (
+        {f.name: options.pop(f.name) for f in dataclasses.fields(value) if f.name in options} for value in _VALUES
+    )
+    return make_options(world=World(**of_world), measuring=Measuring(**of_measuring), **options)
+
+
+def _workload(scenario: str | None, settings: Sequence[str], trace: Path | None, allocator: str) -> str:
+    """The name of what is played, "trace" for a recorded kernel."""
     if trace is not None:
-        if allocator == "slob":
-            raise UsageError(
-                "--trace with --allocator slob: recorded kernels used caches of cgroups, which SLOB does not have; "
-                "replay on slub or slab, or give a --scenario"
-            )
+        refusal = ALLOCATORS[allocator].refuses(trace=True)
+        if refusal is not None:
+            raise UsageError(refusal)
         if scenario is not None:
             raise UsageError("--trace and --scenario exclude each other: a trace is its own workload; give one of them")
         if settings:
             raise UsageError(f"--set {settings[0]!r}: a trace has no parameters; --set goes with --scenario")
         check_trace(trace)
-        scenario = "trace"
-    elif scenario is None:
-        scenario = DEFAULT_SCENARIO
-    else:
-        choose("--scenario", scenario, scenario_names(), "python -m stress list scenarios")
-    check_designs(before, after, allocator)
-    if cpus is not None:
-        within("--cpus", cpus, 1, MAX_CPUS)
-    within("--nodes", nodes, 1, cpus if cpus is not None else MAX_CPUS, "a node needs a CPU (--cpus)")
-    if not (math.isfinite(seconds) and seconds > 0):
-        raise UsageError(f"--seconds {seconds:g}: the time of measurement must be a number above 0, such as 15")
-    if time_scale is None:
-        time_scale = DEFAULT_TIME_SCALE[allocator]
-    if not (math.isfinite(settle) and settle >= 0):
-        raise UsageError(f"--settle {settle:g}: must be a number of kernel seconds, 0 or more")
-    if not (math.isfinite(time_scale) and time_scale > 0):
-        raise UsageError(
-            f"--time-scale {time_scale:g}: must be a number above 0; 10 lets kernel time pass ten times as fast"
-        )
-    within("--seed", seed, 0, 2**63 - 1)
-    check_margin(margin)
-    if until_sure and serial:
-        raise UsageError(
-            "--until-sure with --serial: serial runs measure no speed, so there is nothing to be sure of; leave one of them out"
-        )
-    fail_shrink_alloc, fail_page_alloc = parse_failures(fail)
-    if fail_shrink_alloc and allocator != "slub":
-        raise UsageError(
-            f"--fail shrink-alloc with --allocator {allocator}: only slub's kmem_cache_shrink allocates a sort array; leave it out"
-        )
-    return RunOptions(
-        scenario=scenario,
-        settings=parse_settings(scenario, settings) if trace is None else {},
-        trace=trace,
-        allocator=allocator,
-        before=before,
-        after=tuple(after),
-        cpus=cpus,
-        nodes=nodes,
-        seconds=float(seconds),
-        seed=seed,
-        margin=float(margin),
-        until_sure=until_sure,
-        time_scale=float(time_scale),
-        settle=float(settle),
-        memory=None if memory is None else parse_size(memory),
-        serial=serial,
-        check_blocks=check_blocks,
-        fail_shrink_alloc=fail_shrink_alloc,
-        fail_page_alloc=fail_page_alloc,
-        command=command,
-    )
+        return "trace"
+    if scenario is None:
+        return DEFAULT_SCENARIO
+    choose("--scenario", scenario, scenario_names(), "python -m stress list scenarios")
+    return scenario
 
 
 def check_designs(before: str, after: Sequence[str], allocator: str, *, option: str = "--before") -> None:
-    """Every design must parse and be one that the allocator has, and each may be named once: a table has one column per design.
+    """Every design must parse and be one that the allocator has, and each may be named once: each has a column of a
+    table.
 
     option: the one that `before` was given with.
     """
@@ -210,8 +254,8 @@ def parse_settings(scenario: str, items: Sequence[str]) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in (item.partition("=") for item in items)}
 
 
-def parse_failures(items: Sequence[str]) -> tuple[bool, float]:
-    """(shrink-alloc asked for, probability of page-alloc) from the values of `--fail`."""
+def parse_failures(items: Sequence[str]) -> Failing:
+    """From the values of `--fail`."""
     shrink, page = False, 0.0
     for item in items:
         what, _, probability = item.partition(":")
@@ -227,7 +271,7 @@ def parse_failures(items: Sequence[str]) -> tuple[bool, float]:
                 f"--fail {item!r}: allowed are shrink-alloc (the sort array of kmem_cache_shrink) and page-alloc:P "
                 "(each page allocation with probability P, above 0 and up to 1, such as page-alloc:0.01)"
             )
-    return shrink, page
+    return Failing(shrink, page)
 
 
 def scenario_names() -> list[str]:

@@ -7,17 +7,16 @@ compared; parallel play keeps each CPU's order and the order of every object.
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from allocators.caches.boot import all_caches
+from allocators.caches.kinds import KINDS
+from allocators.catalogue import ALLOCATORS
 from allocators.core.kmem_cache import CACHE, NODE
 from allocators.core.world import WORLD, WORLD_AT
-from allocators.slab import inspect as slab_inspect
-from allocators.slab.state import SLAB_STAT
-from allocators.slub import inspect as slub_inspect
-from allocators.slub.state import STAT
 from scenarios.tape import (
     OP_ALLOC,
     OP_FREE,
@@ -37,11 +36,6 @@ from stress.process.errors import UsageError
 from stress.show.progress import Progress
 
 WORST = 10
-# How each allocator counts the slabs it creates.
-CREATED = {
-    "slub": (slub_inspect.statistics, "alloc_slab", STAT.alloc_slab),
-    "slab": (slab_inspect.statistics, "grown", SLAB_STAT.grown),
-}
 
 
 class Replay:
@@ -51,25 +45,24 @@ class Replay:
     Raises UsageError for a trace that cannot be read.
     """
 
-    def __init__(self, options: RunOptions, progress: Progress) -> None:
-        progress.phase(f"reading {options.trace}")
+    def __init__(self, options: RunOptions, trace: Path, progress: Progress) -> None:
+        cpus, serial = options.world.cpus, options.measuring.serial
+        progress.phase(f"reading {trace}")
         try:
             self.load, self.recording = open_trace(
-                options.trace,
-                progress=lambda done, total: progress.phase(f"reading {options.trace}: {done / max(1, total):.0%}"),
+                trace,
+                progress=lambda done, total: progress.phase(f"reading {trace}: {done / max(1, total):.0%}"),
             )
         except TraceError as error:
             raise UsageError(f"--trace: {error}") from None
-        if options.cpus not in (None, self.load.cpus):
-            raise UsageError(
-                f"--cpus {options.cpus}: the trace was recorded on {self.load.cpus} CPUs; leave the option away"
-            )
-        if not options.serial:
+        if cpus not in (None, self.load.cpus):
+            raise UsageError(f"--cpus {cpus}: the trace was recorded on {self.load.cpus} CPUs; leave the option away")
+        if not serial:
             self.load = timed(self.load)
         self.summary: dict[str, Any] = {
             "format": self.recording.layout,
             "kernel": self.recording.kernel,
-            "order": "exact global order" if options.serial else "order of each CPU and each object",
+            "order": "exact global order" if serial else "order of each CPU and each object",
             "operations": self.load.operations(),
             "unplaced": {u.reason: u.count for u in self.recording.unplaced},
             "designs": {},
@@ -129,7 +122,8 @@ class Replay:
 
 
 def operations_in_order(load: Workload) -> np.ndarray:
-    """Opcode of every operation of the global order."""
+    """Opcode of every operation of the global order, which there must be."""
+    assert load.order is not None
     codes = np.empty(len(load.order), np.int64)
     for cpu, tape in enumerate(load.tapes):
         codes[load.order == cpu] = decode(tape)[0][:-1]
@@ -157,7 +151,8 @@ def slabs_now(arena: Arena) -> tuple[np.ndarray, int]:
     """
     m = arena.machine(frozenset(), 0)
     slabs = np.zeros(len(arena.load.caches), np.int64)
-    statistics, name, item = CREATED[arena.allocator]
+    deeds = KINDS[arena.allocator]
+    item = ALLOCATORS[arena.allocator].statistics.index(deeds.created)
     created = int(arena.words[arena.plan["retired"] + item])
     for s in all_caches(m):
         index = m.mem[s + CACHE.index]
@@ -165,5 +160,5 @@ def slabs_now(arena: Arena) -> tuple[np.ndarray, int]:
             index = m.mem[m.mem[s + CACHE.root] + CACHE.index]
         for node in range(arena.layout.limits.nodes):
             slabs[index] += m.mem[m.mem[s + CACHE.node] + node * NODE.SIZE + NODE.nr_slabs]
-        created += sum(statistics(m, s, arena.layout.nr_cpus)[name])
+        created += sum(deeds.read(m, s, arena.layout.nr_cpus)[deeds.created])
     return slabs, created

@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from allocators.designs import Design
+import numpy as np
+
+from shm.machine import Machine
 from stress.engine import FINISHED, PLAYING, counting_main, serial_ordered, serial_seeded
-from stress.measure.records import RunRecord
 from stress.play.arena import Arena
-from stress.play.census import pinned_now, take_census
 from stress.play.compiled import STATS, ready
-from stress.play.options import RunOptions
+from stress.play.stage import Stage
 from stress.process import ending
-from stress.show.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -21,53 +20,41 @@ BURSTS = 20_000  # between two looks at the world (and at Ctrl-C)
 STEPS = 50_000
 
 
-def play_serially(
-    arena: Arena,
-    designs: list[Design],
-    options: RunOptions,
-    record: RunRecord,
-    progress: Progress,
-    counted: Callable[[str], None] = lambda design: None,
-) -> None:
-    """Play every design once and append its census; says in `record.damage` where a tape got stuck.
-
-    counted: called with a design's name while the arena still holds what its pass left.
-    """
-    kernel = options.allocator
-    ordered = arena.load.order is not None
-    plain = {d.name: d.features(kernel) | STATS for d in designs}
-    ready([(counting_main, kernel, features) for features in plain.values()], progress.phase)
-    for design in designs:
-        features = plain[design.name]
-        progress.phase(f"playing {design.name}")
-        arena.reset(features, seed=options.seed, settle_ns=int(options.settle * 1e9), curve=True)
+def play_serially(stage: Stage) -> None:
+    """Play every design once and keep its census; says in `record.damage` where a tape got stuck."""
+    arena = stage.arena
+    counting = {name: features | STATS for name, features in stage.designs.items()}
+    ready([(counting_main, arena.allocator, features) for features in counting.values()], stage.progress.phase)
+    for design, features in counting.items():
+        stage.progress.phase(f"playing {design}")
+        arena.reset(features, stage.counted_settings(stage.settings))
         m = arena.machine(features, arena.kworker_cpu)
 
-        def tick(share: float) -> None:
+        def tick(share: float, design: str = design) -> None:
             ending.check()
-            dead, pages = pinned_now(arena)
-            progress.update(share, dead, pages, 0.0, design.name)
+            stage.show(share, 0.0, design)
 
-        problem = _ordered(arena, m, tick) if ordered else _seeded(arena, m, tick)
-        record.censuses.append(take_census(arena, design.name, features))
+        order = arena.load.order
+        problem = _seeded(arena, m, tick) if order is None else _ordered(arena, m, order, tick)
+        stage.keep_census(design)
         if problem:
-            record.damage = f"{design.name}: {problem}; the run ended there"
-            log.error("%s", record.damage)
+            stage.record.damage = f"{design}: {problem}; the run ended there"
+            log.error("%s", stage.record.damage)
             return
-        log.info("played %s: %d operations", design.name, int(arena.plays()["operations"].sum()))
-        counted(design.name)
+        log.info("played %s: %d operations", design, int(arena.plays()["operations"].sum()))
+        stage.compare(design)
 
 
-def _seeded(arena: Arena, m, tick) -> str:
+def _seeded(arena: Arena, m: Machine, tick: Callable[[float], None]) -> str:
     total = sum(map(len, arena.load.tapes))
     while (state := serial_seeded(m, arena.run, BURSTS)) == PLAYING:
         tick(int(arena.plays()["operations"].sum()) / total)
     return "" if state == FINISHED else "no CPU can move any more: a tape waits for something that never comes"
 
 
-def _ordered(arena: Arena, m, tick) -> str:
+def _ordered(arena: Arena, m: Machine, order: np.ndarray, tick: Callable[[float], None]) -> str:
     base = arena.plan["order"]
-    total = len(arena.load.order)
+    total = len(order)
     for start in range(0, total, STEPS):
         count = min(STEPS, total - start)
         stuck = serial_ordered(m, arena.run, base + start, count, start)

@@ -127,6 +127,40 @@ class Worker:
         return f"{self.name} (pid {self.pid}{'' if usual else ', ' + status})"
 
 
+class Silence:
+    """How long there has been no sign of life, and whether that means that a block hangs.
+
+    patience: seconds. Whom the machine does not let run does not hang: such a worker gets a few times the patience.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self.patience = patience
+        self._seen: object = None
+        self._since = time.monotonic()
+        self._waits = 0
+        self._before: dict[
+            int, tuple[float, int]
+        ] = {}  # each silent worker's activity when the silence began, by its CPU
+
+    def judge(self, sign: object, silent: list[Worker]) -> None:
+        """A look at what shows life, and at the workers that have not answered. Raises TimeoutError when nothing
+        moves."""
+        if sign != self._seen:
+            self._seen, self._since, self._waits, self._before = sign, time.monotonic(), 0, {}
+        elif not self._before:
+            self._before = {worker.cpu: worker.activity() for worker in silent}
+        elif time.monotonic() - self._since > self.patience:
+            self._waits += 1
+            starved = [w.name for w in silent if w.starved(self._before[w.cpu], self.patience)]
+            seconds = self._waits * self.patience
+            if not starved or self._waits == _LENIENCY:
+                names = ", ".join(worker.describe() for worker in silent)
+                why = f"; the machine has not let {', '.join(starved)} run" if starved else ""
+                raise TimeoutError(f"nothing moved for {seconds:g} s; no answer from {names}{why}")
+            log.warning("the machine has not let %s run for %g s", ", ".join(starved), seconds)
+            self._since, self._before = time.monotonic(), {}
+
+
 class Lost(Exception):
     """A worker died; the text says which and how."""
 
@@ -203,44 +237,29 @@ class Crew:
         unscheduled for that long; such a one does not hang, and gets a few times the patience.
         """
         answers: dict[int, bytes] = {}
-        before: list[tuple[float, int]] = []  # each worker's activity when the silence began
-        waits = 0
-        by_connection = {w.connection: i for i, w in enumerate(self.members)}
-        by_sentinel = {w.process.sentinel: i for i, w in enumerate(self.members)}
-        seen: object = None
-        since = time.monotonic()
+        silence = Silence(patience)
         while len(answers) < len(self.members):
-            waiting = [c for c, i in by_connection.items() if i not in answers]
-            for source in multiprocessing.connection.wait([*waiting, *by_sentinel], timeout=0.1):
-                index = by_connection.get(source, by_sentinel.get(source))
-                worker = self.members[index]
-                if source not in by_connection:
-                    if index in answers or not worker.connection.poll():
-                        raise Lost(worker.epitaph())
-                    continue
-                try:
-                    answers[index] = source.recv_bytes()
-                except (EOFError, OSError):
-                    raise Lost(worker.epitaph()) from None
+            self._wait(answers)
             ending.check()
             if tick is not None:
                 tick()
-            now = (len(answers), progress())
-            if now != seen:
-                seen, since, before, waits = now, time.monotonic(), [], 0
-            elif not before:
-                before = [w.activity() for w in self.members]
-            elif time.monotonic() - since > patience:
-                waits += 1
-                silent = [i for i in range(len(self.members)) if i not in answers]
-                starved = [self.members[i].name for i in silent if self.members[i].starved(before[i], patience)]
-                if not starved or waits == _LENIENCY:
-                    names = ", ".join(self.members[i].describe() for i in silent)
-                    why = f"; the machine has not let {', '.join(starved)} run" if starved else ""
-                    raise TimeoutError(f"nothing moved for {waits * patience:g} s; no answer from {names}{why}")
-                log.warning("the machine has not let %s run for %g s", ", ".join(starved), waits * patience)
-                since, before = time.monotonic(), []
+            silent = [worker for i, worker in enumerate(self.members) if i not in answers]
+            silence.judge((len(answers), progress()), silent)
         return [answers[i] for i in range(len(self.members))]
+
+    def _wait(self, answers: dict[int, bytes]) -> None:
+        """Take what answers there are within a tenth of a second, by the index of a member. Raises Lost."""
+        waiting = [w.connection for i, w in enumerate(self.members) if i not in answers]
+        sentinels = [w.process.sentinel for w in self.members]
+        ready = multiprocessing.connection.wait([*waiting, *sentinels], timeout=0.1)
+        for index, worker in enumerate(self.members):
+            if worker.connection in ready:
+                try:
+                    answers[index] = worker.connection.recv_bytes()
+                except (EOFError, OSError):
+                    raise Lost(worker.epitaph()) from None
+            if worker.process.sentinel in ready and (index in answers or not worker.connection.poll()):
+                raise Lost(worker.epitaph())
 
     def close(self) -> None:
         """End every process: by closing its pipe if it is idle, by SIGKILL after a moment otherwise."""

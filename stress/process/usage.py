@@ -11,8 +11,6 @@ from pathlib import Path
 from stress.process.errors import UsageError
 
 MIN_MEMORY = 1 << 20
-
-
 MAX_MEMORY = 15 << 30  # pointers inside slabs are 31-bit word indices: 16 GiB with all that describes them
 
 

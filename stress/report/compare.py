@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from stress.judge.ratio import Ratio
 from stress.judge.verdict import verdict_of
@@ -37,7 +38,8 @@ class Comparison:
     def heading(self) -> str:
         """One line that says what was compared."""
         first = self.results[0]
-        return f"{first.scenario}, {units.plural(first.cpus, 'CPU')}, {units.plural(first.nodes, 'node')}: {len(self.results)} runs"
+        where = f"{units.plural(first.cpus, 'CPU')}, {units.plural(first.nodes, 'node')}"
+        return f"{first.scenario}, {where}: {len(self.results)} runs"
 
     @property
     def runs(self) -> list[tuple[str, ...]]:
@@ -109,7 +111,10 @@ _SAME: Sequence[tuple[str, Callable[[Result], object]]] = (
 
 def _joined(results: Sequence[Result]) -> list[table.Group]:
     """The tables of all runs side by side; a row that a run does not have is unknown for it."""
-    tables = [{group.title: _keyed(group.rows) for group in table.groups(result)} for result in results]
+    tables = [
+        {group.title: {(row.key, row.label): row.cells for row in group.rows} for group in table.groups(result)}
+        for result in results
+    ]
     joined = []
     for title in dict.fromkeys(title for one in tables for title in one):
         keys = dict.fromkeys(key for one in tables for key in one.get(title, ()))
@@ -119,29 +124,22 @@ def _joined(results: Sequence[Result]) -> list[table.Group]:
                 one.get(title, {}).get(key) or (units.UNKNOWN,) * len(result.designs)
                 for one, result in zip(tables, results, strict=True)
             ]
-            rows.append(table.Row(key[0], tuple(cell for of_run in cells for cell in of_run)))
+            rows.append(table.Row(key[1], tuple(cell for of_run in cells for cell in of_run), key[0]))
         joined.append(table.Group(title, tuple(rows)))
     return joined
-
-
-def _keyed(rows: Sequence[table.Row]) -> dict[tuple[str, int], tuple[str, ...]]:
-    """Cells by label, and by how many rows of that label stand above: several rows may be "… into dead caches only"."""
-    keyed: dict[tuple[str, int], tuple[str, ...]] = {}
-    for row in rows:
-        keyed[row.label, sum(label == row.label for label, _ in keyed)] = row.cells
-    return keyed
 
 
 def _differences(results: Sequence[Result]) -> list[str]:
     """What differs between the runs besides their figures, and what makes one of them doubtful."""
     said = []
     keys = dict.fromkeys(key for result in results for key in result.machine if key != "load_average")
-    for what, values in (
+    compared: list[tuple[str, list[Any]]] = [
         ("allocator", [r.allocator for r in results]),
         ("seed (the same kind of work, other random choices)", [r.seed for r in results]),
         ("stepped by one process", ["yes" if r.serial else "no" for r in results]),
         *((f"machine: {key.replace('_', ' ')}", [r.machine.get(key, units.UNKNOWN) for r in results]) for key in keys),
-    ):
+    ]
+    for what, values in compared:
         if len(set(map(str, values))) > 1:
             said.append(f"{what}: {', '.join(f'{value} ({number})' for number, value in enumerate(values, 1))}")
     passes = {design.counted_passes for result in results for design in result.designs.values()}
@@ -172,8 +170,9 @@ def _findings(results: Sequence[Result]) -> list[str]:
             ]
             if len(found) < 2:
                 continue
-            lows, highs = [value.low for _, value in found], [value.high for _, value in found]
-            agree = "their intervals overlap" if max(lows) <= min(highs) else "THEIR INTERVALS DO NOT OVERLAP"
+            spans = [(value.low, value.high) for _, value in found if value.low is not None and value.high is not None]
+            overlap = max(low for low, _ in spans) <= min(high for _, high in spans)
+            agree = "their intervals overlap" if overlap else "THEIR INTERVALS DO NOT OVERLAP"
             each = "; ".join(f"run {number} {units.ratio(value)} {_call(value)}" for number, value in found)
             said.append(f"{design} against {baseline}, {what}: {each}: {agree}.")
     return said

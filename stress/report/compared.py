@@ -24,7 +24,7 @@ class ComparedGroup(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Compared(msgspec.Struct, kw_only=True, frozen=True):
-    """A comparison of runs. results: the runs in the order they were named, whole; columns name them by number from 1."""
+    """A comparison of runs. results: the runs in the order they were named, whole; columns name them by number from 1."""  # noqa: E501
 
     schema_version: str = SCHEMA_VERSION
     columns: list[str]

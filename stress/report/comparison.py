@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from stress.report import table
 from stress.report.compare import RUN_COLUMNS, Comparison
 
 UNPAIRED = "Blocks of different runs are not paired: compare ratios, each to its own run's baseline, before rates."
@@ -14,9 +13,9 @@ def write(comparison: Comparison, format: str, stream: TextIO) -> None:
     """Write the comparison to the stream as text, markdown, html or json."""
     if format == "json":
         from stress.report.compared import compared
-        from stress.result.listed import encode
+        from stress.result.files import encode
 
-        stream.write(encode(compared(comparison)))
+        stream.write(encode(compared(comparison)).decode())
     elif format == "html":
         stream.write(render_page(comparison).decode())
     elif format == "markdown":
@@ -50,19 +49,15 @@ def _lists(comparison: Comparison) -> list[tuple[str, list[str]]]:
 
 def render_markdown(comparison: Comparison) -> str:
     """A table of the runs, one of their figures, and what they say; ends in a newline."""
-    from stress.show.markdown import escape, grid
+    from stress.show.markdown import escape, grid, groups_grid
 
-    rows: list[tuple[str, ...]] = []
-    for group in comparison.groups:
-        rows.append((f"**{escape(group.title)}**", *[""] * len(comparison.columns)))
-        rows += [(escape(row.label), *map(escape, row.cells)) for row in group.rows]
     lines = [
         f"## {escape(comparison.heading)}",
         "",
         *grid(RUN_COLUMNS, [tuple(map(escape, run)) for run in comparison.runs]),
         "",
     ]
-    lines += grid(["", *map(escape, comparison.columns)], rows)
+    lines += groups_grid(comparison.columns, comparison.groups)
     for title, said in _lists(comparison):
         lines += ["", f"### {title}", "", *(f"- {escape(text)}" for text in said)]
     return "\n".join(lines) + "\n"
@@ -70,22 +65,9 @@ def render_markdown(comparison: Comparison) -> str:
 
 def render_page(comparison: Comparison) -> bytes:
     """One page that loads nothing, in the style of a run's own."""
+    from stress.report.page import grids
     from stress.show.html import document, el, grid
 
-    main: list[tuple[str, ...]] = []
-    folded = []
-    for group in comparison.groups:
-        rows = [(row.label, *row.cells) for row in group.rows]
-        if group.title == table.STATISTICS:
-            folded.append(
-                el(
-                    "details",
-                    el("summary", f"Statistics {group.title}"),
-                    grid(["", *comparison.columns], rows, "comparison"),
-                )
-            )
-        else:
-            main += [(group.title,), *rows]
     said = [
         part
         for title, texts in _lists(comparison)
@@ -99,8 +81,7 @@ def render_page(comparison: Comparison) -> bytes:
             grid(RUN_COLUMNS, comparison.runs, "words"),
             *said,
             el("h2", "Figures"),
-            grid(["", *comparison.columns], main, "comparison"),
-            *folded,
+            *grids(comparison.groups, comparison.columns),
         ),
     )
     return document(comparison.heading, body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from xml.etree.ElementTree import Element
 
 from stress.report.table import PATHS, order
 from stress.report.table import latency as duration
@@ -37,7 +38,8 @@ def _latencies(result: Result, title: str, prefix: str) -> Figure | None:
     all_ = [latency for name in names for latency in result.designs[name].latency_ns.values()]
     rarest, top = max(latency.operations for latency in all_), max(latency.max for latency in all_)
     floor = max(result.designs[name].clock_ns or 0.0 for name in names)
-    drawings, rows = [], []
+    drawings: list[tuple[str, Element]] = []
+    rows: list[tuple[str, ...]] = []
     for path in paths:
         found = [
             (number, name, latency)
@@ -54,10 +56,11 @@ def _latencies(result: Result, title: str, prefix: str) -> Figure | None:
         rows += [(name, *latency_cells(latency, floor)) for _, name, latency in found]
     return Figure(
         title,
-        "Across: of all operations that took a path, the share that was no slower. Up: how long, on a scale of powers of ten. "
-        f"One counted pass per design, one after the other: unlike throughput they are not paired, and what disturbs the machine shows at the right. "
-        f"The work of counting is in these times, so they are upper bounds; that of the clock ({units.seconds(floor / 1e9)}) is taken off, and "
-        "what is not longer than that lies in the grey band.",
+        "Across: of all operations that took a path, the share that was no slower. Up: how long, on a scale of powers "
+        "of ten. One counted pass per design, one after the other: unlike throughput they are not paired, and what "
+        "disturbs the machine shows at the right. The work of counting is in these times, so they are upper bounds; "
+        f"that of the clock ({units.seconds(floor / 1e9)}) is taken off, and what is not longer than that lies in the "
+        "grey band.",
         drawings,
         designs_legend(names),
         HEADER,
@@ -88,13 +91,12 @@ def _tail(number: int, name: str, latency: Latency, floor: float) -> curves.Tail
 
 def over_time(result: Result) -> Figure | None:
     """Dead caches, and the pages and cgroups they pin, from the start of the counted pass to its end."""
-    names = [name for name in order(result) if result.designs[name].over_time]
     measures = (
         ("dead_caches", "dead caches"),
         ("pages_pinned", "pages charged to removed cgroups"),
         ("cgroups_pinned", "removed cgroups that are pinned"),
     )
-    courses = {name: result.designs[name].over_time for name in names}
+    courses = {name: course for name in order(result) if (course := result.designs[name].over_time)}
     if not any(value for course in courses.values() for key, _ in measures for value in getattr(course, key)):
         return None
     longest = max(course.seconds[-1] for course in courses.values())
@@ -112,14 +114,15 @@ def over_time(result: Result) -> Figure | None:
         drawings.append((what, curves.courses(drawn, longest, f"{what} over time")))
     return Figure(
         "Dead caches and what they pin, over time",
-        "Across: kernel time of each design's counted pass, whose end has a mark; a pass that the machine slowed down is longer. On the way "
-        "live objects pin what was removed under every design. What is still there at the mark is left behind.",
+        "Across: kernel time of each design's counted pass, whose end has a mark; a pass that the machine slowed down "
+        "is longer. On the way live objects pin what was removed under every design. What is still there at the mark "
+        "is left behind.",
         drawings,
         designs_legend(order(result)),
         ("at", *(what for _, what in measures)),
         [
             row
-            for name in names
+            for name in courses
             for row in (
                 (name,),
                 *_moments(courses[name].seconds, *(getattr(courses[name], key) for key, _ in measures)),

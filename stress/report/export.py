@@ -14,8 +14,8 @@ RATES = ("live", "dead", "alloc", "mixed")
 BENCHMARKS = {"live": "Free/live", "dead": "Free/dead", "alloc": "Alloc", "mixed": "Mixed"}
 COLUMNS = (
     "run_id", "block", "design", "pair", "warmup", "wall_seconds", "frees_per_second_live", "frees_per_second_dead",
-    "frees_per_second_all", "alloc_per_second", "mixed_per_second", "involuntary_switches", "steal_ticks", "waited_seconds",
-    "failed_allocations", "grade", "reasons",
+    "frees_per_second_all", "alloc_per_second", "mixed_per_second", "involuntary_switches", "steal_ticks",
+    "waited_seconds", "failed_allocations", "grade", "reasons",
 )  # fmt: skip
 
 
@@ -31,11 +31,12 @@ def samples_csv(result: Result) -> str:
 def block_rows(result: Result) -> Iterator[tuple[object, ...]]:
     """The values of `COLUMNS` for each timed block; None where something was not measured."""
     for number, block in enumerate(result.blocks):
-        rates = block.frees_per_second
+        frees, others = block.frees_per_second, block.operations_per_second
         yield (
-            result.run_id, number, block.design, block.pair, int(block.warmup), block.wall_seconds, rates.live, rates.dead, rates.all,
-            block.operations_per_second.alloc, block.operations_per_second.mixed, block.involuntary_switches, block.steal_ticks,
-            block.waited_seconds, block.failed_allocations, block.grade, "; ".join(block.reasons),
+            result.run_id, number, block.design, block.pair, int(block.warmup), block.wall_seconds,
+            frees.live, frees.dead, frees.all, others.alloc, others.mixed,
+            block.involuntary_switches, block.steal_ticks, block.waited_seconds, block.failed_allocations,
+            block.grade, "; ".join(block.reasons),
         )  # fmt: skip
 
 

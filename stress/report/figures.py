@@ -54,8 +54,9 @@ def _ratios(result: Result) -> Figure | None:
     level = units.percent(result.confidence)
     return Figure(
         f"Throughput against {result.baseline}",
-        f"Ratio of paired blocks with its {level} interval. An interval inside the grey band (±{units.percent(result.margin)}) is called "
-        "equivalent; one that crosses the middle line may be no change at all.",
+        f"Ratio of paired blocks with its {level} interval. An interval inside the grey band "
+        f"(±{units.percent(result.margin)}) is called equivalent; one that crosses the middle line may be no change "
+        "at all.",
         [("", charts.forest(intervals, result.margin, f"Ratios of throughput to {result.baseline}"))],
         [],
         ("", "ratio", "low", "high", "pairs"),
@@ -69,7 +70,10 @@ def _three(value: float | None) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Point:
-    """One block, or neighbours of one design joined: medians of their rates. at: seconds of timed play before its middle."""
+    """One block, or neighbours of one design joined: medians of their rates.
+
+    at: seconds of timed play before its middle.
+    """
 
     design: str
     at: float
@@ -201,7 +205,8 @@ def _hidden(result: Result) -> Figure | None:
     title = "Where empty slabs of dead caches hide"
     return Figure(
         title,
-        "A cache can go only when its last slab has gone. These slabs hold no object any more, and nobody gives them back.",
+        "A cache can go only when its last slab has gone. These slabs hold no object any more, and nobody gives them "
+        "back.",
         [("", charts.stacked(rows, shown, title))],
         [(shapes.swatch(f"p{number % shapes.COLOURS}"), place) for number, place in enumerate(shown)],
         ("", *shown, "together"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stress.report import sentences, table, trace
 from stress.result.data import Result
-from stress.show.markdown import escape, grid
+from stress.show.markdown import escape, grid, groups_grid
 
 
 def render(result: Result, path: Path | None = None) -> str:
@@ -16,11 +16,7 @@ def render(result: Result, path: Path | None = None) -> str:
         lines += [escape(table.machine_line(result)), ""]
     if result.command:
         lines += [f"`{result.command}`", ""]
-    rows = []
-    for group in table.groups(result):
-        rows.append((f"**{escape(group.title)}**", *[""] * len(result.designs)))
-        rows += [(escape(row.label), *map(escape, row.cells)) for row in group.rows]
-    lines += grid(["", *map(escape, table.columns(result))], rows)
+    lines += groups_grid(table.columns(result), table.groups(result))
     if result.trace is not None:
         lines += ["", "### Replay of a recorded trace", ""]
         lines += [f"- {escape(name)}: {escape(value)}" for name, value in trace.figures(result.trace)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean, harmonic_mean, stdev
 
 from stress.report.export import BENCHMARKS, RATES, rate_of
@@ -10,7 +10,7 @@ from stress.report.table import order
 from stress.result.data import Result
 
 # mmtests' name of a figure -> (of what values, is less better?)
-_FIGURES = {
+_FIGURES: dict[str, tuple[Callable[[list[float]], float], bool]] = {
     "Min": (min, False),
     "Hmean": (harmonic_mean, False),
     "Stddev": (lambda values: stdev(values) if len(values) > 1 else 0.0, True),

@@ -5,7 +5,7 @@ Whatever comes from the result (parameters, paths, names of machines) is put in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -17,7 +17,7 @@ from stress.report.verdict import verdict
 from stress.result.data import Result
 from stress.result.files import FILE_NAME
 from stress.show.figure import picture
-from stress.show.html import document, el, grid
+from stress.show.html import Child, document, el, grid
 from stress.show.shapes import swatch
 
 PAGE_NAME = "report.html"
@@ -72,22 +72,27 @@ def _section(title: str, *children: Element) -> Element:
 
 def comparison(result: Result) -> list[Element]:
     """The one table of all reports; its long middle part, the kernel's statistics, is folded away."""
-    header = ["", *(_titled(number, title) for number, title in enumerate(table.columns(result)))]
-    main: list[tuple] = []
+    columns = table.columns(result)
+    return grids(table.groups(result), columns, [_titled(number, title) for number, title in enumerate(columns)])
+
+
+def grids(
+    groups: Sequence[table.Group], columns: Sequence[str], titles: Sequence[Child] | None = None
+) -> list[Element]:
+    """Groups of rows as one table, and folded away below it those of the allocator's own statistics.
+
+    titles: of the table's columns, where they are more than their texts.
+    """
+    main: list[tuple[str, ...]] = []
     folded = []
-    for group in table.groups(result):
+    for group in groups:
         rows = [(row.label, *row.cells) for row in group.rows]
         if group.title == table.STATISTICS:
-            folded.append(
-                el(
-                    "details",
-                    el("summary", f"Statistics {group.title}"),
-                    grid(["", *table.columns(result)], rows, "comparison"),
-                )
-            )
+            below = grid(["", *columns], rows, "comparison")
+            folded.append(el("details", el("summary", f"Statistics {group.title}"), below))
         else:
             main += [(group.title,), *rows]
-    return [grid(header, main, "comparison"), *folded]
+    return [grid(["", *(titles or columns)], main, "comparison"), *folded]
 
 
 def _titled(number: int, title: str) -> Element:

@@ -18,8 +18,9 @@ FILES = ("blocks.parquet", "latency.parquet", "over_time.parquet")
 
 
 def write_parquet(result: Result, folder: Path) -> list[Path]:
-    """Write `FILES` into the folder and return their paths. Every table names its run, so that those of many can be joined.
+    """Write `FILES` into the folder and return their paths.
 
+    Every table names its run, so that those of many can be joined.
     Raises UsageError when pyarrow is not installed, OSError when a file cannot be written.
     """
     try:

@@ -12,14 +12,8 @@ from stress.result.data import Result
 from stress.result.files import read_result
 from stress.result.folder import find
 
-FORMATS = (
-    "text",
-    "markdown",
-    "json",
-    "csv",
-    "benchstat",
-    "mmtests",
-)  # those that go to a stream; html and parquet are files beside the result
+# Those that go to a stream; html and parquet are files beside the result.
+FORMATS = ("text", "markdown", "json", "csv", "benchstat", "mmtests")
 
 
 def write(result: Result, path: Path, format: str, stream: TextIO, page: Path | None = None) -> None:
@@ -54,7 +48,7 @@ def write(result: Result, path: Path, format: str, stream: TextIO, page: Path | 
 
 
 def redraw(name: str, out: Path, format: str) -> None:
-    """Print the run's report to stdout in one of `FORMATS`; html and parquet write files beside the result and print their paths.
+    """Print a run's report in one of `FORMATS`, or write html or parquet beside its result and print the paths.
 
     Raises UsageError when there is no such run, its result cannot be read, or a file cannot be written.
     """

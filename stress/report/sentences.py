@@ -6,6 +6,8 @@ A sentence claims no more than its numbers carry: what it says of a speed is the
 
 from __future__ import annotations
 
+from allocators.catalogue import DEFAULT, facts
+from allocators.expectations import why_left
 from stress.judge.ratio import Ratio, least_pairs
 from stress.judge.verdict import verdict_of
 from stress.report.table import lock_name, order, place_name
@@ -24,14 +26,16 @@ def sentences(result: Result) -> list[str]:
         said.append(f"This result is partial: {(result.partial_reason or 'the reason is not known').rstrip('.')}.")
     names = order(result)
     said += [failed for name in names if (failed := failures(name, result.designs[name]))]
-    if result.allocator == "slob":
+    about = facts(result.allocator)
+    if not about.has_children:
         said.append(
-            "slob has no caches of cgroups (accounting their memory needs SLUB or SLAB), so none can be left behind and no cgroup is pinned: "
-            "objects of all cgroups share pages, and a page goes back with its last object."
+            f"{about.name} has no caches of cgroups (accounting their memory needs SLUB or SLAB), so none can be left "
+            f"behind and no cgroup is pinned{f': {about.instead}' if about.instead else ''}."
         )
         if len(names) > 1:
             said.append(
-                f"No switch of {' and '.join(names)} changes slob: they are the same code, and what differs between them is noise."
+                f"No switch of {' and '.join(names)} changes {about.name}: they are the same code, and what differs "
+                "between them is noise."
             )
     for name in names:
         said.append(fate(name, result.designs[name], result.partial, result.allocator))
@@ -45,7 +49,7 @@ def sentences(result: Result) -> list[str]:
             ("frees into dead caches", ratios.dead),
             ("mixed allocations and frees", ratios.mixed),
         ):
-            if value.estimate is not None and result.allocator != "slob":
+            if value.estimate is not None and about.has_children:
                 said.append(f"{name}: {what}: {speed(value, result.baseline)}{doubt}.")
         if not ratios.free_throughput.pairs and not ratios.mixed.pairs and not result.serial:
             said.append(f"{name}: no pair of timed blocks with {result.baseline}: nothing can be said about its speed.")
@@ -81,12 +85,12 @@ def failures(name: str, design: Design) -> str:
     return f"{name}: {' and '.join(counts)} failed on purpose." if counts else ""
 
 
-def fate(name: str, design: Design, partial: bool = False, allocator: str = "slub") -> str:
+def fate(name: str, design: Design, partial: bool = False, allocator: str = DEFAULT) -> str:
     """What became of the caches of removed cgroups under one design."""
     dead = design.dead_caches
     if dead.offlined is None or dead.left is None:
         return f"{name}: no counted pass was completed: what became of its dead caches is not known."
-    if allocator == "slob":
+    if not facts(allocator).has_children:
         return _shared_pages(name, design)
     if dead.offlined == 0 and "F_OBJCG" in design.switches:
         released = (
@@ -115,7 +119,8 @@ def fate(name: str, design: Design, partial: bool = False, allocator: str = "slu
         clauses.append(
             f"the other {dead.destroyed:,} {'was' if dead.destroyed == 1 else 'were'} destroyed{_took(design, ' ')}"
         )
-    return "; ".join(clauses) + "." + _why(design, holding, allocator)
+    why = "" if holding > 0 else why_left(design.switches, allocator, design.empty_slabs)
+    return "; ".join(clauses) + "." + (f" {why}" if why else "")
 
 
 def _shared_pages(name: str, design: Design) -> str:
@@ -170,37 +175,6 @@ def _pinned(design: Design) -> list[str]:
     return [f"they pin {' and '.join(pinned)}"] if pinned else []
 
 
-def _why(design: Design, holding: int, allocator: str) -> str:
-    """What the design's switches let one expect of caches that are left; empty when they explain nothing."""
-    if holding > 0:
-        return ""
-    has = set(design.switches)
-    self_discarding = any(switch.startswith("P7") for switch in has)
-    if "F_WORK" in has and not self_discarding:
-        return (
-            " Expected: the work that the offline schedules shrinks a cache once, and from then on the free path keeps "
-            "the last empty slabs, so the last page never goes."
-        )
-    if "F_CSS" in has and self_discarding and "P2" not in has:
-        return " Its caches go when their cgroup is released, and each page that is charged pins the cgroup."
-    if "F_REPARENT_SLABS" in has:
-        return " Its switches do not explain this: every slab should have moved to the root cache."
-    if not has & {"P2", "F_WORK", "F_CSS"}:
-        return " Expected: without P2 nothing destroys a cache that had live objects when its cgroup went."
-    if allocator == "slab":
-        return " In time the periodic reaper empties every cache: allow it more of it (--settle)."
-    if not self_discarding:
-        return " Expected: without P7 the free path keeps the last empty slabs of a cache, so its last slab never goes."
-    if "P7" in has and "F_ALLCPU" not in has and design.empty_slabs.get("cpu_partial"):
-        return (
-            " In line with R12: the sentinel is not planted on CPUs that held nothing of the cache when its cgroup "
-            "went offline; frees on such a CPU hoard empty slabs again."
-        )
-    if "F_OBO" not in has and design.empty_slabs.get("node_partial"):
-        return " In line with R7: without F_OBO a slab found empty off the list is kept, one per node."
-    return " Its switches do not explain this."
-
-
 def speed(value: Ratio, baseline: str) -> str:
     """What a ratio of throughputs allows to be said, with its interval."""
     verdict = verdict_of(value)
@@ -208,7 +182,8 @@ def speed(value: Ratio, baseline: str) -> str:
     than = _than(units.change(value.estimate), baseline)
     if value.low is None:
         have = units.plural(value.pairs, "pair")
-        return f"cannot tell: only {have} of blocks, {least_pairs(verdict.confidence)} are needed (on these: {than}){units.more_time(verdict)}"
+        need = least_pairs(verdict.confidence)
+        return f"cannot tell: only {have} of blocks, {need} are needed (on these: {than}){units.more_time(verdict)}"
     span = units.interval(value)
     if verdict.call == "equivalent":
         small = ", a difference smaller than the margin" if verdict.different else ""

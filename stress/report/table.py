@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from allocators.catalogue import facts
 from stress.judge.verdict import verdict_of
 from stress.result.data import Design, Lifetime, Ratios, Result
 from stress.show import units
@@ -62,8 +63,8 @@ def groups(result: Result) -> list[Group]:
     designs = [result.designs[name] for name in names]
     lock = lock_name(result.allocator)
 
-    def row(label: str, cell: Callable[[Design], str]) -> Row:
-        return Row(label, tuple(cell(design) for design in designs))
+    def row(label: str, cell: Callable[[Design], str], key: str = "") -> Row:
+        return Row(label, tuple(cell(design) for design in designs), key)
 
     return [group for group in (
         Group("throughput (timed passes)", tuple(_throughput(result, names, row))),
@@ -73,10 +74,10 @@ def groups(result: Result) -> list[Group]:
         Group("per free", (
             row(f"{lock} acquisitions", lambda d: units.per_unit(d.per_free.list_lock)),
             row("… of them contended", lambda d: units.per_unit(d.per_free.list_lock_contended)),
-            row("… into dead caches only", lambda d: units.per_unit(d.per_dead_free.list_lock if d.per_dead_free else None)),
+            row("… into dead caches only", lambda d: _per_dead_free(d, "list_lock"), key="list_lock"),
             row("page CAS", lambda d: units.per_unit(d.per_free.page_cas)),
             row("… of them failed", lambda d: units.per_unit(d.per_free.page_cas_failed)),
-            row("… into dead caches only", lambda d: units.per_unit(d.per_dead_free.page_cas if d.per_dead_free else None)),
+            row("… into dead caches only", lambda d: _per_dead_free(d, "page_cas"), key="page_cas"),
         )),
         Group("how long, p50 / p99 (counted)", tuple(_latencies(designs, row))),
     ) if group.rows]  # fmt: skip
@@ -91,6 +92,7 @@ def _throughput(result: Result, names: list[str], row: Callable[..., Row]) -> li
                 Row(
                     f"… verdict (±{units.percent(result.margin)})",
                     ("", *(_call(result.ratios.get(n), kind) for n in others)),
+                    key=kind,
                 )
             )
         return rows
@@ -117,6 +119,10 @@ def _per_free(cpus: int, design: Design) -> str:
     """Mean time of a free in the timed sections, into live and into dead caches."""
     rates = (design.frees_per_second.live, design.frees_per_second.dead)
     return " / ".join(units.UNKNOWN if not rate else units.seconds(cpus / rate) for rate in rates)
+
+
+def _per_dead_free(design: Design, what: str) -> str:
+    return units.per_unit(getattr(design.per_dead_free, what) if design.per_dead_free else None)
 
 
 def _ratio(ratios: Ratios | None, kind: str) -> str:
@@ -151,7 +157,7 @@ def _dead_caches(designs: list[Design], row: Callable[..., Row]) -> list[Row]:
 
 
 def _latencies(designs: list[Design], row: Callable[..., Row]) -> list[Row]:
-    """Latencies of the paths that some design took; what is not longer than reading the clock cannot be told from it."""
+    """Latencies of the paths that some design took; what is no longer than reading the clock is not told from it."""
 
     def cell(design: Design, path: str) -> str:
         found = design.latency_ns.get(path)
@@ -183,7 +189,7 @@ def _lifetime(design: Design, which: str) -> str:
 
 def lock_name(allocator: str) -> str:
     """The lock that `PerFree.list_lock` counts."""
-    return "slob_lock" if allocator == "slob" else "list_lock"
+    return facts(allocator).lock
 
 
 def _heap(designs: list[Design], row: Callable[..., Row]) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from allocators.catalogue import facts
 from stress.judge.ratio import Ratio
 from stress.judge.verdict import verdict_of
 from stress.report.table import order
@@ -15,7 +16,8 @@ def verdict(result: Result) -> str:
         broken = result.invariants.violated[0]
         more = len(result.invariants.violated) - 1
         others = f", and {units.plural(more, 'more violation')}" if more else ""
-        return f"INVARIANT VIOLATED under {broken.design}: {broken.invariant}{others}: no figure of this run is to be relied on."
+        what = f"INVARIANT VIOLATED under {broken.design}: {broken.invariant}{others}"
+        return f"{what}: no figure of this run is to be relied on."
     clauses = [clause for clause in (_fates(result), _speeds(result)) if clause]
     text = "; ".join(clauses) or "this run measured nothing"
     partial = f" (partial: {result.partial_reason or 'the reason is not known'})" if result.partial else ""
@@ -24,8 +26,8 @@ def verdict(result: Result) -> str:
 
 def _fates(result: Result) -> str:
     """Of 720 caches of removed cgroups linux-3.16 leaves 713 behind, v1 2 and v3 none."""
-    if result.allocator == "slob":
-        return "SLOB has no caches of cgroups, so none can be left behind"
+    if not facts(result.allocator).has_children:
+        return f"{result.allocator.upper()} has no caches of cgroups, so none can be left behind"
     known = [
         (name, dead.offlined, dead.left)
         for name in order(result)
@@ -35,12 +37,11 @@ def _fates(result: Result) -> str:
         return ""
     created = {offlined for _, offlined, _ in known}
     same = len(created) == 1
-    parts = []
+    parts: list[str] = []
     for name, offlined, left in known:
         count = "none" if left == 0 else "all" if left == offlined else f"{left:,}"
-        parts.append(
-            f"{name} {'leaves ' if not parts else ''}{count}{'' if same else f' of {offlined:,}'}{' behind' if not parts else ''}"
-        )
+        count += "" if same else f" of {offlined:,}"
+        parts.append(f"{name} {count}" if parts else f"{name} leaves {count} behind")
     listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
     whole = (
         f"of {units.plural(created.pop(), 'cache')} of removed cgroups" if same else "of the caches of removed cgroups"
@@ -52,8 +53,8 @@ def _speeds(result: Result) -> str:
     """Speed of each other design beside the baseline; frees where they were timed apart, else mixed operations."""
     if result.serial and not result.blocks:
         return "speed was not measured, as one process stepped all CPUs"
-    if result.allocator == "slob":
-        return ""
+    if not facts(result.allocator).has_children:
+        return ""  # all designs are one
     by_kind: dict[str, list[str]] = {}
     for name in order(result):
         ratios = result.ratios.get(name)

@@ -1,6 +1,7 @@
 """The result of a run: as data (`data`), as files (`files`), a folder of them (`folder`), and lists (`listed`).
 
-Names what readers of results need. May import `stress.judge` and `stress.process`.
+`grading` has the levels of findings and the grade that follows. Named here is what readers of results need.
+May import `stress.judge` and `stress.process`.
 """
 
 from stress.result.data import SCHEMA_VERSION, Result

@@ -1,4 +1,4 @@
-"""The result of a run as data: what `result.json` holds, how it is written and read back.
+"""The result of a run as data: what `result.json` holds.
 
 A field that could not be measured is null, never NaN and never a made-up 0. `SCHEMA_VERSION` changes
 when a field changes its meaning or goes; a field that is added leaves it as it is, and readers skip
@@ -16,15 +16,6 @@ from stress.judge.ratio import CONFIDENCE, Ratio
 
 SCHEMA_VERSION = "1"
 TAIL_STEPS = 8  # of `Latency.tail` for each power of ten
-
-# The statistics of CONFIG_SLUB_STATS in the kernel's own order.
-SLUB_STATS = (
-    "alloc_fastpath", "alloc_slowpath", "free_fastpath", "free_slowpath", "free_frozen", "free_add_partial",
-    "free_remove_partial", "alloc_from_partial", "alloc_slab", "alloc_refill", "alloc_node_mismatch", "free_slab",
-    "cpuslab_flush", "deactivate_full", "deactivate_empty", "deactivate_to_head", "deactivate_to_tail",
-    "deactivate_remote_frees", "deactivate_bypass", "order_fallback", "cmpxchg_double_cpu_fail",
-    "cmpxchg_double_fail", "cpu_partial_alloc", "cpu_partial_free", "cpu_partial_node", "cpu_partial_drain",
-)  # fmt: skip
 
 
 class FreesPerSecond(msgspec.Struct, kw_only=True, frozen=True):
@@ -77,7 +68,7 @@ class Latency(msgspec.Struct, kw_only=True, frozen=True):
 
     Quantiles are read from a histogram, to 3 %; max is exact. tail[k]: all but one in 10^(k/8) operations
     took no longer, so tail[0] is the shortest and tail[16] the 99th percentile.
-    """
+    """  # noqa: E501
 
     operations: int
     p50: float
@@ -106,7 +97,7 @@ class Design(msgspec.Struct, kw_only=True, frozen=True):
     all operations by all frees. per_live_free, per_dead_free: the same for one kind of section.
     latency_ns: by path (alloc_fast, alloc_slow, free_fast, free_slow, free_remote, free_dead); empty in serial
     play. clock_ns: what reading the clock costs, taken off each; two latencies that differ by less do not differ. over_time: of the first counted pass.
-    """
+    """  # noqa: E501
 
     switches: list[str]
     frees_per_second: FreesPerSecond

@@ -1,4 +1,7 @@
-"""Results as files: written whole or not at all, read back with an error that says what is wrong."""
+"""Results as files: written whole or not at all, read back with an error that says what is wrong.
+
+`encode` also serves everything else that commands write or print as JSON.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +29,15 @@ def plain_value(value: object) -> object:
     return str(value)
 
 
-def encode(result: Result) -> bytes:
-    """The result as indented JSON with a newline at its end, schema_version first."""
-    plain = msgspec.to_builtins(result, enc_hook=plain_value)
-    ordered = {"schema_version": plain.pop("schema_version"), **plain}
-    return msgspec.json.format(msgspec.json.encode(ordered), indent=2) + b"\n"
+def encode(data: msgspec.Struct) -> bytes:
+    """What a command writes or prints as JSON: indented, with a newline at its end.
+
+    Fields come in the order of the struct, but a result's schema_version first.
+    """
+    plain = msgspec.to_builtins(data, enc_hook=plain_value)
+    if isinstance(data, Result):
+        plain = {"schema_version": plain.pop("schema_version"), **plain}
+    return msgspec.json.format(msgspec.json.encode(plain), indent=2) + b"\n"
 
 
 def write_result(result: Result, out: Path, now: datetime.datetime | None = None) -> tuple[Result, Path]:

@@ -36,7 +36,7 @@ class Summary(msgspec.Struct, kw_only=True, frozen=True):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Run:
-    """One run's folder. created: when the run ended. summary: None when the result cannot be read, `damage` says why."""
+    """One run's folder. created: when it ended. summary: None when the result cannot be read; `damage` says why."""
 
     folder: Path
     created: datetime.datetime
@@ -102,9 +102,8 @@ def find(name: str, out: Path) -> Path:
     if len(meant) == 1:
         return meant[0].folder / FILE_NAME
     if meant:
-        raise UsageError(
-            f"RUN {name!r} fits {len(meant)} runs in --out {out}: {_some([run.id for run in meant])}; give more of the id"
-        )
+        which = _some([run.id for run in meant])
+        raise UsageError(f"RUN {name!r} fits {len(meant)} runs in --out {out}: {which}; give more of the id")
     where = f"--out {out} has {_some([run.id for run in reversed(known)])}" if known else f"--out {out} has no runs"
     raise UsageError(f"RUN {name!r}: no such file, folder or run; {where}")
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import msgspec
 
-from stress.result.files import plain_value
 from stress.result.folder import Run
 
 SCHEMA_VERSION = "1"
@@ -41,13 +40,13 @@ def listed(runs: list[Run], out: Path) -> RunList:
 
 
 def _listed(run: Run) -> ListedRun:
-    known = {"id": run.id, "folder": str(run.folder), "created": run.created.isoformat(timespec="seconds")}
+    known = ListedRun(id=run.id, folder=str(run.folder), created=run.created.isoformat(timespec="seconds"))
     of = run.summary
     if of is None:
-        return ListedRun(**known, damage=run.damage)
+        return msgspec.structs.replace(known, damage=run.damage)
     designs = sorted(of.designs, key=lambda name: name != of.baseline)
-    return ListedRun(
-        **known,
+    return msgspec.structs.replace(
+        known,
         scenario=of.scenario,
         allocator=of.allocator,
         designs=designs,
@@ -55,8 +54,3 @@ def _listed(run: Run) -> ListedRun:
         partial=of.partial,
         trust=of.trust.grade,
     )
-
-
-def encode(data: msgspec.Struct) -> str:
-    """Indented JSON with a newline at its end."""
-    return msgspec.json.format(msgspec.json.encode(data, enc_hook=plain_value), indent=2).decode() + "\n"

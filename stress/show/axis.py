@@ -1,4 +1,4 @@
-"""Scales of plots: from numbers to places on paper, with ticks at round numbers. All lengths are in units of the SVG."""
+"""Scales of plots: from numbers to places on paper, with ticks at round numbers. Lengths are in units of the SVG."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plots of rates, ratios and counts as inline SVG. Curves are drawn by `stress.show.curves`; see also `shapes`."""
+"""Plots of rates, ratios and counts as inline SVG. Curves are drawn by `stress.show.curves`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from xml.etree.ElementTree import Element
 from stress.show import units
 from stress.show.axis import Scale, padded, ratio_range, ticks
 from stress.show.html import add, el
+from stress.show.line_chart import LineChart
 from stress.show.shapes import COLOURS, LETTER, WIDTH, colour, line, mark, rect, svg, words
 
 BAR, GAP, TITLE = 14.0, 5.0, 20.0
@@ -58,30 +59,29 @@ class Bars:
 def throughput(series: Sequence[Series], label: str) -> Element:
     """Rates over time, a mark per block; across it each design's typical rate."""
     dots = [dot for one in series for dot in one.dots]
-    height, left, top, bottom = 220.0, 52.0, 10.0, 34.0
-    x = Scale(0, max(dot.x for dot in dots) * 1.04 or 1.0, left, WIDTH - 6)
-    y = Scale(*padded(dot.y for dot in dots), height - bottom, top)
-    drawn = svg(height, label)
-    for value in ticks(y.low, y.high):
-        add(
-            drawn,
-            line(left, y(value), WIDTH - 6, y(value), "grid"),
-            words(left - 5, y(value) + 4, units.rate(value), "end"),
-        )
-    for value in ticks(x.low, x.high):
-        add(drawn, words(x(value), height - bottom + 15, f"{value:g}", "middle"))
-    add(drawn, line(left, height - bottom, WIDTH - 6, height - bottom, "axis"))
-    add(drawn, words((left + WIDTH) / 2, height - 4, "seconds of timed play", "middle", "note"))
+    chart = LineChart(
+        label,
+        220.0,
+        (0, max(dot.x for dot in dots) * 1.04 or 1.0),
+        padded(dot.y for dot in dots),
+        top=10.0,
+        bottom=34.0,
+    )
+    for value in ticks(chart.y.low, chart.y.high):
+        chart.level(value, units.rate(value))
+    for value in ticks(chart.x.low, chart.x.high):
+        chart.below(chart.x(value), f"{value:g}")
+    chart.axis()
+    chart.title("seconds of timed play")
     for number, one in enumerate(series):
         if one.typical is not None:
-            add(drawn, line(left, y(one.typical), WIDTH - 6, y(one.typical), f"typical {colour(number)}"))
+            chart.across(one.typical, f"typical {colour(number)}")
     for number, one in enumerate(series):
         for dot in one.dots:
-            hollow = " hollow" if dot.warmup else ""
-            add(drawn, mark(number, x(dot.x), y(dot.y), 3.4, hollow, dot.about))
+            chart.mark(number, dot.x, dot.y, 3.4, dot.about, " hollow" if dot.warmup else "")
             if dot.poor:
-                add(drawn, el("circle", cx=x(dot.x), cy=y(dot.y), r=6.0, class_="poor"))
-    return drawn
+                add(chart.drawn, el("circle", cx=chart.x(dot.x), cy=chart.y(dot.y), r=6.0, class_="poor"))
+    return chart.drawn
 
 
 def forest(intervals: Sequence[Interval], margin: float, label: str) -> Element:

@@ -10,7 +10,7 @@ Child = Element | str
 
 
 def el(tag: str, *children: Child, **attributes: object) -> Element:
-    """An element with children. A text is escaped when the page is written, an attribute too; one that is None is left out.
+    """An element with children. Texts and attributes are escaped when it is written; one that is None is left out.
 
     Attributes are named as in HTML with `_` for `-`; a trailing `_` serves names that Python keeps (`class_`).
     """
@@ -43,7 +43,10 @@ def add(parent: Element, *children: Child) -> Element:
 
 
 def grid(header: Sequence[Child], rows: Sequence[Sequence[Child]], class_: str | None = None) -> Element:
-    """A table whose first column names its rows and whose others hold figures. A row of one cell is a title over the rows below."""
+    """A table whose first column names its rows and whose others hold figures.
+
+    A row of one cell is a title over the rows below.
+    """
     body = el("tbody")
     for first, *cells in rows:
         if cells:
@@ -56,7 +59,7 @@ def grid(header: Sequence[Child], rows: Sequence[Sequence[Child]], class_: str |
 
 
 def document(title: str, body: Element) -> bytes:
-    """A whole page in UTF-8 that loads nothing and runs nothing. Its style, page.css, is the one text that is not escaped."""
+    """A whole page in UTF-8 that loads nothing and runs nothing. Its style, page.css, is all that is not escaped."""
     style = resources.files("stress.show").joinpath("page.css").read_text("utf-8")
     head = el(
         "head",

@@ -1,4 +1,4 @@
-"""A table as data: groups of rows, set by whoever shows it."""
+"""A table as data: groups of rows, set by whoever shows it. What the rows of a report are: `stress.report.table`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Row:
-    """A label and one text per design, in the order of the columns."""
+    """A label and one text per design, in the order of the columns.
+
+    key: tells rows of the same label in one group apart, such as two "… of them contended"; no reader sees it.
+    """
 
     label: str
     cells: tuple[str, ...]
+    key: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 
 from allocators.caches import memcg_caches, offline, slab_common
-from allocators.caches.boot import boot, create_root
-from allocators.caches.layout import Limits, plan
+from allocators.caches.boot import Root
+from allocators.caches.kinds import KINDS, build_world, lay_out
+from allocators.caches.layout import Limits
 from allocators.core.kmem_cache import CACHE
 from allocators.core.world import MEM_MAP, WORLD, WORLD_AT
 from allocators.designs import parse_design
 from allocators.invariants import Report, check
 from allocators.memcg.memcontrol import MEMCG, SLOT_PENDING
-from allocators.slab.sizing import array_room, slab_sizing
-from allocators.slob.sizing import slob_sizing
-from allocators.slub.sizing import sizing
+from scenarios.tape import CacheSpec
 from shm.machine import Machine
 from shm.segment import Segment
 
@@ -51,32 +50,18 @@ class SmallWorld:
         self.allocator = allocator
         self.features = parse_design(design).features(allocator) | ({"STATS"} if stats else set())
         limits = Limits(cpus, nodes, memory, CACHES, CGROUPS + 2, len(sizes), CGROUPS + 1, len(sizes))
-        if allocator == "slab":
-            all_sizes = [slab_sizing(size, 8, cpus) for size in sizes]
-            self.layout = plan(limits, extra, array_room(all_sizes, cpus, nodes))
-        elif allocator == "slob":
-            all_sizes = [slob_sizing(size, 8, destroy_by_rcu=i in by_rcu) for i, size in enumerate(sizes)]
-            self.layout = plan(limits, extra, slob=True)
-        else:
-            all_sizes = [sizing(size, 8, cpus, pointer_outside=i in by_rcu) for i, size in enumerate(sizes)]
-            self.layout = plan(limits, extra, owners="F_OBJCG" in self.features, sheaves="F_SHEAF" in self.features)
+        specs = [CacheSpec(f"cache-{i}", size, destroy_by_rcu=i in by_rcu) for i, size in enumerate(sizes)]
+        all_sizes = [KINDS[allocator].size(spec, cpus) for spec in specs]
+        self.layout = lay_out(allocator, limits, all_sizes, self.features, extra)
         self.segment = Segment(self.layout.words)
         self.cpus = cpus
         self.words = self.segment.array
         self.mem = self.segment.words_view
-        boot(self.words, self.layout, serial=True)
-        self.roots = [
-            create_root(
-                self.machine(0),
-                self.layout,
-                all_sizes[i],
-                object_size=size,
-                index=i,
-                destroy_by_rcu=i in by_rcu,
-                cpu_partial=cpu_partial,
-            )
-            for i, size in enumerate(sizes)
+        roots = [
+            Root(all_sizes[i], spec.object_size, i, destroy_by_rcu=spec.destroy_by_rcu, cpu_partial=cpu_partial)
+            for i, spec in enumerate(specs)
         ]
+        self.roots = build_world(allocator, self.words, self.layout, self.features, roots, serial=True)
         self.kworker = self.machine(cpus)
         self.live: Counter[int] = Counter()
 
@@ -194,7 +179,10 @@ def damage(*steps: tuple[Callable[[Any], int], int]) -> Callable[[Any], None]:
 
 
 def wild_memory(world: SmallWorld, rng: random.Random) -> Iterator[bool]:
-    """150 times: wild words anywhere but in the boot constants of the header; whether something was found. The memory is restored."""
+    """150 times: wild words anywhere but in the boot constants of the header; whether something was found.
+
+    The memory is restored.
+    """
     good = world.words.copy()
     used = np.flatnonzero(good).tolist()
     for _ in range(150):

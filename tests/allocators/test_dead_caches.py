@@ -92,7 +92,7 @@ def test_destruction_alone_does_not_help_slub():
 
 
 def test_work_that_shrinks_once_leaves_what_was_alive_then():
-    """linux-3.15: one empty slab more than 3.16 stays (>); a cache that is empty when its work runs goes in two steps."""
+    """linux-3.15: one empty slab more than 3.16 stays (>); a cache that its work finds empty goes in two steps."""
     world = kill_with_objects("linux-3.15", slabs=40, freeing_cpu=0)
     assert hidden(world) == {"cpu_slab": 0, "cpu_partial": 9, "node_partial": 6}
     world = SmallWorld("linux-3.15")

@@ -1,6 +1,7 @@
 """A trace takes single children offline, a scenario whole cgroups: what becomes of a child must be the same.
 
-Not in serial play, where a grace period takes no word: the other CPUs are there but not online, so nobody waits for them.
+Not in serial play, where a grace period takes no word: the other CPUs are there but not online, so nobody waits for
+them.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ def test_one_child_goes_offline_as_in_its_cgroup(allocator, design, objects):
 
 @pytest.mark.parametrize("waits", (True, False))
 def test_a_free_that_emptied_the_child_may_drop_its_reference(monkeypatch, waits):
-    """Every interleaving of two preemptions: the child is not destroyed under the free, unless the grace period is left out."""
+    """Two preemptions, every way: no child is destroyed under the free, unless the grace period is left out."""
     scene = Scene("full-tracking", cpu_partial=False, min_partial=0)
     child = scene.create_child()
     scene.frees("free", 0, [scene.alloc(0), scene.alloc(0)])

@@ -47,7 +47,7 @@ requests = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60)
 @given(requests)
 def test_any_sequence_conserves_pages_and_merges_back(sequence):
     world = SmallWorld(nodes=2, memory=8 << 20)
@@ -78,7 +78,7 @@ def test_any_sequence_conserves_pages_and_merges_back(sequence):
 
 @pytest.mark.parametrize("order", range(4))
 def test_whoever_gets_the_zone_lock_finds_only_free_blocks_marked_free(order, monkeypatch):
-    """A block that still looks free when its zone is unlocked is merged with a buddy that is freed then, and given away twice."""
+    """A block that looks free when its zone is unlocked is merged with a buddy freed then, and given away twice."""
     world = SmallWorld(memory=8 << 20)
     m = world.machine(0)
     unlocks = []

@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from allocators.core.world import MAX_OBJECTS
@@ -64,7 +64,6 @@ def test_recorded_strides_must_hold_the_object():
         sizing(64, 8, 2, size=56)
 
 
-@settings(deadline=None, derandomize=True, database=None)
 @given(st.integers(1, LARGEST), st.sampled_from((1, 8, 64)), st.integers(1, 62), st.booleans())
 def test_slabs_hold_their_objects(object_size, align, cpus, outside):
     if object_size > LARGEST - 64:

@@ -1,4 +1,4 @@
-"""rfc-reparent: at offline all slabs of a child move to the root cache, live objects and all, and the child is destroyed."""
+"""rfc-reparent: at offline a child's slabs move to the root cache, live objects and all, and the child is destroyed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ def owners(world: SmallWorld, objects: list[int]) -> set[int]:
 
 
 def give_up(world: SmallWorld, cgroup: int = 1) -> None:
-    """Take a cgroup offline, and let the grace period pass after which no reference is given; the re-parenter does not run yet."""
+    """Take a cgroup offline, and let the grace period pass after which no reference is given.
+
+    The re-parenter does not run yet.
+    """
     world.offline(cgroup)
     assert run_deferred_work(world.kworker)
 

@@ -323,7 +323,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60)
 @given(steps)
 def test_a_plain_model_places_every_object_the_same(script):
     """Lists of intervals and Python lists of pages against linked blocks in shared memory, address by address."""

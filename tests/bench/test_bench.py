@@ -25,6 +25,7 @@ from stress.schema import schema
 FEATURES = DESIGNS["linux-3.16"].features("slub")
 PATHS = ("alloc_fastpath", "alloc_slowpath", "free_fastpath", "free_slowpath", "alloc_slab")
 
+pytestmark = pytest.mark.xdist_group("bench")  # what is set up is set up once
 needs_compiler = pytest.mark.skipif(
     shutil.which("cc") is None, reason="no C compiler: there is no reference to compare with"
 )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
+from allocators.catalogue import SLUB
 from allocators.designs import parse_design
 from stress.judge.ratio import Ratio
 from stress.measure.records import Block, Census, RunRecord, SectionSum
 from stress.play.options import RunOptions
-from stress.result.data import SLUB_STATS
 from stress.show.progress import Progress
 
 MS = 1_000_000
@@ -22,8 +23,10 @@ def census(design: str, **fields: Any) -> Census:
         design=design, offlined=16, destroyed=16, left=0, lifetimes_ns=[MS] * 16,
         empty_slabs={"cpu_slab": 0, "cpu_partial": 0, "node_partial": 0}, slabs_left=0, pages_left=0,
         frees=1000, dead_frees=500, allocations=1000, failed_allocations=0,
-        stats=dict.fromkeys(SLUB_STATS, 0) | {"cpu_partial_node": 30},
-        operations={"list_lock": 100, "page_cas": 1000, "this_cpu_cas": 90, "reaper_passes": 10, "reaper_cycles": 10_000},
+        stats=dict.fromkeys(SLUB.statistics, 0) | {"cpu_partial_node": 30},
+        operations={
+            "list_lock": 100, "page_cas": 1000, "this_cpu_cas": 90, "reaper_passes": 10, "reaper_cycles": 10_000,
+        },
         checked=["accounting"], violated=[], free_sections={"live": dict(sums), "dead": dict(sums)},
     )  # fmt: skip
     return Census(**given | fields)
@@ -40,12 +43,14 @@ def record(
 ) -> RunRecord:
     """A whole run; of_design: census fields by design (names with underscores for - and +)."""
     names = [options.before, *options.after]
+    timed = [b for name in names for b in blocks(name, pairs, (factors or {}).get(name, 1.0))]
     return RunRecord(
-        scenario=options.scenario, parameters={}, allocator=options.allocator, seed=options.seed, cpus=options.cpus or 2,
-        nodes=options.nodes, serial=options.serial, baseline=options.before,
+        scenario=options.scenario, parameters={}, allocator=options.world.allocator, seed=options.measuring.seed,
+        cpus=options.world.cpus or 2,
+        nodes=options.world.nodes, serial=options.measuring.serial, baseline=options.before,
         switches={name: parse_design(name).ordered_switches() for name in names},
-        blocks=[] if options.serial else [b for name in names for b in blocks(name, pairs, (factors or {}).get(name, 1.0))],
-        censuses=[census(name, **of_design.get(name.replace("-", "_").replace("+", "_").replace(".", "_"), {})) for name in names],
+        blocks=[] if options.measuring.serial else timed,
+        censuses=[census(name, **of_design.get(re.sub(r"[-+.]", "_", name), {})) for name in names],
         command=options.command,
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ from stress.claims.command import try_part
 from stress.claims.lab import Lab
 from stress.claims.registry import CLAIMS
 
-pytestmark = pytest.mark.xdist_group("compile")
+pytestmark = pytest.mark.usefixtures("interpreted")
 
 
 def test_the_extract_has_every_kernel_and_phase():

@@ -10,7 +10,7 @@ from stress.claims.recorded import Left
 from stress.judge.ratio import Ratio
 from stress.measure.evaluation import measure
 from stress.play import coordinator
-from stress.play.options import make_options
+from stress.play.options import named
 from stress.result.data import Design
 
 HOLDS, FAILS, UNKNOWN = Verdict.HOLDS, Verdict.FAILS, Verdict.UNKNOWN
@@ -18,7 +18,7 @@ HOLDS, FAILS, UNKNOWN = Verdict.HOLDS, Verdict.FAILS, Verdict.UNKNOWN
 
 def result(*designs: str, **of_design):
     before, *after = designs
-    return measure(record(make_options(before=before, after=after, serial=True), **of_design))
+    return measure(record(named(before=before, after=after, serial=True), **of_design))
 
 
 def design(**fields) -> Design:
@@ -121,7 +121,11 @@ def test_4_measures_again_what_looks_slow(monkeypatch):
     finding = speed.no_impact(Lab(seconds=1.0, quick=True), "slub")
     assert finding.verdict is FAILS and "64 B pairs, v3" in finding.reason and "v1" not in finding.reason
     first, second = [options for options in slow.seen if options.scenario == "pairs"]
-    assert first.after == ("v1", "v3") and second.after == ("v3",) and second.seconds == 2 * first.seconds
+    assert (
+        first.after == ("v1", "v3")
+        and second.after == ("v3",)
+        and second.measuring.seconds == 2 * first.measuring.seconds
+    )
 
 
 def dead_section(locks):
@@ -178,7 +182,7 @@ def test_7_shrink(failing, verdict):
     sound = counted({})
     designs = counted({k: v for k, v in failing.items() if v is not None})
     if None in failing.values():
-        designs["v1"] = measure(record(make_options(after=["v1"], serial=True), v1={})).designs["v1"]
+        designs["v1"] = measure(record(named(after=["v1"], serial=True), v1={})).designs["v1"]
         from msgspec.structs import replace
 
         designs["v1"] = replace(designs["v1"], dead_caches=replace(designs["v1"].dead_caches, left=None))

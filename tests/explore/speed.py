@@ -11,6 +11,11 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stress.explore.search.search import Found
 
 # The same program for frontrun 0.7, in a process of its own: it patches Python's locks.
 PEER = """
@@ -28,72 +33,60 @@ class Counter:
 
 rates = {}
 for strategy, options in (("dpor", {"max_executions": 300, "stop_on_first": False}), ("random", {"max_attempts": 300})):
-    start = time.perf_counter()
+    start = time.CLOCK()
     result = frontrun.explore(
         setup=Counter, workers=Counter.run, count=2, invariant=lambda c: True,
         strategy=strategy, detect_io=False, **options
     )
-    rates[strategy] = result.num_explored / (time.perf_counter() - start)
+    rates[strategy] = result.num_explored / (time.CLOCK() - start)
 print(json.dumps(rates))
 """
 INCREMENTS = 5
 
 
-def rate(space, strategy: str, schedules: int = 3000) -> float:
-    """Schedules per second of this core."""
+def rate(space, strategy: str, schedules: int = 3000, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Schedules per second of this core, by a clock."""
     from stress.explore.search.search import Budget, search
 
     search(space, "random", budget=Budget(0, 100))
-    start = time.perf_counter()
+    start = clock()
     found = search(space, strategy, bound=20, budget=Budget(0, schedules))
-    return found.schedules / (time.perf_counter() - start)
+    return found.schedules / (clock() - start)
 
 
-def peer() -> dict[str, float] | None:
-    """Schedules per second of frontrun by strategy; None where it is not installed."""
+def peer(clock: str = "perf_counter") -> dict[str, float] | None:
+    """Schedules per second of frontrun by strategy, by a clock of the module time; None where it is not installed."""
     try:
         import frontrun  # noqa: F401
     except ImportError:
         return None
-    program = PEER.replace("INCREMENTS", str(INCREMENTS))
+    program = PEER.replace("INCREMENTS", str(INCREMENTS)).replace("CLOCK", clock)
     done = subprocess.run(
-        [sys.executable, "-c", program],
-        env=os.environ | {"FRONTRUN_ACTIVE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
+        [sys.executable, "-c", program], env=os.environ | {"FRONTRUN_ACTIVE": "1"}, capture_output=True, text=True
     )
     if done.returncode:
         raise RuntimeError(done.stderr)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def seconds_to_aba(strategy: str, seeds: int = 20) -> float:
-    """Median over seeds until the ABA of the naive stack is found."""
+def aba(strategy: str, seeds: int = 20) -> list[Found]:
+    """Searches for the ABA of the naive stack, one for each seed."""
     from toys import treiber
 
     from stress.explore.search.search import Budget, search
 
-    seconds = []
-    for seed in range(seeds):
-        space = treiber()
-        start = time.perf_counter()
-        assert search(space, strategy, seed=seed, budget=Budget(10)).outcome is not None
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+    return [search(treiber(), strategy, seed=seed, budget=Budget(schedules=20_000)) for seed in range(seeds)]
 
 
-def seconds_to_exhaust(bound: int = 3) -> float:
-    """For the space of the naive stack, its bug passed over."""
+def exhausted(bound: int = 3) -> Found:
+    """The space of the naive stack, its bug passed over."""
     from toys import treiber
 
     from stress.explore.search.search import search
 
     space = treiber()
     space.at_end = lambda space: None
-    start = time.perf_counter()
-    assert search(space, bound=bound).exhaustive
-    return time.perf_counter() - start
+    return search(space, bound=bound)
 
 
 def main() -> None:
@@ -103,10 +96,10 @@ def main() -> None:
     for strategy in ("random", "pct", "dfs"):
         print(f"two CPUs, twenty steps, {strategy}: {rate(twenty_steps(), strategy):,.0f} schedules/s")
         print(
-            f"naive stack of three CPUs, {strategy}: ABA found in {1e3 * seconds_to_aba(strategy):.1f} ms (median of "
-            "20 seeds)"
+            f"naive stack of three CPUs, {strategy}: ABA found in"
+            f" {1e3 * statistics.median(found.seconds for found in aba(strategy)):.1f} ms (median of 20 seeds)"
         )
-    print(f"naive stack of three CPUs: exhausted to three preemptions in {seconds_to_exhaust():.2f} s")
+    print(f"naive stack of three CPUs: exhausted to three preemptions in {exhausted().seconds:.2f} s")
     rates = peer()
     if rates is None:
         print("frontrun: not installed (pip install frontrun)")

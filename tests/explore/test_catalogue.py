@@ -19,14 +19,14 @@ IMPOSSIBLE = [model for model in RACES if model.finding and not model.aside]
 def look(model, design, *, bound, kinds=(), memory_model=""):
     request = Request(model.name, model.allocator, design, memory_model or model.memory_model, model.cpus)
     space = build(request).space()
-    return space, search(space, bound=bound, budget=Budget(30), kinds=kinds)
+    return space, search(space, bound=bound, budget=Budget(schedules=20_000), kinds=kinds)
 
 
 @pytest.mark.parametrize("model", POSSIBLE, ids=lambda m: m.name)
 def test_found_where_it_is(model):
     space, found = look(model, model.design, bound=2, kinds=model.kinds)
     assert found.outcome is not None and found.outcome.kind in model.kinds
-    assert found.seconds < 10
+    assert found.schedules < 500, "97 are the most that any needs"
     assert found.outcome.preemptions <= 1
     assert minimise(space, found.outcome).kind == found.outcome.kind
 
@@ -79,6 +79,8 @@ def test_models_name_what_exists(model):
 )
 def test_beyond_the_catalogue(name, allocator, design, kind):
     model = MODELS[name]
-    found = search(build(Request(name, allocator, design, "sc", model.cpus)).space(), bound=1, budget=Budget(30))
+    found = search(
+        build(Request(name, allocator, design, "sc", model.cpus)).space(), bound=1, budget=Budget(schedules=20_000)
+    )
     assert (found.outcome.kind if found.outcome else "") == kind
     assert found.outcome or found.exhaustive

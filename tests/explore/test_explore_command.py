@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
+from until import PATIENCE
 
 from allocators.memcg.memcontrol import MEMCG
 from stress.commands.app import app
@@ -165,7 +166,9 @@ def test_another_format_is_refused(found):
 
 
 def test_nothing_found_says_how_far_the_search_got():
-    done = runner.invoke(app, ["explore", "R8", "--design", "v3+F_NRP", "--preemptions", "1"])
+    done = runner.invoke(
+        app, ["explore", "R8", "--design", "v3+F_NRP", "--preemptions", "1", "--budget", str(PATIENCE)]
+    )
     assert done.exit_code == 0 and "exhaustive for at most 1 preemptions" in done.stdout
     done = runner.invoke(app, ["explore", "R8", "--design", "v3+F_NRP", "--schedules", "30"])
     assert done.exit_code == 0 and "no pass" in done.stdout

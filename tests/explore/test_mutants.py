@@ -285,7 +285,7 @@ def test_found(name, monkeypatch):
     mutant = MUTANTS[name]
     scene = mutant.scene()
     mutate(monkeypatch, mutant)
-    found = search(scene.space(), bound=2, budget=Budget(20))
+    found = search(scene.space(), bound=2, budget=Budget(schedules=20_000))
     assert found.outcome is not None, f"nothing found in {found.schedules} schedules, exhaustive: {found.exhaustive}"
 
 
@@ -306,5 +306,5 @@ def test_found(name, monkeypatch):
     ids=lambda s: s.__name__,
 )
 def test_the_scenes_are_sound_without_them(scene):
-    found = search(scene().space(), bound=1, budget=Budget(20))
+    found = search(scene().space(), bound=1, budget=Budget(schedules=20_000))
     assert found.outcome is None and found.bound >= 0, found.outcome

@@ -36,7 +36,7 @@ def keeps_three() -> Scene:
 
 
 def found_in(scene: Scene):
-    return search(scene.space(), bound=1, budget=Budget(10)).outcome
+    return search(scene.space(), bound=1, budget=Budget(schedules=20_000)).outcome
 
 
 def race(name: str):
@@ -61,7 +61,7 @@ def endless(monkeypatch):
             pass
 
     space, _ = bare_space([wait, lambda m, b: write_once(m, b, 1)])
-    return search(space, budget=Budget(10)).outcome
+    return search(space, budget=Budget(schedules=20_000)).outcome
 
 
 def unlocked(monkeypatch):

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from until import PATIENCE
 
 # Before any pytest within this one forgets what it has imported: NumPy can be imported once a process.
 import stress.explore.testing
@@ -20,6 +21,7 @@ from stress.process.errors import UsageError
 pytest_plugins = ["pytester"]
 ROOT = Path(stress.explore.testing.__file__).parents[2]
 
+UNHURRIED = f"pytest.mark.stress_explore(seconds={PATIENCE})"  # on a slow machine the default of 10 s may be short
 SPARE = (
     "-p",
     "no:cacheprovider",
@@ -51,6 +53,8 @@ def test_counter(stress_explorer):
 
 def test_beside_it():
     pass
+
+pytestmark = {unhurried}
 """
 RACY = "write_once(m, count, read_once(m, count) + 1)"
 RIGHT = "fetch_add(m, count, 1)"
@@ -62,7 +66,7 @@ from shm.atomics import read_once, write_once, smp_mb
     "model", [pytest.param(m, marks=pytest.mark.stress_explore(memory_model=m)) for m in ("sc", "tso")]
 )
 @pytest.mark.parametrize("barrier", [smp_mb, lambda m: None], ids=["mb", "none"])
-@pytest.mark.stress_explore(preemptions=9)
+@pytest.mark.stress_explore(preemptions=9, seconds=0)
 def test_store_buffering(stress_explorer, model, barrier):
     x, y, seen = stress_explorer.word("x"), stress_explorer.word("y"), {}
 
@@ -94,7 +98,7 @@ def run(pytester):
 
 
 def counter(pytester, increment: str, options: str = "") -> None:
-    pytester.makepyfile(test_it=COUNTER.format(increment=increment, options=options))
+    pytester.makepyfile(test_it=COUNTER.format(increment=increment, options=options, unhurried=UNHURRIED))
 
 
 def schedule_of(output: str) -> str:
@@ -161,6 +165,7 @@ def test_a_lock_and_a_deadlock(pytester, run):
         from shm.atomics import read_once, write_once
         from shm.locks import LIST_LOCK, spin_lock, spin_unlock
 
+        @pytest.mark.stress_explore(seconds=0)
         @pytest.mark.parametrize("crossed", [False, True])
         def test_locks(stress_explorer, crossed):
             a, b, n = stress_explorer.lock("a"), stress_explorer.lock("b"), stress_explorer.word("n")
@@ -191,8 +196,10 @@ def test_a_lock_and_a_deadlock(pytester, run):
 def test_a_world_of_the_allocators_is_explored(pytester, run):
     pytester.makepyfile(
         test_it="""
+        import pytest
         from stress.explore.races import MODELS
 
+        @pytest.mark.stress_explore(seconds=0)
         def test_r12(stress_explorer):
             stress_explorer.run(MODELS["R12"].build("v1", memory_model="sc", cpus=1))
         """
@@ -273,7 +280,9 @@ def test_a_replay_blames_chance_only_under_the_same_python(pytester, run, change
 
 
 def test_the_example_of_the_tutorial(pytester, run):
-    example = (ROOT / "docs" / "tutorial.md").read_text().split("```python\n")[1].split("```")[0]
+    example = (ROOT / "docs" / "tutorial.md").read_text().split("```python\n")[1].split("```")[
+        0
+    ] + f"\nimport pytest\npytestmark = {UNHURRIED}\n"
     pytester.makepyfile(test_it=example)
     done = run("-n", "0")
     done.assert_outcomes(failed=1)

@@ -76,7 +76,7 @@ def ends(programs, strategy_of, bound: int, tso: bool) -> tuple[set, int]:
                 return found, runs
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(PROGRAM, min_size=2, max_size=3), st.integers(0, 3), st.booleans())
 @example(
     [[("locked", 0), ("locked", 0), ("store", 0)], [("add", 1), ("locked", 0)], [("store", 0), ("store", 0)]], 3, True

@@ -99,7 +99,7 @@ def test_a_process_that_fails_is_not_a_pass():
 
 
 def test_a_model_of_the_allocators():
-    request = Request("R7", "slub", "v3+F_NRP", "sc", 1, preemptions=2, seconds=60)
+    request = Request("R7", "slub", "v3+F_NRP", "sc", 1, preemptions=2, seconds=0)
     alone, together = explore(request), explore(request._replace(jobs=2))
     assert (
         alone.outcome is None

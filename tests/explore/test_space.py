@@ -41,7 +41,7 @@ def _expect(total: int):
 @pytest.mark.parametrize("strategy", ["dfs", "random", "pct"])
 def test_a_lost_update_is_found(strategy):
     space, _ = bare_space([_lost_update, _lost_update], end=_expect(2))
-    found = search(space, strategy, budget=Budget(5))
+    found = search(space, strategy, budget=Budget(schedules=20_000))
     assert found.outcome.kind == "leak"
     if strategy == "dfs":
         assert found.outcome.preemptions == 1

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -14,16 +13,19 @@ from typing import Any
 
 import msgspec
 import psutil
+import pytest
+from typer.testing import CliRunner
+from until import PATIENCE, until
 
+from stress.commands.app import app
 from stress.measure.evaluation import measure
 from stress.play import coordinator
-from stress.play.options import make_options
+from stress.play.options import named
 from stress.result.data import Result
 from stress.show.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "SLAB_STRESS_TEST"
-PATIENCE = 240.0  # seconds until anything has happened, compiling on a busy machine included
 
 
 def small(operations: int = 20_000) -> tuple[str, ...]:
@@ -95,30 +97,23 @@ class Run:
 
     def until(self, condition: Callable[[], object]):
         """Wait until the condition holds and return what it returned; the run must not end before."""
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            if value := condition():
-                return value
+
+        def not_ended() -> None:
             assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.stderr}"
-            time.sleep(0.01)
-        raise AssertionError(f"nothing happened in {PATIENCE:g} s: {self.stderr}")
+
+        return until(condition, not_ended)
 
     def until_says(self, text: str) -> None:
         """Wait for a text on stderr (the progress)."""
         self.until(lambda: text in self.stderr)
 
-    def wait(self, seconds: float = PATIENCE) -> int:
-        return self.process.wait(seconds)
+    def wait(self) -> int:
+        """Wait for its end; returns the exit status."""
+        return self.process.wait(PATIENCE)
 
-    def nobody_left(self, seconds: float) -> bool:
-        """Are all processes of the run gone within so many seconds from now?"""
-        deadline = time.monotonic() + seconds
-        while self.processes():
-            if time.monotonic() > deadline:
-                return False
-            self.process.poll()  # reaps it
-            time.sleep(0.05)
-        return True
+    def wait_for_all(self) -> None:
+        """Wait until all processes of the run are gone."""
+        until(lambda: not self.processes(), self.process.poll, 0.05)  # poll reaps it
 
     def result(self) -> Result:
         """The only result this run has written."""
@@ -136,15 +131,24 @@ def finish(folder: Path, *arguments: str, status: int = 0, **named) -> Run:
     with Run(folder, *arguments, **named) as run:
         assert run.wait() == status, run.stderr
         assert "Traceback" not in run.stderr
-        assert run.nobody_left(1.0)
+        run.wait_for_all()
         return run
+
+
+def invoke(folder: Path, *arguments: str, command: str = "run"):
+    """The command in this process, for what ends before anything is played; logging stays as it is."""
+    own = ("--out", str(folder / "results")) if command == "run" else ()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stress.process.log.setup_logging", lambda *_: None)
+        patch.setattr("stress.process.log.close_logging", lambda: None)
+        return CliRunner().invoke(app, [command, *own, *arguments], prog_name="python -m stress")
 
 
 def play(*, settings: dict[str, object] | None = None, **options) -> Result:
     """A run in this process, measured but written nowhere; serial unless told otherwise."""
     given = {"after": ("v3",), "serial": True, "seconds": 0.2} | options
     given["settings"] = [f"{key}={value}" for key, value in (settings or {}).items()]
-    record = coordinator.run(make_options(**given), Progress(quiet=True))
+    record = coordinator.run(named(**given), Progress(quiet=True))
     return measure(record)
 
 

@@ -4,7 +4,7 @@ import json
 import signal
 
 import pytest
-from running import Run, finish
+from running import Run, finish, invoke
 
 from stress.calibrate.gather import compare
 from stress.calibrate.options import make_options
@@ -26,8 +26,10 @@ def stage():
 def test_a_slowdown_that_was_injected_is_called_slower(stage):
     tuner = Tuner(stage)
     calls = []
-    while "slower" not in calls and len(calls) < 3:  # on a machine that others use an interval may be too wide at first
-        made = compare(stage, 0.10, tuner, 1.0, swapped=False)
+    while (
+        "slower" not in calls and len(calls) < 7
+    ):  # on a machine that others use, an interval may be too wide at first
+        made = compare(stage, 0.10, tuner, 0.5 * 2 ** len(calls), swapped=False)
         assert made.spun > 0.02
         calls.append(judge(made.judged[-1]).call)
     assert "slower" in calls and "faster" not in calls, calls
@@ -64,7 +66,8 @@ def test_samples_of_several_invocations_make_one_table(tmp_path):
         tmp_path, "--runs", "0", "--samples", str(tmp_path / "s.json"), "--format", "json", command="calibrate"
     )
     assert json.loads(again.stdout) == found
-    other = finish(tmp_path, *common, "--seconds", "0.2", status=2, command="calibrate")
+    other = invoke(tmp_path, *common, "--seconds", "0.2", command="calibrate")
+    assert other.exit_code == 2
     assert "its comparisons have seconds 0.1, this one 0.2" in other.stderr and other.stdout == ""
 
 
@@ -86,10 +89,10 @@ def test_ctrl_c_keeps_what_is_done(tmp_path):
         run.until(samples.exists)
         run.process.send_signal(signal.SIGINT)
         assert run.wait() == 3 and "Traceback" not in run.stderr
-        assert run.nobody_left(1.0)
+        run.wait_for_all()
     assert json.loads(run.stdout)["rows"]
 
 
 def test_bad_usage(tmp_path):
-    run = finish(tmp_path, "--slowdown", "77", status=2, command="calibrate")
-    assert run.stderr.startswith("error: --slowdown 77") and run.stdout == ""
+    done = invoke(tmp_path, "--slowdown", "77", command="calibrate")
+    assert done.exit_code == 2 and done.stderr.startswith("error: --slowdown 77") and done.stdout == ""

@@ -7,6 +7,7 @@ import time
 
 import psutil
 import pytest
+from until import until
 
 from stress.play import compiled
 from stress.process import ending
@@ -16,23 +17,31 @@ from stress.process.errors import UsageError
 class Program:
     """Stands for an entry point: compiling it takes a while, and what is done is a file."""
 
-    def __init__(self, folder, name: str, seconds: float = 0.2) -> None:
+    def __init__(self, folder, name: str) -> None:
         self.path = folder / name
         self.name = name
-        self.seconds = seconds
 
     def is_cached(self, kernel, features) -> bool:
         return self.path.exists()
 
     def compile(self, kernel, features) -> None:
         if not self.is_cached(kernel, features):
-            time.sleep(self.seconds)
+            time.sleep(0.2)
             self.path.write_text(str(os.getpid()))
 
 
 class Broken(Program):
     def compile(self, kernel, features) -> None:
         raise TypeError("no such operand")
+
+
+class Endless(Program):
+    """Leaves a file when it begins."""
+
+    def compile(self, kernel, features) -> None:
+        self.path.with_suffix(".begun").touch()
+        while True:
+            signal.pause()
 
 
 class Victim(Program):
@@ -73,14 +82,18 @@ def test_what_cannot_be_compiled_is_shown(tmp_path):
 
 
 def test_ctrl_c_leaves_no_helper(tmp_path):
+    def interrupt():
+        until(lambda: list(tmp_path.glob("*.begun")))
+        os.kill(os.getpid(), signal.SIGINT)
+
     before = set(psutil.Process().children())
     handlers = {number: signal.getsignal(number) for number in ending.SIGNALS}
     with ending.interruptible():
-        timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
+        interrupter = threading.Thread(target=interrupt)
+        interrupter.start()
         with pytest.raises(KeyboardInterrupt, match="SIGINT"):
-            compiled.ready(targets(*(Program(tmp_path, f"p{i}", seconds=30) for i in range(4))))
-        timer.join()
+            compiled.ready(targets(*(Endless(tmp_path, f"p{i}") for i in range(4))))
+        interrupter.join()
     for number, handler in handlers.items():
         signal.signal(number, handler)
     assert set(psutil.Process().children()) <= before

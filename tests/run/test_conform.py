@@ -2,7 +2,7 @@
 
 import csv
 
-from running import ROOT, finish
+from running import ROOT, finish, invoke
 
 SLUB = ROOT / "tests" / "data" / "linux-3.16-slub-steps.csv"
 
@@ -32,7 +32,7 @@ def test_a_changed_number_is_found_and_shown(tmp_path):
 def test_a_file_that_is_no_recording(tmp_path):
     path = tmp_path / "steps.csv"
     path.write_text("a,b\n1,2\n")
-    run = finish(tmp_path, str(path), command="conform", status=2)
-    assert run.stderr.startswith("error: ") and str(path) in run.stderr and run.stdout == ""
-    missing = finish(tmp_path, str(tmp_path / "none.csv"), command="conform", status=2)
-    assert "none.csv" in missing.stderr
+    done = invoke(tmp_path, str(path), command="conform")
+    assert done.exit_code == 2 and done.stderr.startswith("error: ") and str(path) in done.stderr and done.stdout == ""
+    missing = invoke(tmp_path, str(tmp_path / "none.csv"), command="conform")
+    assert missing.exit_code == 2 and "none.csv" in missing.stderr

@@ -1,17 +1,16 @@
 """Whoever is killed, whenever: no process stays, nothing hangs, and the result says what happened."""
 
 import os
-import random
 import signal
 import time
 
 import psutil
 import pytest
 from running import Run, small
+from until import drawn_delay, until
 
 pytestmark = pytest.mark.xdist_group("cpus")
 
-GONE = 5.0  # seconds in which everybody must have left
 MOMENTS = ("warming up linux-3.16", "counting v3", "% v3")
 
 
@@ -20,7 +19,7 @@ def shared_memory() -> set[str]:
 
 
 @pytest.fixture
-def long_run(tmp_path):
+def long_run(tmp_path, request):
     """Starts a run that would take five minutes and waits for a moment of it and a bit."""
     runs = []
 
@@ -31,9 +30,7 @@ def long_run(tmp_path):
         run.shared_before = before
         runs.append(run)
         run.until_says(moment)
-        delay = random.random() * 0.3
-        print(f"{moment!r} and {delay:.3f} s")
-        time.sleep(delay)
+        time.sleep(drawn_delay(request.node.name, 0.3))
         return run
 
     yield start
@@ -42,8 +39,8 @@ def long_run(tmp_path):
 
 
 def check_partial(run: Run, status: int = 3):
-    assert run.nobody_left(GONE), run.processes()
-    assert run.wait(1) == status, run.stderr
+    run.wait_for_all()
+    assert run.wait() == status, run.stderr
     assert "Traceback" not in run.stderr, run.stderr
     assert not shared_memory() - run.shared_before
     result = run.result()
@@ -51,8 +48,16 @@ def check_partial(run: Run, status: int = 3):
     return result
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("victim", ["worker-of-CPU-0", "worker-of-CPU-1", "kworker"])
+# Each worker, each moment, and the kworker in both kinds of block: it has most to do in a counted one.
+@pytest.mark.parametrize(
+    ("victim", "moment"),
+    [
+        ("worker-of-CPU-0", MOMENTS[0]),
+        ("worker-of-CPU-1", MOMENTS[1]),
+        ("kworker", MOMENTS[1]),
+        ("kworker", MOMENTS[2]),
+    ],
+)
 def test_a_killed_worker_is_named(long_run, victim, moment):
     run = long_run(moment)
     run.named(victim).kill()
@@ -63,11 +68,11 @@ def test_a_killed_worker_is_named(long_run, victim, moment):
     assert run.stderr.count("was killed by SIGKILL") == 1
 
 
-@pytest.mark.parametrize("moment", ["preparing", *MOMENTS])
+@pytest.mark.parametrize("moment", ["preparing", *MOMENTS[1:]])
 def test_a_killed_coordinator_leaves_nothing(long_run, moment):
     run = long_run(moment)
     run.process.kill()
-    assert run.nobody_left(GONE), run.processes()
+    run.wait_for_all()
     assert not shared_memory() - run.shared_before
     assert not list(run.out.glob("*/*"))
 
@@ -76,30 +81,25 @@ def test_all_killed_at_once(long_run):
     run = long_run(MOMENTS[2])
     for process in run.processes():
         process.kill()
-    assert run.nobody_left(GONE)
+    run.wait_for_all()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(
+    ("number", "moment"), [*((signal.SIGINT, moment) for moment in MOMENTS), (signal.SIGTERM, MOMENTS[1])]
+)
 def test_ctrl_c_reaches_the_whole_group(long_run, moment, number):
     run = long_run(moment)
-    began = time.monotonic()
     if number == signal.SIGINT:
         os.killpg(run.process.pid, number)
     else:
         run.process.send_signal(number)
     result = check_partial(run)
-    assert time.monotonic() - began < GONE
     assert result.partial_reason == "interrupted"
 
 
 def test_an_impatient_user_still_gets_the_result(long_run):
     run = long_run(MOMENTS[2])
-    for _ in range(20):
-        os.killpg(run.process.pid, signal.SIGINT)
-        time.sleep(0.02)
-        if run.process.poll() is not None:
-            break
+    until(lambda: run.process.poll() is not None, lambda: os.killpg(run.process.pid, signal.SIGINT), 0.02)
     check_partial(run)
 
 
@@ -114,7 +114,7 @@ def test_a_coordinator_killed_while_compiling_takes_its_helpers_along(long_run, 
     run = long_run("compiling: 0 of", SLAB_STRESS_CACHE=str(tmp_path / "cache"))
     assert run.until(run.children)
     run.process.kill()
-    assert run.nobody_left(GONE), run.processes()
+    run.wait_for_all()
 
 
 def test_ctrl_c_in_serial_play(long_run):
@@ -134,11 +134,11 @@ def test_ctrl_c_while_a_trace_is_read(recorded, tmp_path):
 
 @pytest.mark.parametrize("victim", ["worker-of-CPU-0", "kworker"])
 def test_a_stopped_worker_is_a_hang(long_run, victim):
-    run = long_run(MOMENTS[0], SLAB_STRESS_HANG_SECONDS="6")
+    run = long_run(MOMENTS[0], SLAB_STRESS_HANG_SECONDS="2")
     process = run.named(victim)
     process.suspend()
     run.until(lambda: process.status() == psutil.STATUS_STOPPED)
-    result = run.wait(30) and check_partial(run)
+    result = check_partial(run)
     assert (
         "hung" in result.partial_reason
         and f"{victim.replace('-', ' ')} (pid {process.pid}, stopped)" in result.partial_reason

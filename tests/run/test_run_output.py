@@ -5,9 +5,10 @@ import re
 
 import msgspec
 import pytest
-from running import finish, small
+from running import finish, invoke, small
 
-from stress.result.data import SLUB_STATS, Result
+from allocators.catalogue import SLUB
+from stress.result.data import Result
 
 QUICK = ("--after", "v3", "--seconds", "0.1", *small())
 
@@ -23,8 +24,8 @@ def test_json_is_the_result_and_nothing_else(tmp_path):
     result = json.loads(run.stdout)
     assert msgspec.json.decode(run.stdout, type=Result).run_id == path.parent.name
     for name in (
-        "schema_version", "scenario", "parameters", "allocator", "seed", "cpus", "baseline", "designs", "ratios", "invariants",
-        "partial", "trust",
+        "schema_version", "scenario", "parameters", "allocator", "seed", "cpus", "baseline", "designs", "ratios",
+        "invariants", "partial", "trust",
     ):  # fmt: skip
         assert name in result, name
     assert result["partial"] is False and result["invariants"]["violated"] == []
@@ -36,7 +37,7 @@ def test_json_is_the_result_and_nothing_else(tmp_path):
         assert all(design["frees_per_second"].values())
         assert set(design["dead_caches"]) == {"offlined", "destroyed", "left"}
         assert set(design["lifetime_seconds"]) == {"p50", "p99", "max"}
-        assert set(design["stats"]) == set(SLUB_STATS) and len(SLUB_STATS) == 26
+        assert set(design["stats"]) == set(SLUB.statistics) and len(SLUB.statistics) == 26
         assert set(design["per_free"]) == {"list_lock", "list_lock_contended", "page_cas", "page_cas_failed"}
         assert design["empty_slabs"].keys() >= {"cpu_slab", "cpu_partial", "node_partial"}
         assert isinstance(design["slabs_left"], int) and isinstance(design["pages_left"], int)
@@ -84,13 +85,22 @@ def test_more_cpus_than_there_are(tmp_path):
         (["--memory", "1T"], "--memory '1T': allowed is 1M to 15G"),
         (["--seconds", "0"], "--seconds"),
         (["--allocator", "slop"], "--allocator"),
-        (["--log-file", "/no/such/folder/log"], "--log-file"),
+        (["--before", "linux-9"], "--before"),
+        (["--set", "cgroup=3"], "--set: "),
+        (["--scenario", "storm"], "--scenario"),
+        (["--trace", "nowhere.csv"], "--trace"),
     ],
 )
 def test_bad_input_ends_with_status_2_and_names_the_option(tmp_path, arguments, says):
-    run = finish(tmp_path, *arguments, "--quiet", status=2)
-    assert run.stderr.startswith(f"error: {says}"), run.stderr
-    assert run.stdout == "" and not run.out.exists() and len(run.stderr.splitlines()) == 1
+    done = invoke(tmp_path, *arguments, "--quiet")
+    assert done.exit_code == 2 and done.stderr.startswith(f"error: {says}"), done.stderr
+    assert done.stdout == "" and not (tmp_path / "results").exists() and len(done.stderr.splitlines()) == 1
+
+
+def test_bad_input_of_a_real_process(tmp_path):
+    run = finish(tmp_path, "--log-file", "/no/such/folder/log", "--quiet", status=2)
+    assert run.stderr.startswith("error: --log-file") and len(run.stderr.splitlines()) == 1
+    assert run.stdout == "" and not run.out.exists()
 
 
 def test_the_cache_of_compiled_code_must_be_writable(tmp_path):

@@ -75,7 +75,8 @@ def test_counts_do_not_depend_on_the_machine():
         "import json, os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
         "from test_run_serial import counts, storm; print(json.dumps(counts(storm())))"
     )
-    path = os.pathsep.join([str(ROOT), os.path.dirname(__file__)])
+    here = os.path.dirname(__file__)
+    path = os.pathsep.join([str(ROOT), here, os.path.dirname(here)])
     env = os.environ | {"PYTHONPATH": path}
     done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == json.loads(json.dumps(counts(storm())))
@@ -92,10 +93,20 @@ def test_every_scenario_on_any_number_of_cpus(scenario, cpus, nodes):
         assert result.designs["linux-3.16"].dead_caches.left > 0
 
 
-def test_designs_by_parts_are_sound():
+def test_both_engines_count_the_same(request):
+    """The program of a whole run, of the designs that most others are compared with."""
+    tiny = TINY["offline-storm"] | {"operations": 6000}
+    compiled = play(settings=tiny)
+    request.getfixturevalue("interpreted")
+    assert counts(play(settings=tiny)) == counts(compiled)
+
+
+def test_designs_by_parts_are_sound(interpreted):
     """Without P7 empty slabs stay in dead caches; with F_ALLCPU v1 reaches the CPUs that it forgets (R12)."""
     leaks = ("linux-3.16", "v1", "v1-P7")
-    result = sound(storm(after=("v1", "v1-P7", "v1+F_ALLCPU")), leaks)
+    result = sound(
+        play(settings=TINY["offline-storm"] | {"operations": 6000}, after=("v1", "v1-P7", "v1+F_ALLCPU")), leaks
+    )
     left = {name: design.dead_caches.left for name, design in result.designs.items()}
     assert left["v1+F_ALLCPU"] == 0 < left["v1-P7"] and left["v1"] < left["linux-3.16"]
 

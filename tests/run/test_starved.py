@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import signal
 import time
 
@@ -9,12 +10,13 @@ import pytest
 
 from stress.play import worker
 
-PATIENCE = 0.6  # seconds
+PATIENCE = 0.6  # seconds of one look
 
 
 def sleep(connection):
     """What a process looks like that gets no CPU time."""
-    time.sleep(60)
+    while True:
+        signal.pause()
 
 
 def nap(connection):
@@ -42,10 +44,9 @@ def collect():
         process = multiprocessing.get_context("fork").Process(target=body, args=(theirs,), daemon=True)
         process.start()
         crew.members.append(worker.Worker("worker of CPU 0", 0, None, process, ours))
-        began = time.monotonic()
         with pytest.raises(TimeoutError) as error:
             crew.collect(PATIENCE)
-        return str(error.value), time.monotonic() - began
+        return str(error.value)
 
     yield start
     for member in crew.members:
@@ -54,13 +55,16 @@ def collect():
 
 
 @pytest.mark.parametrize("body", [nap, spin, stop])
-def test_what_waits_for_ever_hangs(collect, body):
-    text, _ = collect(body)
-    assert text.startswith(f"nothing moved for {PATIENCE:g} s; no answer from worker of CPU 0 (pid")
+def test_what_waits_for_ever_hangs(collect, body, monkeypatch):
+    """It may take some looks until the machine has let it run in one of them."""
+    monkeypatch.setattr(worker, "_LENIENCY", 1000)
+    text = collect(body)
+    assert re.match(r"nothing moved for [\d.]+ s; no answer from worker of CPU 0 \(pid", text)
     assert "has not let" not in text and ("stopped" in text) == (body is stop)
 
 
 def test_what_the_machine_does_not_run_gets_more_time(collect):
-    text, seconds = collect(sleep)
+    began = time.monotonic()
+    text = collect(sleep)
     assert text.startswith("nothing moved for 3 s") and text.endswith("the machine has not let worker of CPU 0 run")
-    assert seconds >= 5 * PATIENCE
+    assert time.monotonic() - began >= 5 * PATIENCE

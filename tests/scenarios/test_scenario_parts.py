@@ -55,7 +55,7 @@ def test_objects_that_fit_no_slab(size):
         slab_order(size, 2)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), max_size=30))
 def test_slot_pool_hands_out_each_free_slot_once(moves):
     pool, out, peak = SlotPool(), [], 0
@@ -74,7 +74,6 @@ def test_slot_bases_keep_cpus_on_lines_of_their_own():
 
 
 @given(st.integers(0, 1000), st.integers(1, 9))
-@settings(deadline=None, derandomize=True)
 def test_deal_is_even(n, cpus):
     parts = np.diff(deal(n, cpus))
     assert parts.sum() == n and parts.max() - parts.min() <= 1

@@ -3,7 +3,7 @@
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from toy_engine import play
 
 from scenarios import tape
@@ -29,17 +29,20 @@ SETTINGS = {
         caches=st.sampled_from(["dentry", "kmalloc-64,kmalloc-4096", "filp,dentry,inode_cache"]),
     ),
     "free-burst": dict(
-        objects=st.integers(1, 300), bursts=st.integers(1, 4), object_size=SIZES, free_order=ORDERS, charged=st.booleans()
+        objects=st.integers(1, 300), bursts=st.integers(1, 4), object_size=SIZES, free_order=ORDERS,
+        charged=st.booleans()
     ),
     "dead-free": dict(
         slabs=st.integers(1, 4), object_size=SIZES.filter(lambda s: s > 8), free_order=ORDERS, cgroups=st.integers(1, 4)
     ),
     "remote-free": dict(rounds=st.integers(1, 9), batch=st.integers(1, 100), object_size=SIZES, charged=st.booleans()),
     "pinned": dict(
-        cgroups=st.integers(1, 4), slabs=st.integers(1, 5), object_size=SIZES.filter(lambda s: s > 8), hold=st.integers(0, 3)
+        cgroups=st.integers(1, 4), slabs=st.integers(1, 5), object_size=SIZES.filter(lambda s: s > 8),
+        hold=st.integers(0, 3)
     ),
     "pairs": dict(
-        operations=st.integers(2, 1000), batch=st.integers(1, 50), object_size=SIZES, charged=st.booleans(), shared=st.booleans()
+        operations=st.integers(2, 1000), batch=st.integers(1, 50), object_size=SIZES, charged=st.booleans(),
+        shared=st.booleans()
     ),
     "remote-dead": dict(
         objects=st.integers(1, 200), object_size=SIZES, free_cpu=st.integers(0, 5), marked=st.booleans(),
@@ -66,7 +69,7 @@ def test_every_scenario_is_tested():
     assert set(SETTINGS) == set(SCENARIOS)
 
 
-@settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120)
 @given(cases())
 def test_a_workload_keeps_its_promises(case):
     scenario, params, cpus, seed = case
@@ -81,7 +84,7 @@ def test_a_workload_keeps_its_promises(case):
     assert load.slots <= len(np.unique(slots)) + 8 * cpus, "no slot goes unused"
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(cases(), st.integers(0, 1000))
 def test_any_interleaving_plays_to_its_end(case, order):
     scenario, params, cpus, seed = case
@@ -91,7 +94,7 @@ def test_any_interleaving_plays_to_its_end(case, order):
     assert counts["peak"] <= load.slots
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(cases())
 def test_the_seed_decides_everything(case):
     scenario, params, cpus, seed = case

@@ -5,7 +5,7 @@ import dataclasses
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from scenarios import tape
 from scenarios.checks import validate
@@ -216,7 +216,6 @@ def test_the_empty_workload():
 fields = st.tuples(st.integers(0, 4095), st.integers(0, (1 << 20) - 1), st.integers(0, (1 << 27) - 1))
 
 
-@settings(deadline=None, derandomize=True)
 @given(st.lists(fields, min_size=1, max_size=20))
 def test_encoding_is_reversible(rows):
     a, b, c = map(np.array, zip(*rows))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import time
 from collections.abc import Callable
+
+from until import until
 
 from shm.atomics import cpu_area, fetch_add, load, store, this_cpu
 from shm.compiler import dual
@@ -61,19 +62,17 @@ class BareMachine:
         return Machine(self.mem, cpu, self.features, "bare", self.segment.address)
 
 
-def in_parallel(*programs: Callable[[], object], seconds: float = 30) -> None:
-    """Run each program in a process of its own; all must end well and in time.
+def in_parallel(*programs: Callable[[], object]) -> None:
+    """Run each program in a process of its own; all must end well.
 
     Compile what they call before: the processes are forked.
     """
     context = multiprocessing.get_context("fork")
     processes = [context.Process(target=_run, args=(program, i), daemon=True) for i, program in enumerate(programs)]
-    deadline = time.monotonic() + seconds
     for process in processes:
         process.start()
     try:
-        for process in processes:
-            process.join(max(0.0, deadline - time.monotonic()))
+        until(lambda: all(p.exitcode == 0 for p in processes) or any(p.exitcode for p in processes))
         assert [process.exitcode for process in processes] == [0] * len(processes)
     finally:
         for process in processes:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections import Counter
 
 from bare_machine import BareMachine
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shm.histogram import BUCKETS, HISTOGRAM, bucket_low, bucket_of, record
 
 values = st.integers(0, 2**63 - 1) | st.integers(0, 1000)
-quick = settings(deadline=None, derandomize=True, database=None)
 
 
-@quick
 @given(values)
 def test_a_bucket_holds_its_value_and_is_narrow(value):
     bucket = bucket_of(value)
@@ -30,7 +28,6 @@ def test_buckets_follow_each_other():
     assert [bucket_of(low) for low in lows] == list(range(BUCKETS))
 
 
-@quick
 @given(st.lists(values.map(lambda v: v >> 8), min_size=1, max_size=60))
 def test_recorded_values_are_counted_in_their_buckets(some):
     bare = BareMachine(histogram=HISTOGRAM.SIZE)

@@ -13,8 +13,7 @@ from small_program import FEATURES, memory, small_program
 
 from shm.numba_internals import Probes, lean, needed
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def python(code: str, cache: Path, **environment: str) -> subprocess.CompletedProcess:
@@ -23,7 +22,7 @@ def python(code: str, cache: Path, **environment: str) -> subprocess.CompletedPr
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
-        env=kept | {"SLAB_STRESS_CACHE": str(cache), "PYTHONPATH": f"{ROOT}:{HERE}"} | environment,
+        env=kept | {"SLAB_STRESS_CACHE": str(cache), "PYTHONPATH": os.pathsep.join(sys.path)} | environment,
         capture_output=True,
         text=True,
         timeout=300,

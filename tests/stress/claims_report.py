@@ -33,10 +33,47 @@ def report(text: str = "Nothing slows down", violated: tuple[Violation, ...] = (
         for design in ("v1", "v3", "v3, again")
     ]
     outcomes = [
-        Outcome(id=4, claim=text, verdict=Verdict.FAILS, reason=text, published=text, source=text, violated=list(violated),
-                parts=[part("counted", Verdict.HOLDS, [figure(text, [1, 2], text)]), part("slub, timed", Verdict.FAILS, timed)]),
-        Outcome(id=8, claim="P6 matters little.", verdict=Verdict.UNKNOWN, reason="x", published="–", source="mail", violated=[],
-                parts=[part("slub", Verdict.UNKNOWN, [ratio_figure("frees/s", Ratio()), ratio_figure("allocations/s", Ratio(estimate=1.02, low=1.0, high=1.03, pairs=9))])]),
-    ]  # fmt: skip
-    return Report(created="2026-01-02T03:04:05+00:00", command="python -m stress claims 4 8", machine={"cpu": text, "real_cpus": 2}, seed=7,
-                  seconds=3.0, took=12.5, quick=False, interrupted=False, claims=outcomes)  # fmt: skip
+        Outcome(
+            id=4,
+            claim=text,
+            verdict=Verdict.FAILS,
+            reason=text,
+            published=text,
+            source=text,
+            violated=list(violated),
+            parts=[
+                part("counted", Verdict.HOLDS, [figure(text, [1, 2], text)]),
+                part("slub, timed", Verdict.FAILS, timed),
+            ],
+        ),
+        Outcome(
+            id=8,
+            claim="P6 matters little.",
+            verdict=Verdict.UNKNOWN,
+            reason="x",
+            published="–",
+            source="mail",
+            violated=[],
+            parts=[
+                part(
+                    "slub",
+                    Verdict.UNKNOWN,
+                    [
+                        ratio_figure("frees/s", Ratio()),
+                        ratio_figure("allocations/s", Ratio(estimate=1.02, low=1.0, high=1.03, pairs=9)),
+                    ],
+                )
+            ],
+        ),
+    ]
+    return Report(
+        created="2026-01-02T03:04:05+00:00",
+        command="python -m stress claims 4 8",
+        machine={"cpu": text, "real_cpus": 2},
+        seed=7,
+        seconds=3.0,
+        took=12.5,
+        quick=False,
+        interrupted=False,
+        claims=outcomes,
+    )

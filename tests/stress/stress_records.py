@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from allocators.catalogue import SLUB
 from stress.engine import PATHS
 from stress.measure.records import Block, Census, Latencies, Pinned, RunRecord, SectionSum
-from stress.result.data import SLUB_STATS
 
 SWITCHES = {
     "linux-3.16": ["F_OBO"],
@@ -57,7 +57,7 @@ def census(design: str, **fields: Any) -> Census:
         "dead_frees": 50_000,
         "allocations": 1_000_000,
         "failed_allocations": 0,
-        "stats": dict.fromkeys(SLUB_STATS, 0)
+        "stats": dict.fromkeys(SLUB.statistics, 0)
         | {"free_fastpath": 900_000, "free_slowpath": 100_000, "free_frozen": 12_345},
         "operations": {
             "list_lock": 20_000,

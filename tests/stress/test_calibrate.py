@@ -18,6 +18,12 @@ from stress.process.errors import UsageError
 from stress.schema import schema
 
 
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch):
+    """Of the intervals of some thousand comparisons."""
+    monkeypatch.setattr("stress.judge.ratio.RESAMPLES", 199)
+
+
 def row(found: Calibration, slowdown: float | None):
     (one,) = [row for row in found.rows if row.slowdown == slowdown]
     return one

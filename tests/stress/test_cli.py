@@ -1,7 +1,8 @@
 """The command line: help, usage errors, formats, exit status."""
 
-import importlib
+import importlib.metadata
 import json
+import os
 import subprocess
 import sys
 import types
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 from stress_records import census, record
 from typer.testing import CliRunner
+from until import PATIENCE
 
 from stress.commands.app import app
+from stress.play.options import Measuring, World
 from stress.process.errors import DamagedRun, UsageError
 from stress.result.files import read_result
 
@@ -51,8 +54,10 @@ def test_help_lists_the_commands_and_options():
         assert f"\n  {command} " in text
     text = invoke("run", "--help").stdout
     for option in (
-        "--scenario NAME", "--set KEY=VALUE", "--trace FILE", "--allocator", "--before DESIGN", "--after DESIGN", "--cpus N",
-        "--nodes N", "--seconds S", "--seed N", "--time-scale X", "--memory SIZE", "--serial", "--check-blocks", "--out DIR",
+        "--scenario NAME", "--set KEY=VALUE", "--trace FILE", "--allocator", "--before DESIGN", "--after DESIGN",
+        "--cpus N",
+        "--nodes N", "--seconds S", "--seed N", "--time-scale X", "--memory SIZE", "--serial", "--check-blocks",
+        "--out DIR",
         "--format", "--quiet", "--log-level", "--log-file FILE", "Examples:",
     ):  # fmt: skip
         assert option in text, option
@@ -66,8 +71,44 @@ def test_help_imports_nothing_heavy():
         "try:\n    main()\nexcept SystemExit as e:\n    assert e.code == 0, e.code\n"
         f"print('loaded:', sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert "loaded: []" in done.stderr and "--scenario" in done.stdout
+
+
+def test_version(monkeypatch):
+    monkeypatch.setattr("importlib.metadata.version", lambda name: {"slab-stress": "1.2.3"}[name])
+    assert invoke("--version").stdout == "slab-stress 1.2.3\n"
+
+
+def test_version_without_installation(monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", missing)
+    done = invoke("--version")
+    assert (done.exit_code, done.stdout) == (0, "slab-stress of a checkout that is not installed\n")
+
+
+def shell_asks(*words: str) -> list[str]:
+    """What the console script answers to a shell that completes the last word."""
+    asked = {"_SLAB_STRESS_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+    command = [sys.executable, "-c", "from stress.__main__ import main; main()"]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | asked, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_a_shell_completes_commands_options_and_choices():
+    assert shell_asks("slab-stress", "re") == ["replay", "report", "results"]
+    assert shell_asks("slab-stress", "list", "") == ["allocators", "designs", "scenarios", "races"]
+    assert shell_asks("slab-stress", "run", "--until") == ["--until-sure"]
+
+
+def test_completion_is_for_the_console_script_whoever_prints_it():
+    command = [sys.executable, "-m", "stress", "--show-completion", "bash"]
+    environment = os.environ | {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert "_SLAB_STRESS_COMPLETE=complete_bash" in done.stdout and done.stdout.strip().endswith(" slab-stress")
 
 
 @pytest.mark.parametrize(
@@ -94,19 +135,22 @@ def test_usage_errors_end_with_status_2_and_name_the_option(arguments, names):
 
 def test_usage_error_of_a_real_process():
     command = [sys.executable, "-m", "stress", "run", "--scenario", "nonsense"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: --scenario 'nonsense'")
 
 
 def test_options_reach_the_coordinator(run, coordinator):
-    assert run("--before", "v1", "--after", "linux-3.16+P2", "--after", "v3-F_OBO", "--cpus", "3", "--nodes", "2", "--seed", "9", "--serial",
-               "--scenario", "pinned", "--set", "hold=1", "--memory", "64M", "--time-scale", "10", "--check-blocks",
-               "--seconds", "2").exit_code == 0  # fmt: skip
+    typed = (
+        "--before v1 --after linux-3.16+P2 --after v3-F_OBO --cpus 3 --nodes 2 --seed 9 --serial "
+        "--scenario pinned --set hold=1 --memory 64M --time-scale 10 --check-blocks --seconds 2"
+    )
+    assert run(*typed.split()).exit_code == 0
     o = coordinator.options
-    assert (o.before, o.after, o.cpus, o.nodes, o.seed) == ("v1", ("linux-3.16+P2", "v3-F_OBO"), 3, 2, 9)
-    assert (o.scenario, o.settings, o.memory, o.time_scale, o.seconds) == ("pinned", {"hold": "1"}, 64 << 20, 10.0, 2.0)
-    assert o.serial and o.check_blocks and o.command.startswith("python -m stress")
+    assert (o.before, o.after) == ("v1", ("linux-3.16+P2", "v3-F_OBO"))
+    assert (o.scenario, o.settings, o.command[:16]) == ("pinned", {"hold": "1"}, "python -m stress")
+    assert o.world == World(cpus=3, nodes=2, memory=64 << 20, time_scale=10.0)
+    assert o.measuring == Measuring(seconds=2.0, seed=9, serial=True, check_blocks=True)
 
 
 def test_text_says_where_the_result_is(run, tmp_path):

@@ -6,6 +6,7 @@ from typer.testing import CliRunner
 
 from stress.commands.app import app
 from stress.measure.evaluation import measure
+from stress.measure.records import SectionSum
 from stress.process.errors import UsageError
 from stress.report import comparison as reporting
 from stress.report.compare import compare
@@ -41,6 +42,20 @@ def test_rows_of_the_same_name_stay_apart():
     assert [len(cells) for cells in rows(compare([plain(), plain()]), "… into dead caches only")] == [6, 6]
 
 
+def test_a_row_is_compared_with_that_of_the_same_kind():
+    """A run without frees into live caches has no verdict on them; that on frees into dead ones stays what it is."""
+    slow = {"linux-3.16": 20.0, "v1": 20.0, "v3": 30.0}
+    dead_only = [block(design, pair, dead_ns=slow[design]) for pair in range(8) for design in SWITCHES]
+    for one in dead_only:
+        one.sections["live"] = [SectionSum() for _ in one.sections["live"]]
+    verdicts = rows(compare([plain(), plain(blocks=dead_only)]), "… verdict (±2 %)")
+    assert verdicts == [
+        ("", "equivalent", "slower", "", "equivalent", "slower"),  # all frees
+        ("", "equivalent", "slower", "–", "–", "–"),  # into live caches
+        ("", "equivalent", "equivalent", "", "equivalent", "slower"),  # into dead ones
+    ]
+
+
 def test_runs_of_different_designs():
     one = plain(switches={"linux-3.16": [], "v1": SWITCHES["v1"]}, blocks=[block("v1", 0)], censuses=[leak()])
     both = compare([one, plain(allocator="slab", seed=2, serial=True)])
@@ -71,8 +86,8 @@ def test_other_work_is_refused(fields, why):
 def test_each_ratio_is_compared_with_its_verdict_and_margin():
     said = "\n".join(compare([plain(live_ns={"v3": 12.5}), plain(margin=0.005)]).findings)
     assert (
-        "v3 against linux-3.16, frees into live caches: run 1 0.800 [0.800, 0.800] slower (±2 %); run 2 0.800 [0.800, 0.800] slower (±0.5 %)"
-        in said
+        "v3 against linux-3.16, frees into live caches: "
+        "run 1 0.800 [0.800, 0.800] slower (±2 %); run 2 0.800 [0.800, 0.800] slower (±0.5 %)" in said
     )
 
 

@@ -70,9 +70,11 @@ def test_more_time_is_what_the_square_root_law_says():
     )
 
 
-def test_so_much_more_does_settle_it():
+def test_so_much_more_does_settle_it(monkeypatch):
     """Pairs of the spread that was seen, as many as were said to be needed, give a verdict most of the time."""
     import numpy as np
+
+    monkeypatch.setattr("stress.judge.ratio.RESAMPLES", 199)
 
     settled = 0
     for seed in range(20):

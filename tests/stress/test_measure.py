@@ -5,15 +5,10 @@ import json
 import pytest
 from stress_records import MS, TRACE, block, census, leak, record
 
+from allocators.catalogue import SLUB
 from stress.measure.evaluation import measure
 from stress.measure.records import SectionSum
-from stress.result.data import SLUB_STATS
 from stress.result.files import encode
-
-
-def test_the_statistics_are_those_of_the_allocator():
-    state = pytest.importorskip("allocators.slub.state")
-    assert SLUB_STATS == tuple(state.STATISTICS)
 
 
 def test_rates_are_sums_over_cpus_and_medians_over_blocks():
@@ -67,7 +62,7 @@ def test_counts_come_from_the_counted_pass():
     assert (design.dead_caches.offlined, design.dead_caches.destroyed, design.dead_caches.left) == (41, 0, 41)
     assert design.empty_slabs == {"cpu_slab": 0, "cpu_partial": 100, "node_partial": 18}
     assert (design.slabs_left, design.pages_left, design.cgroups_pinned) == (118, 236, 9)
-    assert design.stats["free_frozen"] == 12_345 and list(design.stats) == list(SLUB_STATS)
+    assert design.stats["free_frozen"] == 12_345 and list(design.stats) == list(SLUB.statistics)
     assert design.per_free.list_lock == pytest.approx(0.02)
     assert design.per_free.page_cas_failed == pytest.approx(7e-6)
 

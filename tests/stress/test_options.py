@@ -11,17 +11,17 @@ from stress.process.usage import check_out
 
 
 def test_defaults():
-    options = opt.make_options()
-    assert options == opt.RunOptions()
+    options = opt.named()
+    assert options == opt.make_options() == opt.RunOptions()
     assert (options.scenario, options.before, options.after) == ("offline-storm", "linux-3.16", ("v1", "v3"))
     with pytest.raises(dataclasses.FrozenInstanceError):
-        options.seed = 2
+        options.before = "v1"
 
 
 def test_what_is_compared_by_default_suits_the_allocator():
-    assert opt.make_options(allocator="slab").after == ("v1", "v3")
-    assert opt.make_options(allocator="slob").after == ("v1",)
-    assert opt.make_options(allocator="slob", after=["v1", "v1-P5"]).after == ("v1", "v1-P5")
+    assert opt.named(allocator="slab").after == ("v1", "v3")
+    assert opt.named(allocator="slob").after == ("v1",)
+    assert opt.named(allocator="slob", after=["v1", "v1-P5"]).after == ("v1", "v1-P5")
 
 
 def test_the_default_scenario_is_the_registrys():
@@ -31,12 +31,12 @@ def test_the_default_scenario_is_the_registrys():
 
 
 def test_edited_designs_are_taken_as_typed():
-    options = opt.make_options(before="linux-3.16+P2", after=["v1-P7", "v3-F_OBO"])
+    options = opt.named(before="linux-3.16+P2", after=["v1-P7", "v3-F_OBO"])
     assert (options.before, options.after) == ("linux-3.16+P2", ("v1-P7", "v3-F_OBO"))
 
 
 def test_settings_are_handed_on_as_text():
-    options = opt.make_options(scenario="dead-free", settings=["object_size=1k", " slabs = 64 "])
+    options = opt.named(scenario="dead-free", settings=["object_size=1k", " slabs = 64 "])
     assert options.settings == {"object_size": "1k", "slabs": "64"}
 
 
@@ -87,7 +87,7 @@ def test_settings_are_handed_on_as_text():
 )
 def test_errors_name_the_option_and_the_way_out(given, says):
     with pytest.raises(UsageError) as caught:
-        opt.make_options(**given)
+        opt.named(**given)
     for part in says:
         assert part in str(caught.value)
 
@@ -95,7 +95,7 @@ def test_errors_name_the_option_and_the_way_out(given, says):
 def test_traces(tmp_path):
     trace = tmp_path / "trace.csv"
     trace.write_text("x")
-    options = opt.make_options(trace=trace)
+    options = opt.named(trace=trace)
     assert (options.trace, options.scenario) == (trace, "trace")
     for given, says in (
         ({"trace": trace, "scenario": "pinned"}, "exclude each other"),
@@ -105,7 +105,7 @@ def test_traces(tmp_path):
         ({"trace": tmp_path}, "is not a file"),
     ):
         with pytest.raises(UsageError, match=says):
-            opt.make_options(**given)
+            opt.named(**given)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_the_folder_of_results_is_checked_first(tmp_path):
 
 
 def test_failures_on_purpose():
-    options = opt.make_options(fail=["shrink-alloc", "page-alloc:0.25"])
-    assert (options.fail_shrink_alloc, options.fail_page_alloc) == (True, 0.25)
-    assert options.failures() == {"fail_shrink_alloc": True, "fail_page_alloc": 0.25}
-    assert opt.make_options().failures() == {}
+    options = opt.named(fail=["shrink-alloc", "page-alloc:0.25"])
+    assert options.failing == opt.Failing(shrink_alloc=True, page_alloc=0.25)
+    assert options.failing.parameters() == {"fail_shrink_alloc": True, "fail_page_alloc": 0.25}
+    assert opt.named().failing.parameters() == {}

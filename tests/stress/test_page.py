@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from stress_records import SWITCHES, TRACE, block, census, leak, record
+from until import PATIENCE
 
 from stress.judge.ratio import Ratio
 from stress.measure.evaluation import measure
@@ -59,9 +60,12 @@ def plain(**fields):
 def test_verdict_table_pictures_and_how_to_repeat_it():
     made = read(plain(trace=TRACE))
     wanted = (
-        "Of 41 caches of removed cgroups linux-3.16 leaves all behind, v1 3 and v3 none; frees against linux-3.16: v1 equivalent",
-        "frees/s, live caches", "What is left at the end", "Where empty slabs of dead caches hide", "Operations per free",
-        "Throughput of each block over time", "How long frees take", "How long allocations take", "Dead caches and what they pin, over time",
+        "Of 41 caches of removed cgroups linux-3.16 leaves all behind, v1 3 and v3 none; "
+        "frees against linux-3.16: v1 equivalent",
+        "frees/s, live caches", "What is left at the end", "Where empty slabs of dead caches hide",
+        "Operations per free",
+        "Throughput of each block over time", "How long frees take", "How long allocations take",
+        "Dead caches and what they pin, over time",
         "Throughput against linux-3.16", "python -m stress run", "Model CPU", "seed", "cgroups",
         "Replay of a recorded trace", "free_frozen", "Invariants that were checked: I1, I2, pages",
     )  # fmt: skip
@@ -123,8 +127,10 @@ def test_nothing_gets_out_of_its_text():
     blocks = [block(name, pair) for pair in range(5) for name in names]
     made = read(
         measure(record(
-            switches=names, blocks=blocks, censuses=[leak(EVIL, empty_slabs={EVIL: 3}), leak()], scenario=EVIL, command=EVIL,
-            parameters={EVIL: EVIL, "list": [EVIL]}, machine={"cpu": EVIL, EVIL: EVIL}, damage=EVIL, trace={EVIL: EVIL, "marks": [{"name": EVIL, "predicted": 1, "recorded": 2}]},
+            switches=names, blocks=blocks, censuses=[leak(EVIL, empty_slabs={EVIL: 3}), leak()], scenario=EVIL,
+            command=EVIL,
+            parameters={EVIL: EVIL, "list": [EVIL]}, machine={"cpu": EVIL, EVIL: EVIL}, damage=EVIL,
+            trace={EVIL: EVIL, "marks": [{"name": EVIL, "predicted": 1, "recorded": 2}]},
         ))
     )  # fmt: skip
     expected = read(plain())
@@ -154,7 +160,7 @@ def test_drawing_needs_nothing_heavy():
         "import sys\nfrom stress.report import page\n"
         "print([m for m in ('numpy', 'scipy', 'rich', 'numba', 'plotly', 'jinja2') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert done.stdout.strip() == "[]", done.stderr
 
 

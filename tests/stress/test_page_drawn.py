@@ -1,4 +1,4 @@
-"""The page in a real browser, where one is installed: nothing to complain about, every plot drawn, no page wider than a phone."""
+"""The page in a real browser, where one is installed: no complaints, every plot drawn, no page wider than a phone."""
 
 import json
 import re
@@ -8,6 +8,7 @@ import subprocess
 import pytest
 from claims_report import report
 from stress_records import TRACE, record
+from until import PATIENCE
 
 from stress.claims import page as claims_page
 from stress.measure.evaluation import measure
@@ -22,9 +23,11 @@ BROWSER = next(
 PROBE = """<script>addEventListener("load", () => {
   const size = e => { const r = e.getBoundingClientRect(); return [r.width, r.height]; };
   const plots = [...document.querySelectorAll("svg.plot")].map(svg => ({
-    name: svg.getAttribute("aria-label"), size: size(svg), marks: [...svg.querySelectorAll("rect, circle, polygon")].map(size),
+    name: svg.getAttribute("aria-label"), size: size(svg),
+    marks: [...svg.querySelectorAll("rect, circle, polygon")].map(size),
     fills: [...new Set([...svg.querySelectorAll("rect, circle, polygon")].map(e => getComputedStyle(e).fill))],
-    outside: [...svg.querySelectorAll("text")].filter(t => { const a = t.getBoundingClientRect(), b = svg.getBoundingClientRect();
+    outside: [...svg.querySelectorAll("text")].filter(t => {
+      const a = t.getBoundingClientRect(), b = svg.getBoundingClientRect();
       return a.left < b.left - 1 || a.right > b.right + 1 || a.bottom > b.bottom + 1; }).map(t => t.textContent) }));
   const seen = {plots, width: document.documentElement.scrollWidth, room: innerWidth};
   document.body.innerHTML = ""; document.body.textContent = "PROBE" + JSON.stringify(seen) + "EBORP"; });</script>"""
@@ -34,9 +37,20 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installe
 
 def browse(file, folder, *options):
     """The page's elements after it was drawn, and what the browser said."""
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--user-data-dir={folder / 'profile'}",
-               "--enable-logging=stderr", "--log-level=0", *options, "--dump-dom", file.as_uri()]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    command = [
+        BROWSER,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        f"--user-data-dir={folder / 'profile'}",
+        "--enable-logging=stderr",
+        "--log-level=0",
+        *options,
+        "--dump-dom",
+        file.as_uri(),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return done.stdout, done.stderr
 

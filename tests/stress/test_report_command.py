@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from stress_records import record
 from typer.testing import CliRunner
+from until import PATIENCE
 
 from stress.commands.app import app
 from stress.measure.evaluation import measure
@@ -132,7 +133,7 @@ def test_a_reader_that_has_seen_enough(out):
     command = [sys.executable, "-m", "stress", "report", "last", "--out", str(out), "--format", "csv"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.close()
-        assert (process.stderr.read(), process.wait(60)) == ("", 0)
+        assert (process.stderr.read(), process.wait(PATIENCE)) == ("", 0)
 
 
 def test_a_page_that_cannot_be_written_is_an_error_of_report(out, monkeypatch):

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from stress_records import TRACE, record
 
+from allocators.catalogue import SLUB
 from stress.measure.evaluation import measure
 from stress.process.errors import UsageError
 from stress.process.files import write_atomically
-from stress.result import data as result_module
 from stress.result.files import encode, read_result, write_result
 
 NOON = datetime.datetime(2026, 1, 1, 12, 0, 0, tzinfo=datetime.UTC)
@@ -29,7 +29,7 @@ PROMISED_OF_A_DESIGN = {
     "empty_slabs": {"cpu_slab", "cpu_partial", "node_partial"},
     "slabs_left": None,
     "pages_left": None,
-    "stats": set(result_module.SLUB_STATS),
+    "stats": set(SLUB.statistics),
     "per_free": {"list_lock", "list_lock_contended", "page_cas", "page_cas_failed"},
 }
 

@@ -9,7 +9,6 @@ from stress_records import TRACE, census, record
 from typer.testing import CliRunner
 
 from stress import schema
-from stress.claims import report as claims
 from stress.commands.app import app
 from stress.measure.evaluation import measure
 from stress.result.files import encode, write_result
@@ -88,7 +87,7 @@ def test_comparisons_are_valid(tmp_path, valid):
 
 
 def test_claims_are_valid(valid):
-    data = valid("claims", claims.encode(report()).decode())
+    data = valid("claims", encode(report()).decode())
     data["claims"][0]["verdict"] = "perhaps"
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(data, json.loads(schema.path("claims").read_text()))

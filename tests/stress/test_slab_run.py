@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from until import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ("--scenario", "pinned", "--set", "slabs=64", "--set", "cgroups=4")
@@ -31,7 +32,7 @@ def run(tmp_path: Path, *arguments: str) -> dict:
         str(tmp_path),
         *arguments,
     ]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -62,7 +63,18 @@ def test_nothing_dies_when_the_reaper_gets_no_time(tmp_path):
 @pytest.mark.xdist_group("compiles")
 def test_the_reaper_runs_on_worker_processes(tmp_path):
     result = run(
-        tmp_path, "--cpus", "2", "--seconds", "0.5", "--check-blocks", "--time-scale", "100", *SMALL, *SAME_CODE
+        tmp_path,
+        "--cpus",
+        "2",
+        "--seconds",
+        "0.5",
+        "--check-blocks",
+        "--time-scale",
+        "100",
+        "--settle",
+        "10000",
+        *SMALL,
+        *SAME_CODE,
     )
     v1 = result["designs"]["v1"]
     assert result["invariants"]["violated"] == []

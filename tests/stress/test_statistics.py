@@ -10,7 +10,7 @@ from stress.judge import ratio as stats
 
 positive = st.floats(0.01, 100.0)
 ratios = st.lists(st.floats(0.5, 2.0), min_size=stats.MIN_PAIRS, max_size=20)
-few_examples = settings(max_examples=25, deadline=None)
+few_examples = settings(max_examples=25)
 
 
 @given(st.lists(positive, min_size=stats.MIN_PAIRS, max_size=20))

@@ -80,11 +80,12 @@ def test_metadata_belongs_to_a_recording(small):
 
 @pytest.fixture
 def run(pytester, monkeypatch, tmp_path):
-    """A session of two tests, one of a recording that is shipped, one of one that is not; its settings in the environment."""
+    """A session of two tests, one of a shipped recording, one of one that is not; its settings in the environment."""
     monkeypatch.setenv(FOLDER, str(tmp_path))
     monkeypatch.delenv(REQUIRE, raising=False)
     pytester.makeconftest(
-        f"import sys\nsys.path.insert(0, {str(SHIPPED.parent)!r})\nfrom recordings import pytest_terminal_summary, recorded"
+        f"import sys\nsys.path.insert(0, {str(SHIPPED.parent)!r})\n"
+        "from recordings import pytest_terminal_summary, recorded"
     )
     pytester.makepyfile(
         test_it=f"""

@@ -48,7 +48,8 @@ def test_life(write316):
     validate(load)
     names = [(tape.EV_NAMES[event.kind], event.arg) for event in load.events]
     assert names == [
-        ("create_cache", 1), ("shrink_cache", 1), ("create_cache", 2), ("create_cache", 3), ("shrink_cache", 2), ("mark", 0),
+        ("create_cache", 1), ("shrink_cache", 1), ("create_cache", 2), ("create_cache", 3), ("shrink_cache", 2),
+        ("mark", 0),
         ("create_cgroup", 1), ("create_cache", 4), ("shrink_cache", 3), ("offline_cache", 4), ("mark", 1),
     ]  # fmt: skip
     assert [event.cpu for event in load.events] == [0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0]
@@ -123,7 +124,8 @@ def test_kernel_counts(write316):
     assert record.kernel_slabs_at_end.tolist() == [ABSENT, ABSENT, ABSENT, 2, 0]
     assert record.kernel_counters == {
         3: {
-            "alloc_slab": 2, "alloc_slab_C0": 1, "alloc_slab_C1": 1, "slabs_cpu_partial_objects": 5, "slabs_cpu_partial_slabs": 2,
+            "alloc_slab": 2, "alloc_slab_C0": 1, "alloc_slab_C1": 1, "slabs_cpu_partial_objects": 5,
+            "slabs_cpu_partial_slabs": 2,
             "slabs_cpu_partial_objects_C1": 5, "slabs_cpu_partial_slabs_C1": 2,
         }
     }  # fmt: skip

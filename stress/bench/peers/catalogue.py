@@ -7,6 +7,7 @@ import ctypes.util
 import dataclasses
 from typing import Literal
 
+from allocators.catalogue import DEFAULT
 from stress.process.errors import UsageError
 
 Kind = Literal["ours", "C", "malloc", "nothing"]
@@ -35,7 +36,7 @@ class Program:
     name: str
     about: str
     kind: Kind
-    kernel: str = "slub"
+    kernel: str = DEFAULT
     design: str = "linux-3.16"
     library: Library | None = None
 

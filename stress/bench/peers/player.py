@@ -19,10 +19,10 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from allocators.caches.kinds import KINDS
 from allocators.core.page_alloc import ZONE
 from allocators.core.world import PAGE_BYTES
 from allocators.designs import DESIGNS
-from allocators.slob.state import OBJECT_MASK
 from scenarios.tape import SECTION_MIXED
 from stress.bench import programs
 from stress.bench.peers.catalogue import PROGRAMS, NotInstalled, Program, load_library
@@ -67,11 +67,7 @@ class Player:
         self.unload()
         tapes = cut(workload, size, cpus, operations=operations, slots=slots)
         asked = tapes.load.slots * size if self.program.kind in ("ours", "C") else 0
-        new = DESIGNS[self.program.design].switches
-        arena = Arena(
-            tapes.load, self.program.kernel, memory=2 * asked + _SPARE,
-            owners="F_OBJCG" in new, sheaves="F_SHEAF" in new
-        )  # fmt: skip
+        arena = Arena(tapes.load, self.program.kernel, features=self.features, memory=2 * asked + _SPARE)
         self._ready = _Loaded(arena, tapes)
         arena.reset(self.features)
         words, run = arena.words, arena.run
@@ -144,7 +140,7 @@ class Player:
         found = np.sort(slots[slots != 0])
         if self.program.kind == "malloc":
             return found
-        return np.sort((found & OBJECT_MASK) * 8 if self.program.kernel == "slob" else found * 8)
+        return np.sort(KINDS[self.program.kernel].addresses(found) * 8)
 
     def held(self) -> int:
         """Bytes of memory: pages taken from the page allocator, or the process's own memory for a malloc."""

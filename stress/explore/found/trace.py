@@ -18,7 +18,7 @@ from stress.explore.space.space import Outcome, Space
 
 ROOT = Path(__file__).resolve().parents[3]
 WIDTH = 46
-_PLUMBING = ("/shm/atomics.py", "/shm/waiting.py")
+_PLUMBING = ("/shm/atomics.py", "/shm/waiting.py", "/core/lists.py")
 
 
 class Row(NamedTuple):

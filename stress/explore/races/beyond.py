@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from allocators.caches.slab_common import kmem_cache_shrink
+from allocators.catalogue import DEFAULT
 from allocators.slab.reap import cache_reap
 from stress.explore.races.hiding import free_and_offline
 from stress.explore.races.race import Model
 from stress.explore.world.scene import Scene
 
 
-def alloc_and_offline(design: str, *, memory_model: str = "sc", cpus: int = 1, allocator: str = "slub") -> Scene:
+def alloc_and_offline(design: str, *, memory_model: str = "sc", cpus: int = 1, allocator: str = DEFAULT) -> Scene:
     """A task allocates on behalf of a cgroup and frees, while the cgroup goes offline."""
     scene = Scene(design, allocator=allocator, cpus=cpus, memory_model=memory_model)
     scene.create_child()
@@ -18,7 +19,7 @@ def alloc_and_offline(design: str, *, memory_model: str = "sc", cpus: int = 1, a
     return scene
 
 
-def create_and_offline(design: str, *, memory_model: str = "sc", cpus: int = 1, allocator: str = "slub") -> Scene:
+def create_and_offline(design: str, *, memory_model: str = "sc", cpus: int = 1, allocator: str = DEFAULT) -> Scene:
     """The first allocation of a cgroup asks for the child cache, while the cgroup goes offline."""
     scene = Scene(design, allocator=allocator, cpus=cpus, memory_model=memory_model)
     scene.allocates("alloc", 0, 2, free=True)
@@ -26,7 +27,7 @@ def create_and_offline(design: str, *, memory_model: str = "sc", cpus: int = 1, 
     return scene
 
 
-def remote_free(design: str, *, memory_model: str = "sc", cpus: int = 2, allocator: str = "slub") -> Scene:
+def remote_free(design: str, *, memory_model: str = "sc", cpus: int = 2, allocator: str = DEFAULT) -> Scene:
     """An object of a CPU slab is freed on another CPU, while its owner allocates and keeps what it gets."""
     scene = Scene(design, allocator=allocator, cpus=cpus, objects=2, memory_model=memory_model)
     scene.create_child()

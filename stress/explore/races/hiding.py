@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from allocators.catalogue import DEFAULT
 from stress.explore.races.race import Model
 from stress.explore.world.scene import Scene
 
@@ -11,7 +12,7 @@ def free_and_offline(
     *,
     memory_model: str = "sc",
     cpus: int = 1,
-    allocator: str = "slub",
+    allocator: str = DEFAULT,
     objects: int = 1,
     signal: bool = False,
     then=(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from allocators.caches.memcg_caches import destroy_root
 from allocators.caches.slab_common import kmem_cache_shrink
+from allocators.catalogue import DEFAULT
 from shm.atomics import cpu_relax, read_once
 from shm.machine import Machine
 from stress.explore.races.hiding import free_and_offline
@@ -52,7 +53,7 @@ def free_offline_and_destroy(design: str, *, memory_model: str = "sc", cpus: int
     return free_and_offline(design, memory_model=memory_model, cpus=cpus, signal=True, then=(_destroy_root_when_freed,))
 
 
-def alloc_and_offline(design: str, *, memory_model: str = "sc", cpus: int = 1, allocator: str = "slub") -> Scene:
+def alloc_and_offline(design: str, *, memory_model: str = "sc", cpus: int = 1, allocator: str = DEFAULT) -> Scene:
     """A preemptible task allocates on behalf of a cgroup, having looked its cache up, while the cgroup goes offline."""
     scene = Scene(design, allocator=allocator, cpus=cpus, memory_model=memory_model, preempt=True)
     scene.create_child()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from allocators.catalogue import DEFAULT
 from stress.explore.world.scene import Scene
 
 
@@ -20,7 +21,7 @@ class Model:
     name: str
     summary: str
     build: Callable[..., Scene]
-    allocator: str = "slub"
+    allocator: str = DEFAULT
     design: str = "v3"
     mended: str = ""
     kinds: tuple[str, ...] = ()

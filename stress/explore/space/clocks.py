@@ -8,7 +8,7 @@ what its old CPU knew to its new one.
 
 A race does not have to happen: the clocks tell that two accesses *could* have met, in whichever order they
 came (Flanagan, Freund, "FastTrack", PLDI 2009, with all readers of a word kept). So random executions find
-races well, and they are looked for in those only (`stress.explore.search.races`): depth-first search goes
+races well, and they are looked for in those only (`stress.explore.search.search.races`): depth-first search goes
 without clocks, which are no part of the states that it tells apart.
 """
 

@@ -34,8 +34,8 @@ def _code(module: str, *functions: str) -> _Code:
 
 _PAGE_ALLOCATOR = _code("core.page_alloc", "_push", "_unlink", "_take", "_alloc_on_node", "free_pages")
 _CACHE_CORE = _code("caches.slab_common", "take_descriptor", "_retire", "kmem_cache_destroy")
-# These look at the state of a descriptor to assert that it lives.
-_ASSERTIONS = _code("caches.memcg_caches", "memcg_work", "_shrink_or_destroy")
+# It looks at the state of a descriptor to assert that it lives.
+_ASSERTIONS = _code("caches.memcg_caches", "_live_child")
 # get_freepointer_safe; the counts of the stack's top, which only put_cpu_partial's swap makes valid.
 _SPECULATIVE = _code("slub.alloc", "slab_alloc") | _code("slub.partial", "put_cpu_partial")
 EXCUSED = _PAGE_ALLOCATOR | _CACHE_CORE | _ASSERTIONS | _SPECULATIVE
@@ -83,7 +83,7 @@ class Guard:
             nodes = plan["nodes"] + number * NODE.SIZE * limits.nodes
             words += range(nodes, nodes + NODE.SIZE * limits.nodes)
             for cpu in range(layout.nr_cpus):
-                area = layout.percpu_base + cpu * layout.percpu_stride + CACHES_AT
+                area = layout.area(cpu) + CACHES_AT
                 words += range(area + number * KMEM_CACHE_CPU_WORDS, area + (number + 1) * KMEM_CACHE_CPU_WORDS)
                 stats = area + limits.caches * KMEM_CACHE_CPU_WORDS + number * STAT_WORDS
                 words += range(stats, stats + STAT_WORDS)

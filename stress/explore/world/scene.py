@@ -13,16 +13,15 @@ from collections.abc import Callable
 import numpy as np
 
 from allocators.caches import memcg_caches, offline, slab_common
-from allocators.caches.boot import boot, create_root
-from allocators.caches.layout import Limits, plan
+from allocators.caches.boot import Root
+from allocators.caches.kinds import KINDS, build_world, lay_out
+from allocators.caches.layout import Limits
+from allocators.catalogue import DEFAULT
 from allocators.core.kmem_cache import CACHE, NODE
 from allocators.core.page_alloc import ZONE
 from allocators.core.world import PAGE_BYTES, WORLD, WORLD_AT
 from allocators.designs import parse_design
 from allocators.memcg.memcontrol import MEMCG, css_put, css_tryget_online
-from allocators.slab.sizing import SlabSizing, array_room
-from allocators.slab.state import SLAB_NODE
-from allocators.slub.sizing import Sizing
 from shm.machine import CPU, MACHINE, Machine
 from shm.rcu import quiescent_point
 from shm.ring import RING
@@ -32,6 +31,7 @@ from stress.explore.space.violation import Violation
 from stress.explore.world.guard import Guard
 from stress.explore.world.names import Names
 from stress.explore.world.oracles import at_rest
+from stress.process.errors import UsageError
 
 CACHES = 4
 
@@ -41,13 +41,14 @@ class Scene:
 
     preempt: tasks of one CPU preempt each other. cpu_partial: the caches have CPU partial lists.
     stats: with SLUB_STATS. min_partial, limit: of the caches (SLAB: of the array caches).
+    Raises UsageError for an allocator of which there are no scenes.
     """
 
     def __init__(
         self,
         design: str,
         *,
-        allocator: str = "slub",
+        allocator: str = DEFAULT,
         cpus: int = 2,
         objects: int = 1,
         stats: bool = False,
@@ -67,17 +68,17 @@ class Scene:
             workers=cpus, nodes=1, memory=4 << 20, caches=CACHES, memcgs=2, roots=1, cgroup_indices=3, cache_indices=1
         )
         size = PAGE_BYTES // objects // 8 * 8
-        if allocator == "slab":
-            sizes = SlabSizing(size, 0, objects, 0, limit, 1, 0)
-            self.layout = plan(limits, None, array_room([sizes], cpus, 1))
-        else:
-            sizes = Sizing(size, 0, 0, objects, 0, objects, min_partial, 2)
-            self.layout = plan(limits, None, owners="F_OBJCG" in self.features, sheaves="F_SHEAF" in self.features)
+        model = KINDS[allocator].model
+        if model is None:
+            modelled = " and ".join(name for name, deeds in KINDS.items() if deeds.model is not None)
+            raise UsageError(f"--allocator {allocator}: there is no scene of it, scenes are of {modelled}")
+        sizes = model(size, objects, min_partial, limit)
+        self.layout = lay_out(allocator, limits, [sizes], self.features)
         words = np.zeros(self.layout.words, np.int64)
-        boot(words, self.layout, serial=True)
+        root = Root(sizes, size, index=0, cpu_partial=cpu_partial)
+        (self.root,) = build_world(allocator, words, self.layout, self.features, [root], serial=True)
         self.mem: list[int] = words.tolist()
         self._array: np.ndarray | None = None
-        self.root = create_root(self.machine(0), self.layout, sizes, object_size=size, index=0, cpu_partial=cpu_partial)
         self.held: list[int] = []  # handed out when exploring begins
         self.live: set[int] = set()
         self.bodies: list[Body] = []
@@ -187,13 +188,8 @@ class Scene:
         locks = {WORLD_AT + WORLD.slab_mutex, WORLD_AT + WORLD.memcg_slab_mutex, plan_["zones"] + ZONE.lock}
         locks |= {plan_[ring] + RING.lock for ring in ("workqueue", "rcu_queue")}
         locks |= {plan_["nodes"] + i * NODE.SIZE + NODE.list_lock for i in range(limits.caches)}
-        locks |= {
-            self.layout.percpu_base + cpu * self.layout.percpu_stride + CPU.ipi_lock
-            for cpu in range(self.layout.nr_cpus)
-        }
-        if self.allocator == "slab":
-            locks |= {plan_["slab_nodes"] + i * SLAB_NODE.SIZE + SLAB_NODE.list_lock for i in range(limits.caches)}
-        return frozenset(locks)
+        locks |= {self.layout.area(cpu) + CPU.ipi_lock for cpu in range(self.layout.nr_cpus)}
+        return frozenset(locks) | KINDS[self.allocator].locks(self.layout)
 
     def _rested(self, space: Space) -> Machine:
         """The world at rest, its words as an array: those that no execution wrote are as they were at the start."""

@@ -1,0 +1,45 @@
+"""What both ways to play are given, and what they keep of each pass."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from stress.measure.records import RunRecord
+from stress.play.arena import Arena, BlockSettings
+from stress.play.census import pinned_now, take_census
+from stress.play.compiled import STATS
+from stress.play.options import RunOptions
+from stress.show.progress import Progress
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stage:
+    """A run that is ready to be played.
+
+    designs: name -> features of timed blocks, the one that is compared with first. settings: of blocks without a
+    settling time. record: is filled. compare: called with a design's name while the arena still holds what its
+    counted pass left.
+    """
+
+    arena: Arena
+    designs: dict[str, frozenset[str]]
+    options: RunOptions
+    settings: BlockSettings
+    record: RunRecord
+    progress: Progress
+    compare: Callable[[str], None]
+
+    def counted_settings(self, settings: BlockSettings) -> BlockSettings:
+        """Of a counted pass: timers have their time after the last free, and samples are taken."""
+        return dataclasses.replace(settings, settle_ns=self.options.world.settle_ns, curve=True)
+
+    def keep_census(self, design: str, cycles_per_ns: float | None = None) -> None:
+        """A counted pass has ended: its census goes into the record."""
+        features = self.designs[design] | STATS
+        self.record.censuses.append(take_census(self.arena, design, features, cycles_per_ns))
+
+    def show(self, share: float, frees_per_second: float, design: str) -> None:
+        """How far it is, and what is dead now."""
+        dead, pages = pinned_now(self.arena)
+        self.progress.update(share, dead, pages, frees_per_second, design)
