@@ -6,6 +6,6 @@
     locks, ipi, cpu_work, rcu, ring, waiting        what a kernel builds on them
     histogram, clock, xorshift, sources
 
-Knows nothing of slabs or cgroups and imports nothing of the project. Import from the modules; `shm.native` must be imported
-before anything is compiled (users of `shm.entry` do so through `stress.engine`).
+Knows nothing of slabs or cgroups and imports nothing of the project. Import from the modules; `shm.native` must be
+imported before anything is compiled (users of `shm.entry` do so through `stress.engine`).
 """

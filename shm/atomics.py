@@ -8,7 +8,7 @@ meaning) and has a native lowering in `shm.native`; code written with them runs 
 | load, store | none (plain) | only for words that one CPU owns at that moment |
 | read_once, write_once | relaxed, single copy | racy by intent; say why it is harmless |
 | load_acquire, store_release | as named | |
-| cmpxchg, xchg, fetch_add, fetch_or, fetch_and, dec_and_test | full barrier | return the old value |
+| cmpxchg, xchg, fetch_add, fetch_or, fetch_and | full barrier | return the old value |
 | this_cpu_cmpxchg | **no barrier**, atomic only against the own CPU | unlocked instruction on x86-64 |
 | smp_mb, smp_rmb, smp_wmb | as named | |
 """
@@ -16,84 +16,84 @@ meaning) and has a native lowering in `shm.native`; code written with them runs 
 from __future__ import annotations
 
 from shm.compiler import dual
-from shm.machine import CPU, MACHINE, Bug, vector
+from shm.machine import CPU, MACHINE, Bug, Machine, vector
 
 
-def load(m, a: int) -> int:
+def load(m: Machine, a: int) -> int:
     """Plain load of word `a`, which nobody else writes at the moment."""
     return m.load(a)
 
 
-def store(m, a: int, v: int) -> None:
+def store(m: Machine, a: int, v: int) -> None:
     """Plain store to word `a`, which nobody else touches at the moment."""
     m.store(a, v)
 
 
-def read_once(m, a: int) -> int:
+def read_once(m: Machine, a: int) -> int:
     return m.read_once(a)
 
 
-def write_once(m, a: int, v: int) -> None:
+def write_once(m: Machine, a: int, v: int) -> None:
     m.write_once(a, v)
 
 
-def load_acquire(m, a: int) -> int:
+def load_acquire(m: Machine, a: int) -> int:
     return m.load_acquire(a)
 
 
-def store_release(m, a: int, v: int) -> None:
+def store_release(m: Machine, a: int, v: int) -> None:
     m.store_release(a, v)
 
 
-def cmpxchg(m, a: int, old: int, new: int) -> int:
+def cmpxchg(m: Machine, a: int, old: int, new: int) -> int:
     """Store `new` if word `a` holds `old`; returns what it held. A full barrier."""
     return m.cmpxchg(a, old, new)
 
 
-def this_cpu_cmpxchg(m, a: int, old: int, new: int) -> int:
+def this_cpu_cmpxchg(m: Machine, a: int, old: int, new: int) -> int:
     """As cmpxchg, but atomic against the own CPU only (interrupts, preemption); no barrier."""
     return m.this_cpu_cmpxchg(a, old, new)
 
 
-def xchg(m, a: int, new: int) -> int:
+def xchg(m: Machine, a: int, new: int) -> int:
     return m.xchg(a, new)
 
 
-def fetch_add(m, a: int, delta: int) -> int:
+def fetch_add(m: Machine, a: int, delta: int) -> int:
     return m.fetch_add(a, delta)
 
 
-def fetch_or(m, a: int, bits: int) -> int:
+def fetch_or(m: Machine, a: int, bits: int) -> int:
     return m.fetch_or(a, bits)
 
 
-def fetch_and(m, a: int, bits: int) -> int:
+def fetch_and(m: Machine, a: int, bits: int) -> int:
     return m.fetch_and(a, bits)
 
 
-def smp_mb(m) -> None:
+def smp_mb(m: Machine) -> None:
     m.fence()
 
 
-def smp_rmb(m) -> None:
+def smp_rmb(m: Machine) -> None:
     m.read_fence()
 
 
-def smp_wmb(m) -> None:
+def smp_wmb(m: Machine) -> None:
     m.write_fence()
 
 
-def cpu_relax(m) -> None:
+def cpu_relax(m: Machine) -> None:
     """One turn of a spin loop: the pause instruction."""
     m.relax()
 
 
-def os_sleep(m, microseconds: int) -> None:
+def os_sleep(m: Machine, microseconds: int) -> None:
     """Give the real CPU away for at least so long (interpreted: one turn of a wait)."""
     m.sleep()
 
 
-def cycles(m) -> int:
+def cycles(m: Machine) -> int:
     """A monotonic cycle counter (the TSC; interpreted: a count of calls)."""
     return m.cycles()
 
@@ -103,74 +103,73 @@ def fls(x: int) -> int:
     return x.bit_length()
 
 
-def this_cpu(m) -> int:
+def this_cpu(m: Machine) -> int:
     """The CPU this code runs on; stable only while preemption or interrupts are off."""
     return m.cpu
 
 
-def cpu_area(m) -> int:
+def cpu_area(m: Machine) -> int:
     """Base of the per-CPU area of `this_cpu`."""
     return m.pcpu
 
 
-def on_cpu(m, cpu: int):
+def on_cpu(m: Machine, cpu: int):
     """The machine as CPU `cpu` sees it."""
     return m.at(cpu)
 
 
-def call_ipi(m, func: int, arg: int) -> None:
+def call_ipi(m: Machine, func: int, arg: int) -> None:
     """Run an interrupt's function from the kernel's vector table."""
     vector(m.kernel, "ipi")(m, func, arg)
 
 
-def call_work(m, func: int, a: int, b: int) -> None:
+def call_work(m: Machine, func: int, a: int, b: int) -> None:
     """Run a work item through the kernel's vector table."""
     vector(m.kernel, "work")(m, func, a, b)
 
 
-def call_rcu(m, func: int, arg: int) -> None:
+def call_rcu(m: Machine, func: int, arg: int) -> None:
     """Run an RCU callback through the kernel's vector table."""
     vector(m.kernel, "rcu")(m, func, arg)
 
 
-def call_bound_work(m) -> None:
+def call_bound_work(m: Machine) -> None:
     """Between two operations: the periodic work of this CPU, if it is due."""
     vector(m.kernel, "bound_work")(m)
 
 
-def call_timers(m) -> None:
+def call_timers(m: Machine) -> None:
     """A look at the clock: let what is due be done, in serial play at once."""
     vector(m.kernel, "timers")(m)
 
 
-def call_settling(m) -> int:
+def call_settling(m: Machine) -> int:
     """Kernel time at which timers may next find something to do after the last operation; 0 when they cannot."""
     return vector(m.kernel, "settling")(m)
 
 
-def call_free_lock(m) -> int:
+def call_free_lock(m: Machine) -> int:
     """The class of the lock that frees contend for."""
     return vector(m.kernel, "free_lock")(m)
 
 
-def _raise_bug(m, code: int, value: int) -> None:
+def _about_to_disable(m: Machine) -> None:
+    """Interrupts or preemption are about to go off: the last moment for what they would let in. Natively nothing."""
+    m.about_to_disable()
+
+
+def _raise_bug(m: Machine, code: int, value: int) -> None:
     raise Bug(f"assertion {code} failed on cpu {m.cpu}, value {value}")
 
 
 @dual
-def dec_and_test(m, a: int) -> bool:
-    """Decrement word `a`; True when it became 0. A full barrier."""
-    return fetch_add(m, a, -1) == 1
-
-
-@dual
-def area_of(m, cpu: int) -> int:
+def area_of(m: Machine, cpu: int) -> int:
     """Base of the per-CPU area of any CPU."""
     return load(m, MACHINE.percpu_base) + cpu * load(m, MACHINE.percpu_stride)
 
 
 @dual
-def bug(m, code: int, value: int) -> None:
+def bug(m: Machine, code: int, value: int) -> None:
     """An assertion failed. Natively the first one is kept in the header; interpreted, raises Bug."""
     if cmpxchg(m, MACHINE.bug, 0, code) == 0:
         write_once(m, MACHINE.bug_value, value)
@@ -179,25 +178,27 @@ def bug(m, code: int, value: int) -> None:
 
 
 @dual
-def local_irq_save(m) -> int:
+def local_irq_save(m: Machine) -> int:
     """Interrupts off on this CPU; returns the old state for local_irq_restore."""
+    _about_to_disable(m)
     flags = load(m, cpu_area(m) + CPU.irq)
     store(m, cpu_area(m) + CPU.irq, 1)
     return flags
 
 
 @dual
-def local_irq_restore(m, flags: int) -> None:
+def local_irq_restore(m: Machine, flags: int) -> None:
     store(m, cpu_area(m) + CPU.irq, flags)
 
 
 @dual
-def preempt_disable(m) -> None:
+def preempt_disable(m: Machine) -> None:
+    _about_to_disable(m)
     a = cpu_area(m) + CPU.preempt
     store(m, a, load(m, a) + 1)
 
 
 @dual
-def preempt_enable(m) -> None:
+def preempt_enable(m: Machine) -> None:
     a = cpu_area(m) + CPU.preempt
     store(m, a, load(m, a) - 1)

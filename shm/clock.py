@@ -10,7 +10,7 @@ from shm.machine import Machine
 
 
 @entry
-def _now(m):
+def _now(m: Machine):
     return cycles(m)
 
 

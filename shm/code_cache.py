@@ -14,6 +14,7 @@ from pathlib import Path
 import llvmlite
 import numba
 
+from shm.numba_internals import PLAIN
 from shm.sources import DIGEST, source_digest
 
 log = logging.getLogger(__name__)
@@ -42,8 +43,11 @@ _SOURCES = ("shm/*.py", "allocators/**/*.py", "scenarios/tape.py", "stress/engin
 
 
 def source_hash() -> str:
-    """Hash of every source file compiled code can come from, and of Numba's, llvmlite's and Python's version."""
-    return source_digest(*_SOURCES, prefix=f"{numba.__version__} {llvmlite.__version__} {sys.version_info[:3]}")
+    """Hash of every source file compiled code can come from, of Numba's, llvmlite's and Python's version, and of the
+    pipeline.
+    """
+    versions = f"{numba.__version__} {llvmlite.__version__} {sys.version_info[:3]}"
+    return source_digest(*_SOURCES, prefix=f"{versions} {'plain' if PLAIN else 'lean'}")
 
 
 @functools.cache

@@ -1,11 +1,12 @@
 """Work on CPUs: a function that each of them runs between two of its operations (queue_work_on, flush_work).
 
-Unlike an interrupt (`shm.ipi`) work is not taken in the middle of an operation, so what an operation does to words of its
-CPU needs no protection from it, natively: there is no other task. Under the feature PREEMPT an operation keeps preemption off
-over such words, as a kernel's local locks do.
+Unlike an interrupt (`shm.ipi`) work is not taken in the middle of an operation, so what an operation does to words of
+its CPU needs no protection from it, natively: there is no other task. Under the feature PREEMPT an operation keeps
+preemption off over such words, as a kernel's local locks do.
 
 The sender sleeps until all have done it. A CPU that sleeps is one between two operations: while it waits it answers
-interrupts, grace periods and work, so two CPUs that wait for each other do not deadlock; mailboxes are locked in ascending order.
+interrupts, grace periods and work, so two CPUs that wait for each other do not deadlock; mailboxes are locked in
+ascending order.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from shm.atomics import (
 )
 from shm.compiler import dual
 from shm.ipi import SERVICE_CALL, post
-from shm.machine import CPU, MACHINE
+from shm.machine import CPU, MACHINE, Machine
 from shm.rcu import quiescent_point
 from shm.waiting import NAP
 
 
 @dual
-def _queue(m, cpu: int, func: int, arg: int) -> None:
+def _queue(m: Machine, cpu: int, func: int, arg: int) -> None:
     while cmpxchg(m, area_of(m, cpu) + CPU.ipi_lock, 0, this_cpu(m) + 1) != 0:
         quiescent_point(m)
         os_sleep(m, NAP)
@@ -40,7 +41,7 @@ def _queue(m, cpu: int, func: int, arg: int) -> None:
 
 
 @dual
-def _flush(m, cpu: int) -> None:
+def _flush(m: Machine, cpu: int) -> None:
     a = area_of(m, cpu)
     while load_acquire(m, a + CPU.ipi_pending) and read_once(m, a + CPU.online):
         if read_once(m, MACHINE.stop):
@@ -51,8 +52,9 @@ def _flush(m, cpu: int) -> None:
 
 
 @dual
-def work_on_cpus(m, mask: int, func: int, arg: int) -> None:
-    """Run call_ipi(func, arg) as work on every CPU of the bit mask and wait for all; it gives interrupts and preemption back as they were.
+def work_on_cpus(m: Machine, mask: int, func: int, arg: int) -> None:
+    """Run call_ipi(func, arg) as work on every CPU of the bit mask and wait for all; it gives interrupts and preemption
+    back as they were.
 
     Must be called with interrupts and preemption on. The own CPU's turn comes last, directly.
     """

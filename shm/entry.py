@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import logging
 import os
 import sys
 import threading
@@ -12,16 +13,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numba
-from llvmlite import binding
 
+from shm import numba_internals
 from shm.code_cache import cache_folder
-from shm.compiler import _Entry
+from shm.compiler import ENTRY_PIPELINE
+from shm.native import MachineType
+
+log = logging.getLogger(__name__)
 
 # Typing nests as deep as the call tree, with some 25 Python frames a level.
 _TYPING_DEPTH = 20_000
 
 
 _compiling = threading.RLock()  # held while process-wide settings are ours
+
+
+@functools.cache
+def _say_once(text: str) -> None:
+    log.warning("%s", text)
 
 
 @contextlib.contextmanager
@@ -31,13 +40,14 @@ def _settings(folder: Path) -> Iterator[None]:
     Both settings belong to the whole process, so they are put back, and one thread at a time has them.
     """
     with _compiling:
-        kept, depth = numba.config.CACHE_DIR, sys.getrecursionlimit()
-        numba.config.CACHE_DIR = str(folder)
+        config = numba_internals.config
+        kept, depth = config.CACHE_DIR, sys.getrecursionlimit()
+        config.CACHE_DIR = str(folder)
         sys.setrecursionlimit(max(depth, _TYPING_DEPTH))
         try:
             yield
         finally:
-            numba.config.CACHE_DIR = kept
+            config.CACHE_DIR = kept
             sys.setrecursionlimit(depth)
 
 
@@ -57,7 +67,7 @@ class Entry:
         self._compiled: dict[tuple[str, frozenset[str]], object] = {}
         source = os.stat(function.__code__.co_filename)
         # What Numba's own cache goes by beside the sources' content: a copy of the checkout has its own code.
-        of = f"{function.__code__.co_filename} {source.st_mtime_ns} {binding.get_host_cpu_name()}"
+        of = f"{function.__code__.co_filename} {source.st_mtime_ns} {numba_internals.binding.get_host_cpu_name()}"
         self._ready = f"ready-{hashlib.sha256(of.encode()).hexdigest()[:8]}"
 
     def folder(self, kernel: str, features: frozenset[str]) -> Path:
@@ -74,13 +84,13 @@ class Entry:
         if key not in self._compiled:
             import filelock
 
-            from shm.native import MachineType
-
+            if numba_internals.WHY_PLAIN:
+                _say_once(numba_internals.WHY_PLAIN)
             folder = self.folder(kernel, features)
             folder.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(folder / "lock"), _settings(folder):
                 dispatcher = numba.njit(
-                    self.function, cache=True, nogil=True, error_model="numpy", pipeline_class=_Entry
+                    self.function, cache=True, nogil=True, error_model="numpy", pipeline_class=ENTRY_PIPELINE
                 )
                 dispatcher.compile((MachineType(features, kernel), *[numba.int64] * (self.arity - 1)))
                 dispatcher.disable_compile()

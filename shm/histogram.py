@@ -7,11 +7,10 @@ Values are non-negative integers (cycles or nanoseconds, as the user says); one 
 
 from __future__ import annotations
 
-import numpy as np
-
 from shm.atomics import fls, load, write_once
 from shm.compiler import dual
 from shm.layout import struct
+from shm.machine import Machine
 
 LINEAR = 16
 BUCKETS = LINEAR * 61  # up to 2**63 - 1
@@ -37,7 +36,7 @@ def bucket_low(index: int) -> int:
 
 
 @dual
-def record(m, histogram: int, value: int) -> None:
+def record(m: Machine, histogram: int, value: int) -> None:
     """Count one value (>= 0)."""
     b = histogram + HISTOGRAM.bucket + bucket_of(value)
     write_once(m, b, load(m, b) + 1)
@@ -45,12 +44,3 @@ def record(m, histogram: int, value: int) -> None:
     write_once(m, histogram + HISTOGRAM.sum, load(m, histogram + HISTOGRAM.sum) + value)
     if value > load(m, histogram + HISTOGRAM.max):
         write_once(m, histogram + HISTOGRAM.max, value)
-
-
-def quantile(buckets: np.ndarray, q: float) -> float:
-    """The q-quantile (0..1) of summed buckets, as the lower edge of its bucket; nan when empty."""
-    total = int(buckets.sum())
-    if total == 0:
-        return float("nan")
-    rank = min(total - 1, int(q * total))
-    return float(bucket_low(int(np.searchsorted(np.cumsum(buckets), rank, side="right"))))

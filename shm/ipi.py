@@ -36,7 +36,7 @@ from shm.atomics import (
     write_once,
 )
 from shm.compiler import dual, dual_slow
-from shm.machine import CPU, MACHINE
+from shm.machine import CPU, MACHINE, Machine
 from shm.waiting import pause
 
 SERVICE_IPI = 1
@@ -48,7 +48,7 @@ IPI_BARRIER = 0  # a call_ipi function that no kernel may use for anything: bein
 
 
 @dual_slow
-def serve_ipis(m) -> None:
+def serve_ipis(m: Machine) -> None:
     """Answer a pending interrupt, if there is one and interrupts are on."""
     a = cpu_area(m)
     if read_once(m, a + CPU.service) & SERVICE_IPI and load(m, a + CPU.irq) == 0:
@@ -61,7 +61,7 @@ def serve_ipis(m) -> None:
 
 
 @dual_slow
-def serve_cpu_work(m) -> None:
+def serve_cpu_work(m: Machine) -> None:
     """Run the work that the mailbox holds, if it does. Between two operations, interrupts on.
 
     Preemption is off meanwhile; a kernel's worker thread may be preempted where it holds no lock.
@@ -77,7 +77,7 @@ def serve_cpu_work(m) -> None:
 
 
 @dual
-def post(m, cpu: int, func: int, arg: int, service: int) -> None:
+def post(m: Machine, cpu: int, func: int, arg: int, service: int) -> None:
     """Fill a CPU's mailbox, whose lock is held, and set its bit of `service`."""
     a = area_of(m, cpu)
     store(m, a + CPU.ipi_func, func)
@@ -87,7 +87,7 @@ def post(m, cpu: int, func: int, arg: int, service: int) -> None:
 
 
 @dual
-def _send(m, cpu: int, func: int, arg: int) -> None:
+def _send(m: Machine, cpu: int, func: int, arg: int) -> None:
     a = area_of(m, cpu)
     turns = 0
     while cmpxchg(m, a + CPU.ipi_lock, 0, this_cpu(m) + 1) != 0:
@@ -98,7 +98,7 @@ def _send(m, cpu: int, func: int, arg: int) -> None:
 
 
 @dual
-def _wait(m, cpu: int) -> None:
+def _wait(m: Machine, cpu: int) -> None:
     a = area_of(m, cpu)
     turns = 0
     while load_acquire(m, a + CPU.ipi_pending):
@@ -111,7 +111,7 @@ def _wait(m, cpu: int) -> None:
 
 
 @dual
-def smp_call_mask(m, mask: int, func: int, arg: int) -> None:
+def smp_call_mask(m: Machine, mask: int, func: int, arg: int) -> None:
     """Run call_ipi(func, arg) on every CPU of the bit mask and wait for all (on_each_cpu_mask).
 
     Must be called with interrupts on. The own CPU's turn comes last, directly, with interrupts off.
@@ -139,7 +139,7 @@ def smp_call_mask(m, mask: int, func: int, arg: int) -> None:
 
 
 @dual
-def online_mask(m) -> int:
+def online_mask(m: Machine) -> int:
     """Bit mask of all CPUs that are online, the kworker's included."""
     mask = 0
     for cpu in range(load(m, MACHINE.nr_cpus)):
@@ -149,6 +149,6 @@ def online_mask(m) -> int:
 
 
 @dual
-def mark_offline(m) -> None:
+def mark_offline(m: Machine) -> None:
     """This CPU leaves: nobody waits for it any more."""
     write_once(m, cpu_area(m) + CPU.online, 0)

@@ -11,6 +11,8 @@ C it models: ``load(m, cpu + CPU.irq)``. `view` gives whoever only inspects a Nu
 from __future__ import annotations
 
 from collections import namedtuple
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +21,7 @@ CACHE_LINE = 8  # words
 _DTYPES: dict[str, np.dtype] = {}
 
 
-def struct(name: str, *fields: str | tuple[str, int], size: int = 0):
+def struct(name: str, *fields: str | tuple[str, int], size: int = 0) -> Any:
     """A named tuple of word offsets, with the size in words as SIZE.
 
     fields: a name (one word) or (name, words). size: pad to this many words; 0 means no padding.
@@ -40,7 +42,8 @@ def struct(name: str, *fields: str | tuple[str, int], size: int = 0):
     _DTYPES[name] = np.dtype(
         {"names": names, "formats": formats, "offsets": [8 * o for o in offsets], "itemsize": 8 * total}
     )
-    return namedtuple(name, [*names, "SIZE"])(*offsets, total)
+    make: Callable[..., Callable] = namedtuple  # whose fields are known when it runs
+    return make(name, [*names, "SIZE"])(*offsets, total)
 
 
 def view(words: np.ndarray, layout, base: int, count: int) -> np.ndarray:

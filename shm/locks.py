@@ -18,7 +18,7 @@ from shm.atomics import cmpxchg, cpu_area, load, os_sleep, read_once, store, sto
 from shm.compiler import dual, dual_slow
 from shm.ipi import serve_ipis
 from shm.layout import struct
-from shm.machine import CPU
+from shm.machine import CPU, Machine
 from shm.waiting import NAP, pause
 
 LOCK_CLASSES = (
@@ -42,7 +42,7 @@ PERCPU_WORDS = CPU.SIZE + LOCK_COUNT.SIZE * len(LOCK_CLASSES)
 
 
 @dual
-def spin_trylock(m, lock: int, kind: int) -> bool:
+def spin_trylock(m: Machine, lock: int, kind: int) -> bool:
     """Take the lock if it is free."""
     if cmpxchg(m, lock, 0, this_cpu(m) + 1) != 0:
         return False
@@ -53,7 +53,7 @@ def spin_trylock(m, lock: int, kind: int) -> bool:
 
 
 @dual_slow
-def spin_wait(m, lock: int, kind: int) -> None:
+def spin_wait(m: Machine, lock: int, kind: int) -> None:
     """The slow half of spin_lock: somebody holds it."""
     spins = 0
     while True:
@@ -70,19 +70,19 @@ def spin_wait(m, lock: int, kind: int) -> None:
 
 
 @dual
-def spin_lock(m, lock: int, kind: int) -> None:
+def spin_lock(m: Machine, lock: int, kind: int) -> None:
     """Take the lock; interrupts must be off (or the lock never taken by a handler)."""
     if not spin_trylock(m, lock, kind):
         spin_wait(m, lock, kind)
 
 
 @dual
-def spin_unlock(m, lock: int) -> None:
+def spin_unlock(m: Machine, lock: int) -> None:
     store_release(m, lock, 0)
 
 
 @dual
-def mutex_lock(m, lock: int, kind: int) -> None:
+def mutex_lock(m: Machine, lock: int, kind: int) -> None:
     """Take a mutex; interrupts must be on. Waits asleep, answering interrupts."""
     while not spin_trylock(m, lock, kind):
         serve_ipis(m)
@@ -90,5 +90,5 @@ def mutex_lock(m, lock: int, kind: int) -> None:
 
 
 @dual
-def mutex_unlock(m, lock: int) -> None:
+def mutex_unlock(m: Machine, lock: int) -> None:
     store_release(m, lock, 0)

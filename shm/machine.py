@@ -5,7 +5,7 @@ above takes it first: ``slab_free(m, s, obj)``. It carries
 
 - the words (natively their address),
 - the CPU it runs on and that CPU's per-CPU area,
-- the *features*: a frozenset of names, which is part of the Numba type. ``m.has("P7_V1")`` is a
+- the *features*: a frozenset of names, which is part of the Numba type. ``m.has("P7")`` is a
   constant to the compiler, so a design pays nothing for the switches of another one,
 - the *kernel*: the name of a vector table (interrupt, work and RCU callbacks, timers), part of the type too,
   because this floor must call code of the floors above without knowing it.
@@ -66,8 +66,11 @@ _VECTORS: dict[str, dict[str, Callable]] = {}
 
 
 def register_vectors(kernel: str, **vectors: Callable) -> None:
-    """Name the callbacks of a kernel: ipi(m, func, arg), work(m, func, a, b), rcu(m, func, arg); what the clock lets happen,
-    bound_work(m), timers(m), settling(m); and free_lock(m), the class of the lock that frees contend for."""
+    """Name the callbacks of a kernel.
+
+    ipi(m, func, arg), work(m, func, a, b), rcu(m, func, arg); what the clock lets happen, bound_work(m), timers(m),
+    settling(m); and free_lock(m), the class of the lock that frees contend for.
+    """
     _VECTORS.setdefault(kernel, {}).update(vectors)
 
 
@@ -165,6 +168,9 @@ class Machine:
         pass
 
     def relax(self) -> None:
+        pass
+
+    def about_to_disable(self) -> None:
         pass
 
     def sleep(self) -> None:

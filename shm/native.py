@@ -7,11 +7,9 @@ Python function), so they cost no call, no extra compilation and no reference co
 
 from __future__ import annotations
 
+import inspect
 import platform
 
-from llvmlite import binding, ir
-from numba.core import cgutils, types
-from numba.core.typing.templates import AttributeTemplate, bound_function, infer_getattr, signature
 from numba.extending import (
     NativeValue,
     lower_builtin,
@@ -25,12 +23,15 @@ from numba.extending import (
 
 from shm import atomics
 from shm.machine import MACHINE, Machine, vector
+from shm.numba_internals import AttributeTemplate, binding, bound_function, cgutils, infer_getattr, signature, types
+from shm.numba_internals import llvm as ir
 
 binding.initialize_native_asmparser()  # for inline assembly
 
 X86 = platform.machine() in ("x86_64", "AMD64")
 I64 = ir.IntType(64)
 I32 = ir.IntType(32)
+VOID = ir.VoidType()
 
 
 class MachineType(types.Type):
@@ -87,10 +88,9 @@ def _lower(function, words: int, returns, machine: bool = True):
                 return None
             return returns
 
-        # Numba reads the typer's signature, so it needs one without *args.
-        names = ", ".join("abcdef"[: words + machine])
-        scope = {"typer": typer}
-        type_callable(function)(eval(f"lambda context: (lambda {names}: typer({names}))", scope))
+        # Numba binds the call to the typer's signature, which may have no *args.
+        setattr(typer, "__signature__", inspect.signature(function))  # noqa: B010  no attribute that types know
+        type_callable(function)(lambda context: typer)
 
         @lower_builtin(function, *([MachineType] if machine else []), *([types.Integer] * words))
         def lowering(context, builder, sig, args):
@@ -110,7 +110,7 @@ def _at(builder, m, index):
     return builder.gep(builder.inttoptr(m.base, I64.as_pointer()), [index])
 
 
-def _asm(builder, code: str, constraints: str, args=(), returns=ir.VoidType()):
+def _asm(builder, code: str, constraints: str, args=(), returns=VOID):
     function_type = ir.FunctionType(returns, [a.type for a in args])
     return builder.asm(function_type, code, constraints, list(args), side_effect=True)
 
@@ -227,6 +227,11 @@ def _this_cpu(builder, m):
 @_lower(atomics.cpu_area, 0, types.int64)
 def _cpu_area(builder, m):
     return m.pcpu
+
+
+@_lower(atomics._about_to_disable, 0, types.none)
+def _about_to_disable(builder, m):
+    return None
 
 
 @_lower(atomics._raise_bug, 2, types.none)

@@ -27,14 +27,17 @@ from shm.atomics import (
 )
 from shm.compiler import dual
 from shm.ipi import SERVICE_CALL, SERVICE_QS, serve_cpu_work, serve_ipis
-from shm.machine import CPU, MACHINE
+from shm.machine import CPU, MACHINE, Machine
 from shm.ring import ITEM, ring_count, ring_pop_into, ring_push
 from shm.waiting import pause
 
 
 @dual
-def quiescent_point(m) -> None:
-    """Between two operations: answer interrupts, work for this CPU and grace periods. Interrupts and preemption are on."""
+def quiescent_point(m: Machine) -> None:
+    """Between two operations: answer interrupts, work for this CPU and grace periods.
+
+    Interrupts and preemption are on.
+    """
     a = cpu_area(m)
     service = read_once(m, a + CPU.service)
     if service != 0:
@@ -47,7 +50,7 @@ def quiescent_point(m) -> None:
 
 
 @dual
-def synchronize_sched(m) -> None:
+def synchronize_sched(m: Machine) -> None:
     """Wait until every section with preemption off that runs now, on any CPU, has ended.
 
     Models v3.16 synchronize_sched. Interrupts and preemption must be on; the caller is quiescent.
@@ -75,13 +78,13 @@ def synchronize_sched(m) -> None:
 
 
 @dual
-def call_rcu_sched(m, queue: int, func: int, arg: int) -> bool:
+def call_rcu_sched(m: Machine, queue: int, func: int, arg: int) -> bool:
     """Queue a callback to run after a grace period; False when the queue is full."""
     return ring_push(m, queue, func, arg, 0)
 
 
 @dual
-def rcu_process(m, queue: int, scratch: int) -> int:
+def rcu_process(m: Machine, queue: int, scratch: int) -> int:
     """Run the callbacks queued so far after one grace period; returns how many. Kworker only.
 
     scratch: ITEM.SIZE words that belong to the caller.

@@ -12,6 +12,7 @@ from shm.atomics import load, local_irq_restore, local_irq_save, read_once, stor
 from shm.compiler import dual
 from shm.layout import struct
 from shm.locks import RING_LOCK, spin_lock, spin_unlock
+from shm.machine import Machine
 
 RING = struct("RING", "lock", "head", "tail", "capacity", "refused", ("pad", 3))
 ITEM = struct("ITEM", "func", "a", "b", "pad")
@@ -23,7 +24,7 @@ def ring_words(capacity: int) -> int:
 
 
 @dual
-def ring_push(m, ring: int, func: int, a: int, b: int) -> bool:
+def ring_push(m: Machine, ring: int, func: int, a: int, b: int) -> bool:
     """Append an item; False (and counted in `refused`) when the ring is full."""
     flags = local_irq_save(m)
     spin_lock(m, ring + RING.lock, RING_LOCK)
@@ -44,13 +45,13 @@ def ring_push(m, ring: int, func: int, a: int, b: int) -> bool:
 
 
 @dual
-def ring_count(m, ring: int) -> int:
+def ring_count(m: Machine, ring: int) -> int:
     """Items waiting; a snapshot (see the module's text)."""
     return read_once(m, ring + RING.tail) - read_once(m, ring + RING.head)
 
 
 @dual
-def ring_pop_into(m, ring: int, target: int) -> bool:
+def ring_pop_into(m: Machine, ring: int, target: int) -> bool:
     """Move the oldest item to the ITEM at `target`; False when there is none."""
     flags = local_irq_save(m)
     spin_lock(m, ring + RING.lock, RING_LOCK)

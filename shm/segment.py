@@ -1,8 +1,7 @@
 """The segment: an anonymous memfd, mapped shared, inherited by fork.
 
 It has no name, so nothing can be left behind whoever is killed, and no resource tracker is involved.
-An observer in another process of the same user attaches through /proc/PID/fd/N. Pages are committed
-when they are first touched; the size is checked against the machine's memory before it is reserved.
+Pages are committed when they are first touched; the size is checked against the machine's memory before it is reserved.
 """
 
 from __future__ import annotations
@@ -29,7 +28,8 @@ class Segment:
         total = os.sysconf("SC_PHYS_PAGES") * mmap.PAGESIZE
         if self.bytes > total:
             raise MemoryError(
-                f"a segment of {self.bytes >> 20} MiB does not fit this machine's {total >> 20} MiB (free now: {available >> 20})"
+                f"a segment of {self.bytes >> 20} MiB does not fit this machine's {total >> 20} MiB (free now: "
+                f"{available >> 20})"
             )
         self.fd = os.memfd_create(name, os.MFD_CLOEXEC)
         os.ftruncate(self.fd, self.bytes)
@@ -41,19 +41,6 @@ class Segment:
         self.array = np.frombuffer(self._mmap, dtype=np.int64)
         self.words_view = memoryview(self._mmap).cast("q")
         self.address = self.array.ctypes.data
-
-    @classmethod
-    def attach(cls, pid: int, fd: int) -> Segment:
-        """Map another process's segment, to look at it. OSError when it is gone or not ours."""
-        self = cls.__new__(cls)
-        self.fd = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)
-        self.bytes = os.fstat(self.fd).st_size
-        self._map(self.bytes // 8)
-        return self
-
-    def resident_bytes(self) -> int:
-        """Memory committed so far."""
-        return os.fstat(self.fd).st_blocks * 512
 
     def close(self) -> None:
         """Unmap; further use of the views is an error."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from shm.atomics import cpu_relax, os_sleep
 from shm.compiler import dual
+from shm.machine import Machine
 
 PATIENCE = 1024  # turns of a wait before the real CPU is given away
 NAP = 20  # microseconds it is given away for, at least
 
 
 @dual
-def pause(m, turns: int) -> None:
+def pause(m: Machine, turns: int) -> None:
     """One turn of a wait, the `turns`-th."""
     if turns < PATIENCE:
         cpu_relax(m)

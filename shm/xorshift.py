@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shm.atomics import load, store
 from shm.compiler import dual
+from shm.machine import Machine
 
 BITS = 31  # of a number
 _STATE = 0x7FFFFFFFFFFFFFFF
@@ -16,8 +17,11 @@ def seed_of(number: int, stream: int = 0) -> int:
 
 
 @dual
-def next_random(m, a: int) -> int:
-    """Step the generator whose state is word `a`; returns its number, 0 to 2**BITS - 1. Marsaglia's xorshift of 63 bits."""
+def next_random(m: Machine, a: int) -> int:
+    """Step the generator whose state is word `a`; returns its number, 0 to 2**BITS - 1.
+
+    Marsaglia's xorshift of 63 bits.
+    """
     x = load(m, a)
     x ^= (x << 13) & _STATE
     x ^= x >> 7

@@ -1,4 +1,5 @@
-"""A pytest plugin: a test of code written on `shm` is explored, in every interleaving, by the fixture `stress_explorer`.
+"""A pytest plugin: a test of code written on `shm` is explored, in every interleaving, by the fixture
+`stress_explorer`.
 
     @pytest.mark.stress_explore(preemptions=2, memory_model="tso")
     def test_counter(stress_explorer):
@@ -38,7 +39,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """The marker; and a schedule that is to be replayed is read, so that a wrong file is said at once."""
     config.addinivalue_line(
         "markers",
-        f"{MARKER}(strategy='dfs', preemptions=3, memory_model='sc', seconds=10, schedules=0, seed=1, features=(), incomplete=None): "
+        f"{MARKER}(strategy='dfs', preemptions=3, memory_model='sc', seconds=10, schedules=0, seed=1, features=(), "
+        "incomplete=None): "
         "how the fixture stress_explorer explores this test.",
     )
     name = config.getoption(REPLAY)
@@ -64,7 +66,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen = [item for item in items if testing.is_test(kept, _name_of(item))]
     if not chosen:
         raise pytest.UsageError(
-            f"{REPLAY}: the schedule is of {testing.test_of(kept)}, which is not among the tests collected; name its file, or explore again"
+            f"{REPLAY}: the schedule is of {testing.test_of(kept)}, which is not among the tests collected; name its "
+            "file, or explore again"
         )
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen

@@ -5,7 +5,8 @@
     peers      all our allocators beside those that people would use instead, each in a process of its own
     scaling    two CPUs against one, with the run's own workers, and how soon those are ready
     measure    all of it, and `--help`
-    result, report, watch    goals and trust, printing, what disturbed
+    goal, result, watch      a promise, the figures and their trust, what disturbed
+    report, page             printing, and the comparison with other allocators as HTML
 
 A goal that is missed is said, and is no error: what the machine allows is not for us to judge.
 """
@@ -38,7 +39,7 @@ def main(format: str, quiet: bool, page: Path | None = None, plan: Plan | None =
         except (Lost, TimeoutError) as error:
             raise DamagedRun(f"the benchmark broke off: {error}") from None
     if page is not None and found.peers is not None:
-        from stress.bench.peers.page import write_page
+        from stress.bench.page import write_page
 
         write_page(found, page)
     print_report(found, format)

@@ -28,7 +28,9 @@ HELP_RUNS = 7
 
 
 def measure(progress: Callable[[str], None], plan: Plan | None = None) -> Bench:
-    """Everything, in some ten seconds once the programs are compiled, and the comparison of `plan` with other allocators."""
+    """Everything, in some ten seconds once the programs are compiled, and the comparison of `plan` with other
+    allocators.
+    """
     features = DESIGNS[DESIGN].features(KERNEL)
     no_reference = reference = None
     try:

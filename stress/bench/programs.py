@@ -13,14 +13,15 @@ from __future__ import annotations
 import ctypes
 from types import FunctionType
 
-from llvmlite import binding, ir
-from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from allocators.core.kmem_cache import CACHE
 from shm.atomics import load
 from shm.compiler import dual_inline
 from shm.entry import Entry, entry
+from shm.machine import Machine
+from shm.numba_internals import binding, cgutils, types
+from shm.numba_internals import llvm as ir
 from stress.engine import cpu_main
 
 _MALLOC, _FREE = "slab_stress_malloc", "slab_stress_free"
@@ -31,7 +32,10 @@ _POINTER = _I8.as_pointer()
 
 
 def bind_malloc(library: ctypes.CDLL, malloc: str = "malloc", free: str = "free") -> None:
-    """From now on programs that this process loads call these functions of the library. AttributeError if it lacks them."""
+    """From now on programs that this process loads call these functions of the library.
+
+    AttributeError if it lacks them.
+    """
     for symbol, name in ((_MALLOC, malloc), (_FREE, free)):
         binding.add_symbol(symbol, ctypes.cast(getattr(library, name), ctypes.c_void_p).value)
 
@@ -68,15 +72,17 @@ def _write_byte(typing_context, address):
 
 
 @dual_inline
-def _malloc_object(m, root: int, memcg: int) -> int:
-    return _malloc(load(m, root + CACHE.object_size))
+def _malloc_object(m: Machine, root: int, memcg: int) -> int:
+    return _malloc(load(m, root + CACHE.object_size))  # type: ignore[call-arg]  # the first one is Numba's
 
 
 @dual_inline
-def _written_object(m, root: int, memcg: int) -> int:
-    """As _malloc_object, and every 4 KiB of the object and its end are written: then it takes memory, as one in use does."""
+def _written_object(m: Machine, root: int, memcg: int) -> int:
+    """As _malloc_object, and every 4 KiB of the object and its end are written: then it takes memory, as one in use
+    does.
+    """
     size = load(m, root + CACHE.object_size)
-    obj = _malloc(size)
+    obj: int = _malloc(size)  # type: ignore[call-arg]
     if obj:
         for at in range(0, size, 4096):
             _write_byte(obj + at)
@@ -85,17 +91,17 @@ def _written_object(m, root: int, memcg: int) -> int:
 
 
 @dual_inline
-def _free_object(m, obj: int) -> None:
-    _free(obj)
+def _free_object(m: Machine, obj: int) -> None:
+    _free(obj)  # type: ignore[call-arg]
 
 
 @dual_inline
-def _no_object(m, root: int, memcg: int) -> int:
+def _no_object(m: Machine, root: int, memcg: int) -> int:
     return root
 
 
 @dual_inline
-def _forget_object(m, obj: int) -> None:
+def _forget_object(m: Machine, obj: int) -> None:
     pass
 
 

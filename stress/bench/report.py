@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Sequence
 
+from stress.bench.goal import Goal
 from stress.bench.peers.tables import Table, tables
-from stress.bench.result import Bench, Goal
+from stress.bench.result import Bench
 from stress.bench.speed import Speed
 from stress.show import units
 
@@ -97,7 +99,10 @@ def _print_text(found: Bench) -> None:
     console = Console(file=sys.stdout, markup=False, highlight=False, emoji=False, width=width)
     console.print("How fast the model is", style="bold")
     console.print(_machine(found), style="dim")
-    grids = [("", GOAL_TITLES, goal_rows(found)), ("", SPEED_TITLES, _speed_rows(found))]
+    grids: list[tuple[str, Sequence[str], Sequence[Sequence[str]]]] = [
+        ("", GOAL_TITLES, goal_rows(found)),
+        ("", SPEED_TITLES, _speed_rows(found)),
+    ]
     grids += [(table.title, table.header, table.rows) for table in _peer_tables(found)]
     for title, titles, rows in grids:
         if title:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
+from stress.bench.goal import Goal, one_goal
 from stress.bench.peers.result import Peers
 from stress.bench.scaling import Scaling
 from stress.bench.speed import Speed
@@ -16,23 +17,6 @@ from stress.result.data import Finding, Trust
 
 SCHEMA_VERSION = "1"
 ONE_CPU = "there are not two CPUs to pin to"
-
-
-class Goal(msgspec.Struct, kw_only=True, frozen=True):
-    """One promise: `value` is to be at most, or at least, `limit`.
-
-    value is None when it was not measured; `why` says why not. low and high bound a ratio's interval.
-    """
-
-    name: str
-    unit: Literal["ratio", "seconds"]
-    sense: Literal["at most", "at least"]
-    limit: float
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    met: bool | None = None
-    why: str | None = None
 
 
 class Bench(msgspec.Struct, kw_only=True, frozen=True):
@@ -69,18 +53,11 @@ def goals(speed: list[Speed], no_reference: str | None, scaling: Scaling | None,
             first.nanoseconds["nothing"] * 1e-9,
         ),
         one_goal("two CPUs on disjoint cgroups / one", "ratio", "at least", 1.8, two, ONE_CPU),
-        one_goal("workers ready", "seconds", "at most", 0.05, scaling and scaling.ready_seconds, ONE_CPU),
+        one_goal(
+            "workers ready", "seconds", "at most", 0.05, None if scaling is None else scaling.ready_seconds, ONE_CPU
+        ),
         one_goal("`python -m stress --help`", "seconds", "at most", 0.15, help_seconds),
     ]
-
-
-def one_goal(name: str, unit, sense, limit: float, measured: Ratio | float | None, why: str | None = None) -> Goal:
-    ratio = measured if isinstance(measured, Ratio) else Ratio(estimate=measured)
-    value = ratio.estimate
-    if value is None:
-        return Goal(name=name, unit=unit, sense=sense, limit=limit, why=why)
-    met = value <= limit if sense == "at most" else value >= limit
-    return Goal(name=name, unit=unit, sense=sense, limit=limit, value=value, low=ratio.low, high=ratio.high, met=met)
 
 
 def judge(speed: list[Speed], scaling: Scaling | None, disturbances: list[Disturbance]) -> Trust:

@@ -28,7 +28,7 @@ HANG_SECONDS = 60.0
 
 
 class Scaling(msgspec.Struct, kw_only=True, frozen=True):
-    """throughput: of two CPUs to the mean of each alone. ready_seconds: from the first fork until all three workers answered."""
+    """throughput: of two CPUs to the mean of each alone. ready_seconds: from the first fork until all three workers answered."""  # noqa: E501  published word for word
 
     throughput: Ratio
     ready_seconds: float

@@ -66,14 +66,12 @@ def _measure(name: str, load: Workload, features: frozenset[str], reference: Pla
     arena = workloads.warm_arena(load, features)
     try:
         m = arena.machine(features, 0)
-        plays = {
-            "ours": lambda: cpu_main(m, arena.run),
-            "C": lambda: reference(arena.segment.address, 0, arena.run),
-            "malloc": lambda: programs.malloc_main(m, arena.run),
-            "nothing": lambda: programs.idle_main(m, arena.run),
-        }
-        if reference is None:
-            del plays["C"]
+        plays: dict[str, Callable[[], int]] = {"ours": lambda: cpu_main(m, arena.run)}
+        if reference is not None:
+            in_c = reference
+            plays["C"] = lambda: in_c(arena.segment.address, 0, arena.run)
+        plays["malloc"] = lambda: programs.malloc_main(m, arena.run)
+        plays["nothing"] = lambda: programs.idle_main(m, arena.run)
         blocks = take_turns(plays, ROUNDS)
     finally:
         arena.close()

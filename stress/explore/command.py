@@ -37,7 +37,8 @@ def main(
     if all_:
         if name or design or cpus or memory_model or allocator:
             raise UsageError(
-                "--all explores each race of the catalogue as it is: leave out the model, --design, --cpus, --allocator and --memory-model"
+                "--all explores each race of the catalogue as it is: leave out the model, --design, --cpus, "
+                "--allocator and --memory-model"
             )
         return _catalogue(preemptions, budget or DEFAULT_BUDGET, schedule_count, jobs, format, out)
     if format == "markdown":
@@ -153,7 +154,8 @@ def replay(path: Path) -> int:
         )
     elif not same:
         print(
-            f"this is not how the schedule ended under {kept.python or 'another Python'}, which wrote it; replay it there, or explore {kept.model} again"
+            f"this is not how the schedule ended under {kept.python or 'another Python'}, which wrote it; replay it "
+            f"there, or explore {kept.model} again"
         )
     return 1 if outcome.kind else 0
 

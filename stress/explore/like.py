@@ -69,7 +69,8 @@ def questions(result: Result, path: Path) -> list[Question]:
             found[name] = Question(name, why, (LEAK,))
     if not found:
         raise UsageError(
-            f"--like {path}: the run has nothing to explain: no invariant was violated and no dead cache left under {', '.join(result.designs)}"
+            f"--like {path}: the run has nothing to explain: no invariant was violated and no dead cache left under "
+            f"{', '.join(result.designs)}"
         )
     return list(found.values())
 
@@ -104,14 +105,16 @@ def requests_for(question: Question, result: Result, options: Options, path: Pat
         if not same:
             why = left_out.get(options.model, f"it is not a model of {result.allocator}")
             raise UsageError(
-                f"--like {path}: the model {options.model} does not fit the run: {why}; leave it out, or name one of {', '.join(chosen)}"
+                f"--like {path}: the model {options.model} does not fit the run: {why}; leave it out, or name one of "
+                f"{', '.join(chosen)}"
             )
         chosen = {options.model: same[0]}
     requests, refused = [], ""
     for name in chosen:
         model = MODELS[name]
         request = Request(
-            name, result.allocator, question.design, options.memory_model or model.memory_model, options.cpus or model.cpus,
+            name, result.allocator, question.design,
+            options.memory_model or model.memory_model, options.cpus or model.cpus,
             options.strategy, options.preemptions, options.seconds, options.schedules, options.seed, question.kinds,
         )  # fmt: skip
         try:
@@ -126,7 +129,8 @@ def requests_for(question: Question, result: Result, options: Options, path: Pat
     print(f"{question.design}: {question.why}")
     if question.design in result.designs and (recorded := result.designs[question.design].switches) != switches:
         print(
-            f"  note: the run's {question.design} was {'+'.join(recorded) or 'without switches'}; it is now {'+'.join(switches) or 'without switches'}"
+            f"  note: the run's {question.design} was {'+'.join(recorded) or 'without switches'}; it is now "
+            f"{'+'.join(switches) or 'without switches'}"
         )
     looked_for = " or ".join(question.kinds) or "any violation"
     print(
@@ -153,7 +157,8 @@ def main(path: Path, options: Options, out: Path | None) -> int:
     modelled = list(dict.fromkeys(name for model in MODELS.values() for name in model.allocators))
     if result.allocator not in modelled:
         raise UsageError(
-            f"--like {path}: the run is of {result.allocator}, which no model plays (models are of {' and '.join(modelled)})"
+            f"--like {path}: the run is of {result.allocator}, which no model plays "
+            f"(models are of {' and '.join(modelled)})"
         )
     if options.design is not None:
         asked = [question for question in asked if question.design == options.design] or _no_such(
@@ -161,10 +166,12 @@ def main(path: Path, options: Options, out: Path | None) -> int:
         )
     folder = _folder(out)
     print(
-        f"like {result.run_id or path}: {result.scenario} on {result.allocator}, {result.cpus} CPUs{', serial' if result.serial else ''}{', ended early' if result.partial else ''}"
+        f"like {result.run_id or path}: {result.scenario} on {result.allocator}, {result.cpus} "
+        f"CPUs{', serial' if result.serial else ''}{', ended early' if result.partial else ''}"
     )
     print(
-        "the models have the run's allocator and designs, not its workload: a slab of one object or two, one node, a few operations"
+        "the models have the run's allocator and designs, not its workload: a slab of one object or two, one node, a "
+        "few operations"
     )
     plans: list[tuple[Question, list[Request]]] = []
     refused = []
@@ -189,13 +196,15 @@ def _named(path: Path) -> Path:
         return find(str(path), RESULTS)
     except UsageError:
         raise UsageError(
-            f"--like {path}: cannot be read: no such file or folder, nor one run of that name in {RESULTS}/ (see `python -m stress results`)"
+            f"--like {path}: cannot be read: no such file or folder, nor one run of that name in {RESULTS}/ (see "
+            "`python -m stress results`)"
         ) from None
 
 
 def _no_such(path: Path, design: str, asked: list[Question]) -> list[Question]:
     raise UsageError(
-        f"--design {design}: nothing went wrong under it in {path}; name one of {', '.join(q.design for q in asked)}, or leave it out"
+        f"--design {design}: nothing went wrong under it in {path}; name one of {', '.join(q.design for q in asked)}, "
+        "or leave it out"
     )
 
 
@@ -210,26 +219,29 @@ def _folder(out: Path | None) -> Path:
 def _report(question: Question, answers: list[Answer], folder: Path) -> int:
     print(f"\n{question.design}")
     for answer in answers:
-        outcome = answer.outcome
         what = (
-            f"found: {outcome.kind}, {outcome.preemptions} preemptions"
-            if outcome
+            f"found: {answer.outcome.kind}, {answer.outcome.preemptions} preemptions"
+            if answer.outcome
             else f"nothing found; {said(answer.found)}"
         )
         print(f"  {answer.request.model:<18} {answer.found.schedules:>9,} schedules  {what}")
-    found = [answer for answer in answers if answer.outcome is not None]
+    found = [
+        (answer, answer.outcome, answer.schedule)
+        for answer in answers
+        if answer.outcome is not None and answer.schedule is not None
+    ]
     if not found:
         print(
             "  no model shows what the run showed"
             + ("" if all(a.found.exhaustive for a in answers) else ": give it more time with --budget")
         )
         return 0
-    smallest = min(found, key=lambda a: (a.outcome.preemptions, a.outcome.points))
+    smallest, outcome, schedule = min(found, key=lambda one: (one[1].preemptions, one[1].points))
     print("the smallest:" if len(found) > 1 else "")
     print_answer(smallest)
-    if smallest.outcome.preemptions == 0:
+    if outcome.preemptions == 0:
         print("no task has to be preempted for it: look at the design before you look for a race")
     path = folder / f"{smallest.request.model}-{question.design}.schedule.json"
-    schedules.write(smallest.schedule, path)
+    schedules.write(schedule, path)
     print(f"schedule written to {path}; run it again with: python -m stress replay {path}")
     return 1

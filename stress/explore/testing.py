@@ -22,7 +22,7 @@ from stress.explore.found import schedule as schedules
 from stress.explore.found.answer import said
 from stress.explore.found.trace import render, rows
 from stress.explore.search.minimise import minimise
-from stress.explore.search.search import Budget, Found, races, search
+from stress.explore.search.search import Budget, SearchEnd, races, search
 from stress.explore.space.space import Body, Outcome, Space
 from stress.explore.space.violation import Violation
 from stress.explore.world.scene import Scene
@@ -89,7 +89,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Named(NamedTuple):
     name: str
     at: int
-    count: int
+    words: int
 
 
 class _Space(Space):
@@ -99,8 +99,8 @@ class _Space(Space):
 
     def name_of(self, a: int) -> str:
         for word in self.named:
-            if word.at <= a < word.at + word.count:
-                return word.name if word.count == 1 else f"{word.name}[{a - word.at}]"
+            if word.at <= a < word.at + word.words:
+                return word.name if word.words == 1 else f"{word.name}[{a - word.at}]"
         return super().name_of(a)
 
 
@@ -196,7 +196,7 @@ class Explorer:
         self._checks.append(run)
         return run
 
-    def run(self, scene: Scene | None = None) -> Found | None:
+    def run(self, scene: Scene | None = None) -> SearchEnd | None:
         """Explore: fails the test when something is found, else returns how far it got (None after a replay).
 
         scene: a world of the allocators (`stress.explore.world.scene`) to explore instead of the test's own words.
@@ -214,7 +214,7 @@ class Explorer:
         space = new_space(self.kept is not None and self.kept.kind == "data race")
         value = scene.names.value if scene is not None else lambda a, v: str(v)
         if self.kept is not None:
-            self._replay(space, value)
+            self._replay(space, value, self.kept)
             return None
         found = search(
             space,
@@ -230,7 +230,7 @@ class Explorer:
                 outcome=racy.outcome, schedules=found.schedules + racy.schedules, seconds=found.seconds + racy.seconds
             )
         if found.outcome is not None:
-            self._found(space, value, found)
+            self._found(space, value, found, found.outcome)
         text = f"{found.schedules:,} schedules in {found.seconds:.2f} s, nothing found; {said(found)}"
         self.report(text)
         if not found.exhaustive and (options.incomplete or ("fail" if options.strategy == "dfs" else "pass")) == "fail":
@@ -254,7 +254,8 @@ class Explorer:
             mem[MACHINE.SIZE + STRIDE * cpu + CPU.online] = 1
         memory_model = self.options.memory_model if self.kept is None else self.kept.memory_model
         space = _Space(
-            mem, self._bodies, features=frozenset(self.options.features), tso=memory_model == "tso", locks=frozenset(self._locks),
+            mem, self._bodies, features=frozenset(self.options.features), tso=memory_model == "tso",
+            locks=frozenset(self._locks),
             begin=self._at_begin, end=self._at_end, races=races,
         )  # fmt: skip
         space.named = self._named
@@ -271,8 +272,8 @@ class Explorer:
     def _sources(self) -> str:
         return schedules.source_hash() + hashlib.sha256(self.source.read_bytes()).hexdigest()[:16]
 
-    def _found(self, space: Space, value: Callable, found: Found) -> NoReturn:
-        shown, outcome = rows(space, minimise(space, found.outcome), value)
+    def _found(self, space: Space, value: Callable, found: SearchEnd, outcome: Outcome) -> NoReturn:
+        shown, outcome = rows(space, minimise(space, outcome), value)
         kept = schedules.record(
             space,
             outcome,
@@ -287,11 +288,11 @@ class Explorer:
         schedules.write(kept, path)
         self._fail(
             f"{found.schedules:,} schedules in {found.seconds:.2f} s", render(shown, outcome, space.cpus), outcome,
-            f"schedule written to {path}; run it again with: pytest --stress-replay={path} {self.test.partition('::')[0]}",
+            f"schedule written to {path}; run it again with: pytest --stress-replay={path} "
+            f"{self.test.partition('::')[0]}",
         )  # fmt: skip
 
-    def _replay(self, space: Space, value: Callable) -> None:
-        kept = self.kept
+    def _replay(self, space: Space, value: Callable, kept: schedules.Schedule) -> None:
         try:
             strategy = schedules.prepare(space, kept)
         except UsageError as error:
@@ -320,7 +321,8 @@ class Explorer:
 
     def _fail(self, effort: str, trace: str, outcome: Outcome, note: str) -> NoReturn:
         pytest.fail(
-            f"{outcome.kind}: {outcome.text}\n{effort}, {outcome.preemptions} preemptions, {outcome.points} decisions\n\n{trace}\n\n{note}",
+            f"{outcome.kind}: {outcome.text}\n{effort}, {outcome.preemptions} preemptions, {outcome.points} "
+            f"decisions\n\n{trace}\n\n{note}",
             pytrace=False,
         )
 

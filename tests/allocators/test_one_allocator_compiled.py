@@ -15,12 +15,12 @@ ROOT = Path(__file__).resolve().parents[2]
 # Whoever compiles the program, which other tests need too, leaves beside it what it is made of.
 COMPILED = """
 import shm.native
-from shm import compiler
-modules, run_pass = set(), compiler._InnerLowering.run_pass
+from shm import lean
+modules, run_pass = set(), lean.InnerLowering.run_pass
 def remember(self, state):
     modules.add(state.func_id.modname)
     return run_pass(self, state)
-compiler._InnerLowering.run_pass = remember
+lean.InnerLowering.run_pass = remember
 from allocators.designs import DESIGNS
 from stress.engine import counting_main
 program = "slob", DESIGNS["v1"].features("slob") | {"STATS"}

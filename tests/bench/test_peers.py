@@ -1,4 +1,6 @@
-"""The comparison with other allocators: each program does the work it is said to do, what is missing is said, and slow is seen."""
+"""The comparison with other allocators: each program does the work it is said to do, what is missing is said, and slow
+is seen.
+"""
 
 import ctypes
 import os
@@ -214,7 +216,7 @@ def test_a_missing_library_takes_its_player_away_only():
 
 def test_a_player_that_dies_or_fails_ends_the_benchmark_in_words():
     with crew.Players([PROGRAMS["nothing"]], {}) as players:
-        with pytest.raises(DamagedRun, match="AttributeError"):
+        with pytest.raises(DamagedRun, match="was told to play before it was told what"):
             players.members[0].ask("play", "no such part")
         players.members[0].process.kill()
         with pytest.raises(DamagedRun, match="player of nothing died with status -9"):
@@ -282,7 +284,7 @@ def test_tables_show_every_figure_and_who_is_missing():
 
 
 def test_the_page_draws_every_program_and_loads_nothing():
-    from stress.bench.peers.page import render, steps
+    from stress.bench.page import render, steps
     from stress.bench.result import Bench
     from stress.result.data import Trust
 
@@ -290,7 +292,8 @@ def test_the_page_draws_every_program_and_loads_nothing():
         *(cell(w, size, 1, glibc=10.0, linux=size / 64, slub=7.0) for w in ("pairs", "random") for size in (64, 512))
     )
     bench = Bench(
-        machine={"cpu": "<one>"}, design="", no_reference=None, differing_words=0, goals=goals.peer_goals(found), speed=[],
+        machine={"cpu": "<one>"}, design="", no_reference=None, differing_words=0,
+        goals=goals.peer_goals(found), speed=[],
         scaling=None, peers=found, disturbances=[], trust=Trust(grade="good", findings=[]),
     )  # fmt: skip
     text = render(bench).decode()

@@ -1,4 +1,7 @@
-"""How fast the explorer is: python tests/explore/speed.py, from the project's folder. Prints ratios where a peer is installed."""
+"""How fast the explorer is: python tests/explore/speed.py, from the project's folder.
+
+Prints ratios where a peer is installed.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from stress.explore.search.search import Found
+    from stress.explore.search.search import SearchEnd
 
 # The same program for frontrun 0.7, in a process of its own: it patches Python's locks.
 PEER = """
@@ -31,7 +34,10 @@ class Counter:
 rates = {}
 for strategy, options in (("dpor", {"max_executions": 300, "stop_on_first": False}), ("random", {"max_attempts": 300})):
     start = time.CLOCK()
-    result = frontrun.explore(setup=Counter, workers=Counter.run, count=2, invariant=lambda c: True, strategy=strategy, detect_io=False, **options)
+    result = frontrun.explore(
+        setup=Counter, workers=Counter.run, count=2, invariant=lambda c: True,
+        strategy=strategy, detect_io=False, **options
+    )
     rates[strategy] = result.num_explored / (time.CLOCK() - start)
 print(json.dumps(rates))
 """
@@ -63,7 +69,7 @@ def peer(clock: str = "perf_counter") -> dict[str, float] | None:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def aba(strategy: str, seeds: int = 20) -> list[Found]:
+def aba(strategy: str, seeds: int = 20) -> list[SearchEnd]:
     """Searches for the ABA of the naive stack, one for each seed."""
     from toys import treiber
 
@@ -72,7 +78,7 @@ def aba(strategy: str, seeds: int = 20) -> list[Found]:
     return [search(treiber(), strategy, seed=seed, budget=Budget(schedules=20_000)) for seed in range(seeds)]
 
 
-def exhausted(bound: int = 3) -> Found:
+def exhausted(bound: int = 3) -> SearchEnd:
     """The space of the naive stack, its bug passed over."""
     from toys import treiber
 
@@ -90,7 +96,8 @@ def main() -> None:
     for strategy in ("random", "pct", "dfs"):
         print(f"two CPUs, twenty steps, {strategy}: {rate(twenty_steps(), strategy):,.0f} schedules/s")
         print(
-            f"naive stack of three CPUs, {strategy}: ABA found in {1e3 * statistics.median(found.seconds for found in aba(strategy)):.1f} ms (median of 20 seeds)"
+            f"naive stack of three CPUs, {strategy}: ABA found in "
+            f"{1e3 * statistics.median(found.seconds for found in aba(strategy)):.1f} ms (median of 20 seeds)"
         )
     print(f"naive stack of three CPUs: exhausted to three preemptions in {exhausted().seconds:.2f} s")
     rates = peer()
@@ -100,7 +107,8 @@ def main() -> None:
     ours = {"dpor": rate(counter(INCREMENTS), "dfs"), "random": rate(counter(INCREMENTS), "random")}
     for strategy, theirs in rates.items():
         print(
-            f"two threads, {INCREMENTS} increments each, {strategy}: {ours[strategy]:,.0f} schedules/s, frontrun {theirs:,.0f}: {ours[strategy] / theirs:.0f} times"
+            f"two threads, {INCREMENTS} increments each, {strategy}: {ours[strategy]:,.0f} schedules/s, frontrun "
+            f"{theirs:,.0f}: {ours[strategy] / theirs:.0f} times"
         )
 
 

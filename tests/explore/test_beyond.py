@@ -23,8 +23,8 @@ def test_a_preempted_allocation_charges_no_memcg_that_is_gone(monkeypatch):
     """linux-5.3. What else its preempted allocations leave behind (R10) is not looked at."""
     scene = alloc_and_offline("linux-5.3")
 
-    def uncharged(_, space) -> None:
-        if space.mem[scene.memcg + MEMCG.used] == 0 and space.mem[scene.memcg + MEMCG.kmem]:
+    def uncharged(m, layout, live, *, stats) -> None:
+        if m.mem[scene.memcg + MEMCG.used] == 0 and m.mem[scene.memcg + MEMCG.kmem]:
             raise Violation("corruption", "a memcg that is gone was charged")
 
     monkeypatch.setattr(scenes, "at_rest", uncharged)

@@ -1,4 +1,6 @@
-"""Vector clocks: what orders two accesses, and what does not; the allocators have no data race but those that are known."""
+"""Vector clocks: what orders two accesses, and what does not; the allocators have no data race but those that are
+known.
+"""
 
 from __future__ import annotations
 

@@ -92,8 +92,10 @@ def test_another_end_is_a_bug_of_the_explorer_only_under_the_same_python(found, 
 
 
 def test_an_explorer_that_is_not_deterministic_is_accused(found, monkeypatch):
-    """The same decisions and the same finding, but one shared word holds another value than when the schedule was written."""
-    from stress.explore import exploring as command
+    """The same decisions and the same finding, but one shared word holds another value than when the schedule was
+    written.
+    """
+    from stress.explore import command
 
     right = command.build
 

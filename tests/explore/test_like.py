@@ -39,10 +39,15 @@ def run(tmp_path):
 
     def make(designs: dict, violated=(), **fields):
         result = {
-            "schema_version": "1", "run_id": "20260101-000000-x-0000", "scenario": "dead-free", "parameters": {}, "allocator": "slub",
-            "seed": 1, "cpus": 4, "nodes": 1, "serial": False, "oversubscribed": False, "seconds": 1.0, "command": "", "machine": {},
+            "schema_version": "1", "run_id": "20260101-000000-x-0000", "scenario": "dead-free", "parameters": {},
+            "allocator": "slub",
+            "seed": 1, "cpus": 4, "nodes": 1, "serial": False, "oversubscribed": False, "seconds": 1.0, "command": "",
+            "machine": {},
             "baseline": next(iter(designs)), "designs": designs, "ratios": {}, "partial": False, "partial_reason": None,
-            "invariants": {"checked": ["references"], "violated": [{"invariant": "references", "design": d, "description": "3 is not 2"} for d in violated]},
+            "invariants": {
+                "checked": ["references"],
+                "violated": [{"invariant": "references", "design": d, "description": "3 is not 2"} for d in violated],
+            },
             "trust": {"grade": "good", "findings": []}, "blocks": [],
         }  # fmt: skip
         (tmp_path / "result.json").write_text(json.dumps(result | fields))

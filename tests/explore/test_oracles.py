@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 from test_mutants import MUTANTS, Mutant, mutate
 
+from allocators.core.page_alloc import address_of, alloc_pages, free_pages
 from allocators.slub import alloc
 from shm.atomics import bug, load, read_once, store, write_once
 from shm.locks import spin_lock, spin_unlock
 from stress.explore.exploring import Request, build
 from stress.explore.search.search import Budget, races, search
 from stress.explore.space.violation import KINDS
+from stress.explore.world import guard
 from stress.explore.world.bare import bare_space
 from stress.explore.world.scene import Scene
 
@@ -111,6 +115,37 @@ def test_a_freed_page_is_not_touched(monkeypatch):
     assert found_in(scene) is None
     scene = scene_with(lambda m: m.load(m.space.guard.first_object + 512 * 900))
     assert found_in(scene).kind == "use after free"
+
+
+@pytest.mark.parametrize(
+    "model, design",
+    (("shrink-vs-sheaf", "linux-5.9"), ("shrink-vs-sheaf", "v3+P7b+F_NRP"), ("preempted-in-sheaf", "linux-6.18")),
+)
+def test_a_page_is_its_cpus_as_soon_as_that_has_taken_it(model, design):
+    """Under TSO: the store that says so is in the CPU's buffer yet, and memory calls the page free."""
+    space = build(Request(model, "slub", design, "tso", 1)).space()
+    found = search(space, "random", seed=5, budget=Budget(0, 150), kinds=("use after free",))
+    assert found.outcome is None, found.outcome
+
+
+def test_a_page_is_gone_for_its_cpu_as_soon_as_that_has_freed_it():
+    scene = Scene("linux-3.16", memory_model="tso")
+
+    def touch(m):
+        page = alloc_pages(m, 0, 0)
+        free_pages(m, page, 0)
+        m.load(address_of(page))
+
+    scene.task("faulty", 0, touch)
+    scene.allocates("alloc", 1)
+    scene.works()
+    assert found_in(scene).kind == "use after free"
+
+
+@pytest.mark.parametrize("module, function", sorted(guard.EXCUSED))
+def test_what_may_touch_what_is_gone_is_there(module, function):
+    code = getattr(importlib.import_module(module), function).__code__
+    assert code.co_name == function, "or its frames have another name"
 
 
 def test_sound_scenes_have_none():

@@ -1,4 +1,6 @@
-"""The pytest plugin: a planted race is found and replayed, a correct program passes, users who do not use it do not notice."""
+"""The pytest plugin: a planted race is found and replayed, a correct program passes, users who do not use it do not
+notice.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ BUFFERED = """
 import pytest
 from shm.atomics import read_once, write_once, smp_mb
 
-@pytest.mark.parametrize("model", [pytest.param(m, marks=pytest.mark.stress_explore(memory_model=m)) for m in ("sc", "tso")])
+@pytest.mark.parametrize(
+    "model", [pytest.param(m, marks=pytest.mark.stress_explore(memory_model=m)) for m in ("sc", "tso")]
+)
 @pytest.mark.parametrize("barrier", [smp_mb, lambda m: None], ids=["mb", "none"])
 @pytest.mark.stress_explore(preemptions=9, seconds=0)
 def test_store_buffering(stress_explorer, model, barrier):
@@ -306,6 +310,10 @@ def test_with_xdist_and_groups(pytester, run, monkeypatch):
 
 
 def test_loading_it_imports_nothing_of_the_laboratory():
-    code = "import sys, stress.pytest_plugin; print(*sorted({m.partition('.')[0] for m in sys.modules} & {'numpy', 'numba', 'greenlet', 'msgspec', 'shm', 'allocators'}), *[m for m in sys.modules if m.startswith('stress.')])"
+    code = (
+        "import sys, stress.pytest_plugin; print(*sorted({m.partition('.')[0] for m in sys.modules}"
+        " & {'numpy', 'numba', 'greenlet', 'msgspec', 'shm', 'allocators'}),"
+        " *[m for m in sys.modules if m.startswith('stress.')])"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["stress.pytest_plugin"]

@@ -1,6 +1,8 @@
-"""Sheaves and stocks of linux-6.18: their CPU's flush, and tasks of one CPU that preempt each other while the local lock is dropped.
+"""Sheaves and stocks of linux-6.18: their CPU's flush, and tasks of one CPU that preempt each other while the local
+lock is dropped.
 
-Here sheaves hold two objects and a barn one full sheaf, else a refill alone has more interleavings than there is time for.
+Here sheaves hold two objects and a barn one full sheaf, else a refill alone has more interleavings than there is time
+for.
 """
 
 from __future__ import annotations
@@ -167,7 +169,8 @@ MUTANTS = {
     "the stock is changed with its local lock dropped": Mutant(
         objcg._refill_stock,
         "    store(m, a + STOCK.bytes, load(m, a + STOCK.bytes) + size)\n",
-        "    preempt_enable(m)\n    store(m, a + STOCK.bytes, load(m, a + STOCK.bytes) + size)\n    preempt_disable(m)\n",
+        "    preempt_enable(m)\n    store(m, a + STOCK.bytes, load(m, a + STOCK.bytes) + size)\n    "
+        "preempt_disable(m)\n",
         lambda: preempted_in_sheaf("linux-5.9"),
     ),
 }

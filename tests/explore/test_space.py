@@ -7,11 +7,21 @@ import weakref
 
 import pytest
 
-from shm.atomics import cmpxchg, cpu_relax, fetch_add, load, read_once, smp_mb, write_once
+from shm.atomics import (
+    cmpxchg,
+    cpu_relax,
+    fetch_add,
+    load,
+    local_irq_save,
+    preempt_disable,
+    read_once,
+    smp_mb,
+    write_once,
+)
 from stress.explore.search.depth_first import DepthFirst
 from stress.explore.search.search import Budget, search
 from stress.explore.search.strategies import Follow, RandomWalk
-from stress.explore.space.space import Space
+from stress.explore.space.space import Body, Space
 from stress.explore.space.violation import Violation
 from stress.explore.world.bare import bare_space
 
@@ -71,6 +81,39 @@ def test_a_wake_up_that_never_comes_is_a_deadlock():
     assert found.outcome.kind == "deadlock"
 
 
+def _reads_twice(m, b, off):
+    """Reads a word, and again after `off`, which nothing undoes: an error if it has changed."""
+    if read_once(m, b) == 0:
+        off(m)
+        if read_once(m, b):
+            raise Violation("corruption", "it has changed")
+
+
+def _on_one_cpu(*programs) -> Space:
+    """Preemptible tasks of one CPU."""
+    space, base = bare_space(programs)
+    bodies = [Body(f"task{i}", 0, lambda m, run=run: run(m, base)) for i, run in enumerate(programs)]
+    return Space(space.mem, bodies, features=frozenset({"PREEMPT"}))
+
+
+@pytest.mark.parametrize("off", (local_irq_save, preempt_disable))
+def test_a_task_is_preempted_just_before_it_forbids_that(off):
+    """Though all that is shared and comes next lies behind it; and never after it."""
+
+    def writes(m, b):
+        write_once(m, b, 1)
+
+    found = search(_on_one_cpu(lambda m, b: _reads_twice(m, b, off), writes))
+    assert found.outcome.kind == "corruption" and found.outcome.preemptions == 1
+
+    def all_of_it(m, b):
+        off(m)
+        _reads_twice(m, b, off)
+
+    found = search(_on_one_cpu(all_of_it, writes))
+    assert found.outcome is None and found.complete
+
+
 def test_two_locks_in_two_orders_are_a_deadlock():
     def take(m, lock):
         while cmpxchg(m, lock, 0, 1) != 0:
@@ -89,6 +132,25 @@ def test_two_locks_in_two_orders_are_a_deadlock():
     assert search(space).outcome.kind == "deadlock"
     space, _ = bare_space([nested(0, 1), nested(0, 1)])
     assert search(space).outcome is None
+
+
+@pytest.mark.parametrize("written", ("by the last", "and read"))
+def test_minus_one_is_not_minus_two(written):
+    """CPython's hash of the two is the same: states that differ in nothing else are two states."""
+    read: list[int] = []
+
+    def end(space: Space) -> None:
+        if (space.mem[-16] if written == "by the last" else read[-1]) == -1:
+            raise Violation("corruption", "it is minus one")
+
+    def reads(m, b):
+        read.append(read_once(m, b))
+        write_once(m, b, 0)
+
+    for first, second in ((-1, -2), (-2, -1)):
+        programs = [lambda m, b, v=v: write_once(m, b, v) for v in (first, second)]
+        space, _ = bare_space(programs + [reads] * (written == "and read"), end=end)
+        assert search(space).outcome is not None
 
 
 def test_the_same_schedule_runs_the_same_steps():
@@ -122,8 +184,18 @@ def test_no_state_is_entered_twice_in_one_execution():
     assert outcome.kind != "pruned"
 
 
+def test_a_bound_that_does_not_fit_is_refused():
+    space, _ = bare_space([_lost_update, _lost_update], end=_expect(2))
+    assert search(space, bound=255).outcome is not None
+    for bound in (256, -1):
+        with pytest.raises(ValueError, match=f"0 to 255 preemptions, not {bound}"):
+            search(space, bound=bound)
+        with pytest.raises(ValueError, match="0 to 255"):
+            DepthFirst(space, bound)
+
+
 def test_dekker_needs_its_fence_under_tso_only():
-    def enter(mine, other):
+    def enter(mine, other, fenced):
         def run(m, b):
             write_once(m, b + mine, 1)
             if fenced:
@@ -138,7 +210,7 @@ def test_dekker_needs_its_fence_under_tso_only():
             raise Violation("corruption", "both are in the critical section")
 
     for tso, fenced, expected in ((False, False, ""), (True, False, "corruption"), (True, True, "")):
-        space, _ = bare_space([enter(0, 1), enter(1, 0)], tso=tso, end=both)
+        space, _ = bare_space([enter(0, 1, fenced), enter(1, 0, fenced)], tso=tso, end=both)
         found = search(space, bound=10)
         assert (found.outcome.kind if found.outcome else "") == expected
 

@@ -12,7 +12,6 @@ from shm.atomics import (
     cpu_area,
     cpu_relax,
     cycles,
-    dec_and_test,
     fetch_add,
     fetch_and,
     fetch_or,
@@ -67,7 +66,7 @@ def every_operation(m, at, a, b):
     store(m, out + 8, fetch_add(m, at + 8, b))
     store(m, out + 9, fetch_or(m, at + 9, b))
     store(m, out + 10, fetch_and(m, at + 10, b))
-    store(m, out + 11, 1 if dec_and_test(m, at + 11) else 0)
+    store(m, out + 11, fetch_add(m, at + 11, -1))
     store(m, out + 12, this_cpu(m))
     store(m, out + 13, cpu_area(m))
     store(m, out + 14, area_of(m, 2))

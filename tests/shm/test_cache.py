@@ -22,7 +22,8 @@ SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55\n"
 
 # What may lie in the folder that SLAB_STRESS_CACHE names. Only "ours" may ever go.
 KINDS = (
-    "ours", "renamed", "no marker", "somebody's marker", "marker is a link", "marker is a folder", "a file", "a link to ours", "a user's folder",
+    "ours", "renamed", "no marker", "somebody's marker", "marker is a link", "marker is a folder", "a file",
+    "a link to ours", "a user's folder",
 )  # fmt: skip
 
 
@@ -91,7 +92,9 @@ def content(path: Path) -> list[tuple[str, str]]:
     )
 )
 def test_only_old_folders_of_ours_go(marker, entries):
-    """Ages in hours, all different: after a use, the newest of ours, that in use among them, and those of the last day are there."""
+    """Ages in hours, all different: after a use, the newest of ours, that in use among them, and those of the last day
+    are there.
+    """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         (root / "cache").mkdir()
@@ -170,7 +173,9 @@ def test_another_numba_or_llvmlite_has_code_of_its_own(monkeypatch):
 
 
 def test_compiling_leaves_numba_and_python_as_they_were(tmp_path, monkeypatch):
-    """Those who test code of their own on `shm` have these settings from nobody but themselves; two threads may compile."""
+    """Those who test code of their own on `shm` have these settings from nobody but themselves; two threads may
+    compile.
+    """
     monkeypatch.setattr(entry, "cache_folder", lambda: tmp_path / "ours")
     monkeypatch.setattr(numba.config, "CACHE_DIR", "the user's")
     limit = sys.getrecursionlimit()

@@ -1,15 +1,14 @@
-"""Log-linear histograms: buckets, quantiles, and how far off they may be."""
+"""Log-linear histograms: buckets, and how narrow they are."""
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 
-import numpy as np
 from bare_machine import BareMachine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shm.histogram import BUCKETS, HISTOGRAM, bucket_low, bucket_of, quantile, record
+from shm.histogram import BUCKETS, HISTOGRAM, bucket_low, bucket_of, record
 
 values = st.integers(0, 2**63 - 1) | st.integers(0, 1000)
 
@@ -29,18 +28,12 @@ def test_buckets_follow_each_other():
     assert [bucket_of(low) for low in lows] == list(range(BUCKETS))
 
 
-@given(st.lists(values.map(lambda v: v >> 8), min_size=1, max_size=60), st.sampled_from((0.0, 0.5, 0.99, 1.0)))
-def test_recorded_values_and_their_quantiles(some, q):
+@given(st.lists(values.map(lambda v: v >> 8), min_size=1, max_size=60))
+def test_recorded_values_are_counted_in_their_buckets(some):
     bare = BareMachine(histogram=HISTOGRAM.SIZE)
     base = bare.at["histogram"]
     for value in some:
         record(bare.cpu(0), base, value)
     assert list(bare.mem[base : base + 3]) == [len(some), sum(some), max(some)]
-    buckets = np.array(bare.mem[base + HISTOGRAM.bucket : base + HISTOGRAM.SIZE])
-    assert buckets.sum() == len(some)
-    exact = sorted(some)[min(len(some) - 1, int(q * len(some)))]
-    assert exact * (1 - 1 / 16) <= quantile(buckets, q) <= exact
-
-
-def test_nothing_recorded_has_no_quantile():
-    assert math.isnan(quantile(np.zeros(BUCKETS, np.int64), 0.5))
+    counted = enumerate(bare.mem[base + HISTOGRAM.bucket : base + HISTOGRAM.SIZE])
+    assert {bucket: count for bucket, count in counted if count} == Counter(map(bucket_of, some))

@@ -5,7 +5,7 @@ import re
 import numba
 
 from shm.atomics import load, store
-from shm.compiler import _Entry, dual, dual_inline, dual_slow
+from shm.compiler import ENTRY_PIPELINE, dual, dual_inline, dual_slow
 from shm.native import MachineType
 
 
@@ -37,7 +37,7 @@ def program(m, a):
 
 
 def test_only_the_slow_function_that_is_used_stays():
-    dispatcher = numba.njit(program, nogil=True, error_model="numpy", pipeline_class=_Entry)
+    dispatcher = numba.njit(program, nogil=True, error_model="numpy", pipeline_class=ENTRY_PIPELINE)
     dispatcher.compile((MachineType(frozenset(), ""), numba.int64))
     (asm,) = dispatcher.inspect_asm().values()
     functions = {

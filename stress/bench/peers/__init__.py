@@ -5,7 +5,7 @@
     player      a process that plays one program (`python -m stress.bench.peers.player`)
     crew        the players from the other side: starts them, talks to them, ends them
     measure     all players in turns, paired ratios, memory
-    result, goals, tables, page     the figures, what was promised of them, and how they are shown
+    result, goals, tables           the figures, what was promised of them, and both as tables
 
 All play the same tapes by the same compiled loop, which calls either our allocator or a library's malloc
 and free. Each has a process of its own: a library is then loaded beside no other, and what it holds is what

@@ -29,7 +29,9 @@ class Library:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Program:
-    """One row of the comparison. kernel and design are those of the compiled program, for "malloc" only of its engine."""
+    """One row of the comparison. kernel and design are those of the compiled program, for "malloc" only of its
+    engine.
+    """
 
     name: str
     about: str
@@ -49,9 +51,23 @@ PROGRAMS: dict[str, Program] = {
         Program("slab", "SLAB of Linux 3.16", "ours", kernel="slab"),
         Program("slob", "SLOB of Linux 3.16", "ours", kernel="slob"),
         Program("linux-6.18", "SLUB of Linux 6.18, with sheaves", "ours", design="linux-6.18"),
-        Program("mimalloc", "mimalloc", "malloc", library=Library(("libmimalloc.so.2", "libmimalloc.so.3", "libmimalloc.so"), "libmimalloc2.0", "mi_malloc", "mi_free")),
-        Program("jemalloc", "jemalloc", "malloc", library=Library(("libjemalloc.so.2", "libjemalloc.so"), "libjemalloc2")),
-        Program("tcmalloc", "tcmalloc of gperftools", "malloc", library=Library(("libtcmalloc_minimal.so.4", "libtcmalloc.so.4", "libtcmalloc_minimal.so"), "libtcmalloc-minimal4", "tc_malloc", "tc_free")),
+        Program(
+            "mimalloc", "mimalloc", "malloc",
+            library=Library(
+                ("libmimalloc.so.2", "libmimalloc.so.3", "libmimalloc.so"), "libmimalloc2.0", "mi_malloc", "mi_free"
+            ),
+        ),
+        Program(
+            "jemalloc", "jemalloc", "malloc",
+            library=Library(("libjemalloc.so.2", "libjemalloc.so"), "libjemalloc2"),
+        ),
+        Program(
+            "tcmalloc", "tcmalloc of gperftools", "malloc",
+            library=Library(
+                ("libtcmalloc_minimal.so.4", "libtcmalloc.so.4", "libtcmalloc_minimal.so"),
+                "libtcmalloc-minimal4", "tc_malloc", "tc_free",
+            ),
+        ),
         Program("slub in C", "the same SLUB, written by hand in C", "C"),
         Program("nothing", "the engine without an allocator", "nothing"),
     )
@@ -85,7 +101,9 @@ def load_library(program: Program, path: str | None = None) -> tuple[ctypes.CDLL
 
 
 def _file_of(name: str) -> str:
-    """The path of the loaded library that was asked for by this name, links followed; the name itself where the kernel does not tell."""
+    """The path of the loaded library that was asked for by this name, links followed; the name itself where the kernel
+    does not tell.
+    """
     stem = name.rpartition("/")[2].partition(".so")[0] + ".so"
     try:
         with open("/proc/self/maps", encoding="utf-8") as lines:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from multiprocessing.connection import Pipe
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -18,8 +19,12 @@ from stress.process.errors import DamagedRun, UsageError
 PATIENCE = 120.0  # seconds for any one answer
 _TICK = 0.2
 _ROOT = Path(__file__).resolve().parents[3]
-# A library with more thread-local data than the loader keeps room for cannot be loaded later (jemalloc); so it keeps more.
+# A library with more thread-local data than the loader keeps room for cannot be loaded later (jemalloc); so it keeps
+# more.
 _TUNABLES = "glibc.rtld.optional_static_tls=65536"
+
+
+Answer = dict[str, Any]  # JSON of a player
 
 
 class Member:
@@ -43,12 +48,16 @@ class Member:
         ]
         with ending.held():
             self.process = subprocess.Popen(
-                command + ([library] if library else []), cwd=_ROOT, env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+                command + ([library] if library else []), cwd=_ROOT, env=environment,
+                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
             )  # fmt: skip
         theirs.close()
 
-    def hear(self) -> dict[str, object]:
-        """The answer to the last command, or the one that says it has started. Raises DamagedRun when it reports an error, dies or hangs."""
+    def hear(self) -> Answer:
+        """The answer to the last command, or the one that says it has started.
+
+        Raises DamagedRun when it reports an error, dies or hangs.
+        """
         waited = 0.0
         try:
             while not self._connection.poll(_TICK):
@@ -63,7 +72,7 @@ class Member:
             raise (UsageError if found.get("usage") else DamagedRun)(found["error"])
         return found
 
-    def ask(self, name: str, *arguments: object) -> dict[str, object]:
+    def ask(self, name: str, *arguments: object) -> Answer:
         """A command and its answer. Raises DamagedRun."""
         try:
             self._connection.send_bytes(msgspec.json.encode([name, *arguments]))
@@ -109,7 +118,7 @@ class Players:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def ask_all(self, name: str, *arguments: object) -> list[dict[str, object]]:
+    def ask_all(self, name: str, *arguments: object) -> list[Answer]:
         """The same command to one after the other, as they share a CPU; their answers."""
         return [member.ask(name, *arguments) for member in self.members]
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 
+from stress.bench.goal import Goal, one_goal
 from stress.bench.peers.catalogue import BASELINE
 from stress.bench.peers.result import Cell, Peers
 from stress.bench.peers.tapes import TITLES
-from stress.bench.result import Goal, one_goal
 from stress.judge.ratio import Ratio
 from stress.show.units import plural
 
@@ -52,16 +52,21 @@ def peer_goals(found: Peers) -> list[Goal]:
 def _judged(promise: Promise, found: Peers) -> Goal:
     name = f"{promise.program} / {promise.other}: {', '.join(promise.workloads)}"
     measured = [
-        (ratio, cell)
+        (ratio.estimate, ratio, cell)
         for cell in found.cells
-        if cell.workload in promise.workloads and (ratio := _ratio(promise, cell)) is not None
+        if cell.workload in promise.workloads
+        and (ratio := _ratio(promise, cell)) is not None
+        and ratio.estimate is not None
     ]
     if not measured:
         missing = [one.missing for one in found.players if one.name == promise.other and one.missing]
         return one_goal(name, "ratio", "at most", promise.limit, None, missing[0] if missing else "not measured")
-    worst, where = max(measured, key=lambda one: one[0].estimate)
-    within = sum(ratio.estimate <= promise.limit for ratio, _ in measured)
-    about = f"{TITLES[where.workload]}, {where.size} B, {plural(where.cpus, 'CPU')}; within the limit in {within} of {plural(len(measured), 'cell')}"
+    _, worst, where = max(measured, key=lambda one: one[0])
+    within = sum(estimate <= promise.limit for estimate, _, _ in measured)
+    about = (
+        f"{TITLES[where.workload]}, {where.size} B, {plural(where.cpus, 'CPU')};"
+        f" within the limit in {within} of {plural(len(measured), 'cell')}"
+    )
     return one_goal(f"{name} (worst: {about})", "ratio", "at most", promise.limit, worst)
 
 

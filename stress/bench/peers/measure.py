@@ -65,7 +65,9 @@ def targets(plan: Plan) -> list[Target]:
 
 
 def measure_peers(plan: Plan, progress: Callable[[str], None]) -> tuple[Peers, Disturbance]:
-    """The whole comparison; `targets` must be compiled. Raises DamagedRun, and UsageError for a library that is none."""
+    """The whole comparison; `targets` must be compiled. Raises DamagedRun, and UsageError for a library that is
+    none.
+    """
     progress("starting a process for each allocator")
     cpus = host.available_cpus()
     rate = _cycles_per_ns()

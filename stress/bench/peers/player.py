@@ -1,7 +1,7 @@
 """A process that plays one program: `python -m stress.bench.peers.player FD PARENT PROGRAM [LIBRARY]`.
 
-Commands come as JSON over the socket FD from the process PARENT, a list of a name and arguments, and are answered by JSON: a
-dictionary, in which `error` stands for what went wrong. It ends when the socket is closed.
+Commands come as JSON over the socket FD from the process PARENT, a list of a name and arguments, and are answered by
+JSON: a dictionary, in which `error` stands for what went wrong. It ends when the socket is closed.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from multiprocessing.connection import Connection, Pipe
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -35,6 +36,13 @@ from stress.process.errors import StressError, UsageError
 _SPARE = 32 << 20  # bytes of page frames beyond the objects: partly filled slabs, and what rounding takes
 
 
+class _Loaded(NamedTuple):
+    """A workload, and the arena it is played in."""
+
+    arena: Arena
+    cut: Cut
+
+
 class Player:
     """One program with the arena it plays in."""
 
@@ -49,8 +57,7 @@ class Player:
             self._library, self.about = load_library(program, library)
             names = program.library and (program.library.malloc, program.library.free)
             programs.bind_malloc(self._library, *(names or ()))
-        self._arena: Arena | None = None
-        self._cut: Cut | None = None
+        self._ready: _Loaded | None = None
         self._threads: list[ThreadPoolExecutor] = []
         self._placement, _ = host.placement(2)
         os.sched_setaffinity(0, {max(self._placement)})
@@ -58,21 +65,28 @@ class Player:
     def load(self, workload: str, size: int, cpus: int, operations: int, slots: int) -> dict[str, object]:
         """Make ready for a workload (see `tapes.cut`); its slots are empty."""
         self.unload()
-        self._cut = cut(workload, size, cpus, operations=operations, slots=slots)
-        asked = self._cut.load.slots * size if self.program.kind in ("ours", "C") else 0
-        self._arena = Arena(self._cut.load, self.program.kernel, features=self.features, memory=2 * asked + _SPARE)
-        self._arena.reset(self.features)
-        words, run = self._arena.words, self._arena.run
+        tapes = cut(workload, size, cpus, operations=operations, slots=slots)
+        asked = tapes.load.slots * size if self.program.kind in ("ours", "C") else 0
+        arena = Arena(tapes.load, self.program.kernel, features=self.features, memory=2 * asked + _SPARE)
+        self._ready = _Loaded(arena, tapes)
+        arena.reset(self.features)
+        words, run = arena.words, arena.run
         words[run + RUN.expected] = cpus
         words[run + RUN.over] = 1  # nobody waits at the end: there is no schedule
-        return {"objects": self._cut.objects}
+        return {"objects": tapes.objects}
+
+    @property
+    def _loaded(self) -> _Loaded:
+        if self._ready is None:
+            raise StressError(f"{self.program.name} was told to play before it was told what")
+        return self._ready
 
     def unload(self) -> dict[str, object]:
         """Give all objects and the arena back."""
-        if self._arena is not None:
+        if self._ready is not None:
             self.play("drain")
-            self._arena.close()
-            self._arena = None
+            self._ready.arena.close()
+            self._ready = None
         return {}
 
     def play(self, part: str, written: bool = False) -> dict[str, object]:
@@ -81,7 +95,7 @@ class Player:
         written: objects of a malloc are written to, so that they take memory. Answers operations and cycles of each
         CPU's timed section. Raises StressError when an allocation fails.
         """
-        arena, offsets = self._arena, self._cut.parts[part]
+        arena, offsets = self._loaded.arena, self._loaded.cut.parts[part]
         arena.words[arena.run + RUN.ready] = arena.words[arena.run + RUN.done] = 0
         for cpu, offset in enumerate(offsets):
             play = arena.plan["plays"] + cpu * PLAY.SIZE
@@ -108,7 +122,7 @@ class Player:
         return self._threads[:cpus]
 
     def _main(self, cpu: int, written: bool) -> int:
-        arena = self._arena
+        arena = self._loaded.arena
         if self._reference is not None:
             return self._reference(arena.segment.address, cpu, arena.run)
         main = {
@@ -120,8 +134,9 @@ class Player:
 
     def addresses(self) -> np.ndarray:
         """Where the objects in the slots are, in bytes, ascending."""
-        base = self._arena.plan["slot_table"]
-        slots = self._arena.words[base : base + self._cut.load.slots]
+        arena, tapes = self._loaded
+        base = arena.plan["slot_table"]
+        slots = arena.words[base : base + tapes.load.slots]
         found = np.sort(slots[slots != 0])
         if self.program.kind == "malloc":
             return found
@@ -131,7 +146,8 @@ class Player:
         """Bytes of memory: pages taken from the page allocator, or the process's own memory for a malloc."""
         if self.program.kind == "malloc":
             return own_memory()
-        words, zone = self._arena.words, self._arena.plan["zones"]
+        arena = self._loaded.arena
+        words, zone = arena.words, arena.plan["zones"]
         return int(words[zone + ZONE.end] - words[zone + ZONE.start] - words[zone + ZONE.free_pages]) * PAGE_BYTES
 
     def memory(self, size: int, slots: int) -> dict[str, object]:
@@ -153,14 +169,14 @@ class Player:
             full = self.held() - before
             self._check(size)
             self.play("drain")
-            return {"asked": self._cut.objects * size, "full": full, "left": max(0, self.held() - before)}
+            return {"asked": self._loaded.cut.objects * size, "full": full, "left": max(0, self.held() - before)}
 
         return in_child(body)
 
     def _check(self, size: int) -> None:
-        found = self.addresses()
-        if len(found) != self._cut.objects:
-            raise StressError(f"{self.program.name} filled {len(found):,} of {self._cut.objects:,} slots")
+        found, objects = self.addresses(), self._loaded.cut.objects
+        if len(found) != objects:
+            raise StressError(f"{self.program.name} filled {len(found):,} of {objects:,} slots")
         if np.diff(found).min(initial=size) < size:
             raise StressError(f"{self.program.name} handed out objects of {size} B that overlap")
 

@@ -40,7 +40,9 @@ ABOUT = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Cut:
-    """A workload whose tapes hold several parts. parts: name -> offset of each CPU's tape; objects: alive in a filled state."""
+    """A workload whose tapes hold several parts. parts: name -> offset of each CPU's tape; objects: alive in a filled
+    state.
+    """
 
     load: tape.Workload
     parts: dict[str, tuple[int, ...]]
@@ -48,7 +50,9 @@ class Cut:
 
 
 def cut(workload: str, size: int, cpus: int, *, operations: int = OPERATIONS, slots: int = SLOTS) -> Cut:
-    """The tapes of a workload for objects of `size` bytes. `slots` are those of random replacement, of all CPUs together."""
+    """The tapes of a workload for objects of `size` bytes. `slots` are those of random replacement, of all CPUs
+    together.
+    """
     if workload == "random":
         each = min(slots, LARGEST // size) // cpus
         made = [_random(each, cpu * _line(each), operations, seed=cpu) for cpu in range(cpus)]

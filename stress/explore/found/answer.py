@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from stress.explore.found.schedule import Schedule
 from stress.explore.found.trace import Row, render
-from stress.explore.search.search import Found
+from stress.explore.search.search import SearchEnd
 from stress.explore.space.space import Outcome
 
 DEFAULT_BUDGET = 60.0
@@ -37,7 +37,7 @@ class Answer(NamedTuple):
     """
 
     request: Request
-    found: Found
+    found: SearchEnd
     raced: int
     outcome: Outcome | None
     rows: list[Row]
@@ -54,7 +54,8 @@ def print_answer(answer: Answer) -> None:
     request, found = answer.request, answer.found
     rate = found.schedules / found.seconds if found.seconds else 0.0
     print(
-        f"{request.model} on {request.allocator}, design {request.design}, {request.cpus} CPU{'s' if request.cpus > 1 else ''} and the kworker's, {request.memory_model.upper()}, {request.strategy}"
+        f"{request.model} on {request.allocator}, design {request.design}, {request.cpus} "
+        f"CPU{'s' if request.cpus > 1 else ''} and the kworker's, {request.memory_model.upper()}, {request.strategy}"
     )
     print(f"{found.schedules:,} schedules in {found.seconds:.2f} s ({rate:,.0f}/s), {found.states:,} states")
     if answer.outcome is None:
@@ -71,7 +72,7 @@ def print_answer(answer: Answer) -> None:
     print()
 
 
-def said(found: Found) -> str:
+def said(found: SearchEnd) -> str:
     """How far a search that found nothing got."""
     if found.complete:
         return "exhaustive: no schedule was left out"

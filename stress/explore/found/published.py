@@ -1,4 +1,7 @@
-"""What `explore --format json` prints: one exploration, or with --all the catalogue. Their versions change as that of a result does."""
+"""What `explore --format json` prints: one exploration, or with --all the catalogue.
+
+Their versions change as that of a result does.
+"""
 
 from __future__ import annotations
 

@@ -75,7 +75,8 @@ def record(
     )
     switches = [(names[task], n, names[to]) for (task, n), to in outcome.deviations.items()]
     return Schedule(
-        FORMAT, model, allocator, design, memory_model, cpus, outcome.kind, outcome.text, outcome.points, outcome.preemptions, switches, words, source_hash(),
+        FORMAT, model, allocator, design, memory_model, cpus, outcome.kind, outcome.text,
+        outcome.points, outcome.preemptions, switches, words, source_hash(),
         outcome.history, python(),
     )  # fmt: skip
 
@@ -103,7 +104,8 @@ def read(path: Path) -> Schedule:
         raise UsageError(f"{path} is not a schedule that `explore` wrote: {error}") from None
     if schedule.format not in READABLE:
         raise UsageError(
-            f"{path} has format {schedule.format}, this version reads {' and '.join(map(str, READABLE))}; explore the model again"
+            f"{path} has format {schedule.format}, this version reads {' and '.join(map(str, READABLE))}; explore the "
+            "model again"
         )
     return schedule
 
@@ -120,6 +122,7 @@ def prepare(space: Space, schedule: Schedule) -> Follow:
     unknown = {name for task, _, to in schedule.switches for name in (task, to)} - set(numbers)
     if unknown:
         raise UsageError(
-            f"the schedule names tasks that the model {schedule.model} does not have: {', '.join(sorted(unknown))}; explore it again"
+            f"the schedule names tasks that the model {schedule.model} does not have: {', '.join(sorted(unknown))}; "
+            "explore it again"
         )
     return Follow({(numbers[task], n): numbers[to] for task, n, to in schedule.switches})

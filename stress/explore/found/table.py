@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from stress.explore.found.answer import Answer
 from stress.explore.races import Model
-from stress.explore.search.search import Found
+from stress.explore.search.search import SearchEnd
 
 
 class Line(NamedTuple):
@@ -22,10 +22,11 @@ def _was_found(line: Line) -> str:
     found, outcome = line.broken.found, line.broken.outcome
     if outcome is None:
         return f"not found ({_reach(found)}, {found.schedules:,} schedules, {found.seconds:.1f} s)"
-    return f"{outcome.kind}, {outcome.preemptions} preemption{'' if outcome.preemptions == 1 else 's'} ({found.schedules:,} schedules, {found.seconds:.2f} s)"
+    preemptions = f"{outcome.preemptions} preemption{'' if outcome.preemptions == 1 else 's'}"
+    return f"{outcome.kind}, {preemptions} ({found.schedules:,} schedules, {found.seconds:.2f} s)"
 
 
-def _reach(found: Found) -> str:
+def _reach(found: SearchEnd) -> str:
     if found.complete:
         return "exhaustive"
     return f"exhaustive to {found.bound} preemptions" if found.exhaustive else f"limit of {found.limit} reached"
@@ -62,7 +63,8 @@ def as_markdown(lines: list[Line]) -> str:
     parts = [
         "# The races of the 2014 review, explored",
         "",
-        "Written by `python -m stress explore --all --format markdown`. Each race is a small model: the explorer looks for it in a design",
+        "Written by `python -m stress explore --all --format markdown`. Each race is a small model: the explorer looks "
+        "for it in a design",
         "that has it, and in one that mends it, in every interleaving with a bounded number of preemptions.",
         "Schedules include those that taught the explorer which words are shared.",
         "",

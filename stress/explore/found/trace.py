@@ -10,6 +10,7 @@ import hashlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import NamedTuple
 
 from stress.explore.search.strategies import Follow
@@ -34,7 +35,9 @@ class Row(NamedTuple):
 def rows(
     space: Space, outcome: Outcome, value: Callable[[int, int], str] = lambda a, v: str(v)
 ) -> tuple[list[Row], Outcome]:
-    """Every row of an execution, and how it ended this time, with its history. value(a, v): a value in a word, for people."""
+    """Every row of an execution, and how it ended this time, with its history. value(a, v): a value in a word, for
+    people.
+    """
     found: list[Row] = []
     history = hashlib.blake2b(digest_size=8)
     state = {"last": None}
@@ -76,7 +79,7 @@ def rows(
 
 
 def _where() -> str:
-    frame = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         name = frame.f_code.co_filename
         if "/stress/explore/" not in name and not name.endswith(_PLUMBING):

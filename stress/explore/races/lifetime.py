@@ -6,6 +6,7 @@ from allocators.caches.memcg_caches import destroy_root
 from allocators.caches.slab_common import kmem_cache_shrink
 from allocators.catalogue import DEFAULT
 from shm.atomics import cpu_relax, read_once
+from shm.machine import Machine
 from stress.explore.races.hiding import free_and_offline
 from stress.explore.races.race import Model
 from stress.explore.world.scene import Scene
@@ -33,7 +34,7 @@ def shrink_and_offline(design: str, *, memory_model: str = "sc", cpus: int = 1) 
     home = scene.workers
     scene.free(home, [scene.alloc(home)])
 
-    def shrink(m) -> None:
+    def shrink(m: Machine) -> None:
         m.fetch_add(scene.flag, 1)
         kmem_cache_shrink(m, scene.child)
 
@@ -73,7 +74,8 @@ MODELS = (
     ),
     Model(
         "R1b",
-        "the freer has read page.slab_cache; the slab is re-parented and the cache destroyed before it takes a reference",
+        "the freer has read page.slab_cache; the slab is re-parented and the cache destroyed before it takes a "
+        "reference",
         preempted_free,
         design="rfc-reparent",
         mended="rfc-reparent+F_NP",
@@ -107,7 +109,8 @@ MODELS = (
         kinds=("use after free",),
         raised="inferred; remedied in 5.3",
         aside=("leak",),
-        finding="with the reference the cache lives, but an allocation that was preempted over the offline makes a CPU slab of a dead cache, which nobody flushes",
+        finding="with the reference the cache lives, but an allocation that was preempted over the offline"
+        " makes a CPU slab of a dead cache, which nobody flushes",
         cpus=1,
     ),
     Model(
@@ -128,6 +131,7 @@ MODELS = (
         mended="v3",
         kinds=("use after free",),
         raised="Vladimir Davydov, 13 Jun 2014 (v3 5/8)",
-        finding="cannot happen: the destruction of a SLAB cache drains every CPU by an IPI and waits, which a free with interrupts off holds up until it has unlocked",
+        finding="cannot happen: the destruction of a SLAB cache drains every CPU by an IPI and waits,"
+        " which a free with interrupts off holds up until it has unlocked",
     ),
 )

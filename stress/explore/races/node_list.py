@@ -48,7 +48,8 @@ MODELS = (
         mended="v3+F_FLIM",
         kinds=("leak",),
         raised="Vladimir Davydov, 24 Jun 2014",
-        finding="cannot happen: the drain's IPI waits for every free that began before it, and later ones see the dead mark",
+        finding="cannot happen: the drain's IPI waits for every free that began before it, and later ones"
+        " see the dead mark",
     ),
     Model(
         "R13",

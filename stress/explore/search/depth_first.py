@@ -16,22 +16,42 @@ and goes its own way from there. Two reductions leave schedules out, and nothing
   McKinley, "Bounded Partial-Order Reduction", OOPSLA 2013.)
 
 That holds for every state with what sleeps there, whoever explores the rest and when, so processes may share
-the work (`stress.explore.search.shards`). A state that is met again with a larger sleep set than before has nothing new to show; with another one it
-is entered again.
+the work (`stress.explore.search.shards`). A state that is met again with a larger sleep set than before has nothing new
+to show; with another one it is entered again.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from stress.explore.space.footprint import Footprint
 from stress.explore.space.space import Pruned, Space
 
 MASKED = 16  # flows that may sleep: their numbers are below it
+MAX_BOUND = 255  # preemptions: what `Seen` has room for
+
+
+def check_bound(bound: int) -> None:
+    """Raises ValueError for a bound that a depth-first search cannot have: `Seen` would mix it up with what sleeps."""
+    if not 0 <= bound <= MAX_BOUND:
+        raise ValueError(f"a depth-first search has a bound of 0 to {MAX_BOUND} preemptions, not {bound}")
+
+
+class States(Protocol):
+    """States that were entered before; `run` numbers the executions."""
+
+    run: int
+
+    def enter(self, key: int, asleep: int, left: int) -> bool: ...
+
+    def __len__(self) -> int: ...
 
 
 class Seen:
-    """The states of one process: hash -> run, sleeping flows and preemptions left, when it was entered last."""
+    """The states of one process: hash -> run, sleeping flows and preemptions left, when it was entered last.
+
+    The three are packed in one int: preemptions in 8 bits (MAX_BOUND), a bit per flow that may sleep (MASKED), the run.
+    """
 
     def __init__(self) -> None:
         self.states: dict[int, int] = {}
@@ -76,10 +96,15 @@ class _Node:
 
 
 class DepthFirst:
-    """See the module's text. cut: some decision had an alternative that the bound forbade. item: where to begin."""
+    """See the module's text. cut: some decision had an alternative that the bound forbade. item: where to begin.
 
-    def __init__(self, space: Space, bound: int, seen: Seen | None = None, item: Item | None = None) -> None:
-        self.space, self.seen = space, Seen() if seen is None else seen
+    Raises ValueError for a bound that is not 0 to MAX_BOUND.
+    """
+
+    def __init__(self, space: Space, bound: int, seen: States | None = None, item: Item | None = None) -> None:
+        check_bound(bound)
+        self.space = space
+        self.seen: States = Seen() if seen is None else seen
         self.path: list[_Node] = []
         self.bound, self.cut = bound, False
         if item is not None:

@@ -12,7 +12,7 @@ import time
 from typing import NamedTuple
 
 from stress.explore.search import shards
-from stress.explore.search.depth_first import DepthFirst
+from stress.explore.search.depth_first import DepthFirst, check_bound
 from stress.explore.search.shards import Ended
 from stress.explore.search.strategies import Follow, Pct, RandomWalk
 from stress.explore.space.space import Outcome, Space
@@ -29,7 +29,10 @@ class Budget(NamedTuple):
     schedules: int = 0
 
 
-class Found(NamedTuple):
+NO_LIMIT = Budget()
+
+
+class SearchEnd(NamedTuple):
     """What a search came to.
 
     outcome: of the execution that went wrong, None when none did. exhaustive: every schedule with at
@@ -69,8 +72,10 @@ class _Meter:
 
     def found(
         self, outcome: Outcome | None, *, states=0, bound=-1, exhaustive=False, complete=False, limit=""
-    ) -> Found:
-        return Found(outcome, self.schedules, self.points, self.seconds(), states, bound, exhaustive, complete, limit)
+    ) -> SearchEnd:
+        return SearchEnd(
+            outcome, self.schedules, self.points, self.seconds(), states, bound, exhaustive, complete, limit
+        )
 
 
 def _once(space: Space, strategy, meter: _Meter) -> Outcome:
@@ -95,16 +100,18 @@ def search(
     bound: int = 3,
     depth: int = 3,
     seed: int = 1,
-    budget: Budget = Budget(),
+    budget: Budget = NO_LIMIT,
     kinds: tuple[str, ...] = (),
     jobs: int = 1,
-) -> Found:
+) -> SearchEnd:
     """Search by "dfs", "random" or "pct" (of this bug depth). kinds: pass over violations of other kinds.
 
-    jobs: processes of a depth-first search that takes longer than a moment.
+    jobs: processes of a depth-first search that takes longer than a moment. Raises ValueError for a bound that such
+    a search cannot have.
     """
     meter = _Meter(budget, kinds)
     if strategy == "dfs":
+        check_bound(bound)
         return _depth_first(space, bound, seed, meter, jobs)
     walk = RandomWalk(seed) if strategy == "random" else Pct(seed, depth, len(space.flows))
     while not (limit := meter.spent()):
@@ -114,12 +121,12 @@ def search(
     return meter.found(None, limit=limit)
 
 
-def races(space: Space, *, seed: int = 1, seconds: float = 0.0) -> Found:
+def races(space: Space, *, seed: int = 1, seconds: float = 0.0) -> SearchEnd:
     """Look for data races in random executions of a space that was made with `races=True`."""
     return search(space, "random", seed=seed, budget=Budget(seconds, RACE_SCHEDULES), kinds=("data race",))
 
 
-def _depth_first(space: Space, bound: int, seed: int, meter: _Meter, jobs: int) -> Found:
+def _depth_first(space: Space, bound: int, seed: int, meter: _Meter, jobs: int) -> SearchEnd:
     learn(space, meter, seed)
     states = 0
     for preemptions in range(bound + 1):

@@ -1,4 +1,5 @@
-"""One depth-first search in several processes: they share the states that were visited, and hand work to whoever has none.
+"""One depth-first search in several processes: they share the states that were visited, and hand work to whoever has
+none.
 
 The processes are forked from one that has begun the search, and take what it had left. A process that
 runs dry is given the choices at the shallowest open decision of another one (`DepthFirst.give`). That a
@@ -102,7 +103,10 @@ def explore(
     wanted: Callable[[Outcome], bool],
     spent: Callable[[int, int], str],
 ) -> Ended:
-    """Finish a search that has begun. once(space, strategy): an execution; spent(schedules, points): is a limit reached?"""
+    """Finish a search that has begun. once(space, strategy): an execution; spent(schedules, points): is a limit
+    reached?
+    """
+    assert isinstance(begun.seen, Seen), "begun by one process"
     round_, seen = _Round(jobs), SharedSeen(begun.seen)
     items = []
     while (item := begun.give()) is not None:

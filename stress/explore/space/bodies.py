@@ -1,4 +1,6 @@
-"""Running the bodies of tasks, in greenlets that are kept from execution to execution: making one costs more than an execution."""
+"""Running the bodies of tasks, in greenlets that are kept from execution to execution: making one costs more than an
+execution.
+"""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ without clocks, which are no part of the states that it tells apart.
 from __future__ import annotations
 
 import sys
+from types import FrameType
 from typing import NamedTuple
 
 from stress.explore.space.task import Task
@@ -88,7 +89,8 @@ class Clocks:
 
 def _where() -> tuple:
     """The code that asked for the access: up to three (function, line), innermost first."""
-    frame, found = sys._getframe(2), []
+    frame: FrameType | None = sys._getframe(2)
+    found: list[tuple[str, int]] = []
     while frame is not None and len(found) < 3:
         name = frame.f_code.co_filename
         if not any(part in name for part in _SELF):

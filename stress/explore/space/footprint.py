@@ -18,7 +18,8 @@ class Footprint(NamedTuple):
     home: int
 
     def spares(self, flow: int, other: Footprint) -> bool:
-        """Does the next segment of a flow, whose footprint is `other`, stay as it is when this one runs first, and this one too?
+        """Does the next segment of a flow, whose footprint is `other`, stay as it is when this one runs first, and this
+        one too?
 
         What runs on the same CPU is taken to conflict: who may run there depends on interrupts and preemption.
         """

@@ -7,12 +7,14 @@ Learnt while exploring and never forgotten: an execution that learns something l
 from __future__ import annotations
 
 from shm.machine import CPU
-from stress.explore.space.task import Task
+from stress.explore.space.task import MINUS_ONE, Task
 from stress.explore.space.violation import MAX_OPERATIONS, OWNER, Violation
 
 
 class Sharing:
-    """The words of a space, and what is known of them. guard and locks: see `Space`."""
+    """The words of a space, and what is known of them. guard and locks: see `Space`, which sets up what is declared
+    here.
+    """
 
     areas: list[int]
     services: set[int]
@@ -136,7 +138,7 @@ class Sharing:
         if a in self.shared or ~a in self.shared:
             if a not in self._base:
                 self._base[a] = old
-            self.digest ^= hash((a, old)) ^ hash((a, v))
+            self.digest ^= hash((a, old if old != -1 else MINUS_ONE)) ^ hash((a, v if v != -1 else MINUS_ONE))
             if a in self.services:
                 self.regular = False
         mem[a] = v

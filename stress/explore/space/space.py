@@ -12,15 +12,17 @@ What is scheduled:
 - *migrations* of a task that may be preempted to a CPU that has nothing to run.
 
 A decision is made before every operation on a shared word, when a task begins to wait, and when one
-ends. Going on with another task although the current one could run is a *preemption*; everything else is
-free, a flush or a migration included once it was switched to. A schedule is the set of its *deviations*
-from the default (go on; else the first of the enabled): (task, its decision's number) -> task.
+ends; where tasks of one CPU preempt each other, also before interrupts or preemption go off. Going on with another task
+although the current one could run is a *preemption*; everything else is free, a flush or a migration included once it
+was switched to. A schedule is the set of its *deviations* from the default (go on; else the first of the enabled):
+(task, its decision's number) -> task.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from greenlet import getcurrent, greenlet
@@ -59,7 +61,8 @@ class Outcome(NamedTuple):
     deviations: dict[tuple[int, int], int]
     learned: bool  # about shared words: what was explored with fewer of them is not complete
     end: int  # hash of the final state, good within this process and those it forks
-    history: str = ""  # digest of the operations on shared words, of an execution whose rows were asked for (`stress.explore.found.trace`)
+    # Digest of the operations on shared words, where rows were asked for (`stress.explore.found.trace`).
+    history: str = ""
 
 
 class Space(Scheduler):
@@ -67,8 +70,9 @@ class Space(Scheduler):
 
     mem: the words at the start of every execution. guard: looks at each operation on words that it
     guards (`stress.explore.world.guard`). exempt: words that are no memory of the kernel (irq state, the
-    laboratory's own bookkeeping): never a scheduling point. locks: words that are locks, 0 meaning free. begin: called before each execution;
-    end: called at quiescence, raises Violation. races: look for data races (`stress.explore.space.clocks`), which is slower.
+    laboratory's own bookkeeping): never a scheduling point. locks: words that are locks, 0 meaning free. begin: called
+    before each execution; end: called at quiescence, raises Violation. races: look for data races
+    (`stress.explore.space.clocks`), which is slower.
     """
 
     def __init__(
@@ -115,7 +119,7 @@ class Space(Scheduler):
             for c in range(self.cpus):
                 buffer = self.buffers[c]
                 self.steps.append(
-                    Step(number + c, f"flush of cpu{c}", c, lambda b=buffer: bool(b), lambda c=c: self.flush(c))
+                    Step(number + c, f"flush of cpu{c}", c, partial(bool, buffer), partial(self.flush, c))
                 )
             number += self.cpus
         for task, body in zip(self.bodies, bodies, strict=True):
@@ -125,13 +129,14 @@ class Space(Scheduler):
                         number,
                         f"migration of {task.name} to cpu{cpu}",
                         -1,
-                        lambda t=task, c=cpu: self._may_migrate(t, c),
-                        lambda t=task, c=cpu: self._migrate(t, c),
+                        partial(self._may_migrate, task, cpu),
+                        partial(self._migrate, task, cpu),
                     )
                 )
                 number += 1
         self.flows: list = [*self.bodies, *self.interrupts, *self.steps]
         self.crowded = len({b.cpu for b in bodies}) < len(bodies) or any(b.cpus for b in bodies)
+        self.crowded_preempt = self.crowded and self.preempt
         self.boot = Step(-1, "start", -1, lambda: False, lambda: None)
 
     # One execution.
@@ -174,7 +179,8 @@ class Space(Scheduler):
     def _unwind(self) -> None:
         """End the tasks that have not ended; what they still do on their way out is no step of anything."""
         self.failure = None
-        self.decide = over
+        # Tasks that unwind ask once more. An attribute hides the method, and costs no other decision anything.
+        self.decide = over  # type: ignore[method-assign]  # to hide the method is what it is for
         for task in (*self.bodies, *self.interrupts):
             if task.midway:
                 task.unwind()
@@ -224,7 +230,8 @@ class Space(Scheduler):
     def key(self, task) -> int:
         """Identifies the state: shared words, each task's local state, and who runs.
 
-        A 64-bit hash of it, by Python's `hash` because that is fast. Another Python may hash otherwise: it goes into no file.
+        A 64-bit hash of it, by Python's `hash` because that is fast. Another Python may hash otherwise: it goes into no
+        file.
         """
         parts = [self.digest, task.id if task is not None else -1]
         parts += [t.h for t in self.bodies]

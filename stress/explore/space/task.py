@@ -34,6 +34,8 @@ from shm.machine import Machine
 from stress.explore.space.bodies import Unwound, run_bodies
 from stress.explore.space.violation import MAX_OPERATIONS, OWNER
 
+MINUS_ONE = 0.5  # stands for -1 in hashes, where CPython cannot tell that from -2: no word holds it
+
 
 class TaskSpace(Protocol):
     """What a task needs of the space it lives in; `Space` is one. Read on every operation, so plain attributes."""
@@ -43,6 +45,7 @@ class TaskSpace(Protocol):
     kernel: str
     guard: Any  # looks at operations on words that end, None without
     tso: bool
+    crowded_preempt: bool  # tasks of one CPU preempt each other
     buffers: list[deque[tuple[int, int]]]
     shared: set[int]
     protected: dict[int, frozenset[int]]
@@ -55,6 +58,8 @@ class TaskSpace(Protocol):
     regular: bool
     last: Any
     log: Callable[..., None] | None
+    exempt: frozenset[int]
+    clocks: Any  # `Clocks` where data races are looked for
 
     def decide(self, task: Any, on: bool) -> Any: ...
     def switch(self, task: Any) -> None: ...
@@ -64,6 +69,8 @@ class TaskSpace(Protocol):
     def touch(self, task: Any, a: int, key: int, write: bool) -> None: ...
     def still_protected(self, task: Any, key: int) -> bool: ...
     def endless(self, task: Any) -> None: ...
+    def preemptible(self, cpu: int) -> bool: ...
+    def name_of(self, a: int) -> str: ...
 
 
 class Task(Machine):
@@ -71,7 +78,8 @@ class Task(Machine):
 
     __slots__ = (
         "space", "id", "bit", "name", "home", "body", "daemon", "interrupt",
-        "n", "h", "seen", "own", "seen_guarded", "own_guarded", "reads", "watch", "done", "active", "greenlet", "buffer", "moved", "held", "stale", "asleep", "used", "midway",
+        "n", "h", "seen", "own", "seen_guarded", "own_guarded", "reads", "watch",
+        "done", "active", "greenlet", "buffer", "moved", "held", "stale", "asleep", "used", "midway",
     )  # fmt: skip
 
     def __init__(
@@ -85,9 +93,7 @@ class Task(Machine):
         self.seen_guarded: set[int] = set()  # the same, of guarded words, by key (see Space.touch)
         self.own_guarded: set[int] = set()
         self.used = True
-        self.greenlet: greenlet | None = (
-            None  # kept from execution to execution: making one costs more than an execution
-        )
+        self.greenlet: greenlet  # of `make_ready`, kept from execution to execution: making one costs more than that
         self.midway = False
         self.begin()
 
@@ -152,14 +158,14 @@ class Task(Machine):
         if guard is not None:
             owner = guard.owner(a)
             if owner is not None:
-                if guard.dead(a, owner):
+                if guard.dead(self, a, owner):
                     key = ~a
                 mortal = self.stale and owner in space.mortal
         shared = space.shared
         if key in shared:
             if release or a in space.quiet or (key in space.protected and space.still_protected(self, key)):
                 if mortal:
-                    self._mortal_point()
+                    self._stale_point()
             else:
                 chosen = space.decide(self, True)
                 if chosen is not self:
@@ -167,7 +173,7 @@ class Task(Machine):
                 self.stale = True
         else:
             if mortal:
-                self._mortal_point()
+                self._stale_point()
             if key not in (self.own_guarded if write else self.seen_guarded):
                 space.touch(self, a, key, write)
         if guard is not None:
@@ -182,7 +188,7 @@ class Task(Machine):
             return True
         return False
 
-    def _mortal_point(self) -> None:
+    def _stale_point(self) -> None:
         self._point()
         self.stale = False
         self.h = hash((self.h, 6))
@@ -195,7 +201,7 @@ class Task(Machine):
         shared = self._enter(a, False)
         value = self.peek(a) if self.buffer else self.mem[a]
         if shared:
-            self.h = hash((self.h, value))
+            self.h = hash((self.h, value if value != -1 else MINUS_ONE))
             self.reads[a] = value
         if self.space.log is not None:
             self.space.log(self, "load", a, value, value)
@@ -244,7 +250,7 @@ class Task(Machine):
         shared = self._enter(a, True)
         seen = self.peek(a)
         if shared:
-            self.h = hash((self.h, seen))
+            self.h = hash((self.h, seen if seen != -1 else MINUS_ONE))
             self.reads[a] = seen
         if space.log is not None:
             space.log(
@@ -295,7 +301,7 @@ class Task(Machine):
             self.space.drain(self.cpu)
         seen = self.mem[a]
         if shared:
-            self.h = hash((self.h, seen))
+            self.h = hash((self.h, seen if seen != -1 else MINUS_ONE))
             self.reads[a] = seen
         return seen
 
@@ -307,6 +313,12 @@ class Task(Machine):
         self._point()
         self.space.drain(self.cpu)
         self.h = hash((self.h, 3))
+
+    def about_to_disable(self) -> None:
+        """The last moment at which another task of this CPU may come; the next point may lie behind, where none may."""
+        space = self.space
+        if space.crowded_preempt and self.stale and not self.interrupt and space.preemptible(self.cpu):
+            self._stale_point()
 
     def relax(self) -> None:
         """A turn of a wait: no step until a word that the last turn read has changed."""
@@ -325,10 +337,11 @@ class Task(Machine):
 
     def changed(self) -> bool:
         """Has a word that the task waits for another value than it saw?"""
+        watch = self.watch or {}
         if self.buffer:
-            return any(self.peek(a) != v for a, v in self.watch.items())
+            return any(self.peek(a) != v for a, v in watch.items())
         mem = self.mem
-        for a, v in self.watch.items():
+        for a, v in watch.items():
             if mem[a] != v:
                 return True
         return False

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 KINDS = (
-    "use after free", "leak", "double hand-out", "corruption", "assertion", "deadlock", "endless loop", "wild access", "data race",
+    "use after free", "leak", "double hand-out", "corruption", "assertion", "deadlock", "endless loop",
+    "wild access", "data race",
 )  # fmt: skip
 OWNER = 1 << 48  # added to the number of an owner, to tell it from words in footprints
 MAX_OPERATIONS = 50_000  # of one execution, on words that others touch too

@@ -1,7 +1,7 @@
 """The guard of a world: which words belong to something that is gone.
 
-A destroyed cache is its descriptor, its NODEs (SLAB: and arrays) and its part of every per-CPU area; a freed page is its
-frame and the slab's words in its PAGE. Touching one is a use after free, whatever the value read is good
+A destroyed cache is its descriptor, its NODEs (SLAB: and arrays) and its part of every per-CPU area; a freed page is
+its frame and the slab's words in its PAGE. Touching one is a use after free, whatever the value read is good
 for. What code may do that, because the kernel's does: the page allocator with its own free pages, the
 creation and destruction of caches with their descriptors, and speculative reads that a compare-and-swap
 validates afterwards (`_SPECULATIVE`).
@@ -12,6 +12,7 @@ Words of child caches, objects and PAGEs take no fast path.
 from __future__ import annotations
 
 import sys
+from types import FrameType
 
 from allocators.caches.layout import Layout
 from allocators.core.kmem_cache import CACHE, CACHE_LIVE, NODE
@@ -19,31 +20,42 @@ from allocators.core.page_alloc import KIND_SLAB, KIND_TAIL, PAGE
 from allocators.core.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, PAGE_SHIFT, STAT_WORDS
 from allocators.slab.state import SLAB_NODE
 from stress.explore.space.space import Space
+from stress.explore.space.task import Task
 from stress.explore.space.violation import OWNER, Violation
 from stress.explore.world.names import Names
 
-_PAGE_ALLOCATOR = {"_push", "_unlink", "_take", "_alloc_on_node", "free_pages"}
-_CACHE_CORE = {"take_descriptor", "_retire", "kmem_cache_destroy"}
+# Code is excused by module and function.
+_Code = frozenset[tuple[str, str]]
+
+
+def _code(module: str, *functions: str) -> _Code:
+    return frozenset((f"allocators.{module}", function) for function in functions)
+
+
+_PAGE_ALLOCATOR = _code("core.page_alloc", "_push", "_unlink", "_take", "_alloc_on_node", "free_pages")
+_CACHE_CORE = _code("caches.slab_common", "take_descriptor", "_retire", "kmem_cache_destroy")
 # It looks at the state of a descriptor to assert that it lives.
-_ASSERTIONS = {"_live_child"}
+_ASSERTIONS = _code("caches.memcg_caches", "_live_child")
 # get_freepointer_safe; the counts of the stack's top, which only put_cpu_partial's swap makes valid.
-_SPECULATIVE = {"slab_alloc", "put_cpu_partial"}
+_SPECULATIVE = _code("slub.alloc", "slab_alloc") | _code("slub.partial", "put_cpu_partial")
+EXCUSED = _PAGE_ALLOCATOR | _CACHE_CORE | _ASSERTIONS | _SPECULATIVE
 
 
-def caller() -> tuple[str, str, int]:
-    """(function, file, line) of the allocator's code that asked for the operation."""
-    frame = sys._getframe(1)
+def _excused(code: _Code) -> bool:
+    """Is it such code of the allocator that asked for the operation?"""
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
         if "/stress/explore/" not in name and not name.endswith(("/atomics.py", "/kmem_cache.py", "/lists.py")):
-            return frame.f_code.co_name, name, frame.f_lineno
+            return (frame.f_globals["__name__"], frame.f_code.co_name) in code
         frame = frame.f_back
-    return "?", "?", 0
+    return False
 
 
 def stack() -> str:
     """The allocator's call stack, innermost first."""
-    frame, names = sys._getframe(1), []
+    frame: FrameType | None = sys._getframe(1)
+    names: list[str] = []
     while frame is not None:
         name = frame.f_code.co_filename
         if ("/allocators/" in name or "/shm/" in name) and not name.endswith(("/atomics.py", "/lists.py")):
@@ -89,7 +101,7 @@ class Guard:
                 self.poison |= dict.fromkeys(self.words_of[number], number)
         self._first_poison = dict(self.poison)
         self.ended: dict[int, str] = {}  # what is gone -> where that happened
-        self.space: Space | None = None
+        self.space: Space  # set by who makes it, before the first execution
 
     def begin(self) -> None:
         self.poison = dict(self._first_poison)
@@ -114,34 +126,42 @@ class Guard:
         frame = (a - self.owners >> PAGE_SHIFT) + (self.first_object >> PAGE_SHIFT)
         return frame if a >= self.owners and frame << PAGE_SHIFT < self.objects_end else None
 
-    def dead(self, a: int, owner: int) -> bool:
-        """Is the owner of this word gone?"""
-        if owner < 0:
-            return a in self.poison
-        return self.mem[MEM_MAP + owner * PAGE.SIZE + PAGE.kind] not in (KIND_SLAB, KIND_TAIL)
+    def dead(self, task: Task, a: int, owner: int) -> bool:
+        """Is the owner of this word gone, as the task's CPU sees it?
 
-    def check(self, task, a: int) -> None:
+        What a CPU has brought to life, or to its end, is so for itself at once, though its store is still in its
+        buffer.
+        """
+        if owner < 0:
+            if task.buffer:
+                state = self.caches + (-1 - owner) * CACHE.SIZE + CACHE.state
+                for address, value in reversed(task.buffer):
+                    if address == state:
+                        return value != CACHE_LIVE
+            return a in self.poison
+        kind = MEM_MAP + owner * PAGE.SIZE + PAGE.kind
+        return (task.peek(kind) if task.buffer else self.mem[kind]) not in (KIND_SLAB, KIND_TAIL)
+
+    def check(self, task: Task, a: int) -> None:
         """An operation of `task` on word `a`: raises Violation when what it belongs to is gone."""
         if a in self.poison:
-            function = caller()[0]
-            if function not in _CACHE_CORE and not (
-                function in _ASSERTIONS and (a - self.caches) % CACHE.SIZE == CACHE.state
+            number = self.poison[a]
+            if not (
+                _excused(_CACHE_CORE)
+                or ((a - self.caches) % CACHE.SIZE == CACHE.state and _excused(_ASSERTIONS))
+                or not self.dead(task, a, -1 - number)
             ):
-                number = self.poison[a]
                 self._use_after_free(task, a, f"cache {number}", self.ended.get(-number - 1, ""))
         elif self.first_object <= a < len(self.mem) and (frame := self._frame(a)) is not None:
-            page = MEM_MAP + frame * PAGE.SIZE
-            if self.mem[page + PAGE.kind] not in (KIND_SLAB, KIND_TAIL) and caller()[0] not in _SPECULATIVE:
-                self._use_after_free(task, a, f"page {frame}", self.ended.get(page, ""))
+            if self.dead(task, a, frame) and not _excused(_SPECULATIVE):
+                self._use_after_free(task, a, f"page {frame}", self.ended.get(MEM_MAP + frame * PAGE.SIZE, ""))
         elif MEM_MAP <= a < self.pages_end:
-            page = a - (a - MEM_MAP) % PAGE.SIZE
-            if self.mem[page + PAGE.kind] not in (KIND_SLAB, KIND_TAIL):
-                function = caller()[0]
-                if function not in _PAGE_ALLOCATOR and not (function in _SPECULATIVE and a - page == PAGE.prev):
-                    self._use_after_free(task, a, f"page {(page - MEM_MAP) // PAGE.SIZE}", self.ended.get(page, ""))
-        elif a >= 0 and a != 0 and a < len(self.mem):
-            return
-        else:
+            frame, field = divmod(a - MEM_MAP, PAGE.SIZE)
+            if self.dead(task, a, frame) and not (
+                _excused(_PAGE_ALLOCATOR) or (field == PAGE.prev and _excused(_SPECULATIVE))
+            ):
+                self._use_after_free(task, a, f"page {frame}", self.ended.get(a - field, ""))
+        elif not 0 < a < len(self.mem):
             raise Violation("wild access", f"{task.name} touches word {a} in {stack()}")
 
     def _use_after_free(self, task, a: int, what: str, where: str) -> None:

@@ -53,7 +53,8 @@ def _leak(m: Machine, layout: Layout, live: np.ndarray) -> None:
             references = m.mem[s + CACHE.refcnt]
             raise Violation(
                 "leak",
-                f"cache {number} is dead and holds no object but stays, {references} references: {where or 'no slab holds it'}",
+                f"cache {number} is dead and holds no object but stays, {references} references: "
+                f"{where or 'no slab holds it'}",
             )
 
 

@@ -21,11 +21,12 @@ from allocators.core.kmem_cache import CACHE, NODE
 from allocators.core.page_alloc import ZONE
 from allocators.core.world import PAGE_BYTES, WORLD, WORLD_AT
 from allocators.designs import parse_design
-from allocators.memcg.memcontrol import css_put, css_tryget_online
+from allocators.memcg.memcontrol import MEMCG, css_put, css_tryget_online
 from shm.machine import CPU, MACHINE, Machine
 from shm.rcu import quiescent_point
 from shm.ring import RING
 from stress.explore.space.space import Body, Space
+from stress.explore.space.task import Task
 from stress.explore.space.violation import Violation
 from stress.explore.world.guard import Guard
 from stress.explore.world.names import Names
@@ -95,7 +96,9 @@ class Scene:
         """Let the child cache of the cgroup be created; returns it."""
         self.free(0, [self.alloc(0)])
         self.work()
-        self.child = self.mem[self.mem[self.root + CACHE.slots] + (self.memcg - self.layout.plan["memcgs"]) // 16]
+        self.child = self.mem[
+            self.mem[self.root + CACHE.slots] + (self.memcg - self.layout.plan["memcgs"]) // MEMCG.SIZE
+        ]
         return self.child
 
     def alloc(self, cpu: int) -> int:
@@ -119,7 +122,7 @@ class Scene:
     def frees(self, name: str, cpu: int, objects: list[int], cpus: tuple[int, ...] = (), signal: bool = False) -> None:
         """A task that frees objects. signal: it says so in the word `flag` then."""
 
-        def run(m) -> None:
+        def run(m: Machine) -> None:
             for obj in objects:
                 self.live.discard(obj)
                 slab_common.kmem_cache_free(m, obj)
@@ -135,7 +138,7 @@ class Scene:
         It holds a reference to the memcg, as a task holds one to its cgroup; a cgroup that is offline has no tasks.
         """
 
-        def run(m) -> None:
+        def run(m: Task) -> None:
             if not css_tryget_online(m, self.memcg):
                 return
             for _ in range(count):
@@ -158,9 +161,11 @@ class Scene:
         self.bodies.append(Body(name, cpu, run, daemon, cpus))
 
     def works(self, *events: Callable) -> None:
-        """The kworker: events of the kernel one after another, each a function of the machine, then deferred work for ever."""
+        """The kworker: events of the kernel one after another, each a function of the machine, then deferred work for
+        ever.
+        """
 
-        def run(m) -> None:
+        def run(m: Machine) -> None:
             for event in events:
                 event(m)
             while True:

@@ -41,6 +41,8 @@ def write_page(found: Bench, path: Path) -> None:
 def render(found: Bench) -> bytes:
     """The whole page of a benchmark that has the comparison."""
     peers = found.peers
+    if peers is None:
+        raise ValueError("a benchmark without the comparison has no page")
     shown = tables(peers)
     drawn = [
         name for name in (p.name for p in peers.players if p.missing is None) if name not in ("nothing", "slub in C")
@@ -123,7 +125,8 @@ def _memory(found: Peers, names: Sequence[str], table: Table) -> Element:
         for i, name in enumerate(names)
     ]
     caption = (
-        "All slots of random replacement are filled. Ours hold the pages that they took from the page allocator; a malloc holds what its "
+        "All slots of random replacement are filled. Ours hold the pages that they took from the page allocator; a "
+        "malloc holds what its "
         "process grew by in anonymous memory, with every object written to."
     )
     drawn = lines(
