@@ -3,9 +3,10 @@
     layout, segment, machine        structs as word offsets; memory; one CPU's view of it
     atomics, native                 what both engines do; its lowering to machine instructions
     compiler, entry, code_cache     how functions reach Numba; entry points; where compiled code is kept
+    numba_internals, features_pass, lean    what is used of Numba's internals; features as constants; the short pipeline
     locks, ipi, cpu_work, rcu, ring, waiting        what a kernel builds on them
     histogram, clock, xorshift, sources
 
-Knows nothing of slabs or cgroups and imports nothing of the project. Import from the modules; `shm.native` must be
-imported before anything is compiled (users of `shm.entry` do so through `stress.engine`).
+Knows nothing of slabs or cgroups and imports nothing of the project. Import from the modules; `shm.entry`
+brings what the machine means natively (`shm.native`).
 """

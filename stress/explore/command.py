@@ -1,4 +1,4 @@
-"""What `python -m stress explore` and `replay` do."""
+"""The commands `explore` and `replay`: what is asked for, how it is printed, exit statuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `python -m stress explore` and `replay` do."""
+"""A request becomes a scene, a search and an answer; a schedule that was kept runs again."""
 
 from __future__ import annotations
 

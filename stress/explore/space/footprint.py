@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Footprint(NamedTuple):
-    """reads, writes: shared words, and owners that may come to their end (see `Space.note_owner`). flows: who
+    """reads, writes: shared words, and owners that may come to their end (see `Sharing.touch_owner`). flows: who
     ran. cpus: on which CPUs, by bit; -1: a task has changed its CPU, and nothing is known to be untouched.
     home: CPU of the flow that began it.
     """

@@ -64,7 +64,9 @@ class Scene:
         self.features = (
             parsed.features(allocator) | ({"STATS"} if stats else set()) | ({"PREEMPT"} if preempt else set())
         )
-        limits = Limits(cpus, 1, 4 << 20, CACHES, 2, 1, 3, 1)
+        limits = Limits(
+            workers=cpus, nodes=1, memory=4 << 20, caches=CACHES, memcgs=2, roots=1, cgroup_indices=3, cache_indices=1
+        )
         size = PAGE_BYTES // objects // 8 * 8
         model = KINDS[allocator].model
         if model is None:
