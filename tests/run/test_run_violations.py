@@ -8,7 +8,7 @@ from running import play, small
 from allocators.caches.boot import all_caches
 from allocators.core.kmem_cache import CACHE, NODE
 from stress.commands import run as job
-from stress.play import parallel, serial
+from stress.play import parallel, stage
 from stress.play.options import named
 
 
@@ -35,14 +35,14 @@ def run_job(monkeypatch, tmp_path, capsys):
 
 
 def test_a_violation_after_serial_play(run_job, monkeypatch):
-    take = serial.take_census
+    take = stage.take_census
 
     def spoiled(arena, design, *rest):
         if design == "v3":
             spoil(arena)
         return take(arena, design, *rest)
 
-    monkeypatch.setattr(serial, "take_census", spoiled)
+    monkeypatch.setattr(stage, "take_census", spoiled)
     status, said = run_job(serial=True)
     assert status == 1 and "Traceback" not in said.err
     assert "INVARIANT VIOLATED under v3: " in said.out and "nr_partial" in said.out
@@ -77,7 +77,7 @@ def test_check_blocks_finds_what_only_a_timed_block_has(monkeypatch, warmup):
 
 def test_a_violation_outweighs_an_interruption(run_job, monkeypatch):
     """Ctrl-C after a violation was found: the status still says that the allocator is wrong."""
-    take = serial.take_census
+    take = stage.take_census
 
     def spoiled(arena, design, *rest):
         if design == "v3":
@@ -85,6 +85,6 @@ def test_a_violation_outweighs_an_interruption(run_job, monkeypatch):
         spoil(arena)
         return take(arena, design, *rest)
 
-    monkeypatch.setattr(serial, "take_census", spoiled)
+    monkeypatch.setattr(stage, "take_census", spoiled)
     status, said = run_job(serial=True)
     assert status == 1 and "This result is partial: interrupted" in said.out
