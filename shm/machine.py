@@ -66,8 +66,10 @@ _VECTORS: dict[str, dict[str, Callable]] = {}
 
 
 def register_vectors(kernel: str, **vectors: Callable) -> None:
-    """Name the callbacks of a kernel: ipi(m, func, arg), work(m, func, a, b), rcu(m, func, arg); what the clock lets
-    happen, bound_work(m), timers(m), settling(m); and free_lock(m), the class of the lock that frees contend for.
+    """Name the callbacks of a kernel.
+
+    ipi(m, func, arg), work(m, func, a, b), rcu(m, func, arg); what the clock lets happen, bound_work(m), timers(m),
+    settling(m); and free_lock(m), the class of the lock that frees contend for.
     """
     _VECTORS.setdefault(kernel, {}).update(vectors)
 

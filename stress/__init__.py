@@ -4,7 +4,7 @@
     bench/ claims/ calibrate/       studies that a command runs; they do not know each other
     play/                           options, workload, arena, workers, parallel and serial play, replay, conformance
     explore/ report/ measure/       every interleaving; what people read; records become figures
-    engine/ show/ result/           compiled loops that play tapes; terminal, pages, pictures; the result as data and files
+    engine/ show/ result/           compiled loops that play tapes; terminal, pages, pictures; the result as data
     judge/                          ratios, verdicts, when to stop: pure functions
     process/                        how a process lives: errors, ending, log, host, files
 

@@ -1,4 +1,4 @@
-"""What all tests share: one folder of compiled code, apart from the user's own; one seed; recordings; published schemas."""
+"""What all tests share: a folder of compiled code apart from the user's own; a seed; recordings; published schemas."""
 
 import json
 import os

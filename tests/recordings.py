@@ -1,4 +1,4 @@
-"""Files that were recorded on real kernels: what the repository ships, where others may lie, and that a missing one is seen.
+"""Files recorded on real kernels: what the repository ships, where others may lie, and that a missing one is seen.
 
 `data/SHA256SUMS` lists what is shipped: such a file is there, unchanged, or the test fails. Others are looked for
 in the folder that SLAB_STRESS_RECORDINGS names, by default `shared/data` beside the checkout. Where one is missing its
@@ -22,7 +22,10 @@ _NEEDS = re.compile(r"needs the recording (\S+), which")
 
 
 class Recordings:
-    """See the module's text. shipped: the folder with the list; elsewhere: that of the others; required: fail where they are missing."""
+    """See the module's text.
+
+    shipped: the folder with the list; elsewhere: that of the others; required: fail where they are missing.
+    """
 
     def __init__(self, shipped: Path, elsewhere: Path, *, required: bool) -> None:
         self.shipped, self.elsewhere, self.required = shipped, elsewhere, required
@@ -67,7 +70,7 @@ class Recordings:
 
 @pytest.fixture(scope="session")
 def recorded() -> Callable[[str], Path]:
-    """Path of a file that was recorded on a real kernel, by name; see the module's text for what happens where there is none."""
+    """Path of a file recorded on a real kernel, by name; see the module's text for what happens where there is none."""
     elsewhere = os.environ.get(FOLDER) or SHIPPED.parents[2] / "shared" / "data"
     return Recordings(SHIPPED, Path(elsewhere), required=os.environ.get(REQUIRE, "") not in ("", "0")).path
 

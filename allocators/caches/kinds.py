@@ -311,15 +311,15 @@ def _slob_addresses(objects: np.ndarray) -> np.ndarray:
     return objects & OBJECT_MASK
 
 
-_BY_CACHE = {"work": memcg_work, "rcu": memcg_rcu}
-_NO_CLOCK = {"bound_work": no_bound_work, "timers": no_timers, "settling": never_settling}
+_BY_CACHE: dict[str, Callable] = {"work": memcg_work, "rcu": memcg_rcu}
+_NO_CLOCK: dict[str, Callable] = {"bound_work": no_bound_work, "timers": no_timers, "settling": never_settling}
 
 register(
     catalogue.SLUB.name,
     Deeds(
         size=_slub_size,
         regions=_slub_regions,
-        vectors={"ipi": sheaf_ipi, "free_lock": node_list_lock} | _BY_CACHE | _NO_CLOCK,
+        vectors={**_BY_CACHE, **_NO_CLOCK, "ipi": sheaf_ipi, "free_lock": node_list_lock},
         read=slub_inspect.statistics,
         created="alloc_slab",
         boot=_slub_boot,
@@ -334,13 +334,13 @@ register(
         size=_slab_size,
         regions=_slab_regions,
         vectors={
+            **_BY_CACHE,
             "ipi": slab_ipi,
             "free_lock": node_list_lock,
             "bound_work": serve_reaper,
             "timers": slab_timers,
             "settling": slab_settling,
-        }
-        | _BY_CACHE,
+        },
         read=slab_inspect.statistics,
         created="grown",
         maxima=slab_inspect.MAXIMA,
@@ -357,7 +357,7 @@ register(
     Deeds(
         size=_slob_size,
         regions=_slob_regions,
-        vectors={"ipi": slob_ipi, "free_lock": heap_lock} | _BY_CACHE | _NO_CLOCK,
+        vectors={**_BY_CACHE, **_NO_CLOCK, "ipi": slob_ipi, "free_lock": heap_lock},
         read=slob_inspect.statistics,
         created="alloc_new_page",
         boot=_slob_boot,

@@ -8,6 +8,10 @@ freelist cannot suffer ABA: frees push one object, and whoever takes takes the w
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+import numpy as np
+
 from shm.compiler import dual
 
 FROZEN = 1 << 31
@@ -15,19 +19,21 @@ OBJECTS_SHIFT = 16
 COUNT_MASK = (1 << 16) - 1
 OBJECTS_MASK = (1 << 15) - 1
 
+Pair = TypeVar("Pair", int, np.ndarray)  # observers take the pairs of many slabs apart at once
+
 
 @dual
-def freelist_of(pair: int) -> int:
+def freelist_of(pair: Pair) -> Pair:
     return pair >> 32
 
 
 @dual
-def inuse_of(pair: int) -> int:
+def inuse_of(pair: Pair) -> Pair:
     return pair & COUNT_MASK
 
 
 @dual
-def objects_of(pair: int) -> int:
+def objects_of(pair: Pair) -> Pair:
     return pair >> OBJECTS_SHIFT & OBJECTS_MASK
 
 

@@ -157,8 +157,8 @@ def main(path: Path, options: Options, out: Path | None) -> int:
     modelled = list(dict.fromkeys(name for model in MODELS.values() for name in model.allocators))
     if result.allocator not in modelled:
         raise UsageError(
-            f"--like {path}: the run is of {result.allocator}, which no model plays"
-            f" (models are of {' and '.join(modelled)})"
+            f"--like {path}: the run is of {result.allocator}, which no model plays "
+            f"(models are of {' and '.join(modelled)})"
         )
     if options.design is not None:
         asked = [question for question in asked if question.design == options.design] or _no_such(

@@ -39,7 +39,8 @@ CPUS, CACHES, CGROUPS = 2, 4, 3
 # Compiling is what takes the time here. These designs compile every function with every answer to `m.has`
 # that any design has; the whole programs of linux-3.16 and v3 are compared in test_run_serial.py.
 SLUB = (
-    ("rfc-reparent", 2), ("linux-6.18", 2), ("linux-5.3", 1), ("linux-4.0", 2), ("linux-3.15", 1), ("v3", 2), ("v2", 1), ("v1", 2),
+    ("rfc-reparent", 2), ("linux-6.18", 2), ("linux-5.3", 1), ("linux-4.0", 2), ("linux-3.15", 1),
+    ("v3", 2), ("v2", 1), ("v1", 2),
 )  # fmt: skip
 SLAB = (("linux-5.3", 1), ("linux-4.0", 2), ("v3", 2), ("v2", 2), ("v1", 2))
 
@@ -141,15 +142,17 @@ plays = st.tuples(st.lists(steps, min_size=5, max_size=40), st.booleans())
 # A cache that is dead with free objects in places that only a reaper, or nobody, empties.
 DYING = (
     [
-        (ALLOC, 0, 16, 0, 1, 150), (ALLOC, 1, 17, 500, 1, 90), (FREE, 0, 0, 0, 3, 20), (OFFLINE, 0, 1, 0, 0, 1), (FREE, 1, 0, 1, 3, 45),
-        (REAP, 0, 5000, 0, 0, 1), (WORK, 0, 0, 0, 0, 1), (FREE, 0, 0, 500, 1, 80), (REAP, 0, 9000, 0, 0, 1), (WORK, 0, 0, 0, 0, 1),
+        (ALLOC, 0, 16, 0, 1, 150), (ALLOC, 1, 17, 500, 1, 90), (FREE, 0, 0, 0, 3, 20), (OFFLINE, 0, 1, 0, 0, 1),
+        (FREE, 1, 0, 1, 3, 45),
+        (REAP, 0, 5000, 0, 0, 1), (WORK, 0, 0, 0, 0, 1), (FREE, 0, 0, 500, 1, 80), (REAP, 0, 9000, 0, 0, 1),
+        (WORK, 0, 0, 0, 0, 1),
     ],
     True,
 )  # fmt: skip
 
 
 def encode(play_steps: list[tuple], destroys: bool) -> np.ndarray:
-    """The script of a play that begins with online cgroups that have caches; it may end with an attempt to free and destroy all."""
+    """The script of a play that begins with online cgroups with caches; it may end by freeing and destroying all."""
     rows = [(CREATE, 0, cgroup, 0) for cgroup in range(1, CGROUPS)]
     for cgroup in range(1, CGROUPS):
         for cache in range(CACHES):

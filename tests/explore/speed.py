@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from stress.explore.search.search import Found
+    from stress.explore.search.search import SearchEnd
 
 # The same program for frontrun 0.7, in a process of its own: it patches Python's locks.
 PEER = """
@@ -69,7 +69,7 @@ def peer(clock: str = "perf_counter") -> dict[str, float] | None:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def aba(strategy: str, seeds: int = 20) -> list[Found]:
+def aba(strategy: str, seeds: int = 20) -> list[SearchEnd]:
     """Searches for the ABA of the naive stack, one for each seed."""
     from toys import treiber
 
@@ -78,7 +78,7 @@ def aba(strategy: str, seeds: int = 20) -> list[Found]:
     return [search(treiber(), strategy, seed=seed, budget=Budget(schedules=20_000)) for seed in range(seeds)]
 
 
-def exhausted(bound: int = 3) -> Found:
+def exhausted(bound: int = 3) -> SearchEnd:
     """The space of the naive stack, its bug passed over."""
     from toys import treiber
 
@@ -96,8 +96,8 @@ def main() -> None:
     for strategy in ("random", "pct", "dfs"):
         print(f"two CPUs, twenty steps, {strategy}: {rate(twenty_steps(), strategy):,.0f} schedules/s")
         print(
-            f"naive stack of three CPUs, {strategy}: ABA found in"
-            f" {1e3 * statistics.median(found.seconds for found in aba(strategy)):.1f} ms (median of 20 seeds)"
+            f"naive stack of three CPUs, {strategy}: ABA found in "
+            f"{1e3 * statistics.median(found.seconds for found in aba(strategy)):.1f} ms (median of 20 seeds)"
         )
     print(f"naive stack of three CPUs: exhausted to three preemptions in {exhausted().seconds:.2f} s")
     rates = peer()

@@ -25,7 +25,7 @@ PLANTED = {
 
 def lint(folder: Path) -> subprocess.CompletedProcess:
     """import-linter with the contracts of a folder's setup.cfg, on the packages in that folder."""
-    code = "import sys; from importlinter.cli import lint_imports_command; sys.argv[0] = 'lint-imports'; lint_imports_command()"
+    code = "from importlinter.cli import lint_imports_command; lint_imports_command()"
     command = (sys.executable, "-c", code, "--config", "setup.cfg", "--no-cache")
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 

@@ -1,4 +1,4 @@
-"""The wheel is whole: what is built from this checkout holds every file of its floors, and works where no checkout is."""
+"""The wheel is whole: it holds every file of the checkout's floors, and works where no checkout is."""
 
 import json
 import os
@@ -92,7 +92,7 @@ def home(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def installed(home, tmp_path):
-    """Run Python code in an empty folder, with the guard, and only the installed wheel on its path; returns what it prints.
+    """Run Python code in an empty folder, with the guard, only the installed wheel on its path; returns what it prints.
 
     `status` is the exit status it must have.
     """
