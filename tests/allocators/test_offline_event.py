@@ -122,7 +122,7 @@ def test_a_free_that_emptied_the_child_may_drop_its_reference(monkeypatch, waits
 
 
 def create(small: SmallWorld) -> None:
-    run_event(small, EV_CREATE_CACHE, CHILD, 0 << 20 | 1)
+    run_event(small, EV_CREATE_CACHE, CHILD, cgroup=1)
 
 
 def test_an_event_creates_a_child_once():
