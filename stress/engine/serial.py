@@ -60,7 +60,7 @@ def play_ordered(m: Machine, run: int, order: int, steps: int, first: int) -> in
 
     m is the kworker's machine; deferred work runs as soon as it is queued. With RUN.outcomes set, a
     word per operation is written, from word `first` on: FAST or SLOW (feature STATS). When the tapes
-    have ended, SLAB's reaper settles the world.
+    have ended, timers settle the world.
     Returns -1 when all were played, else the index of the operation that could not be.
     """
     outcomes = load(m, run + RUN.outcomes)

@@ -65,12 +65,12 @@ def world_of(allocator: str, design: str, objects: int) -> tuple[SmallWorld, int
     return small, small.child(0, 1)
 
 
-def run_event(small: SmallWorld, kind: int, arg: int, extra: int = 0) -> None:
+def run_event(small: SmallWorld, kind: int, arg: int, cgroup: int = 0) -> None:
     """The kworker's turn that finds this event due."""
     at = small.layout.plan
     for field, value in {"plays": at["plays"], "schedule": at["schedule"], "events": 1, "events_done": 0}.items():
         small.mem[at["run"] + getattr(RUN, field)] = value
-    for field, value in {"kind": kind, "arg": arg, "round": 0, "extra": extra, "cpu": -1}.items():
+    for field, value in {"kind": kind, "arg": arg, "round": 0, "parent": 0, "cpu": -1, "cgroup": cgroup}.items():
         small.mem[at["schedule"] + getattr(EVENT, field)] = value
     assert kworker.kworker_turn(small.kworker, at["run"])
 
@@ -123,7 +123,7 @@ def test_a_free_that_emptied_the_child_may_drop_its_reference(monkeypatch, waits
 
 
 def create(small: SmallWorld) -> None:
-    run_event(small, EV_CREATE_CACHE, CHILD, 0 << 20 | 1)
+    run_event(small, EV_CREATE_CACHE, CHILD, cgroup=1)
 
 
 def test_an_event_creates_a_child_once():
