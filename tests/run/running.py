@@ -139,8 +139,8 @@ def invoke(folder: Path, *arguments: str, command: str = "run"):
     """The command in this process, for what ends before anything is played; logging stays as it is."""
     own = ("--out", str(folder / "results")) if command == "run" else ()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stress.process.log.setup_logging", lambda *_: None)
-        patch.setattr("stress.process.log.close_logging", lambda: None)
+        patch.setattr("stress.play.session.setup_logging", lambda *_: None)
+        patch.setattr("stress.play.session.close_logging", lambda: None)
         return CliRunner().invoke(app, [command, *own, *arguments], prog_name="python -m stress")
 
 
