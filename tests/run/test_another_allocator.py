@@ -59,8 +59,7 @@ def test_without_models_it_has_no_scenes(toy):
         Scene("v3", allocator="slob")
 
 
-@pytest.mark.xdist_group("compiles")
-def test_it_is_played_and_reported(toy):
+def test_it_is_played_and_reported(toy, interpreted):
     """No switch is read by its code, so both designs do the same."""
     result = play(allocator="toy", after=("v2",), scenario="dead-free", settings={"slabs": 4, "cgroups": 2}, cpus=2)
     one, other = result.designs.values()

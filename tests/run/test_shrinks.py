@@ -27,7 +27,7 @@ def test_shrinks_of_a_cache_in_use(monkeypatch):
     result = play(
         scenario="pairs",
         settings={"operations": 1_000_000, "batch": 100},
-        before="linux-5.9",
+        before="linux-3.16",
         after=("linux-6.18",),
         serial=False,
         cpus=2,
@@ -35,4 +35,4 @@ def test_shrinks_of_a_cache_in_use(monkeypatch):
     )
     assert result.invariants.violated == []
     flushed = {name: design.operations["sheaf_flush"] for name, design in result.designs.items()}
-    assert flushed["linux-5.9"] == 0 < flushed["linux-6.18"]
+    assert flushed["linux-3.16"] == 0 < flushed["linux-6.18"]

@@ -84,7 +84,7 @@ def run(pytester, monkeypatch, tmp_path):
     monkeypatch.setenv(FOLDER, str(tmp_path))
     monkeypatch.delenv(REQUIRE, raising=False)
     pytester.makeconftest(
-        f"import sys\nsys.path.insert(0, {str(SHIPPED.parent)!r})\n"
+        f"import sys\nsys.path.insert(0, {str(SHIPPED.parent / 'helpers')!r})\n"
         "from recordings import pytest_terminal_summary, recorded"
     )
     pytester.makepyfile(

@@ -1,4 +1,4 @@
-"""How fast the explorer is: python tests/explore/speed.py, from the project's folder.
+"""How fast the explorer is: python tests/helpers/speed.py, from the project's folder.
 
 Prints ratios where a peer is installed.
 """

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-SHIPPED = Path(__file__).parent / "data"
+SHIPPED = Path(__file__).resolve().parents[1] / "data"
 SUMS = "SHA256SUMS"
 FOLDER, REQUIRE = "SLAB_STRESS_RECORDINGS", "SLAB_STRESS_REQUIRE_RECORDINGS"
 _NEEDS = re.compile(r"needs the recording (\S+), which")
