@@ -6,7 +6,7 @@
     caches/         what concerns caches of any allocator: create, shrink, destroy, offline; boot and layout
     invariants/     what must hold of a world at rest
     catalogue       the facts of each allocator, which the rest asks by its name
-    designs         named sets of switches; both light: they import neither NumPy nor Numba
+    switches, designs       one change to the kernel each; named sets of them
 
 The deeds of each allocator, under the same name, are in `caches.kinds`.
 Each of these imports those above it and `shm`; none knows processes, tapes or reports. Import from the modules.

@@ -68,7 +68,8 @@ def entries(kind: str) -> list[tuple[str, str]]:
 
 def print_designs() -> None:
     """Every design with its switches and source, then what each switch does."""
-    from allocators.designs import DESIGNS, SWITCHES
+    from allocators.designs import DESIGNS
+    from allocators.switches import SWITCHES
 
     for (name, summary), design in zip(entries("designs"), DESIGNS.values(), strict=True):
         print_lines([(name, summary)])

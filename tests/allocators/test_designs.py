@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from allocators.designs import DESIGNS, SWITCHES, DesignError, parse_design
+from allocators.designs import DESIGNS, DesignError, parse_design
+from allocators.switches import SWITCHES
 
 
 def test_every_design_is_consistent():

@@ -1,0 +1,211 @@
+"""Switches: each is one change to the kernel, off unless a design has it on."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Switch:
+    """One change. group: at most one of a group can be on. needs: any one of these must be on too; requires: all of
+    these. conflicts: none of these may be on with it. defining: a design with it is no such design on an allocator
+    that does not read it (other switches are then merely without effect)."""
+
+    name: str
+    summary: str
+    allocators: tuple[str, ...]
+    group: str = ""
+    needs: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    defining: bool = False
+
+
+_SLUB, _SLAB, _BOTH = ("slub",), ("slab",), ("slub", "slab")
+
+
+SWITCHES: dict[str, Switch] = {
+    s.name: s
+    for s in (
+        Switch("P1", "a child counts its slabs, not its pages", _BOTH),
+        Switch(
+            "P2",
+            "a child is destroyed when its last slab is freed; +1 while its memcg is online",
+            _BOTH,
+            group="destruction",
+        ),
+        Switch(
+            "F_CSS",
+            "charged pages pin the memcg, children do not: they are destroyed with it, all together",
+            _BOTH,
+            group="destruction",
+            defining=True,
+        ),
+        Switch(
+            "F_REPARENT",
+            "children move to the parent cgroup at offline and go with their last slab; references per CPU while "
+            "online",
+            _BOTH,
+            group="destruction",
+            defining=True,
+        ),
+        Switch(
+            "F_REPARENT_SLABS",
+            "slabs of children move to the root cache at offline, and the child is destroyed; frees in between are of "
+            "a slow mode (13 May 2014)",
+            _SLUB,
+            group="destruction",
+            requires=("F_FULL", "F_FREEREF"),
+            conflicts=("P3", "P3v3", "P7v4"),
+            defining=True,
+        ),
+        Switch(
+            "F_ALLOCREF",
+            "an allocation holds a reference to the child that it uses (remedy of R10)",
+            _BOTH,
+            needs=("F_REPARENT",),
+        ),
+        Switch(
+            "F_WORK",
+            "the offline and each release of a dead child's last page schedule work that shrinks or destroys it",
+            _BOTH,
+            group="destruction",
+            defining=True,
+        ),
+        Switch("P3", "children of an offline memcg are marked dead", _BOTH, group="P3"),
+        Switch("P3v3", "the dead mark with a write and a read barrier", _BOTH, group="P3"),
+        Switch("P4", "kmem_cache_shrink cannot fail: empty slabs go without the sort array", _SLUB, group="P4"),
+        Switch("P4v3", "the same, with one bucket on the stack when the array cannot be had", _SLUB, group="P4"),
+        Switch(
+            "P4v4",
+            "shrink sorts into a fixed number of buckets: nothing is allocated, nothing can fail (4.0)",
+            _SLUB,
+            group="P4",
+        ),
+        Switch("P5", "kmem_cache_shrink returns nothing", ()),
+        Switch("P6", "no compare-and-swap when the allocation side refills the CPU partial list", _SLUB),
+        Switch(
+            "P7",
+            "dead caches: no empty slab stays, the CPU partial list is disabled by a sentinel",
+            _SLUB,
+            group="P7",
+            needs=("P3", "P3v3"),
+        ),
+        Switch(
+            "P7v2",
+            "dead caches: no empty slab stays, the CPU partial list is flushed after each push, by IPI if the slab is "
+            "elsewhere",
+            _SLUB,
+            group="P7",
+            needs=("P3", "P3v3"),
+        ),
+        Switch(
+            "P7v3",
+            "dead caches: no empty slab stays, the CPU partial list is drained after each push",
+            _SLUB,
+            group="P7",
+            needs=("P3", "P3v3"),
+        ),
+        Switch(
+            "P7v4",
+            "deactivation sets cpu_partial and min_partial to 0; a push that finds cpu_partial 0 is flushed (4.0)",
+            _SLUB,
+            group="P7",
+        ),
+        Switch(
+            "P7a",
+            "dead caches: a free decides before its swap on the page that the slab is not frozen (19 May 2014)",
+            _SLUB,
+            group="P7",
+            needs=("P3", "P3v3"),
+        ),
+        Switch(
+            "P7b",
+            "dead caches: a free tests before the push that the CPU partial list is not used (30 May 2014)",
+            _SLUB,
+            group="P7",
+            needs=("P3", "P3v3"),
+        ),
+        Switch(
+            "P8",
+            "dead caches: the periodic reaper drains them fully, not by a fifth",
+            _SLAB,
+            group="P8",
+            needs=("P3", "P3v3"),
+        ),
+        Switch(
+            "P8v2",
+            "dead caches: all array caches have the limit 0, so each free goes to its slab",
+            _SLAB,
+            group="P8",
+            needs=("P3", "P3v3"),
+        ),
+        Switch(
+            "P8v3",
+            "dead caches: no per-CPU array, each free goes to its slab; the reaper skips them",
+            _SLAB,
+            group="P8",
+            needs=("P3", "P3v3"),
+        ),
+        Switch(
+            "F_FLIM",
+            "P8v3 with free_limit 0 instead of a test for dead caches at each slab freed",
+            _SLAB,
+            needs=("P8v3",),
+        ),
+        Switch("F_OBO", "a slab is discarded at nr_partial >= min_partial (before 3.16 final: >)", _SLUB),
+        Switch("F_NRP", "shrink takes every node's list_lock, also where nr_partial reads 0", _SLUB),
+        Switch(
+            "F_OBJCG",
+            "one set of caches; each object points to its owner, and the owner's pointer to the memcg moves at offline "
+            "(5.9)",
+            _SLUB,
+            conflicts=(
+                "P1",
+                "P2",
+                "P3",
+                "P3v3",
+                "P7",
+                "P7v2",
+                "P7v3",
+                "P7v4",
+                "P7a",
+                "P7b",
+                "F_CSS",
+                "F_REPARENT",
+                "F_WORK",
+                "F_FULL",
+                "F_FREEREF",
+                "F_MB",
+            ),
+            defining=True,
+        ),
+        Switch(
+            "F_SHEAF",
+            "per-CPU sheaves of free objects and a barn of sheaves per node, in front of SLUB (6.18)",
+            _SLUB,
+            needs=("F_OBJCG",),
+            defining=True,
+        ),
+        Switch(
+            "F_FULL", "full slabs of child caches are on a list of their node, under list_lock", _SLUB, defining=True
+        ),
+        Switch("F_FREEREF", "every free into a child cache takes and drops a per-CPU reference", _BOTH),
+        Switch("F_NP", "a free is not preemptible", _SLUB),
+        Switch("F_RCU", "a grace period lies between a child's last slab and its destruction", _BOTH, needs=("P2",)),
+        Switch("F_MB", "every CPU passes a full barrier after the dead mark", _BOTH, needs=("P3", "P3v3")),
+        Switch("F_GP", "a grace period lies between the dead mark and the shrink", _BOTH, needs=("P3", "P3v3")),
+        Switch(
+            "F_FLUSHWORK",
+            "the destruction of a root cache lets deferred work and grace periods end first (2018)",
+            _BOTH,
+        ),
+        Switch("F_SYSFS", "a write to a root cache's min_partial leaves its dead children alone", _SLUB),
+        Switch(
+            "F_ALLCPU",
+            "a dead cache's flush goes to every CPU, not only to those that hold something",
+            _SLUB,
+            needs=("P3", "P3v3"),
+        ),
+    )
+}
