@@ -1,29 +1,28 @@
 """The scenarios there are, and how to get a workload from a name.
 
-To add one: its parameters in `scenarios.parameters`, a module with
-``build(parameters, cpus, seed) -> Workload``, and an entry below. Neither NumPy nor a generator is
-imported until a workload is built.
+A scenario is a package in `scenarios.workloads` that has a `SCENARIO`; that it is there is all it takes. Neither NumPy
+nor a generator is imported until a workload is built.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
+import pkgutil
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from scenarios import parameters
+from scenarios import workloads
+from scenarios.scenario import MAX_CPUS, Scenario
 from scenarios.settings import ParameterError, nearest, parse
 
 if TYPE_CHECKING:
     from scenarios.tape import Workload
 
-__all__ = ["DEFAULT", "MAX_CPUS", "SCENARIOS", "ParameterError", "Scenario", "UnknownScenario", "build"]
+__all__ = ["DEFAULT", "MAX_CPUS", "SCENARIOS", "ParameterError", "Scenario", "UnknownScenario", "build", "discover"]
 
 DEFAULT = "offline-storm"
-MAX_CPUS = 1024  # a tape is sound for as many; what plays it may have fewer
 
 
 class UnknownScenario(ValueError):
@@ -35,90 +34,26 @@ class UnknownScenario(ValueError):
         super().__init__(f"there is no scenario {name!r}{hint}; there are {', '.join(SCENARIOS)}")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Scenario:
-    """A workload generator: `module` holds its `build`, `parameters` is the struct it takes."""
+def discover() -> dict[str, Scenario]:
+    """The `SCENARIO` of every package in `scenarios.workloads`, by name, in the order of lists.
 
-    name: str
-    summary: str
-    parameters: type[msgspec.Struct]
-    module: str
-
-    def build(self, params: Any, cpus: int, seed: int) -> Workload:
-        """The workload for these parameters: the same for the same arguments, whatever the machine.
-
-        Raises ParameterError, before anything is allocated, for a number of CPUs, a seed or a
-        size that cannot be.
-        """
-        if not 1 <= cpus <= MAX_CPUS:
-            raise ParameterError("cpus", str(cpus), f"a whole number from 1 to {MAX_CPUS}")
-        if seed < 0:
-            raise ParameterError("seed", str(seed), "a whole number, 0 or more")
-        parameters.check_size(params, cpus)
-        return importlib.import_module(self.module).build(params, cpus, seed)
+    Modules there are what several share. Raises ValueError where two scenarios have one name, AttributeError where a
+    package has no `SCENARIO`.
+    """
+    found: dict[str, Scenario] = {}
+    for module in pkgutil.iter_modules(workloads.__path__, f"{workloads.__name__}."):
+        if module.ispkg:
+            scenario: Scenario = importlib.import_module(module.name).SCENARIO
+            if scenario.name in found:
+                raise ValueError(
+                    f"two scenarios are named {scenario.name!r}: their tapes are {found[scenario.name].module} and"
+                    f" {scenario.module}"
+                )
+            found[scenario.name] = scenario
+    return {scenario.name: scenario for scenario in sorted(found.values(), key=lambda s: (s.order, s.name))}
 
 
-SCENARIOS: dict[str, Scenario] = {
-    scenario.name: scenario
-    for scenario in (
-        Scenario(
-            "offline-storm",
-            "Cgroups go offline at random while objects of theirs live on: do their caches ever die?",
-            parameters.OfflineStorm,
-            "scenarios.workloads.offline_storm",
-        ),
-        Scenario(
-            "free-burst",
-            "Allocate many objects, then free them all, in live caches: what the common case pays.",
-            parameters.FreeBurst,
-            "scenarios.workloads.free_burst",
-        ),
-        Scenario(
-            "dead-free",
-            "Fill a child cache, take its cgroup offline, free everything: what a free into a dead cache costs.",
-            parameters.DeadFree,
-            "scenarios.workloads.dead_free",
-        ),
-        Scenario(
-            "remote-free",
-            "Every CPU frees what its neighbour allocated: the slow path of the free, live caches.",
-            parameters.RemoteFree,
-            "scenarios.workloads.remote_free",
-        ),
-        Scenario(
-            "pinned",
-            "One long-lived object per slab keeps dead caches alive, then goes: do the caches go with it?",
-            parameters.Pinned,
-            "scenarios.workloads.pinned",
-        ),
-        Scenario(
-            "pairs",
-            "Allocate and free at once, in pairs or small batches: the microbenchmark of the fast paths.",
-            parameters.Pairs,
-            "scenarios.workloads.pairs",
-        ),
-        Scenario(
-            "remote-dead",
-            "Fill a child cache on CPU 0, remove its cgroup, free all on one CPU: what was recorded of Linux 3.16, "
-            "r001 to r112.",
-            parameters.RemoteDead,
-            "scenarios.workloads.remote_dead",
-        ),
-        Scenario(
-            "leak",
-            "Ten cgroups with files, pipes and sockets are removed, then all is unlinked on CPU 1: recorded of Linux "
-            "3.16.",
-            parameters.Leak,
-            "scenarios.workloads.leak",
-        ),
-        Scenario(
-            "churn",
-            "Forty cgroups come and go, files are unlinked five cgroups later: recorded of Linux 3.16.",
-            parameters.CgroupChurn,
-            "scenarios.workloads.churn",
-        ),
-    )
-}
+SCENARIOS = discover()
 
 
 def build(

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from scenarios.parameters import Pairs
 from scenarios.tape import OP_END, SECTION_MIXED
-from scenarios.workloads.pairs import build
+from scenarios.workloads.pairs import Pairs
+from scenarios.workloads.pairs.tapes import build
 from stress.bench.watch import Disturbance, watched
 from stress.judge.ratio import Ratio, concurrent_rate, estimate_ratio
 from stress.play.arena import Arena

@@ -10,7 +10,7 @@ import pytest
 from running import ROOT, counts, play
 
 from scenarios.tape import OP_WAIT, concatenate, op
-from scenarios.workloads import offline_storm
+from scenarios.workloads.offline_storm import tapes
 
 TINY = {
     "offline-storm": {"operations": 20_000, "cgroups": 24, "active": 8, "rounds": 24, "burst": 64},
@@ -112,14 +112,14 @@ def test_designs_by_parts_are_sound(interpreted):
 
 def test_a_tape_that_cannot_go_on_is_said(monkeypatch):
     """Serial play that is stuck ends with exit 3 and a sentence; here a CPU waits for an event nobody schedules."""
-    build = offline_storm.build
+    build = tapes.build
 
     def broken(parameters, cpus, seed):
         load = build(parameters, cpus, seed)
         first = concatenate([op(OP_WAIT, c=100_000), load.tapes[0]])
         return dataclasses.replace(load, tapes=(first, *load.tapes[1:]))
 
-    monkeypatch.setattr(offline_storm, "build", broken)
+    monkeypatch.setattr(tapes, "build", broken)
     result = storm()
     assert result.partial and "linux-3.16: no CPU can move any more" in result.partial_reason
     assert result.designs["v3"].frees is None

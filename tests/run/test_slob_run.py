@@ -9,7 +9,7 @@ from running import counts, finish, play, small
 from test_run_serial import TINY
 
 from scenarios.registry import SCENARIOS
-from scenarios.workloads import offline_storm
+from scenarios.workloads.offline_storm import tapes
 from stress.report.sentences import sentences
 
 
@@ -63,13 +63,13 @@ def test_page_allocations_that_fail():
 
 def test_objects_that_wait_for_a_grace_period_on_worker_processes(monkeypatch):
     """No scenario has SLAB_DESTROY_BY_RCU caches; here all of the storm's are. P5 changes nothing: one compilation."""
-    build = offline_storm.build
+    build = tapes.build
 
     def deferred(parameters, cpus, seed):
         load = build(parameters, cpus, seed)
         return dataclasses.replace(load, caches=tuple(dataclasses.replace(c, destroy_by_rcu=True) for c in load.caches))
 
-    monkeypatch.setattr(offline_storm, "build", deferred)
+    monkeypatch.setattr(tapes, "build", deferred)
     result = sound(
         play(
             serial=False,

@@ -5,11 +5,11 @@ import pytest
 
 from scenarios import tape
 from scenarios.checks import validate
-from scenarios.parameters import ALL_CACHES, OfflineStorm
 from scenarios.registry import build
 from scenarios.settings import ParameterError
-from scenarios.workloads.cgroup_churn import NEVER, Churn
-from scenarios.workloads.kernel_caches import KERNEL_CACHES
+from scenarios.workloads.offline_storm import ALL_CACHES, OfflineStorm
+from scenarios.workloads.offline_storm.cgroup_churn import NEVER, Churn
+from scenarios.workloads.offline_storm.kernel_caches import KERNEL_CACHES
 from scenarios.writer import generator
 
 

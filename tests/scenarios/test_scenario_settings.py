@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from until import PATIENCE
 
-from scenarios.parameters import ParameterError, operation_limit
+from scenarios.parameters import operation_limit
 from scenarios.registry import SCENARIOS, UnknownScenario, build
-from scenarios.settings import count, describe, number, parse, render, size
+from scenarios.settings import ParameterError, count, describe, number, parse, render, size
 
 
 class Sample(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

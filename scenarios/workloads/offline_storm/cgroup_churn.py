@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from scenarios import writer
-from scenarios.parameters import OfflineStorm
+from scenarios.workloads.offline_storm import OfflineStorm
 
 NEVER = np.iinfo(np.int64).max
 

@@ -1,25 +1,12 @@
-"""remote-dead: fill a child cache on CPU 0, remove its cgroup, free everything on one CPU of choice.
-
-What the program behind the remote census of Linux 3.16 did: 4,096 objects of 256 bytes. v1 closes a
-dead cache's CPU partial list by a sentinel that its flush plants, and the flush reaches only CPUs that
-hold something of the cache. So who frees, and whether that CPU ever used the cache, decides (R12).
-
-Expect of linux-3.16 a handful of empty slabs whoever frees. Of v1 nothing when CPU 0 frees, 4 slabs
-when a CPU frees that never used the cache, and again nothing with marked=true, when every CPU held a
-CPU slab at the removal. Of v3, v1+F_ALLCPU and linux-4.0 nothing at all.
-
-The census names its phases rXYZ: X = 1 every CPU held a CPU slab (marked), Y the CPU that frees, Z the
-order: 0 as allocated, 1 the other way round, 2 permuted. Recorded with X = 1 are two slabs more with
-six live objects in them: three more on each CPU. They are freed last, each by its own CPU.
-"""
+"""The tapes of remote-dead."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from scenarios import tape, writer
-from scenarios.parameters import RemoteDead
 from scenarios.traces.steps import FIFO, LIFO, PERMUTED, free_order
+from scenarios.workloads.remote_dead import RemoteDead
 
 CPU_SLAB_OBJECTS = 3  # of each CPU, if marked
 ORDERS = {"fifo": FIFO, "lifo": LIFO, "permuted": PERMUTED}

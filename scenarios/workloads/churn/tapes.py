@@ -1,20 +1,10 @@
-"""churn: one cgroup after another fills a directory and is removed; its files are unlinked some cgroups later.
-
-What the program behind the churn census of Linux 3.16 did: 40 cgroups with 120 files each, on CPU 0 and CPU
-1 in turn, unlinked five cgroups later by the CPU that had made them; those of the last five all on CPU
-0, at the end. So in the steady state the CPU that frees is one that the removal has told (see
-`scenarios.workloads.kernel_files` for what is recorded and what approximated).
-
-Expect linux-3.16 to keep both caches of every cgroup with nearly all their slabs: the memory of 40 jobs
-that are long over. v1 keeps up in the steady state and leaves only caches of the last five cgroups, those
-whose files another CPU unlinked (R12); all others leave none.
-"""
+"""The tapes of churn."""
 
 from __future__ import annotations
 
 from scenarios import tape, writer
-from scenarios.parameters import CgroupChurn
 from scenarios.workloads import kernel_files
+from scenarios.workloads.churn import CgroupChurn
 
 
 def build(params: CgroupChurn, cpus: int, seed: int) -> tape.Workload:

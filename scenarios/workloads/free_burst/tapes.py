@@ -1,21 +1,11 @@
-"""free-burst: allocate N objects, free N objects, again and again, while the cgroup stays online.
-
-The question is the one asked of every change to a free path: what does the common case pay, where
-no cache ever dies? All CPUs use one cache, so the node's list_lock is fought over as in a kernel.
-
-Expect the same from every design: the patches add one predicate to `put_cpu_partial`, which is
-rare, and nothing to the fast path; the statistics of v1, v3 and linux-3.16 agree. Random order
-makes nearly every free a slow one (FREE_SLOWPATH, mostly FREE_FROZEN or no list work at all);
-sequential order empties one slab after the other, so that FREE_REMOVE_PARTIAL and
-CPU_PARTIAL_DRAIN follow the slabs.
-"""
+"""The tapes of free-burst."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from scenarios import tape, writer
-from scenarios.parameters import FreeBurst
+from scenarios.workloads.free_burst import FreeBurst
 
 
 def build(params: FreeBurst, cpus: int, seed: int) -> tape.Workload:

@@ -1,12 +1,6 @@
-"""pairs: allocate a few objects and free them at once, over and over: the microbenchmark.
+"""The tapes of pairs.
 
-What do the fast paths cost? With batch=1 every operation is a fast one and touches one object; with
-batch=32, the customary figure, a CPU slab of small objects still serves almost all of them. Each CPU
-works for a cgroup of its own, so that CPUs meet on no slab; shared=true lets them use one child cache.
-
-Expect no difference between designs at all: no switch touches the fast paths except the
-non-preemptible free of v3, which moves one instruction. Allocations and frees alternate too quickly
-to be timed apart, so the sections are of mixed kind.
+Allocations and frees alternate too quickly to be timed apart, so the sections are of mixed kind.
 """
 
 from __future__ import annotations
@@ -14,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from scenarios import tape, writer
-from scenarios.parameters import Pairs
+from scenarios.workloads.pairs import Pairs
 
 SECTION_OPERATIONS = 16384
 

@@ -1,20 +1,11 @@
-"""remote-free: every CPU frees what its neighbour allocated, two rounds later; the cgroup stays online.
-
-A remote free never finds its slab under its own CPU, so it takes the slow path: it contends for the
-page's freelist with the owner, and where it meets a full slab it freezes the slab onto its own CPU
-partial list and so steals it. A network stack that allocates on one CPU and frees on another does this.
-
-Expect FREE_FASTPATH near 0, CPU_PARTIAL_FREE about one per slab, CPU_PARTIAL_DRAIN behind it, and no
-difference between linux-3.16, v1 and v3 beyond noise: the caches are live. With one CPU there is no
-neighbour; the CPU frees its own objects late.
-"""
+"""The tapes of remote-free."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from scenarios import tape, writer
-from scenarios.parameters import RemoteFree
+from scenarios.workloads.remote_free import RemoteFree
 
 DELAY = 2  # rounds from allocation to free
 GENERATIONS = 2 * DELAY  # a slot is surely empty again DELAY rounds after its free

@@ -1,21 +1,12 @@
-"""pinned: cgroups go offline with full caches; one long-lived object per slab stays, then goes too.
-
-A slab with one live object cannot be given back, so a few forgotten dentries pin a whole dead
-cache and, through its css reference, its memcg. That much every per-tenant allocator must suffer; what
-differs is what happens when the last of them goes.
-
-Expect all designs to hold every slab while the pins live (`slabs` per cache, hardly any empty). When
-the pins go, linux-3.16 keeps each cache for ever with its empty slabs hoarded; v3 destroys each
-within a grace period of its last free, and so does v1, since every CPU has used every cache.
-"""
+"""The tapes of pinned."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from scenarios import tape, writer
-from scenarios.parameters import Pinned
 from scenarios.sizing import objects_per_slab, stride
+from scenarios.workloads.pinned import Pinned
 
 WARM, FILL, THIN = 1, 2, 3  # rounds
 

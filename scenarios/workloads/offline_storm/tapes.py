@@ -1,17 +1,4 @@
-"""offline-storm: cgroups come and go at random while objects of theirs are alive.
-
-The question of the 2014 series: after hundreds of cgroups have been removed and everything
-allocated for them has been freed, what is left of their caches?
-
-Every CPU allocates in bursts, for cgroups of Zipf popularity (some confined to one CPU, as cpusets
-do), from ten caches a kernel has. Lives are heavy-tailed, so a part of the objects outlives its
-cgroup and is then freed on any CPU; of the others a part is freed on another CPU. At the bounds of
-rounds cgroups are created and taken offline. The last rounds allocate nothing and free all that is
-alive, so that what a census finds in caches of offlined cgroups afterwards is hoarded: empty slabs.
-
-Expect linux-3.16 to keep nearly every dead cache that had an object at its offline, each with a few
-slabs on the node's partial list and on CPU partial lists; v1 to leave a few, those into which a CPU
-freed that had neither a CPU slab nor CPU partials of the cache at the offline (R12); v3 to leave none.
+"""The tapes of offline-storm.
 
 A round of a tape: ROUND, WAIT for the events of the round before; then steps of one burst of
 allocations, a burst of frees of surely live objects, and the frees that race with an offline of this
@@ -25,9 +12,9 @@ import dataclasses
 import numpy as np
 
 from scenarios import tape, writer
-from scenarios.parameters import OfflineStorm
-from scenarios.workloads.cgroup_churn import Churn
-from scenarios.workloads.kernel_caches import KERNEL_CACHES
+from scenarios.workloads.offline_storm import OfflineStorm
+from scenarios.workloads.offline_storm.cgroup_churn import Churn
+from scenarios.workloads.offline_storm.kernel_caches import KERNEL_CACHES
 
 REMOTE_ROUNDS = 2  # a remote free lies this many rounds after the allocation, or more
 WITHIN_BITS = 20

@@ -1,25 +1,13 @@
-"""dead-free: fill a child cache, take its cgroup offline, free everything into the dead cache.
-
-Christoph Lameter and Vladimir Davydov argued about what it costs to free into a cache that may hoard
-nothing any more; nobody measured it for SLUB. Here each cgroup in turn fills `slabs` slabs of
-`object_size`, goes offline, and only then do the CPUs free, all at once. Sequential order gives each
-CPU a run of whole slabs; random order deals the objects of every slab to all CPUs.
-
-Expect of linux-3.16 that the cache is left with empty slabs on the CPU partial lists and up to
-min_partial on the node, for ever; of v3 that it dies with its last object, at the price of one more
-list_lock acquisition and page CAS for each slab that was full (FREE_ADD_PARTIAL and
-FREE_REMOVE_PARTIAL up, CPU_PARTIAL_DRAIN gone). FREE_FASTPATH is 0 under all designs: no CPU has a
-CPU slab of a dead cache. With fill_cpus=1 the other CPUs free into a cache they never used: they got
-no flush IPI at the offline, so v1 has not closed their partial list and leaves slabs behind (R12).
-"""
+"""The tapes of dead-free."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from scenarios import tape, writer
-from scenarios.parameters import DeadFree, ParameterError
+from scenarios.settings import ParameterError
 from scenarios.sizing import objects_per_slab, stride
+from scenarios.workloads.dead_free import DeadFree
 
 
 def build(params: DeadFree, cpus: int, seed: int) -> tape.Workload:

@@ -1,19 +1,10 @@
-"""leak: cgroups that worked on CPU 0 and CPU 1 in turn are removed; later everything is unlinked on one CPU.
-
-What the program behind the leak census of Linux 3.16 did: ten cgroups, each with 300 files on tmpfs, 20 pipes
-and 20 pairs of sockets; all of them removed; then every second file unlinked and then the others, all
-on CPU 1. Files are shared memory that outlives its cgroup, so their dentries and inodes keep two dead caches
-per cgroup (see `scenarios.workloads.kernel_files` for what is recorded and what approximated).
-
-Expect linux-3.16 to keep all 20 caches, each with the slabs that wait on CPU 1's partial list; v1 to keep the
-10 of the cgroups that worked on CPU 0, whose removal told CPU 1 nothing (R12); all others none.
-"""
+"""The tapes of leak."""
 
 from __future__ import annotations
 
 from scenarios import tape, writer
-from scenarios.parameters import Leak
 from scenarios.workloads import kernel_files
+from scenarios.workloads.leak import Leak
 
 
 def build(params: Leak, cpus: int, seed: int) -> tape.Workload:
