@@ -27,9 +27,14 @@ def validator():
     return jsonschema.Draft202012Validator(published)
 
 
+def unordered(data: bytes):
+    """A schema without the orders that are msgspec's affair: of keys, and of alternatives."""
+    return json.loads(data, object_hook=lambda found: found | {"anyOf": sorted(found.get("anyOf", []), key=repr)})
+
+
 @pytest.mark.parametrize("name", schema.SCHEMAS)
 def test_the_committed_files_are_what_the_structs_give(name):
-    assert schema.path(name).read_bytes() == schema.encode_schema(name), (
+    assert unordered(schema.path(name).read_bytes()) == unordered(schema.encode_schema(name)), (
         f"renew it: python -m stress.schema {name} > stress/{name}.schema.json"
     )
 
