@@ -1,5 +1,6 @@
 """The folder of compiled code: pruning takes old folders of ours and nothing else."""
 
+import gc
 import os
 import sys
 import tempfile
@@ -184,5 +185,5 @@ def test_compiling_leaves_numba_and_python_as_they_were(tmp_path, monkeypatch):
         thread.start()
     for thread in threads:
         thread.join()
-    assert numba.config.CACHE_DIR == "the user's" and sys.getrecursionlimit() == limit
+    assert numba.config.CACHE_DIR == "the user's" and sys.getrecursionlimit() == limit and gc.isenabled()
     assert len(list((tmp_path / "ours").glob("*/*/*.nbi"))) == 2, "and still it is kept where it belongs"
