@@ -36,10 +36,10 @@ def _say_once(text: str) -> None:
 
 @contextlib.contextmanager
 def _settings(folder: Path) -> Iterator[None]:
-    """While code is compiled: Numba keeps it in `folder`, typing may nest as deep as it must, and no garbage is looked for.
+    """While code is compiled: Numba keeps it in `folder`, typing may nest as it must, and no garbage is looked for.
 
-    Looking for it takes a twelfth of the time, and finds little before the end. The settings belong to the whole process, so
-    they are put back, and one thread at a time has them.
+    Looking for it takes a twelfth of the time, and finds little before the end. The settings belong to the whole
+    process, so they are put back, and one thread at a time has them.
     """
     with _compiling:
         config = numba_internals.config
