@@ -38,8 +38,9 @@ OP_SECTION_BEGIN = 3  # a=SECTION_*
 OP_SECTION_END = 4  # a=SECTION_*, c=operations inside
 OP_ROUND = 5  # c=round
 OP_WAIT = 6  # c=number of schedule events that must be done
+OP_CUT = 8  # a turn ends here, see `stress.play.turns`; scenarios write none
 
-OP_NAMES = ("end", "alloc", "free", "section_begin", "section_end", "round", "wait")
+OP_NAMES = ("end", "alloc", "free", "section_begin", "section_end", "round", "wait", "", "cut")
 
 # Kinds of timed sections: bursts of one sort, timed as a whole.
 SECTION_LIVE_FREE = 0

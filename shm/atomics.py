@@ -93,6 +93,31 @@ def os_sleep(m: Machine, microseconds: int) -> None:
     m.sleep()
 
 
+def os_wait(m: Machine, flag: int, a: int, seen: int, microseconds: int) -> None:
+    """Give the real CPU away until somebody calls `os_wake` with these words, for so long at most; not at all when the
+    lower half of word `a` is no longer that of `seen` (interpreted: one turn of a wait).
+
+    The word `flag` says meanwhile that somebody waits.
+    """
+    m.sleep()
+
+
+def os_wake(m: Machine, flag: int, a: int) -> None:
+    """Word `a` was written: wake who waits for that, if there is one (interpreted: nobody waits).
+
+    Both have a full barrier between word and flag: who waits sees the new word, or is seen waiting.
+    """
+
+
+def thread_store(m: Machine, address: int, value: int) -> None:
+    """Write a word of this thread's own memory, by its address in the process (interpreted: nothing)."""
+
+
+def thread_load(m: Machine, address: int) -> int:
+    """Read such a word (interpreted: 1)."""
+    return 1
+
+
 def cycles(m: Machine) -> int:
     """A monotonic cycle counter (the TSC; interpreted: a count of calls)."""
     return m.cycles()

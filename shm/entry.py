@@ -19,6 +19,7 @@ from shm import numba_internals
 from shm.code_cache import cache_folder
 from shm.compiler import ENTRY_PIPELINE
 from shm.native import MachineType
+from shm.placement import elsewhere
 
 log = logging.getLogger(__name__)
 
@@ -83,8 +84,11 @@ class Entry:
         """Has some process compiled this kind already?"""
         return (self.folder(kernel, features) / self._ready).exists()
 
-    def compile(self, kernel: str, features: frozenset[str]):
-        """Make one kind callable in this process, from the cache if it is there."""
+    def compile(self, kernel: str, features: frozenset[str], padding: int = 0):
+        """Make one kind callable in this process, from the cache if it is there.
+
+        padding: bytes before code from the cache that is new to this process; see `shm.placement`.
+        """
         key = (kernel, features)
         if key not in self._compiled:
             import filelock
@@ -93,7 +97,7 @@ class Entry:
                 _say_once(numba_internals.WHY_PLAIN)
             folder = self.folder(kernel, features)
             folder.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(folder / "lock"), _settings(folder):
+            with filelock.FileLock(folder / "lock"), _settings(folder), elsewhere(padding):
                 dispatcher = numba.njit(
                     self.function, cache=True, nogil=True, error_model="numpy", pipeline_class=ENTRY_PIPELINE
                 )

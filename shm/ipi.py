@@ -20,13 +20,15 @@ from shm.atomics import (
     call_ipi,
     cmpxchg,
     cpu_area,
+    cpu_relax,
     fetch_and,
-    fetch_or,
     load,
     load_acquire,
     local_irq_restore,
     local_irq_save,
     on_cpu,
+    os_wait,
+    os_wake,
     preempt_disable,
     preempt_enable,
     read_once,
@@ -36,15 +38,25 @@ from shm.atomics import (
     write_once,
 )
 from shm.compiler import dual, dual_slow
+from shm.idle import ask
 from shm.machine import CPU, MACHINE, Machine
-from shm.waiting import pause
+from shm.waiting import NAP, PROMPT, await_answer
 
 SERVICE_IPI = 1
 SERVICE_QS = 2
 SERVICE_WORK = 4  # periodic work bound to this CPU is due; its owner looks between operations
 SERVICE_CALL = 8  # the mailbox holds work, not an interrupt
+SERVICE_BELL = 16  # look around: what it waits for may have come
 
 IPI_BARRIER = 0  # a call_ipi function that no kernel may use for anything: being interrupted is the barrier
+
+
+@dual
+def _answer(m: Machine) -> None:
+    """The mailbox of this CPU has been served."""
+    a = cpu_area(m)
+    store_release(m, a + CPU.ipi_pending, 0)
+    os_wake(m, a + CPU.ipi_waited, a + CPU.ipi_pending)
 
 
 @dual_slow
@@ -57,7 +69,7 @@ def serve_ipis(m: Machine) -> None:
             flags = local_irq_save(m)
             call_ipi(m, load(m, a + CPU.ipi_func), load(m, a + CPU.ipi_arg))
             local_irq_restore(m, flags)
-            store_release(m, a + CPU.ipi_pending, 0)
+            _answer(m)
 
 
 @dual_slow
@@ -73,7 +85,7 @@ def serve_cpu_work(m: Machine) -> None:
         call_ipi(m, load(m, a + CPU.ipi_func), load(m, a + CPU.ipi_arg))
         if m.has("PREEMPT"):
             preempt_enable(m)
-        store_release(m, a + CPU.ipi_pending, 0)
+        _answer(m)
 
 
 @dual
@@ -83,7 +95,7 @@ def post(m: Machine, cpu: int, func: int, arg: int, service: int) -> None:
     store(m, a + CPU.ipi_func, func)
     store(m, a + CPU.ipi_arg, arg)
     store_release(m, a + CPU.ipi_pending, 1)
-    fetch_or(m, a + CPU.service, service)
+    ask(m, cpu, service)
 
 
 @dual
@@ -93,7 +105,7 @@ def _send(m: Machine, cpu: int, func: int, arg: int) -> None:
     while cmpxchg(m, a + CPU.ipi_lock, 0, this_cpu(m) + 1) != 0:
         serve_ipis(m)
         turns += 1
-        pause(m, turns)
+        await_answer(m, turns)
     post(m, cpu, func, arg, SERVICE_IPI)
 
 
@@ -106,7 +118,10 @@ def _wait(m: Machine, cpu: int) -> None:
             break
         serve_ipis(m)
         turns += 1
-        pause(m, turns)
+        if turns < PROMPT:
+            cpu_relax(m)
+        else:  # it has no real CPU; ours, perhaps
+            os_wait(m, a + CPU.ipi_waited, a + CPU.ipi_pending, 1, NAP)
     store_release(m, a + CPU.ipi_lock, 0)
 
 

@@ -59,7 +59,9 @@ CPU = struct(
     "ipi_func",
     "ipi_arg",
     "ipi_pending",  # 1 from the send until the handler has returned
-    ("pad2", 4),
+    "asleep",  # 1: it sleeps until its `service` is not 0. Owner only.
+    "ipi_waited",  # 1: the sender sleeps until the handler has returned. Sender only.
+    ("pad2", 2),
 )
 
 _VECTORS: dict[str, dict[str, Callable]] = {}

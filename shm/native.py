@@ -205,6 +205,49 @@ def _os_sleep(builder, m, microseconds):
     _libc(builder, "usleep", [builder.trunc(microseconds, I32)], [I32])
 
 
+_FUTEX_WAIT, _FUTEX_WAKE = 0, 1  # <linux/futex.h>; not private: other processes map the segment too
+
+
+def _futex(builder, m, a, operation: int, value, timeout) -> None:
+    """futex(2) on the lower half of a word, which processes share."""
+    number = ir.Constant(I64, 202 if X86 else 98)
+    zero = ir.Constant(I64, 0)
+    where = builder.ptrtoint(_at(builder, m, a), I64)
+    _libc(builder, "syscall", [number, where, ir.Constant(I64, operation), value, timeout, zero, zero], [I64] * 7)
+
+
+@_lower(atomics.os_wait, 4, types.none)
+def _os_wait(builder, m, flag, a, seen, microseconds):
+    zero, one = ir.Constant(I64, 0), ir.Constant(I64, 1)
+    timeout = cgutils.alloca_once(builder, I64, size=2)  # struct timespec
+    million = ir.Constant(I64, 1_000_000)
+    builder.store(builder.sdiv(microseconds, million), timeout)
+    nanoseconds = builder.mul(builder.srem(microseconds, million), ir.Constant(I64, 1000))
+    builder.store(nanoseconds, builder.gep(timeout, [one]))
+    builder.atomic_rmw("xchg", _at(builder, m, flag), one, "seq_cst")
+    _futex(builder, m, a, _FUTEX_WAIT, seen, builder.ptrtoint(timeout, I64))
+    builder.store_atomic(zero, _at(builder, m, flag), "monotonic", 8)
+
+
+@_lower(atomics.os_wake, 2, types.none)
+def _os_wake(builder, m, flag, a):
+    zero, one = ir.Constant(I64, 0), ir.Constant(I64, 1)
+    builder.fence("seq_cst")
+    waits = builder.load_atomic(_at(builder, m, flag), "monotonic", 8)
+    with builder.if_then(builder.icmp_signed("!=", waits, zero), likely=False):
+        _futex(builder, m, a, _FUTEX_WAKE, one, zero)
+
+
+@_lower(atomics.thread_store, 2, types.none)
+def _thread_store(builder, m, address, value):
+    builder.store_atomic(value, builder.inttoptr(address, I64.as_pointer()), "monotonic", 8)
+
+
+@_lower(atomics.thread_load, 1, types.int64)
+def _thread_load(builder, m, address):
+    return builder.load_atomic(builder.inttoptr(address, I64.as_pointer()), "monotonic", 8)
+
+
 @_lower(atomics.cycles, 0, types.int64)
 def _cycles(builder, m):
     if not X86:

@@ -1,7 +1,7 @@
 """What this project uses of Numba and llvmlite beside their documented interfaces: every name, and whether it is there.
 
 Two groups. Without the *lean* ones (`shm.lean`) programs are compiled by Numba's own pipeline: slower to compile, same
-meaning. Without the *needed* ones there are no compiled programs at all, and importing this module fails. Either way
+meaning. Without the *placing* ones they always lie at the same place of a page. Without the *needed* ones there are no compiled programs at all, and importing this module fails. Either way
 what is missing is named, with the versions that miss it. Nothing else imports from `numba.core` or `llvmlite`.
 
 `SLAB_STRESS_PLAIN_NUMBA=1` chooses Numba's own pipeline although nothing is missing.
@@ -80,7 +80,7 @@ class Probes:
             self.holds(f"{dotted}.{attribute}", functools.partial(looks, attribute))
 
 
-needed, lean = Probes(), Probes()
+needed, lean, placing = Probes(), Probes(), Probes()
 
 # The machine's type and its operations as instructions: `shm.native`, `stress.bench.programs`.
 llvm = needed.module("llvmlite.ir")
@@ -166,6 +166,10 @@ lean.holds(
         hasattr(importlib.import_module("numba.core.options").DefaultOptions, o) for o in ("_nrt", "forceinline")
     ),
 )
+
+# Loading an object at another place: `shm.placement`.
+CPUCodeLibrary = placing.name("numba.core.codegen.CPUCodeLibrary")
+placing.method("numba.core.codegen.CPUCodeLibrary._set_compiled_object", "value")
 
 if needed.gone:
     raise ImportError(

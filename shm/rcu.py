@@ -17,7 +17,6 @@ from shm.atomics import (
     cpu_area,
     fetch_add,
     fetch_and,
-    fetch_or,
     load,
     load_acquire,
     read_once,
@@ -26,10 +25,11 @@ from shm.atomics import (
     this_cpu,
 )
 from shm.compiler import dual
-from shm.ipi import SERVICE_CALL, SERVICE_QS, serve_cpu_work, serve_ipis
+from shm.idle import ask
+from shm.ipi import SERVICE_BELL, SERVICE_CALL, SERVICE_QS, serve_cpu_work, serve_ipis
 from shm.machine import CPU, MACHINE, Machine
 from shm.ring import ITEM, ring_count, ring_pop_into, ring_push
-from shm.waiting import pause
+from shm.waiting import await_answer
 
 
 @dual
@@ -44,6 +44,8 @@ def quiescent_point(m: Machine) -> None:
         serve_ipis(m)
         if service & SERVICE_CALL:
             serve_cpu_work(m)
+        if service & SERVICE_BELL:
+            fetch_and(m, a + CPU.service, ~SERVICE_BELL)
         if read_once(m, a + CPU.service) & SERVICE_QS:
             fetch_and(m, a + CPU.service, ~SERVICE_QS)
             store_release(m, a + CPU.qs_done, read_once(m, MACHINE.gp_seq))
@@ -64,7 +66,7 @@ def synchronize_sched(m: Machine) -> None:
     me = this_cpu(m)
     for cpu in range(cpus):
         if cpu != me:
-            fetch_or(m, area_of(m, cpu) + CPU.service, SERVICE_QS)
+            ask(m, cpu, SERVICE_QS)
     for cpu in range(cpus):
         a = area_of(m, cpu)
         turns = 0
@@ -73,7 +75,7 @@ def synchronize_sched(m: Machine) -> None:
                 break
             quiescent_point(m)
             turns += 1
-            pause(m, turns)
+            await_answer(m, turns)
     smp_mb(m)
 
 

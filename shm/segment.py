@@ -42,6 +42,25 @@ class Segment:
         self.words_view = memoryview(self._mmap).cast("q")
         self.address = self.array.ctypes.data
 
+    def touched(self) -> np.ndarray:
+        """Numbers of the pages that have memory."""
+        found = []
+        at = 0
+        while at < self.bytes:
+            try:
+                begin = os.lseek(self.fd, at, os.SEEK_DATA)
+            except OSError:  # ENXIO: there is none beyond
+                break
+            at = os.lseek(self.fd, begin, os.SEEK_HOLE)
+            found.append(np.arange(begin // mmap.PAGESIZE, -(-at // mmap.PAGESIZE)))
+        return np.concatenate(found) if found else np.empty(0, np.int64)
+
+    def touch(self, pages: np.ndarray) -> None:
+        """Give these pages memory. Nobody else may write to them meanwhile."""
+        words = pages * (mmap.PAGESIZE // 8)
+        words = words[words < self.words]
+        self.array[words] = self.array[words]
+
     def close(self) -> None:
         """Unmap; further use of the views is an error."""
         self.words_view.release()

@@ -12,7 +12,18 @@ from shm.compiler import dual
 from shm.machine import Machine
 
 PATIENCE = 1024  # turns of a wait before the real CPU is given away
+PROMPT = 100  # turns of a wait for an answer: some microseconds
 NAP = 20  # microseconds it is given away for, at least
+
+
+@dual
+def await_answer(m: Machine, turns: int) -> None:
+    """One turn of a wait for a CPU that answers between two operations: if it has not by now, it has no real CPU, and
+    perhaps the one that it waits for is ours."""
+    if turns < PROMPT:
+        cpu_relax(m)
+    else:
+        os_sleep(m, NAP)
 
 
 @dual

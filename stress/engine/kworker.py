@@ -20,23 +20,25 @@ from shm.atomics import (
     call_settling,
     call_timers,
     cycles,
+    fetch_add,
     load,
     load_acquire,
     on_cpu,
-    os_sleep,
     read_once,
     store,
     store_release,
     write_once,
 )
 from shm.compiler import dual
+from shm.idle import ask, idle
+from shm.ipi import SERVICE_BELL
 from shm.locks import MEMCG_SLAB_MUTEX, mutex_lock, mutex_unlock
 from shm.machine import MACHINE, Machine
 from shm.rcu import quiescent_point
 from shm.ring import ring_count
 from shm.waiting import NAP
 from stress.engine.curve import sample_when_due, take_sample
-from stress.engine.play import add_to, start_line
+from stress.engine.play import add_to
 from stress.engine.words import EVENT, PLAY, RUN
 
 # Microseconds. The kworker often shares a real CPU with a worker, which each of its looks interrupts.
@@ -141,26 +143,42 @@ def settling(m: Machine, run: int) -> int:
 
 
 @dual
-def run_kworker(m: Machine, run: int) -> int:
-    """The kworker's block: events and deferred work until all is done; then ends the block for all.
+def _settled(m: Machine, run: int) -> bool:
+    """All tapes have ended: has the schedule too, and have timers had their time?"""
+    return load(m, run + RUN.events_done) == load(m, run + RUN.events) and settling(m, run) == 0
 
-    Returns the number of events that were run.
+
+@dual
+def run_kworker(m: Machine, run: int) -> int:
+    """The kworker's turn: it sets the clock and lets the CPUs begin, runs events and deferred work until all CPUs have
+    come to the turn's end and none is left, then ends it for all. In the last one timers may settle the world too.
+
+    Kernel time stands still between turns. Returns the number of events that were run.
     """
-    write_once(m, WORLD_AT + WORLD.clock_origin, cycles(m))
-    start_line(m, run)
+    turn = load(m, run + RUN.turns) + 1
+    store(m, run + RUN.turns, turn)
+    last = turn > load(m, run + RUN.cuts)
+    rested = cycles(m) - load(m, run + RUN.rested_at)  # the origin is 0 at boot, and so is the end of a turn before
+    write_once(m, WORLD_AT + WORLD.clock_origin, load(m, WORLD_AT + WORLD.clock_origin) + rested)
+    fetch_add(m, run + RUN.ready, 1)
     turns = 0
     while read_once(m, MACHINE.stop) == 0:
         quiescent_point(m)
         call_timers(m)
-        ended = load_acquire(m, run + RUN.done) == load(m, MACHINE.workers)
+        ended = load_acquire(m, run + RUN.done) == turn * load(m, MACHINE.workers)
         sample_when_due(m, run)
         if kworker_turn(m, run):
             turns = 0
-        elif ended and load(m, run + RUN.events_done) == load(m, run + RUN.events) and settling(m, run) == 0:
+        elif ended and (not last or _settled(m, run)):
             break
         else:
             turns += 1
-            os_sleep(m, min(turns * NAP, LONGEST_NAP))
-    take_sample(m, run)
-    write_once(m, run + RUN.over, 1)
+            nap = load(m, run + RUN.nap)
+            idle(m, nap if nap else min(turns * NAP, LONGEST_NAP))
+    if last:
+        take_sample(m, run)
+    store(m, run + RUN.rested_at, cycles(m))
+    store_release(m, run + RUN.over, turn)
+    for cpu in range(load(m, MACHINE.workers)):
+        ask(m, cpu, SERVICE_BELL)
     return load(m, run + RUN.events_done)

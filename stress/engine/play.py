@@ -6,7 +6,7 @@ from allocators.caches.slab_common import kmem_cache_alloc, kmem_cache_free
 from allocators.core.world import OPS, OPS_AT, WORLD, world
 from scenarios.tape import (
     OP_ALLOC,
-    OP_END,
+    OP_CUT,
     OP_FREE,
     OP_ROUND,
     OP_SECTION_BEGIN,
@@ -17,6 +17,7 @@ from shm.atomics import (
     call_bound_work,
     call_free_lock,
     cpu_area,
+    cpu_relax,
     cycles,
     fetch_add,
     load,
@@ -25,15 +26,21 @@ from shm.atomics import (
     store,
     store_release,
     this_cpu,
+    thread_load,
+    thread_store,
 )
 from shm.compiler import dual, dual_inline, dual_slow
 from shm.entry import entry
 from shm.locks import LOCK_COUNT, LOCK_COUNTS
+from shm.idle import ask, idle
+from shm.ipi import SERVICE_BELL
 from shm.machine import MACHINE, Machine
 from shm.rcu import quiescent_point
-from shm.waiting import pause
+from shm.waiting import PATIENCE, pause
 from stress.engine.latency import begin_operation, end_alloc, end_free, maker_of, measure_clock
-from stress.engine.words import PLAY, RUN, SECTION, SLOT_FAILED, a_of, b_of, c_of, opcode
+from stress.engine.words import PLAY, RUN, SECTION, SLOT_FAILED, TURN, a_of, b_of, c_of, opcode
+
+LONGEST_IDLE = 1000  # microseconds that a CPU sleeps at a turn's end without looking around: the run may be to stop
 
 
 @dual_inline
@@ -110,14 +117,22 @@ def _spin(m: Machine, p: int, run: int) -> None:
 @dual_slow
 def _execute_rare(m: Machine, p: int, run: int, op: int, code: int) -> bool:
     if code == OP_SECTION_BEGIN:
-        _section_begin(m, p + PLAY.section + a_of(op) * SECTION.SIZE)
+        _section_begin(m, p, p + PLAY.section + a_of(op) * SECTION.SIZE)
     elif code == OP_SECTION_END:
-        _section_end(m, p + PLAY.section + a_of(op) * SECTION.SIZE, c_of(op))
+        _section_end(m, p, p + PLAY.section + a_of(op) * SECTION.SIZE, c_of(op))
     elif code == OP_ROUND:
         store_release(m, p + PLAY.round, c_of(op))
+        ring_bell(m, run)
     elif code == OP_WAIT:
         return load_acquire(m, run + RUN.events_done) >= c_of(op)
     return True
+
+
+@dual
+def ring_bell(m: Machine, run: int) -> None:
+    """Call the kworker, where it does not look for work by itself: a round has begun, or a turn has ended."""
+    if load(m, run + RUN.nap):
+        ask(m, load(m, MACHINE.workers), SERVICE_BELL)
 
 
 @dual
@@ -127,13 +142,16 @@ def _lock_counts(m: Machine) -> int:
 
 
 @dual
-def _section_begin(m: Machine, a: int) -> None:
+def _section_begin(m: Machine, p: int, a: int) -> None:
     if m.has("STATS"):
         lock = _lock_counts(m)
         store(m, a + SECTION.b_list_lock, load(m, lock + LOCK_COUNT.acquired))
         store(m, a + SECTION.b_contended, load(m, lock + LOCK_COUNT.contended))
         store(m, a + SECTION.b_page_cas, load(m, cpu_area(m) + OPS_AT + OPS.page_cas))
         store(m, a + SECTION.b_page_cas_failed, load(m, cpu_area(m) + OPS_AT + OPS.page_cas_failed))
+    watch = load(m, p + PLAY.watch)
+    if watch:
+        thread_store(m, watch, load(m, p + PLAY.descriptor))
     store(m, a + SECTION.began, cycles(m))
 
 
@@ -144,9 +162,15 @@ def add_to(m: Machine, a: int, delta: int) -> None:
 
 
 @dual
-def _section_end(m: Machine, a: int, operations: int) -> None:
-    now = cycles(m)
-    add_to(m, a + SECTION.cycles, now - load(m, a + SECTION.began))
+def _section_end(m: Machine, p: int, a: int, operations: int) -> None:
+    took = cycles(m) - load(m, a + SECTION.began)
+    log = load(m, p + PLAY.log)
+    if log:
+        watch = load(m, p + PLAY.watch)
+        stayed = thread_load(m, watch) if watch else 1
+        store(m, log + load(m, p + PLAY.logged), took if stayed else -took)
+        add_to(m, p + PLAY.logged, 1)
+    add_to(m, a + SECTION.cycles, took)
     add_to(m, a + SECTION.operations, operations)
     add_to(m, a + SECTION.sections, 1)
     if m.has("STATS"):
@@ -164,27 +188,41 @@ def _section_end(m: Machine, a: int, operations: int) -> None:
 
 
 @dual
-def start_line(m: Machine, run: int) -> None:
-    """Wait until all CPUs and the kworker of the block stand here, or the run is to stop."""
+def start_line(m: Machine, run: int, turn: int) -> None:
+    """Wait until all CPUs stand at the start of a turn, the `turn`-th, and the kworker has been there, or the run is to
+    stop."""
     fetch_add(m, run + RUN.ready, 1)
     turns = 0
-    while load_acquire(m, run + RUN.ready) < load(m, run + RUN.expected) and read_once(m, MACHINE.stop) == 0:
+    while load_acquire(m, run + RUN.ready) < turn * load(m, run + RUN.expected) and read_once(m, MACHINE.stop) == 0:
         turns += 1
         pause(m, turns)
 
 
+@dual_inline
+def ends_turn(code: int) -> bool:
+    """Is this opcode OP_END or OP_CUT?"""
+    return code & OP_CUT - 1 == 0
+
+
 @entry
 def cpu_main(m: Machine, run: int) -> int:
-    """A worker's block: start together, play the tape, then idle as a CPU until the block is over.
+    """A worker's turn: start together, play the tape to its next cut or its end, then idle as a CPU until the turn is
+    over.
 
-    Returns the number of operations played.
+    Nobody leaves a turn before all have done what they can in it, so none waits for an interrupt's answer or a grace
+    period of a CPU that is gone to another world. Returns the number of operations played.
     """
     p = load(m, run + RUN.plays) + this_cpu(m) * PLAY.SIZE
+    turn = load(m, p + PLAY.turns) + 1
+    store(m, p + PLAY.turns, turn)
     at = load(m, p + PLAY.tape)
     first = at
     if m.has("STATS"):
         measure_clock(m, run)
-    start_line(m, run)
+    start_line(m, run, turn)
+    times = load(m, p + PLAY.times)
+    if times:
+        store(m, times + (turn - 1) * TURN.SIZE + TURN.began, cycles(m))
     turns = 0
     while True:
         quiescent_point(m)
@@ -193,19 +231,26 @@ def cpu_main(m: Machine, run: int) -> int:
         if execute(m, p, run, op):
             at += 1
             turns = 0
-            if opcode(op) == OP_END:
+            if ends_turn(opcode(op)):
                 break
         else:
             turns += 1
             pause(m, turns)
             if read_once(m, MACHINE.stop):
                 break
-    store(m, p + PLAY.operations, at - first)
+    store(m, p + PLAY.tape, at)
+    add_to(m, p + PLAY.operations, at - first)
+    if times:
+        store(m, times + (turn - 1) * TURN.SIZE + TURN.ended, cycles(m))
     fetch_add(m, run + RUN.done, 1)
+    ring_bell(m, run)
     turns = 0
-    while load_acquire(m, run + RUN.over) == 0 and read_once(m, MACHINE.stop) == 0:
+    while load_acquire(m, run + RUN.over) < turn and read_once(m, MACHINE.stop) == 0:
         quiescent_point(m)
         call_bound_work(m)
         turns += 1
-        pause(m, turns)
+        if turns < PATIENCE // 4:
+            cpu_relax(m)
+        else:
+            idle(m, LONGEST_IDLE)
     return at - first

@@ -6,7 +6,7 @@ Compiling is what a first run waits for, so whatever need not be as fast as can 
 from __future__ import annotations
 
 from shm.compiler import dual
-from shm.entry import entry
+from shm.entry import Entry, entry
 from shm.machine import Machine
 from stress.engine.kworker import run_kworker
 from stress.engine.play import cpu_main
@@ -29,15 +29,20 @@ def counting_main(m: Machine, part: int, run: int, a: int, b: int, c: int) -> in
     return play_seeded(m, run, a)
 
 
+def program_of(m: Machine, *, kworker: bool) -> Entry:
+    """What `kworker_main`, or else `play_block`, runs on this machine."""
+    return counting_main if kworker or m.has("STATS") else cpu_main
+
+
 def play_block(m: Machine, run: int) -> int:
-    """A CPU's block, timed or (feature STATS) counted; see `play.cpu_main`."""
+    """A CPU's turn, timed or (feature STATS) counted; see `play.cpu_main`."""
     if m.has("STATS"):
         return counting_main(m, _CPU, run, 0, 0, 0)
     return cpu_main(m, run)
 
 
 def kworker_main(m: Machine, run: int) -> int:
-    """The kworker's block; see `kworker.run_kworker`. It always counts: that costs the CPUs nothing."""
+    """The kworker's turn; see `kworker.run_kworker`. It always counts: that costs the CPUs nothing."""
     return counting_main(m, _KWORKER, run, 0, 0, 0)
 
 

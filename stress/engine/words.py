@@ -5,17 +5,20 @@ from __future__ import annotations
 from scenarios.tape import A_BITS, A_SHIFT, B_BITS, B_SHIFT, C_SHIFT, SECTIONS
 from shm.compiler import dual_inline
 from shm.layout import struct
+from shm.machine import Machine
+from shm.preemption import Watch
 
 RUN = struct(
     "RUN",
-    "ready",  # CPUs that stand at the start line
-    "expected",
+    "ready",  # CPUs that have come to the start line, of all turns together
+    "expected",  # of them in a turn
     ("pad0", 6),
     "events_done",
     "events",
-    "over",  # 1: tapes, schedule and deferred work are done
-    ("pad1", 5),
-    "done",  # CPUs whose tape has ended
+    "over",  # turns that are over: tapes, schedule and deferred work have come as far as they can in them
+    "nap",  # microseconds that the kworker may sleep until it is called; 0: it looks for work by itself
+    ("pad1", 4),
+    "done",  # CPUs that have come to the end of a turn, of all turns together
     "plays",  # PLAY[workers]
     "schedule",  # EVENT[events]
     "slots",
@@ -33,6 +36,9 @@ RUN = struct(
     "sampled",  # how many there are. These three: kworker only.
     "sample_every",  # ns of kernel time
     "sample_due",
+    "turns",  # that the kworker has begun
+    "cuts",  # in each tape, so turns without the last
+    "rested_at",  # the cycle counter when the last turn was over. These three: kworker only, but for the boot.
     "spin_every",  # SPIN: of so many frees of a CPU the last one spins
     "spin_cycles",  # SPIN: so long
     size=64,
@@ -63,13 +69,21 @@ PLAY = struct(
     "operations",
     "failed",
     "skipped",  # operations on caches that are gone
+    "turns",  # that this CPU has begun
+    "times",  # TURN[turns], 0 = not wanted
+    "log",  # cycles of each timed section, one word each, 0 = not wanted; negative where the CPU was taken away in it
+    "logged",  # sections so far
+    "watch",  # the word of this CPU's thread that tells so, 0 = there is none; see `shm.preemption`
+    "descriptor",  # what to leave there
     "spin_due",  # SPIN: frees until the next that spins
     "spins",  # SPIN: frees that spun
     "spun",  # SPIN: cycles that they spun
-    ("pad1", 1),
+    ("pad1", 3),
     ("section", SECTION.SIZE * len(SECTIONS)),
     size=128,
 )
+
+TURN = struct("TURN", "began", "ended", "switches", "pad")  # cycle counter; involuntary switches by the worker process
 
 # parent, cgroup: of EV_CREATE_CACHE, the child's root cache (an index) and cgroup.
 EVENT = struct("EVENT", "kind", "arg", "round", "parent", "cpu", "cgroup", size=8)
@@ -103,3 +117,16 @@ def b_of(op: int) -> int:
 def c_of(op: int) -> int:
     """Slot, count, round or event."""
     return op >> C_SHIFT
+
+
+def watch_sections(m: Machine, run: int, watch: Watch) -> None:
+    """Let this CPU's timed sections be watched, by the thread whose watch it is; not compiled."""
+    play = m.mem[run + RUN.plays] + m.cpu * PLAY.SIZE
+    m.mem[play + PLAY.watch], m.mem[play + PLAY.descriptor] = watch.word, watch.descriptor
+
+
+def note_switches(m: Machine, run: int, switches: int) -> None:
+    """The turn that this CPU has just played was interrupted so often; not compiled."""
+    play = m.mem[run + RUN.plays] + m.cpu * PLAY.SIZE
+    if m.mem[play + PLAY.times]:
+        m.mem[m.mem[play + PLAY.times] + (m.mem[play + PLAY.turns] - 1) * TURN.SIZE + TURN.switches] = switches

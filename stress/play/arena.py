@@ -22,7 +22,8 @@ from shm.layout import view
 from shm.machine import Machine
 from shm.segment import Segment
 from shm.xorshift import seed_of
-from stress.engine import EVENT, LATENCY, PER_CGROUP, PLAY, RUN, SAMPLE, SAMPLE_EVERY, SAMPLES, SECTION
+from stress.engine import EVENT, LATENCY, PER_CGROUP, PLAY, RUN, SAMPLE, SAMPLE_EVERY, SAMPLES, SECTION, TURN
+from stress.play.turns import sections_of, turns_of
 from stress.process.errors import UsageError
 
 DEFAULT_MEMORY = 512 << 20
@@ -56,6 +57,7 @@ class BlockSettings:
     settle_ns: kernel time after the tapes' end in which timers may let dead caches die.
     curve: have the kworker sample dead caches and what they pin (see `engine.curve`).
     fail_shrink_alloc, fail_page_alloc: failures on purpose (allocators.core.injection), the latter a probability.
+    nap_us: let the kworker sleep until it is called, or for so many microseconds; 0: it looks for work by itself.
     spin_every, spin_cycles: which frees of a program with SPIN spin and how long.
     """
 
@@ -68,6 +70,7 @@ class BlockSettings:
     fail_page_alloc: float = 0.0
     spin_every: int = NEVER
     spin_cycles: int = 0
+    nap_us: int = 0
 
 
 PLAIN = BlockSettings()
@@ -91,7 +94,8 @@ class Arena:
 
     load: what will be played. features: of all designs that will be, together; they say what there must be room for.
     nodes: simulated NUMA nodes. memory: bytes of page frames. outcomes: keep one word per operation of the exact global
-    order (serial replay). Raises UsageError when the sizes cannot be had.
+    order (serial replay). logged: keep how long each timed section took, and each turn (see `section_cycles`, `turns`).
+    Raises UsageError when the sizes cannot be had.
     """
 
     def __init__(
@@ -104,6 +108,7 @@ class Arena:
         memory: int = DEFAULT_MEMORY,
         serial: bool = False,
         outcomes: bool = False,
+        logged: bool = False,
     ) -> None:
         self.load = load
         self.allocator = allocator
@@ -124,8 +129,12 @@ class Arena:
             "makers": max(1, load.slots),
             "samples": SAMPLE.SIZE * SAMPLES,
         }
+        self.turns_in_tape = turns_of(load)
         for cpu, tape in enumerate(load.tapes):
             extra[f"tape{cpu}"] = len(tape)
+            if logged:
+                extra[f"log{cpu}"] = max(1, len(sections_of(tape).kind))
+                extra[f"times{cpu}"] = TURN.SIZE * self.turns_in_tape
         if load.order is not None:
             extra["order"] = max(1, len(load.order))
             if outcomes:
@@ -169,6 +178,8 @@ class Arena:
             play = regions["plays"] + cpu * PLAY.SIZE
             words[base : base + len(tape)] = tape
             words[play + PLAY.tape] = base
+            words[play + PLAY.log] = regions.regions.get(f"log{cpu}", (0, 0))[0]
+            words[play + PLAY.times] = regions.regions.get(f"times{cpu}", (0, 0))[0]
             words[play + PLAY.spin_due] = first_spin
         self._lay_schedule()
         if load.order is not None:
@@ -191,6 +202,8 @@ class Arena:
             "sample_every": max(SAMPLE_EVERY, PER_CGROUP * load.cgroups),
             "spin_every": settings.spin_every,
             "spin_cycles": settings.spin_cycles,
+            "cuts": self.turns_in_tape - 1,
+            "nap": settings.nap_us,
         }.items():
             words[self.run + getattr(RUN, field)] = value
 
@@ -215,6 +228,17 @@ class Arena:
             [self.words[self.plan["plays"] + c * PLAY.SIZE + PLAY.section :][: kinds * SECTION.SIZE] for c in range(n)]
         )
         return view(raw.reshape(-1), SECTION, 0, n * kinds).reshape(n, kinds)
+
+    def section_cycles(self) -> list[np.ndarray]:
+        """Cycles of each timed section of each CPU's tape, in the tape's order; a copy."""
+        plays = self.plays()
+        return [self.words[log : log + n].copy() for log, n in zip(plays["log"].tolist(), plays["logged"].tolist())]
+
+    def turns(self) -> np.ndarray:
+        """TURN structs as [cpu, turn]; a copy."""
+        raw = [self.words[at:][: TURN.SIZE * self.turns_in_tape] for at in self.plays()["times"].tolist()]
+        n = self.turns_in_tape
+        return view(np.concatenate(raw), TURN, 0, len(raw) * n).reshape(len(raw), n)
 
     def latencies(self) -> np.ndarray:
         """LATENCY structs, one per worker CPU."""

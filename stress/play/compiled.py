@@ -39,11 +39,14 @@ def _fill_cache(targets: list[Target], queue: int, parent: int) -> None:
         log.debug("compiled %s for %s in %.1f s", entry.name, "+".join(sorted(features)), time.monotonic() - began)
 
 
-def ready(targets: Iterable[Target], progress: Callable[[str], None] = lambda text: None) -> float:
-    """Have every target callable in this process; returns the seconds it took.
+def ready(
+    targets: Iterable[Target], progress: Callable[[str], None] = lambda text: None, *, load: bool = True
+) -> float:
+    """Have every target compiled, and callable in this process; returns the seconds it took.
 
-    progress: called with a line of text while compiling. Compilation in a helper that fails is
-    repeated here, so its error shows; what a killed helper left is compiled by others.
+    progress: called with a line of text while compiling. load: False leaves it to the processes that will call it to
+    load what is in the cache. Compilation in a helper that fails is repeated here, so its error shows; what a killed
+    helper left is compiled by others.
     Raises UsageError when the cache's folder cannot be written.
     """
     targets = list(dict.fromkeys(targets))
@@ -58,7 +61,7 @@ def ready(targets: Iterable[Target], progress: Callable[[str], None] = lambda te
     left = missing
     while left and _in_helpers(left, len(missing), began, progress):
         left = _uncached(missing)
-    for entry, kernel, features in targets:
+    for entry, kernel, features in targets if load else _uncached(targets):
         entry.compile(kernel, features)
     seconds = time.monotonic() - began
     log.info("%d programs ready after %.1f s, %d of them compiled now", len(targets), seconds, len(missing))

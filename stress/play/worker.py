@@ -1,12 +1,13 @@
-"""Worker processes: each is a CPU (or the kworker) that plays one block after another on command.
+"""Worker processes: each is a CPU (or the kworker) that plays turns on command, in one world or in several by turns.
 
 Forked from the coordinator after everything is compiled. They die with it: the kernel sends them
 SIGKILL when their parent's thread ends (PR_SET_PDEATHSIG), and they hold nothing that has a name.
-Commands and answers are one byte strings of text over a pipe; nothing is unpickled.
+Commands and answers are byte strings of text over a pipe; nothing is unpickled.
 """
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import multiprocessing.connection
@@ -15,9 +16,13 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from resource import RUSAGE_SELF, getrusage
 
+from shm import preemption
 from shm.machine import Machine
-from stress.engine import kworker_main, play_block
+from shm.preemption import watch
+from stress.engine import kworker_main, play_block, program_of
+from stress.engine.words import note_switches, watch_sections
 from stress.process import ending, host
 
 log = logging.getLogger(__name__)
@@ -31,13 +36,19 @@ _LENIENCY = 5  # how many times the patience a machine gets that does not let th
 
 @dataclass(slots=True)
 class _Job:
-    """What a worker process is: a CPU or the kworker, and the machines that a command can name."""
+    """What a worker process is: a CPU or the kworker, and the machines that a command can name.
+
+    padding: before the compiled code that it loads; see `shm.placement`. watched: note in which timed sections the CPU
+    was taken away.
+    """
 
     machines: list[Machine]
     run: int
     kworker: bool
     pinned: int | None
     parent: int
+    padding: int
+    watched: bool
 
 
 def _serve(
@@ -45,7 +56,7 @@ def _serve(
     connection: multiprocessing.connection.Connection,
     inherited: list[multiprocessing.connection.Connection],
 ) -> None:
-    """Play blocks until the pipe is closed. A command is the index of a machine of the job.
+    """Play turns until the pipe is closed. A command is the indices of machines of the job, a turn each.
 
     inherited: the coordinator's ends of pipes, copies of which would keep the pipes open without it.
     """
@@ -57,12 +68,23 @@ def _serve(
     host.fine_timers()
     log.debug("ready, %s", "not pinned" if job.pinned is None else f"pinned to real CPU {job.pinned}")
     main = kworker_main if job.kworker else play_block
+    for machine in job.machines:
+        program_of(machine, kworker=job.kworker).compile(machine.kernel, machine.features, job.padding)
+    gc.disable()  # it would be a pause in somebody's turn
+    watched = watch() if job.watched else None
     try:
         connection.send_bytes(b"ready")
         while True:
-            command = int(connection.recv_bytes())
-            played = main(job.machines[command], job.run)
-            log.debug("program %d: %d %s", command, played, "events" if job.kworker else "operations")
+            command = [job.machines[int(index)] for index in connection.recv_bytes().split()]
+            played = 0
+            for machine in command:
+                if watched is not None:
+                    watch_sections(machine, job.run, watched)
+                before = getrusage(RUSAGE_SELF).ru_nivcsw
+                played += main(machine, job.run)
+                if not job.kworker:
+                    note_switches(machine, job.run, getrusage(RUSAGE_SELF).ru_nivcsw - before)
+            log.debug("%d turns: %d %s", len(command), played, "events" if job.kworker else "operations")
             connection.send_bytes(str(played).encode())
     except (EOFError, OSError):
         log.debug("the coordinator closed the pipe")
@@ -169,10 +191,10 @@ class Crew:
     """All worker processes of a run; a context manager that leaves no process behind.
 
     machines: per simulated CPU (the kworker's last), the machines a command can name.
-    placement: the real CPU of each worker; the kworker floats.
+    placement: the real CPU of each worker; the kworker floats. padding: of the compiled code that they load, in bytes.
     """
 
-    def __init__(self, machines: list[list[Machine]], run: int, placement: list[int]) -> None:
+    def __init__(self, machines: list[list[Machine]], run: int, placement: list[int], padding: int = 0) -> None:
         self.members: list[Worker] = []
         self.ready_seconds = 0.0
         began = time.monotonic()
@@ -180,7 +202,9 @@ class Crew:
             for cpu, views in enumerate(machines):
                 kworker = cpu == len(machines) - 1
                 with ending.held():
-                    self._start(cpu, _Job(views, run, kworker, None if kworker else placement[cpu], os.getpid()))
+                    pinned = None if kworker else placement[cpu]
+                    job = _Job(views, run, kworker, pinned, os.getpid(), padding, not kworker and preemption.works())
+                    self._start(cpu, job)
             self.collect(READY_SECONDS)
         except BaseException:
             self.close()
@@ -216,11 +240,12 @@ class Crew:
         """Processes of the worker CPUs, without the kworker."""
         return [w.pid for w in self.members[:-1]]
 
-    def command(self, index: int) -> None:
-        """Start a block on all of them. Raises Lost."""
+    def command(self, *indices: int) -> None:
+        """Start turns on all of them: in the worlds, and under the designs, of these machines. Raises Lost."""
+        text = " ".join(map(str, indices)).encode()
         for worker in self.members:
             try:
-                worker.connection.send_bytes(str(index).encode())
+                worker.connection.send_bytes(text)
             except OSError:
                 raise Lost(worker.epitaph()) from None
 

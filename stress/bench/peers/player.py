@@ -100,6 +100,7 @@ class Player:
         for cpu, offset in enumerate(offsets):
             play = arena.plan["plays"] + cpu * PLAY.SIZE
             arena.words[play + PLAY.tape] = arena.plan[f"tape{cpu}"] + offset
+            arena.words[play + PLAY.turns] = 0
             arena.words[play + PLAY.section : play + PLAY.SIZE] = 0
         if len(offsets) == 1:
             self._main(0, written)

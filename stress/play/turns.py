@@ -1,0 +1,161 @@
+"""Tapes cut into turns: the pieces that are played in one world, then in the next.
+
+A turn ends at the same moment of the work on every CPU, so that nobody waits in it for what another CPU does in a later
+one. Tapes in rounds are cut where rounds begin (an object is freed elsewhere in a later round than that of its
+allocation); a round that is long is cut into the same number of pieces on every CPU. Tapes whose exact global order is
+known, those of recorded kernels, are cut at moments of that order.
+
+Long sections are parted too: a section is what the estimate looks at (`stress.judge.sections`), and one that a CPU was
+taken away from is left out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from scenarios.tape import (
+    OP_ALLOC,
+    OP_CUT,
+    OP_END,
+    OP_FREE,
+    OP_ROUND,
+    OP_SECTION_BEGIN,
+    OP_SECTION_END,
+    SECTION_MIXED,
+    Workload,
+    decode,
+    op,
+    word,
+)
+
+PART = 512  # operations of a section, about: some 20 µs
+LONG = 3 * PART // 2  # a section of more is parted
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sections:
+    """The timed sections of a tape in order: kind (SECTION_*), operations, and the turn that each lies in."""
+
+    kind: np.ndarray
+    operations: np.ndarray
+    turn: np.ndarray
+
+
+def sections_of(tape: np.ndarray) -> Sections:
+    """See `Sections`."""
+    code, a, _, c = decode(tape)
+    ends = np.flatnonzero(code == OP_SECTION_END)
+    return Sections(a[ends], c[ends], np.cumsum(code == OP_CUT)[ends])
+
+
+def turns_of(load: Workload) -> int:
+    """Turns that the tapes of a workload are cut into."""
+    return int(np.count_nonzero(decode(load.tapes[0])[0] == OP_CUT)) + 1
+
+
+def in_turns(load: Workload, size: int) -> Workload:
+    """The workload cut into turns of about `size` allocations and frees of a CPU, its long sections parted."""
+    if load.order is not None:
+        tapes = [_timed(tape) for tape in _cut_in_order(load, size)]
+    else:
+        tapes = [tape for tape in load.tapes]
+    tapes = [_parted(tape) for tape in tapes]
+    if load.order is None:
+        tapes = _cut_at_rounds(tapes, size)
+    return dataclasses.replace(load, tapes=tuple(tapes), order=None)
+
+
+def _is_operation(code: np.ndarray) -> np.ndarray:
+    return (code == OP_ALLOC) | (code == OP_FREE)
+
+
+def _insert(tape: np.ndarray, at: Sequence[int] | np.ndarray, words: Sequence[int] | int) -> np.ndarray:
+    return np.insert(tape, np.asarray(at, dtype=np.int64), np.asarray(words, dtype=np.int64))
+
+
+def _parted(tape: np.ndarray) -> np.ndarray:
+    """The tape with every long section in parts of about `PART` operations."""
+    code, a, _, c = decode(tape)
+    ends = np.flatnonzero(code == OP_SECTION_END)
+    begins = np.flatnonzero(code == OP_SECTION_BEGIN)
+    at: list[int] = []
+    words: list[int] = []
+    tape = tape.copy()
+    for begin, end in zip(begins[c[ends] > LONG].tolist(), ends[c[ends] > LONG].tolist()):
+        operations = begin + 1 + np.flatnonzero(_is_operation(code[begin + 1 : end]))
+        kind, bounds = int(a[end]), np.linspace(0, len(operations), round(len(operations) / PART) + 1).astype(int)
+        for first, last in zip(bounds[:-2].tolist(), bounds[1:-1].tolist()):
+            at += [operations[last]] * 2
+            words += [word(OP_SECTION_END, a=kind, c=last - first), word(OP_SECTION_BEGIN, a=kind)]
+        tape[end] = word(OP_SECTION_END, a=kind, c=int(bounds[-1] - bounds[-2]))
+    return _insert(tape, at, words) if at else tape
+
+
+def _cut_at_rounds(tapes: Sequence[np.ndarray], size: int) -> list[np.ndarray]:
+    codes = [decode(tape) for tape in tapes]
+    done = [np.concatenate([[0], np.cumsum(_is_operation(code))]) for code, *_ in codes]
+    rounds = np.unique(np.concatenate([c[code == OP_ROUND] for code, _, _, c in codes]))
+    bounds = np.stack([_round_bounds(code, c, rounds) for code, _, _, c in codes])  # [cpu, bound], the last at OP_END
+    cuts: list[list[int]] = [[] for _ in tapes]
+    waiting = 0
+    for i in range(bounds.shape[1] - 1):
+        begin, end = bounds[:, i], bounds[:, i + 1]
+        work = max(int(d[e] - d[b]) for d, b, e in zip(done, begin, end))
+        pieces = max(1, round(work / size))
+        for piece in range(1, pieces):
+            for cpu, (code, *_) in enumerate(codes):
+                cuts[cpu].append(_outside(code, int(begin[cpu]), int(end[cpu]), piece / pieces))
+        waiting += work // pieces
+        if waiting >= 2 * size / 3 and i + 2 < bounds.shape[1]:
+            for cpu in range(len(tapes)):
+                cuts[cpu].append(int(end[cpu]))
+            waiting = 0
+    return [_insert(tape, at, word(OP_CUT)) if at else tape for tape, at in zip(tapes, cuts)]
+
+
+def _round_bounds(code: np.ndarray, c: np.ndarray, rounds: np.ndarray) -> np.ndarray:
+    """Where a tape begins, where each round but the first begins or, should the tape have it not, the next, and where
+    its END is."""
+    mine = np.flatnonzero(code == OP_ROUND)
+    starts = np.append(mine, len(code) - 1)[np.searchsorted(c[mine], rounds[1:])]
+    return np.concatenate([[0], starts, [len(code) - 1]])
+
+
+def _outside(code: np.ndarray, begin: int, end: int, share: float) -> int:
+    """A place in this stretch of a tape, after about so much of it, that lies in no section."""
+    opened = np.cumsum((code[begin:end] == OP_SECTION_BEGIN).astype(int) - (code[begin:end] == OP_SECTION_END))
+    places = begin + 1 + np.flatnonzero(opened == 0)
+    if not len(places):
+        return end
+    return int(places[min(len(places) - 1, round(share * len(places)))])
+
+
+def _cut_in_order(load: Workload, size: int) -> list[np.ndarray]:
+    assert load.order is not None
+    moments = np.arange(size * load.cpus, len(load.order) - size, size * load.cpus)
+    cuts = []
+    for cpu, tape in enumerate(load.tapes):
+        so_far = np.concatenate([[0], np.cumsum(load.order == cpu)])
+        cuts.append(_insert(tape, so_far[moments], word(OP_CUT)) if len(moments) else tape)
+    return cuts
+
+
+def _timed(tape: np.ndarray) -> np.ndarray:
+    """Everything in each turn of a tape as one timed section."""
+    code = decode(tape)[0]
+    parts: list[np.ndarray] = []
+    begin = 0
+    for end in np.flatnonzero((code == OP_CUT) | (code == OP_END)).tolist():
+        operations = int(np.count_nonzero(_is_operation(code[begin:end])))
+        if operations:
+            parts.append(np.atleast_1d(op(OP_SECTION_BEGIN, a=SECTION_MIXED)))
+            parts.append(tape[begin:end])
+            parts.append(np.atleast_1d(op(OP_SECTION_END, a=SECTION_MIXED, c=operations)))
+        else:
+            parts.append(tape[begin:end])
+        parts.append(tape[end : end + 1])
+        begin = end + 1
+    return np.concatenate(parts)
