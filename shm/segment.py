@@ -11,6 +11,10 @@ import os
 
 import numpy as np
 
+_POPULATE_WRITE = 23  # MADV_POPULATE_WRITE of <linux/mman.h>
+_GAP = 32  # pages
+
+
 
 class Segment:
     """`words` int64 words of shared memory.
@@ -55,11 +59,22 @@ class Segment:
             found.append(np.arange(begin // mmap.PAGESIZE, -(-at // mmap.PAGESIZE)))
         return np.concatenate(found) if found else np.empty(0, np.int64)
 
-    def touch(self, pages: np.ndarray) -> None:
-        """Give these pages memory. Nobody else may write to them meanwhile."""
-        words = pages * (mmap.PAGESIZE // 8)
-        words = words[words < self.words]
-        self.array[words] = self.array[words]
+    def populate(self, pages: np.ndarray) -> None:
+        """Give these pages memory, and map them into this process, which else takes a fault at the first access to each.
+
+        pages: numbers, ascending; those beyond the end are left out, short gaps are filled. Without
+        MADV_POPULATE_WRITE (Linux 5.14) they are only given memory, and nobody else may write to them meanwhile.
+        """
+        pages = pages[pages < self.bytes // mmap.PAGESIZE]
+        if not len(pages):
+            return
+        breaks = np.flatnonzero(np.diff(pages) > _GAP)
+        for first, last in zip(pages[np.append(0, breaks + 1)].tolist(), pages[np.append(breaks, -1)].tolist()):
+            try:
+                self._mmap.madvise(_POPULATE_WRITE, first * mmap.PAGESIZE, (last - first + 1) * mmap.PAGESIZE)
+            except OSError:
+                words = np.arange(first, last + 1) * (mmap.PAGESIZE // 8)
+                self.array[words[words < self.words]] |= 0
 
     def close(self) -> None:
         """Unmap; further use of the views is an error."""

@@ -60,10 +60,17 @@ class Setup:
 
 
 class Launch:
-    """See the module's text; a context manager. load: cut into turns. Raises Lost, TimeoutError, UsageError."""
+    """See the module's text; a context manager.
 
-    def __init__(self, setup: Setup, load: Workload, rng: np.random.Generator) -> None:
+    load: cut into turns. footprint: pages of a world that storms use, as far as is known. Raises Lost, TimeoutError,
+    UsageError.
+    """
+
+    def __init__(
+        self, setup: Setup, load: Workload, rng: np.random.Generator, footprint: np.ndarray | None = None
+    ) -> None:
         self.setup, self.load = setup, load
+        self.footprint = np.empty(0, np.int64) if footprint is None else footprint
         self._rng = rng
         self.sections: list[Sections] = [sections_of(tape) for tape in load.tapes]
         self._features = list(setup.designs.values())
@@ -95,7 +102,9 @@ class Launch:
                 for cpu in range(first.layout.nr_cpus)
             ]
             padding = STEP * int(rng.integers(MOST // STEP))
-            self.crew = stack.enter_context(Crew(machines, first.run, setup.placement, padding))
+            self.crew = stack.enter_context(
+                Crew(machines, first.run, setup.placement, padding=padding, populate=self._populate)
+            )
             stack.callback(self._stop)
             self._close = stack.pop_all()
 
@@ -118,8 +127,6 @@ class Launch:
             self.arenas[world].reset(self._features[design], settings)
         self.crew.command(*(worlds[d] * n + d for d in self._order()))
         self.crew.collect(self.setup.patience, lambda: tick(self.arenas[0]), self._signs_of_life)
-        if self.storms == 0:
-            self._share_footprint()
         self.storms += 1
         played = [self.arenas[world] for world in worlds]
         return Storm([arena.section_cycles() for arena in played], [arena.turns() for arena in played])
@@ -131,12 +138,18 @@ class Launch:
             self._designs, self._shifts = self._rng.permutation(n).tolist(), self._rng.permutation(n).tolist()
         return [(place + self._shifts[self.storms % n]) % n for place in self._designs]
 
-    def _share_footprint(self) -> None:
-        """Give every world memory wherever any has it: a design that hoards would make all pages of its world, and spare
-        the next one the work."""
+    def pages_used(self) -> np.ndarray:
+        """The pages that have memory in any of the worlds, and a few more.
+
+        The workers of the next launch begin with these mapped. A design that hoards would else take the faults of the
+        pages that it alone uses, in which no allocator has a part.
+        """
         pages = np.unique(np.concatenate([arena.segment.touched() for arena in self.arenas]))
+        return np.concatenate([pages, pages[-1] + 1 + np.arange(len(pages) // 8)])
+
+    def _populate(self) -> None:
         for arena in self.arenas:
-            arena.segment.touch(pages)
+            arena.segment.populate(self.footprint)
 
     def _order(self) -> list[int]:
         """The design of each turn, in the order of play."""

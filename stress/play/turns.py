@@ -21,6 +21,7 @@ from scenarios.tape import (
     OP_CUT,
     OP_END,
     OP_FREE,
+    OP_MASK,
     OP_ROUND,
     OP_SECTION_BEGIN,
     OP_SECTION_END,
@@ -46,14 +47,15 @@ class Sections:
 
 def sections_of(tape: np.ndarray) -> Sections:
     """See `Sections`."""
-    code, a, _, c = decode(tape)
+    code = tape & OP_MASK
     ends = np.flatnonzero(code == OP_SECTION_END)
-    return Sections(a[ends], c[ends], np.cumsum(code == OP_CUT)[ends])
+    _, kind, _, operations = decode(tape[ends])
+    return Sections(kind, operations, np.searchsorted(np.flatnonzero(code == OP_CUT), ends))
 
 
 def turns_of(load: Workload) -> int:
     """Turns that the tapes of a workload are cut into."""
-    return int(np.count_nonzero(decode(load.tapes[0])[0] == OP_CUT)) + 1
+    return int(np.count_nonzero(load.tapes[0] & OP_MASK == OP_CUT)) + 1
 
 
 def in_turns(load: Workload, size: int) -> Workload:
@@ -78,15 +80,17 @@ def _insert(tape: np.ndarray, at: Sequence[int] | np.ndarray, words: Sequence[in
 
 def _parted(tape: np.ndarray) -> np.ndarray:
     """The tape with every long section in parts of about `PART` operations."""
-    code, a, _, c = decode(tape)
+    code = tape & OP_MASK
     ends = np.flatnonzero(code == OP_SECTION_END)
     begins = np.flatnonzero(code == OP_SECTION_BEGIN)
+    _, kinds, _, counts = decode(tape[ends])
+    long = counts > LONG
     at: list[int] = []
     words: list[int] = []
     tape = tape.copy()
-    for begin, end in zip(begins[c[ends] > LONG].tolist(), ends[c[ends] > LONG].tolist()):
+    for begin, end, kind in zip(begins[long].tolist(), ends[long].tolist(), kinds[long].tolist()):
         operations = begin + 1 + np.flatnonzero(_is_operation(code[begin + 1 : end]))
-        kind, bounds = int(a[end]), np.linspace(0, len(operations), round(len(operations) / PART) + 1).astype(int)
+        bounds = np.linspace(0, len(operations), round(len(operations) / PART) + 1).astype(int)
         for first, last in zip(bounds[:-2].tolist(), bounds[1:-1].tolist()):
             at += [operations[last]] * 2
             words += [word(OP_SECTION_END, a=kind, c=last - first), word(OP_SECTION_BEGIN, a=kind)]
@@ -95,10 +99,19 @@ def _parted(tape: np.ndarray) -> np.ndarray:
 
 
 def _cut_at_rounds(tapes: Sequence[np.ndarray], size: int) -> list[np.ndarray]:
-    codes = [decode(tape) for tape in tapes]
-    done = [np.concatenate([[0], np.cumsum(_is_operation(code))]) for code, *_ in codes]
-    rounds = np.unique(np.concatenate([c[code == OP_ROUND] for code, _, _, c in codes]))
-    bounds = np.stack([_round_bounds(code, c, rounds) for code, _, _, c in codes])  # [cpu, bound], the last at OP_END
+    codes = [tape & OP_MASK for tape in tapes]
+    done = [np.concatenate([[0], np.cumsum(_is_operation(code))]) for code in codes]
+    starts = [np.flatnonzero(code == OP_ROUND) for code in codes]
+    numbers = [decode(tape[at])[3] for tape, at in zip(tapes, starts)]
+    rounds = np.unique(np.concatenate(numbers))
+    # [cpu, bound]: where a tape begins, where each round but the first does or, should the tape have it not, the next,
+    # and where its END is.
+    bounds = np.stack(
+        [
+            np.concatenate([[0], np.append(at, len(code) - 1)[np.searchsorted(number, rounds[1:])], [len(code) - 1]])
+            for code, at, number in zip(codes, starts, numbers)
+        ]
+    )
     cuts: list[list[int]] = [[] for _ in tapes]
     waiting = 0
     for i in range(bounds.shape[1] - 1):
@@ -106,7 +119,7 @@ def _cut_at_rounds(tapes: Sequence[np.ndarray], size: int) -> list[np.ndarray]:
         work = max(int(d[e] - d[b]) for d, b, e in zip(done, begin, end))
         pieces = max(1, round(work / size))
         for piece in range(1, pieces):
-            for cpu, (code, *_) in enumerate(codes):
+            for cpu, code in enumerate(codes):
                 cuts[cpu].append(_outside(code, int(begin[cpu]), int(end[cpu]), piece / pieces))
         waiting += work // pieces
         if waiting >= 2 * size / 3 and i + 2 < bounds.shape[1]:
@@ -114,14 +127,6 @@ def _cut_at_rounds(tapes: Sequence[np.ndarray], size: int) -> list[np.ndarray]:
                 cuts[cpu].append(int(end[cpu]))
             waiting = 0
     return [_insert(tape, at, word(OP_CUT)) if at else tape for tape, at in zip(tapes, cuts)]
-
-
-def _round_bounds(code: np.ndarray, c: np.ndarray, rounds: np.ndarray) -> np.ndarray:
-    """Where a tape begins, where each round but the first begins or, should the tape have it not, the next, and where
-    its END is."""
-    mine = np.flatnonzero(code == OP_ROUND)
-    starts = np.append(mine, len(code) - 1)[np.searchsorted(c[mine], rounds[1:])]
-    return np.concatenate([[0], starts, [len(code) - 1]])
 
 
 def _outside(code: np.ndarray, begin: int, end: int, share: float) -> int:
@@ -145,7 +150,7 @@ def _cut_in_order(load: Workload, size: int) -> list[np.ndarray]:
 
 def _timed(tape: np.ndarray) -> np.ndarray:
     """Everything in each turn of a tape as one timed section."""
-    code = decode(tape)[0]
+    code = tape & OP_MASK
     parts: list[np.ndarray] = []
     begin = 0
     for end in np.flatnonzero((code == OP_CUT) | (code == OP_END)).tolist():

@@ -39,7 +39,7 @@ class _Job:
     """What a worker process is: a CPU or the kworker, and the machines that a command can name.
 
     padding: before the compiled code that it loads; see `shm.placement`. watched: note in which timed sections the CPU
-    was taken away.
+    was taken away. populate: maps the worlds' memory.
     """
 
     machines: list[Machine]
@@ -49,6 +49,7 @@ class _Job:
     parent: int
     padding: int
     watched: bool
+    populate: Callable[[], None]
 
 
 def _serve(
@@ -72,6 +73,7 @@ def _serve(
         program_of(machine, kworker=job.kworker).compile(machine.kernel, machine.features, job.padding)
     gc.disable()  # it would be a pause in somebody's turn
     watched = watch() if job.watched else None
+    job.populate()
     try:
         connection.send_bytes(b"ready")
         while True:
@@ -192,9 +194,18 @@ class Crew:
 
     machines: per simulated CPU (the kworker's last), the machines a command can name.
     placement: the real CPU of each worker; the kworker floats. padding: of the compiled code that they load, in bytes.
+    populate: called in each before it is ready.
     """
 
-    def __init__(self, machines: list[list[Machine]], run: int, placement: list[int], padding: int = 0) -> None:
+    def __init__(
+        self,
+        machines: list[list[Machine]],
+        run: int,
+        placement: list[int],
+        *,
+        padding: int = 0,
+        populate: Callable[[], None] = lambda: None,
+    ) -> None:
         self.members: list[Worker] = []
         self.ready_seconds = 0.0
         began = time.monotonic()
@@ -203,7 +214,7 @@ class Crew:
                 kworker = cpu == len(machines) - 1
                 with ending.held():
                     pinned = None if kworker else placement[cpu]
-                    job = _Job(views, run, kworker, pinned, os.getpid(), padding, not kworker and preemption.works())
+                    job = _Job(views, run, kworker, pinned, os.getpid(), padding, not kworker and preemption.works(), populate)
                     self._start(cpu, job)
             self.collect(READY_SECONDS)
         except BaseException:
