@@ -1,8 +1,9 @@
 """What this project uses of Numba and llvmlite beside their documented interfaces: every name, and whether it is there.
 
-Two groups. Without the *lean* ones (`shm.lean`) programs are compiled by Numba's own pipeline: slower to compile, same
-meaning. Without the *placing* ones they always lie at the same place of a page. Without the *needed* ones there are no compiled programs at all, and importing this module fails. Either way
-what is missing is named, with the versions that miss it. Nothing else imports from `numba.core` or `llvmlite`.
+Three groups. Without the *lean* ones (`shm.lean`) programs are compiled by Numba's own pipeline: slower to compile,
+same meaning. Without the *placing* ones they always lie at the same place of a page. Without the *needed* ones there
+are no compiled programs at all, and importing this module fails. Either way what is missing is named, with the
+versions that miss it. Nothing else imports from `numba.core` or `llvmlite`.
 
 `SLAB_STRESS_PLAIN_NUMBA=1` chooses Numba's own pipeline although nothing is missing.
 """

@@ -1,9 +1,10 @@
 """Was this thread taken off its CPU since a moment ago? Without a system call, by the thread's restartable sequences.
 
 rseq(2): a thread leaves a descriptor of a critical section in a word that it shares with the kernel. When the kernel
-takes the CPU away from it, or gives it another one, and it is not inside that section, the word is set to 0. The section
-described here is one that nobody is ever inside of. So to write the descriptor at a moment and to look later whether it
-is still there says exactly whether a switch was between; reading the context-switch counters costs hundreds of frees.
+takes the CPU away from it, or gives it another one, and it is not inside that section, the word is set to 0. The
+section described here is one that nobody is ever inside of. So to write the descriptor at a moment and to look later
+whether it is still there says exactly whether a switch was between; reading the context-switch counters costs
+hundreds of frees.
 
 The C library has registered the word (glibc from 2.35 on). Where there is none, or it does not behave so, as under
 emulations of Linux, nothing is watched. What a hypervisor takes away is not seen either way.

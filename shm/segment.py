@@ -15,7 +15,6 @@ _POPULATE_WRITE = 23  # MADV_POPULATE_WRITE of <linux/mman.h>
 _GAP = 32  # pages
 
 
-
 class Segment:
     """`words` int64 words of shared memory.
 
@@ -60,7 +59,7 @@ class Segment:
         return np.concatenate(found) if found else np.empty(0, np.int64)
 
     def populate(self, pages: np.ndarray) -> None:
-        """Give these pages memory, and map them into this process, which else takes a fault at the first access to each.
+        """Give these pages memory, and map them into this process, which else takes a fault at the first access to one.
 
         pages: numbers, ascending; those beyond the end are left out, short gaps are filled. Without
         MADV_POPULATE_WRITE (Linux 5.14) they are only given memory, and nobody else may write to them meanwhile.

@@ -87,6 +87,14 @@ def run(
     seconds: Annotated[
         float, typer.Option(metavar="S", help="Time to measure, in seconds, all designs together.")
     ] = opt.DEFAULT_SECONDS,
+    launches: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Launches to divide that time into: new processes, memory and tapes each, and code at another place. "
+            "[default: one every 1.4 seconds, at least 5]",
+        ),
+    ] = None,
     margin: Annotated[
         float,
         typer.Option(
@@ -170,7 +178,7 @@ def run(
         before=before,
         after=after or None,
         world=opt.World(allocator, cpus, nodes, None if memory is None else parse_size(memory), time_scale, settle),
-        measuring=opt.Measuring(seconds, seed, margin, until_sure, serial, check_blocks),
+        measuring=opt.Measuring(seconds, seed, margin, until_sure, serial, check_blocks, launches),
         fail=fail or (),
         command=command_line(),
     )

@@ -31,9 +31,9 @@ from shm.atomics import (
 )
 from shm.compiler import dual, dual_inline, dual_slow
 from shm.entry import entry
-from shm.locks import LOCK_COUNT, LOCK_COUNTS
 from shm.idle import ask, idle
 from shm.ipi import SERVICE_BELL
+from shm.locks import LOCK_COUNT, LOCK_COUNTS
 from shm.machine import MACHINE, Machine
 from shm.rcu import quiescent_point
 from shm.waiting import PATIENCE, pause

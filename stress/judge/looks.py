@@ -1,10 +1,11 @@
 """When `run --until-sure` may look at its ratios and stop: at few moments, planned before anything is measured.
 
-Who looks after every pair and stops at the first interval that says something stops by chance sooner or
-later. So the looks are fixed: when 1/16, 1/8, 1/4, 1/2 and all of `--seconds` are spent. By Bonferroni each
-of the five gets a fifth of the 5 % that an interval may be wrong: their intervals, the printed one among
-them, are of 99 % confidence. It is a little stricter than it had to be (the looks share data), needs no
-assumption about them, and costs (2.58 / 1.96)² = 1.7 times the pairs of a run that looks once.
+Who looks after every pair and stops at the first interval that says something stops by chance sooner or later. So the
+looks are fixed: when all of `--seconds` are spent, half of them, a quarter and so on, the first one not before
+`FIRST` seconds. By Bonferroni each of n looks gets an n-th of the 5 % that an interval may be wrong: their intervals,
+the printed one among them, are of that confidence (98.75 % where there are four). It is a little stricter than it had
+to be (the looks share data), needs no assumption about them, and costs up to 1.9 times the launches of a run that
+looks once.
 
 A ratio is settled when its verdict is not "cannot tell" and its interval is narrower than the band of the
 margin: known to within ± the margin. What is settled are the frees of every design, or the mixed operations
@@ -13,20 +14,27 @@ where no frees were timed apart. The 5 % are for each ratio by itself, not for a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from stress.judge.ratio import CONFIDENCE, Ratio
 from stress.judge.verdict import judge
 
-SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # of the time to measure
-EACH = 1 - (1 - CONFIDENCE) / len(SHARES)  # confidence of the interval at each look
+FIRST = 6.0  # seconds before which no look is worth its price
+MOST = 8  # looks
 
 
 class Plan:
-    """The looks of one run: `due` says when, `looked_at` remembers at how many pairs."""
+    """The looks of one run: `due` says when, `looked_at` remembers at how many pairs.
+
+    shares: of the time to measure, when looks are planned. confidence: of the interval at each.
+    """
 
     def __init__(self, seconds: float) -> None:
-        self.moments = [share * seconds for share in SHARES]
+        looks = 1 + max(0, min(MOST - 1, math.floor(math.log2(seconds / FIRST))))
+        self.shares = [0.5**k for k in reversed(range(looks))]
+        self.confidence = 1 - (1 - CONFIDENCE) / looks
+        self.moments = [share * seconds for share in self.shares]
         self.looked_at: list[int] = []
         self.sure = False
 
@@ -37,16 +45,15 @@ class Plan:
         return due
 
     def look(self, ratios: Iterable[Ratio], margin: float) -> bool:
-        """Are all of these ratios, whose intervals have confidence `EACH`, settled?"""
+        """Are all of these ratios, whose intervals have confidence `confidence`, settled?"""
         ratios = list(ratios)
         self.looked_at.append(min((ratio.pairs for ratio in ratios), default=0))
-        self.sure = bool(ratios) and all(settled(ratio, margin) for ratio in ratios)
+        self.sure = bool(ratios) and all(self._settled(ratio, margin) for ratio in ratios)
         return self.sure
 
-
-def settled(ratio: Ratio, margin: float) -> bool:
-    """Is there a verdict, and the interval narrower than the band of the margin?"""
-    verdict = judge(ratio, margin, confidence=EACH)
-    if verdict is None or verdict.call == "cannot tell":
-        return False
-    return ratio.low is not None and ratio.high is not None and ratio.high - ratio.low < 2 * margin
+    def _settled(self, ratio: Ratio, margin: float) -> bool:
+        """Is there a verdict, and the interval narrower than the band of the margin?"""
+        verdict = judge(ratio, margin, confidence=self.confidence)
+        if verdict is None or verdict.call == "cannot tell":
+            return False
+        return ratio.low is not None and ratio.high is not None and ratio.high - ratio.low < 2 * margin

@@ -51,6 +51,9 @@ class Verdict(msgspec.Struct, kw_only=True, frozen=True):
 class Ratio(msgspec.Struct, kw_only=True, frozen=True):
     """after / before, dimensionless. Above 1 means more throughput after.
 
+    pairs: independent values that it rests on: launches, or blocks of runs from before there were launches.
+    within, between: standard deviations of one launch's logarithmic ratio, from its own turns and from its luck (where
+    code and memory lie, its tapes); None where they are not known.
     low and high bound the interval of the verdict's confidence, 95 % unless it says otherwise; None when fewer
     than `least_pairs` of it exist. estimate is None when there is no pair at all. verdict is None then too, and
     where nobody asked for one.
@@ -61,6 +64,8 @@ class Ratio(msgspec.Struct, kw_only=True, frozen=True):
     high: float | None = None
     pairs: int = 0
     verdict: Verdict | None = None
+    within: float | None = None
+    between: float | None = None
 
 
 def warm_up() -> None:

@@ -6,15 +6,17 @@ Times come from the timed passes (blocks), counts from the counted passes (censu
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from statistics import median
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from statistics import fmean, median, stdev
+
+import msgspec
 
 from allocators.catalogue import facts
 from stress.engine import PATHS
-from stress.judge.looks import EACH, SHARES
 from stress.judge.ratio import CONFIDENCE, Ratio, concurrent_rate, estimate_ratio, pair_ratios, quantiles
 from stress.judge.verdict import DEFAULT_MARGIN, judged
-from stress.measure import trust
+from stress.measure import trust, turns
 from stress.measure.latency import summarise
 from stress.measure.records import Block, Census, Pinned, RunRecord, SectionSum
 from stress.result.data import (
@@ -29,6 +31,7 @@ from stress.result.data import (
     PerFree,
     Ratios,
     Result,
+    TurnsSummary,
     UntilSure,
     Violation,
 )
@@ -40,7 +43,7 @@ def measure(record: RunRecord) -> Result:
     """Figures, ratios and their trustworthiness from the records of a run."""
     blocks = [sample(block, record.cpus) for block in record.blocks]
     measured = [block for block in blocks if not block.warmup]
-    confidence = CONFIDENCE if record.looks is None else EACH
+    confidence = CONFIDENCE if record.looks is None else record.looks.confidence
     pairs = len({block.pair for block in measured})
     pair_seconds = record.timed_seconds / pairs if pairs and record.timed_seconds else None
     ratios = {
@@ -52,6 +55,7 @@ def measure(record: RunRecord) -> Result:
             margin=record.margin,
             confidence=confidence,
             pair_seconds=pair_seconds,
+            within=partial(spread_within, record, name),
         )
         for name in record.switches
         if name != record.baseline
@@ -87,9 +91,26 @@ def measure(record: RunRecord) -> Result:
         trace=record.trace,
         margin=record.margin,
         confidence=confidence,
+        turns=_summary(record),
         until_sure=None
         if record.looks is None
-        else UntilSure(sure=record.looks.sure, shares=list(SHARES), looked_at=record.looks.looked_at),
+        else UntilSure(sure=record.looks.sure, shares=record.looks.shares, looked_at=record.looks.looked_at),
+    )
+
+
+def _summary(record: RunRecord) -> TurnsSummary | None:
+    """What the launches consisted of; None where there were none."""
+    if not record.launches:
+        return None
+    sections = sum(int(launch.sections.sum()) for launch in record.launches) * len(record.switches)
+    left_out = sum(int(launch.left_out.sum()) for launch in record.launches)
+    return TurnsSummary(
+        launches=len(record.launches),
+        turns=sum(launch.took.size for launch in record.launches),
+        median_seconds=median(float(t) for launch in record.launches for t in launch.took.ravel()) / 1e9,
+        disturbed=fmean(float(launch.disturbed.mean()) for launch in record.launches),
+        sections=sections,
+        sections_left_out=left_out,
     )
 
 
@@ -111,6 +132,9 @@ def sample(block: Block, cpus: int) -> BlockSample:
         steal_ticks=block.steal_ticks,
         waited_seconds=None if block.waited_ns is None else block.waited_ns / 1e9,
         long_stalls=block.long_stalls,
+        storms=block.storms,
+        turns=block.turns,
+        disturbed_turns=block.disturbed,
         failed_allocations=block.failed_allocations,
         grade=grade,
         reasons=reasons,
@@ -141,21 +165,42 @@ def compare(
     margin: float = DEFAULT_MARGIN,
     confidence: float = CONFIDENCE,
     pair_seconds: float | None = None,
+    within: Callable[[str], float | None] = lambda kind: None,
 ) -> Ratios:
-    """Ratios after / before over the pairs in which both were measured, with their verdicts."""
+    """Ratios after / before over the pairs in which both were measured, with their verdicts.
+
+    within: by kind, the standard deviation of one pair's logarithmic ratio from the inside of its launch.
+    """
 
     def ratio(kind: str) -> Ratio:
         ratios = pair_ratios(_by_pair(blocks, before, kind), _by_pair(blocks, after, kind))
-        return judged(
-            estimate_ratio(ratios, seed=seed, confidence=confidence),
-            margin,
-            pair_seconds=pair_seconds,
-            confidence=confidence,
-        )
+        found = estimate_ratio(ratios, seed=seed, confidence=confidence)
+        return judged(_parted(found, ratios, within(kind)), margin, pair_seconds=pair_seconds, confidence=confidence)
 
     return Ratios(
         free_throughput=ratio("all"), live=ratio("live"), dead=ratio("dead"), alloc=ratio("alloc"), mixed=ratio("mixed")
     )
+
+
+def _parted(ratio: Ratio, ratios: Sequence[float], within: float | None) -> Ratio:
+    """The ratio with the two parts of its spread."""
+    if within is None or len(ratios) < 2:
+        return ratio
+    luck = stdev(map(math.log, ratios)) ** 2 - within**2
+    return msgspec.structs.replace(ratio, within=within, between=math.sqrt(max(0.0, luck)))
+
+
+def spread_within(record: RunRecord, design: str, kind: str) -> float | None:
+    """Standard deviation of one launch's logarithmic ratio of a kind, from its turns: of all launches together."""
+    names = list(record.switches)
+    kinds = FREES if kind == "all" else (kind,)
+    before, after = names.index(record.baseline), names.index(design)
+    found = [
+        spread
+        for number, launch in enumerate(record.launches)
+        if (spread := turns.spread_within(launch, before, after, kinds, record.seed + number)) is not None
+    ]
+    return math.sqrt(fmean(spread**2 for spread in found)) if found else None
 
 
 def headline(blocks: Sequence[BlockSample], before: str, after: str, *, seed: int, confidence: float) -> Ratio:

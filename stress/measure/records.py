@@ -7,9 +7,13 @@ Times are nanoseconds of one monotonic clock, counts are exact.
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from stress.judge.looks import Plan
 from stress.judge.margin import DEFAULT_MARGIN
+
+if TYPE_CHECKING:
+    from stress.measure.turns import Turns
 
 
 @dataclasses.dataclass(slots=True)
@@ -23,10 +27,11 @@ class SectionSum:
 
 @dataclasses.dataclass(slots=True)
 class Block:
-    """One timed pass of the tapes under one design.
+    """What one launch measured under one design: all of its storms. A warm-up is a pass of the tapes before any launch.
 
-    sections[kind][cpu], kind being one of `scenarios.tape.SECTIONS`.
-    `pair` joins the blocks that are compared with each other (one block of every design).
+    sections[kind][cpu], kind being one of `scenarios.tape.SECTIONS`: those that were not interrupted.
+    `pair` joins the blocks that are compared with each other: the number of their launch. wall_ns: of its turns.
+    disturbed: of its `turns` so many, in which a timed section was interrupted.
     """
 
     design: str
@@ -39,6 +44,9 @@ class Block:
     waited_ns: int | None = None
     long_stalls: int | None = None
     failed_allocations: int = 0
+    storms: int = 1
+    turns: int = 1
+    disturbed: int = 0
 
 
 @dataclasses.dataclass(slots=True)
@@ -120,5 +128,6 @@ class RunRecord:
     machine: dict[str, object] = dataclasses.field(default_factory=dict)
     trace: dict[str, object] | None = None  # predicted against recorded, for trace replays
     margin: float = DEFAULT_MARGIN
-    timed_seconds: float = 0.0  # real time of the timed pairs, boots between blocks included
+    timed_seconds: float = 0.0  # real time of the launches, boots and tapes included
+    launches: list[Turns] = dataclasses.field(default_factory=list)
     looks: Plan | None = None  # of --until-sure

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from stress.judge.looks import EACH, SHARES, Plan
+from stress.judge.looks import Plan
 from stress.judge.ratio import CONFIDENCE, Ratio, least_pairs, spread
 from stress.measure.records import Block, RunRecord
 from stress.process.host import STALL_NS
@@ -180,9 +180,10 @@ def _precision(record: RunRecord, blocks: Sequence[BlockSample], ratios: dict[st
 def _looked(looks: Plan) -> str:
     at = ", ".join(map(str, looks.looked_at)) or "none"
     end = "ended when all designs were settled" if looks.sure else "was not sure of all designs when its time was spent"
+    taken = f"{len(looks.looked_at)} of {len(looks.shares)} planned looks were taken (launches: {at})"
     return (
-        f"--until-sure {end}: {len(looks.looked_at)} of {len(SHARES)} planned looks were taken (pairs: {at}), and so "
-        f"that looking more than once does not make false alarms likelier all intervals are of {EACH:.0%}."
+        f"--until-sure {end}: {taken}, and so "
+        f"that looking more than once does not make false alarms likelier all intervals are of {looks.confidence:.1%}."
     )
 
 

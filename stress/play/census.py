@@ -15,7 +15,7 @@ from scenarios.tape import SECTIONS
 from shm.histogram import BUCKETS, HISTOGRAM, bucket_low
 from shm.layout import view
 from shm.locks import LOCK_CLASSES, LOCK_COUNT, LOCK_COUNTS
-from stress.engine import LATENCY, PATHS, SLOT_FAILED
+from stress.engine import LATENCY, PATHS, RUN, SLOT_FAILED
 from stress.measure.records import Block, Census, Latencies, Pinned, SectionSum
 from stress.play.arena import Arena
 
@@ -172,6 +172,12 @@ def pinned_now(arena: Arena) -> tuple[int, int]:
     memcgs = view(words, MEMCG, arena.plan["memcgs"], arena.layout.limits.memcgs)
     gone = (memcgs["used"] == 1) & (memcgs["online"] == 0)
     return dead, int(memcgs["kmem"][gone].sum())
+
+
+def signs_of_life(arena: Arena) -> object:
+    """Something that changes as long as play gets on: turns, rounds, events, CPUs that are done, caches."""
+    counts = [int(arena.words[arena.run + at]) for at in (RUN.ready, RUN.events_done, RUN.done, RUN.over)]
+    return *counts, reaper_passes(arena), *pinned_now(arena), arena.plays()["round"].tobytes()
 
 
 def read_latencies(arena: Arena, cycles_per_ns: float) -> dict[str, Latencies]:

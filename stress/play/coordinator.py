@@ -2,13 +2,12 @@
 
     options -> workload -> arena -> compiled code -> workers
         warm-up block of each design
-        counted block of each design   (statistics on)      -> Census
-        timed blocks in pairs, ABBA    (statistics off)     -> Block
+        counted pass of each design    (statistics on)      -> Census
+    -> launches: worlds side by side, by turns (statistics off) -> Block, Turns
     -> RunRecord
 
-All designs are played by the same workers, from the same tapes, in the same memory, each block from
-a fresh boot. Whatever ends a run early (Ctrl-C, a killed worker, a hang) is said in the record, which
-then holds everything gathered until that moment.
+All designs are played by the same workers, from the same tapes, each pass from a fresh boot. Whatever ends a run
+early (Ctrl-C, a killed worker, a hang) is said in the record, which then holds everything gathered until that moment.
 
 SLAB_STRESS_HANG_SECONDS: after so many seconds in which nothing moves a block has hung, and the run
 ends (default 60).
@@ -22,6 +21,7 @@ import time
 from collections.abc import Iterator
 
 from allocators.designs import parse_design
+from scenarios.tape import Workload
 from shm.code_cache import source_hash
 from stress.judge.looks import Plan
 from stress.measure.records import RunRecord
@@ -122,7 +122,12 @@ def _prepare(options: RunOptions, record: RunRecord, progress: Progress) -> Stag
         if replay is not None:
             replay.compare(arena, design)
 
-    return Stage(arena, designs, options, settings, record, progress, compare)
+    def tapes(launch: int) -> Workload:
+        if replay is not None:
+            return replay.recorded
+        return build_workload(options.scenario, options.settings, record.cpus, record.seed + launch)[0]
+
+    return Stage(arena, designs, options, settings, record, progress, compare, tapes)
 
 
 @contextlib.contextmanager

@@ -1,9 +1,10 @@
 """A launch: worlds side by side, and the workers that play the designs in them by turns.
 
 Every design of a run has a world of its own: a segment with the same tapes, cut into turns (`stress.play.turns`). The
-workers and the kworker play a turn in one world, then the same turn in the next, in an order that is drawn anew for each
-turn, forwards and backwards in pairs. So what is compared lies two milliseconds apart. Nobody leaves a turn before all
-have done what they can in it, the kworker included: a world that rests has no work to do, and takes no CPU.
+workers and the kworker play a turn in one world, then the same turn in the next, in an order that is drawn anew for
+each turn, forwards and backwards in pairs. So what is compared lies two milliseconds apart. Nobody leaves a turn
+before all have done what they can in it, the kworker included: a world that rests has no work to do, and takes no
+CPU.
 
 Which design plays in which world changes from storm to storm, and each storm begins with a boot: the pages that a world
 got make it a percent or two faster or slower than another one. What stays the same in a launch is that, where the
@@ -14,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import time
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -22,13 +22,11 @@ import numpy as np
 from scenarios.tape import Workload
 from shm.machine import MACHINE
 from shm.placement import MOST, STEP
-from stress.engine import RUN
 from stress.play.arena import Arena, BlockSettings
-from stress.play.census import pinned_now, reaper_passes
+from stress.play.census import signs_of_life
 from stress.play.compiled import STATS
 from stress.play.turns import Sections, sections_of
 from stress.play.worker import Crew
-from stress.process import host
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,10 +34,13 @@ class Storm:
     """One pass of the tapes under every design, by turns.
 
     cycles[design][cpu]: of each timed section, in the tape's order. turns[design]: TURN structs as [cpu, turn].
+    failed[design]: allocations that found no memory. arenas[design]: its world, until the next storm.
     """
 
     cycles: list[list[np.ndarray]]
     turns: list[np.ndarray]
+    failed: list[int]
+    arenas: list[Arena]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -118,18 +119,28 @@ class Launch:
         for arena in self.arenas:
             arena.words[MACHINE.stop] = 1
 
-    def play(self, tick: Callable[[Arena], None] = lambda arena: None) -> Storm:
-        """One storm."""
+    def play(self, tick: Callable[[int, Arena], None] = lambda design, arena: None) -> Storm:
+        """One storm. tick: called some times a second with each design's number and world."""
         n = len(self.arenas)
         worlds = self._placement()
         for design, world in self._rng.permutation(list(enumerate(worlds))).tolist():
             settings = dataclasses.replace(self.setup.settings, seed=self.setup.settings.seed + self.storms)
             self.arenas[world].reset(self._features[design], settings)
+
+        def shown() -> None:
+            for design, world in enumerate(worlds):
+                tick(design, self.arenas[world])
+
         self.crew.command(*(worlds[d] * n + d for d in self._order()))
-        self.crew.collect(self.setup.patience, lambda: tick(self.arenas[0]), self._signs_of_life)
+        self.crew.collect(self.setup.patience, shown, lambda: [signs_of_life(arena) for arena in self.arenas])
         self.storms += 1
         played = [self.arenas[world] for world in worlds]
-        return Storm([arena.section_cycles() for arena in played], [arena.turns() for arena in played])
+        return Storm(
+            [arena.section_cycles() for arena in played],
+            [arena.turns() for arena in played],
+            [int(arena.plays()["failed"].sum()) for arena in played],
+            played,
+        )
 
     def _placement(self) -> list[int]:
         """The world of each design in this storm: in so many storms as there are designs each is once in each."""
@@ -159,15 +170,3 @@ class Launch:
             drawn = drawn[::-1] if turn % 2 else self._rng.permutation(len(self.arenas)).tolist()
             order += drawn
         return order
-
-    def _signs_of_life(self) -> object:
-        """Something that changes as long as a storm gets on: turns, rounds, events, caches."""
-        return [
-            (
-                *(int(arena.words[arena.run + at]) for at in (RUN.ready, RUN.events_done, RUN.done, RUN.over)),
-                reaper_passes(arena),
-                *pinned_now(arena),
-                arena.plays()["round"].tobytes(),
-            )
-            for arena in self.arenas
-        ]

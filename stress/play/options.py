@@ -23,6 +23,7 @@ DEFAULT_BEFORE = "linux-3.16"
 DEFAULT_SECONDS = 15.0
 DEFAULT_SEED = 1
 DEFAULT_SETTLE = 60.0
+MAX_LAUNCHES = 10_000
 COMMAND = "python -m stress run"
 
 
@@ -69,9 +70,10 @@ class World:
 class Measuring:
     """How it is played and measured.
 
-    seconds: of measurement, all designs together. margin: a ratio this near to 1, as a fraction, counts as equivalent.
-    until_sure: stop before `seconds` if the ratios are settled at a planned look. serial: all CPUs are stepped by one
-    process, which measures no speed. check_blocks: check the invariants between blocks too, not only at the end.
+    seconds: of measurement, all designs together. launches: that they are divided into, None for what suits them.
+    margin: a ratio this near to 1, as a fraction, counts as equivalent. until_sure: stop before `seconds` if the
+    ratios are settled at a planned look. serial: all CPUs are stepped by one process, which measures no speed.
+    check_blocks: check the invariants between blocks too, not only at the end.
     """
 
     seconds: float = DEFAULT_SECONDS
@@ -80,6 +82,7 @@ class Measuring:
     until_sure: bool = False
     serial: bool = False
     check_blocks: bool = False
+    launches: int | None = None
 
     def check(self) -> None:
         """Raises UsageError."""
@@ -89,6 +92,12 @@ class Measuring:
             )
         within("--seed", self.seed, 0, 2**63 - 1)
         check_margin(self.margin)
+        if self.launches is not None:
+            within("--launches", self.launches, 1, MAX_LAUNCHES, "fewer than 5 give no interval")
+            if self.until_sure:
+                raise UsageError(
+                    "--launches with --until-sure: how many there are is found out on the way; leave one of them out"
+                )
         if self.until_sure and self.serial:
             raise UsageError(
                 "--until-sure with --serial: serial runs measure no speed, so there is nothing to be sure of; "

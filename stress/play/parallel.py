@@ -1,4 +1,8 @@
-"""Parallel play: blocks in pairs by worker processes."""
+"""Parallel play: a warm-up and a counted pass of each design by worker processes, then launches.
+
+What is counted is counted in one world, a design after the other. What is timed is timed in launches, in which every
+design has a world of its own and all are played by turns (`stress.play.launch`).
+"""
 
 from __future__ import annotations
 
@@ -11,14 +15,18 @@ import numpy as np
 
 from shm.clock import cycles_per_ns
 from shm.machine import MACHINE
-from stress.engine import RUN, counting_main, cpu_main
-from stress.judge.looks import EACH
+from stress.engine import counting_main, cpu_main
 from stress.judge.ratio import CONFIDENCE, Ratio, least_pairs
-from stress.measure.evaluation import headline, sample
-from stress.play.arena import BlockSettings
-from stress.play.census import live_objects, pinned_now, reaper_passes, take_block
+from stress.measure import turns
+from stress.measure.evaluation import FREES, headline, rate, sample
+from stress.measure.records import Block
+from stress.measure.turns import Turns
+from stress.play.arena import DEFAULT_MEMORY, Arena, BlockSettings
+from stress.play.census import live_objects, signs_of_life, take_block
 from stress.play.compiled import STATS, Target, ready
+from stress.play.launch import Launch, Setup
 from stress.play.stage import Stage
+from stress.play.turns import in_turns
 from stress.play.worker import Crew
 from stress.process import host
 from stress.process.errors import UsageError
@@ -27,35 +35,24 @@ log = logging.getLogger(__name__)
 
 HANG_SECONDS = 60.0
 SLOWEST = 1e-6  # seconds an operation may take, before a block without other signs of life is called hung
+LAUNCH_SECONDS = 1.4  # of a launch, its preparation included: where half of it is play on the default storm
+TURN_NS = 1.5e6  # of a turn, about: long beside what it costs to change worlds, short beside the machine's moods
+NAP_US = 2000  # that the kworker sleeps in timed turns if nobody calls it; SLAB's timers are looked at as often
 
 
 def play_in_parallel(stage: Stage) -> None:
-    """Play blocks until the time is spent; they and the censuses go into the record. Raises Lost and TimeoutError as
-    `Crew` does."""
+    """Play until the time is spent; blocks and censuses go into the record. Raises Lost and TimeoutError as `Crew`
+    does."""
     arena = stage.arena
-    patience = max(hang_seconds(), SLOWEST * sum(map(len, arena.load.tapes)))
-    targets: list[Target] = []
-    for features in stage.designs.values():
-        targets += [(counting_main, arena.allocator, features | STATS), (cpu_main, arena.allocator, features)]
+    targets: list[Target] = [(counting_main, arena.allocator, f | STATS) for f in stage.designs.values()]
+    timed: list[Target] = [(cpu_main, arena.allocator, f) for f in stage.designs.values()]
+    ready([*targets, *timed], stage.progress.phase, load=False)
     ready(targets, stage.progress.phase)
-    # A machine for every command: design i timed at 2i, counted at 2i + 1. The kworker always counts:
-    # its own statistics cost the CPUs nothing.
-    machines = [
-        [
-            arena.machine(features | STATS if stats or cpu == arena.kworker_cpu else features, cpu)
-            for features in stage.designs.values()
-            for stats in (False, True)
-        ]
-        for cpu in range(arena.layout.nr_cpus)
-    ]
-    placement, _ = host.placement(arena.load.cpus)
     rate = cycles_per_ns(arena.machine(frozenset(), 0))
     settings = dataclasses.replace(stage.settings, cycles_per_kernel_ns=rate / stage.options.world.pace)
-    with Crew(machines, arena.run, placement) as crew:
-        try:
-            _Blocks(stage, crew, settings, rate, patience).play_all()
-        finally:
-            arena.words[MACHINE.stop] = 1  # all loops of the workers end
+    play = _Play(stage, settings, rate, max(hang_seconds(), SLOWEST * sum(map(len, arena.load.tapes))))
+    play.count()
+    play.measure()
 
 
 def hang_seconds() -> float:
@@ -73,18 +70,18 @@ def hang_seconds() -> float:
 
 
 @dataclasses.dataclass(slots=True)
-class _Blocks:
-    """Plays the blocks of one parallel run and keeps their records.
+class _Play:
+    """One parallel run.
 
-    rate: cycles per ns. patience: seconds without a sign of life. began: of the timed blocks; before them nothing of
-    the share is done.
+    cycles_per_ns: of the clock. patience: seconds without a sign of life. size: operations of a turn. began: of the
+    launches; before them nothing of the share is done.
     """
 
     stage: Stage
-    crew: Crew
     settings: BlockSettings
-    rate: float
+    cycles_per_ns: float
     patience: float
+    size: int = 0
     began: float = float("inf")
     frees_per_second: dict[str, float] = dataclasses.field(default_factory=dict)
 
@@ -92,115 +89,173 @@ class _Blocks:
     def designs(self) -> list[str]:
         return list(self.stage.designs)
 
-    def play_all(self) -> None:
-        """Warm-up, counted and timed blocks, until the time is spent."""
-        for i, design in enumerate(self.designs):
-            self.stage.progress.phase(f"warming up {design}")
-            self._timed(i, pair=-1, warmup=True)
-        for i, design in enumerate(self.designs):
-            self.stage.progress.phase(f"counting {design}")
-            self._counted(i)
-        self.began = time.monotonic()
-        try:
-            self._timed_pairs()
-        finally:
-            self.stage.record.timed_seconds = time.monotonic() - self.began
+    # The passes in one world.
 
-    def _timed_pairs(self) -> None:
-        rng = np.random.Generator(np.random.PCG64(self.stage.options.measuring.seed))
-        order = rng.permutation(len(self.designs))
-        pair = 0
-        least = least_pairs(CONFIDENCE if self.stage.record.looks is None else EACH)
-        while pair < least or (
-            time.monotonic() - self.began < self.stage.options.measuring.seconds and not self._sure()
-        ):
-            # ABBA: every second pair runs the other way round, so that drift cancels.
-            for i in order if pair % 2 == 0 else order[::-1]:
-                self._timed(int(i), pair=pair, warmup=False)
-            pair += 1
-            if pair % 2 == 0:
-                order = rng.permutation(len(self.designs))
-        if self.stage.record.looks is not None and not self.stage.record.looks.sure:
-            self.stage.record.looks.look(
-                self._headlines(), self.stage.options.measuring.margin
-            )  # the last one, when all time is spent
-
-    def _sure(self) -> bool:
-        """With --until-sure, at a planned look: is there nothing left to find out?"""
-        looks = self.stage.record.looks
-        if looks is None or not looks.due(time.monotonic() - self.began):
-            return False
-        return looks.look(self._headlines(), self.stage.options.measuring.margin)
-
-    def _headlines(self) -> list[Ratio]:
-        samples = [sample(block, self.stage.record.cpus) for block in self.stage.record.blocks if not block.warmup]
-        before, *others = self.designs
-        return [
-            headline(samples, before, other, seed=self.stage.options.measuring.seed, confidence=EACH)
-            for other in others
+    def count(self) -> None:
+        """A warm-up and a counted pass of each design."""
+        arena = self.stage.arena
+        machines = [
+            [
+                arena.machine(features | STATS if stats or cpu == arena.kworker_cpu else features, cpu)
+                for features in self.stage.designs.values()
+                for stats in (False, True)
+            ]
+            for cpu in range(arena.layout.nr_cpus)
         ]
+        with Crew(machines, arena.run, host.placement(arena.load.cpus)[0]) as crew:
+            try:
+                for i, design in enumerate(self.designs):
+                    self.stage.progress.phase(f"warming up {design}")
+                    self._warm_up(crew, i)
+                for i, design in enumerate(self.designs):
+                    self.stage.progress.phase(f"counting {design}")
+                    self._pass(crew, i, counted=True)
+                    self.stage.keep_census(design, self.cycles_per_ns)
+                    self.stage.compare(design)
+            finally:
+                arena.words[MACHINE.stop] = 1  # all loops of the workers end
 
-    def _play(self, i: int, counted: bool) -> int:
-        """One block of design i; returns the ns it took. Timed blocks end with their tapes."""
+    def _warm_up(self, crew: Crew, i: int) -> None:
+        arena = self.stage.arena
+        wall = self._pass(crew, i, counted=False)
+        block = take_block(arena, self.designs[i], -1, warmup=True, wall_ns=wall, cycles_per_ns=self.cycles_per_ns)
+        self.stage.record.blocks.append(block)
+        longest = max(map(len, arena.load.tapes))
+        self.size = self.size or max(1, round(longest * min(1.0, TURN_NS / wall)))
+        if self.stage.options.measuring.check_blocks:
+            self._check(arena, i, "warm-up")
+
+    def _pass(self, crew: Crew, i: int, *, counted: bool) -> int:
+        """The whole tapes under design i; returns the ns it took."""
         design, arena = self.designs[i], self.stage.arena
         arena.reset(
             self.stage.designs[design], self.stage.counted_settings(self.settings) if counted else self.settings
         )
         start = time.monotonic()
-        self.crew.command(2 * i + counted)
+        crew.command(2 * i + counted)
         try:
-            self.crew.collect(self.patience, lambda: self._tick(design), self._signs_of_life)
+            crew.collect(self.patience, lambda: self._tick(i, arena), lambda: signs_of_life(arena))
         except TimeoutError as error:
             raise TimeoutError(f"a block of {design} hung: {error}") from None
         seconds = time.monotonic() - start
         log.debug("%s block of %s: %.3f s", "counted" if counted else "timed", design, seconds)
         return int(seconds * 1e9)
 
-    def _signs_of_life(self) -> object:
-        """Something that changes as long as the block gets on: rounds, events, CPUs that are done, caches."""
-        arena = self.stage.arena
-        counts = [int(arena.words[arena.run + at]) for at in (RUN.ready, RUN.events_done, RUN.done)]
-        return *counts, reaper_passes(arena), *pinned_now(arena), arena.plays()["round"].tobytes()
+    # The launches.
 
-    def _tick(self, design: str) -> None:
-        share = (time.monotonic() - self.began) / self.stage.options.measuring.seconds
-        self.stage.show(share, self.frees_per_second.get(design, 0.0), design)
+    def measure(self) -> None:
+        """Launches until the time is spent, or with --until-sure at a planned look all is known."""
+        measuring, record = self.stage.options.measuring, self.stage.record
+        confidence = CONFIDENCE if record.looks is None else record.looks.confidence
+        least = measuring.launches or least_pairs(confidence)
+        each = measuring.seconds / measuring.launches if measuring.launches else LAUNCH_SECONDS
+        each = min(each, measuring.seconds / least)
+        rng = np.random.default_rng(record.seed)
+        setup = Setup(
+            self.stage.designs,
+            self.stage.arena.allocator,
+            self.stage.options.world.nodes,
+            self.stage.options.world.memory or DEFAULT_MEMORY,
+            dataclasses.replace(self.settings, nap_us=NAP_US),
+            self.patience,
+            host.placement(record.cpus)[0],
+        )
+        footprint: np.ndarray | None = None
+        self.began = time.monotonic()
+        number = 0
+        try:
+            while number < least or (
+                not measuring.launches and self._elapsed() < measuring.seconds and not self._sure(confidence)
+            ):
+                self.stage.progress.phase(f"launch {number + 1}")
+                load = in_turns(self.stage.tapes(number), self.size)
+                with Launch(setup, load, rng, footprint) as launch:
+                    until = min((number + 1) * each, measuring.seconds) if number >= least else (number + 1) * each
+                    footprint = self._launched(launch, number, until, footprint)
+                number += 1
+            if record.looks is not None and not record.looks.sure:
+                record.looks.look(self._headlines(confidence), measuring.margin)  # the last one, when all time is spent
+        finally:
+            record.timed_seconds = time.monotonic() - self.began
 
-    def _timed(self, i: int, *, pair: int, warmup: bool) -> None:
-        name = self.designs[i]
-        cpus = [w.pinned for w in self.crew.members if w.pinned is not None]
-        kworker = self.crew.members[-1].pid
-        before = host.read_counters(self.crew.pids, cpus, kworker)
-        wall = self._play(i, counted=False)
-        disturbed = host.read_counters(self.crew.pids, cpus, kworker).since(before)
-        block = take_block(self.stage.arena, name, pair, warmup=warmup, wall_ns=wall, cycles_per_ns=self.rate)
-        block.involuntary_switches = disturbed.involuntary_switches
-        block.steal_ticks = disturbed.steal_ticks
-        block.waited_ns, block.long_stalls = disturbed.kept_waiting()
-        frees = [s for kind in ("live", "dead") for s in block.sections[kind]]
-        busy = sum(s.nanoseconds for s in frees) / max(1, self.stage.record.cpus)
-        self.frees_per_second[name] = sum(s.operations for s in frees) / busy * 1e9 if busy else 0.0
-        self.stage.record.blocks.append(block)
-        if self.stage.options.measuring.check_blocks:
-            self._check(i, "warm-up" if warmup else f"pair {pair}")
-        self._tick(name)
+    def _elapsed(self) -> float:
+        return time.monotonic() - self.began
 
-    def _counted(self, i: int) -> None:
-        name = self.designs[i]
-        self._play(i, counted=True)
-        self.stage.keep_census(name, self.rate)
-        self.stage.compare(name)
+    def _launched(self, launch: Launch, number: int, until: float, footprint: np.ndarray | None) -> np.ndarray:
+        """Storms of one launch until so many seconds have passed; returns the pages that its worlds use."""
+        if footprint is None:
+            storm = launch.play(self._tick)  # all is new to it
+            took = [(of["ended"].max(axis=0) - of["began"].min(axis=0)) / self.cycles_per_ns for of in storm.turns]
+            self.size = max(1, round(self.size * TURN_NS / max(1.0, float(np.median(took)))))
+        members = launch.crew.members
+        pinned = [w.pinned for w in members if w.pinned is not None]
+        before = host.read_counters(launch.crew.pids, pinned, members[-1].pid)
+        storms: list[Turns] = []
+        failed = np.zeros(len(self.designs), np.int64)
+        sections = [(s.kind, s.operations, s.turn) for s in launch.sections]
+        while not storms or self._elapsed() < until:
+            storm = launch.play(self._tick)
+            storms.append(turns.tabulate(sections, storm.cycles, storm.turns, self.cycles_per_ns))
+            failed += storm.failed
+            if self.stage.options.measuring.check_blocks:
+                for i, arena in enumerate(storm.arenas):
+                    self._check(arena, i, f"launch {number}")
+        disturbed = host.read_counters(launch.crew.pids, pinned, members[-1].pid).since(before)
+        self._keep(turns.joined(storms), len(storms), number, failed, disturbed)
+        return launch.pages_used()
 
-    def _check(self, i: int, block: str) -> None:
-        """Check the invariants after a timed block; each violation is kept once per design."""
+    def _keep(self, table: Turns, storms: int, number: int, failed: np.ndarray, disturbed: host.Counters) -> None:
+        """A launch has ended: a block of each design goes into the record."""
+        record, n = self.stage.record, len(self.designs)
+        waited, stalls = disturbed.kept_waiting()
+        record.launches.append(table)
+        for i, design in enumerate(self.designs):
+            block = Block(
+                design=design,
+                pair=number,
+                warmup=False,
+                wall_ns=int(table.took[i].sum()),
+                sections=turns.sums(table, i),
+                involuntary_switches=int(table.switches[i].sum()),
+                steal_ticks=disturbed.steal_ticks // n,
+                waited_ns=None if waited is None else waited // n,
+                long_stalls=None if stalls is None else stalls // n,
+                failed_allocations=int(failed[i]),
+                storms=storms,
+                turns=table.took.shape[1],
+                disturbed=int(table.disturbed[i].sum()),
+            )
+            record.blocks.append(block)
+            self.frees_per_second[design] = rate(block, FREES) or 0.0
+
+    def _sure(self, confidence: float) -> bool:
+        """With --until-sure, at a planned look: is there nothing left to find out?"""
+        looks = self.stage.record.looks
+        if looks is None or not looks.due(self._elapsed()):
+            return False
+        return looks.look(self._headlines(confidence), self.stage.options.measuring.margin)
+
+    def _headlines(self, confidence: float) -> list[Ratio]:
+        record = self.stage.record
+        samples = [sample(block, record.cpus) for block in record.blocks if not block.warmup]
+        before, *others = self.designs
+        return [headline(samples, before, other, seed=record.seed, confidence=confidence) for other in others]
+
+    # Of both.
+
+    def _tick(self, i: int, arena: Arena) -> None:
+        design = self.designs[i]
+        share = self._elapsed() / self.stage.options.measuring.seconds
+        self.stage.show(share, self.frees_per_second.get(design, 0.0), design, arena)
+
+    def _check(self, arena: Arena, i: int, when: str) -> None:
+        """Check the invariants in a world at rest; each violation is kept once per design."""
         from allocators.invariants import check
 
         name = self.designs[i]
-        arena = self.stage.arena
-        m = arena.machine(self.stage.designs[name], 0)
-        report = check(m, arena.layout, live_objects(arena), stats=False)
+        report = check(arena.machine(self.stage.designs[name], 0), arena.layout, live_objects(arena), stats=False)
         known = {(design, invariant) for design, invariant, _ in self.stage.record.violated}
         for invariant, text in report.violated:
             if (name, invariant) not in known:
                 known.add((name, invariant))
-                self.stage.record.violated.append((name, invariant, f"after a timed block ({block}): {text}"))
+                self.stage.record.violated.append((name, invariant, f"after a timed pass ({when}): {text}"))

@@ -57,6 +57,7 @@ class Replay:
             raise UsageError(f"--trace: {error}") from None
         if cpus not in (None, self.load.cpus):
             raise UsageError(f"--cpus {cpus}: the trace was recorded on {self.load.cpus} CPUs; leave the option away")
+        self.recorded = self.load  # in its exact order, if that is known
         if not serial:
             self.load = timed(self.load)
         self.summary: dict[str, Any] = {

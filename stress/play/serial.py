@@ -32,7 +32,7 @@ def play_serially(stage: Stage) -> None:
 
         def tick(share: float, design: str = design) -> None:
             ending.check()
-            stage.show(share, 0.0, design)
+            stage.show(share, 0.0, design, arena)
 
         order = arena.load.order
         problem = _seeded(arena, m, tick) if order is None else _ordered(arena, m, order, tick)

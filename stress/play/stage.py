@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from scenarios.tape import Workload
 from stress.measure.records import RunRecord
 from stress.play.arena import Arena, BlockSettings
 from stress.play.census import pinned_now, take_census
@@ -19,7 +20,7 @@ class Stage:
 
     designs: name -> features of timed blocks, the one that is compared with first. settings: of blocks without a
     settling time. record: is filled. compare: called with a design's name while the arena still holds what its
-    counted pass left.
+    counted pass left. tapes: of each launch by its number, not cut.
     """
 
     arena: Arena
@@ -29,6 +30,7 @@ class Stage:
     record: RunRecord
     progress: Progress
     compare: Callable[[str], None]
+    tapes: Callable[[int], Workload]
 
     def counted_settings(self, settings: BlockSettings) -> BlockSettings:
         """Of a counted pass: timers have their time after the last free, and samples are taken."""
@@ -39,7 +41,7 @@ class Stage:
         features = self.designs[design] | STATS
         self.record.censuses.append(take_census(self.arena, design, features, cycles_per_ns))
 
-    def show(self, share: float, frees_per_second: float, design: str) -> None:
-        """How far it is, and what is dead now."""
-        dead, pages = pinned_now(self.arena)
+    def show(self, share: float, frees_per_second: float, design: str, arena: Arena) -> None:
+        """How far it is, and what is dead now in the world of a design."""
+        dead, pages = pinned_now(arena)
         self.progress.update(share, dead, pages, frees_per_second, design)

@@ -63,7 +63,7 @@ def in_turns(load: Workload, size: int) -> Workload:
     if load.order is not None:
         tapes = [_timed(tape) for tape in _cut_in_order(load, size)]
     else:
-        tapes = [tape for tape in load.tapes]
+        tapes = list(load.tapes)
     tapes = [_parted(tape) for tape in tapes]
     if load.order is None:
         tapes = _cut_at_rounds(tapes, size)

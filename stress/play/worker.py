@@ -214,7 +214,9 @@ class Crew:
                 kworker = cpu == len(machines) - 1
                 with ending.held():
                     pinned = None if kworker else placement[cpu]
-                    job = _Job(views, run, kworker, pinned, os.getpid(), padding, not kworker and preemption.works(), populate)
+                    job = _Job(
+                        views, run, kworker, pinned, os.getpid(), padding, not kworker and preemption.works(), populate
+                    )
                     self._start(cpu, job)
             self.collect(READY_SECONDS)
         except BaseException:

@@ -153,8 +153,11 @@ class Invariants(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class BlockSample(msgspec.Struct, kw_only=True, frozen=True):
-    """One timed block as it was measured; rates in operations per second, `wall_seconds` in real time.
+    """One timed block as it was measured: what a launch played under a design. Rates in operations per second,
+    `wall_seconds` in real time.
 
+    pair: the number of the launch. storms: passes of the tapes, each cut into `turns`, counted together, in
+    `disturbed_turns` of which a timed section was interrupted; such sections are in no rate.
     grade: good, fair or poor; reasons say why it is not good. Poor blocks count like all others.
     waited_seconds: of all workers, able to run but without a CPU, beyond what the kworker ran on their CPUs;
     null where the kernel does not tell. long_stalls: of the switches away from
@@ -174,6 +177,9 @@ class BlockSample(msgspec.Struct, kw_only=True, frozen=True):
     failed_allocations: int
     grade: str
     reasons: list[str]
+    storms: int = 1
+    turns: int = 1
+    disturbed_turns: int = 0
 
 
 class Finding(msgspec.Struct, kw_only=True, frozen=True):
@@ -188,6 +194,21 @@ class Trust(msgspec.Struct, kw_only=True, frozen=True):
 
     grade: str
     findings: list[Finding]
+
+
+class TurnsSummary(msgspec.Struct, kw_only=True, frozen=True):
+    """What the launches of a run consisted of. Turn by turn it is in the sidecar `turns.parquet` or `turns.npz`.
+
+    turns: of all designs together. median_seconds: of one. disturbed: share of turns in which a timed section was
+    interrupted. sections: that count, of all designs; sections_left_out: that were interrupted under some design.
+    """
+
+    launches: int
+    turns: int
+    median_seconds: float
+    disturbed: float
+    sections: int
+    sections_left_out: int
 
 
 class UntilSure(msgspec.Struct, kw_only=True, frozen=True):
@@ -234,4 +255,5 @@ class Result(msgspec.Struct, kw_only=True, frozen=True):
     margin: float = DEFAULT_MARGIN
     confidence: float = CONFIDENCE
     until_sure: UntilSure | None = None
+    turns: TurnsSummary | None = None
     schema_version: str = SCHEMA_VERSION
