@@ -160,8 +160,8 @@ class _Play:
             self.patience,
             host.placement(record.cpus)[0],
         )
-        footprint: np.ndarray | None = None
         self.began = time.monotonic()
+        footprint = self._try(setup, rng)
         number = 0
         try:
             while number < least or (
@@ -170,8 +170,7 @@ class _Play:
                 self.stage.progress.phase(f"launch {number + 1}")
                 load = in_turns(self.stage.tapes(number), self.size)
                 with Launch(setup, load, rng, footprint) as launch:
-                    until = min((number + 1) * each, measuring.seconds) if number >= least else (number + 1) * each
-                    footprint = self._launched(launch, number, until, footprint)
+                    footprint = self._launched(launch, number, (number + 1) * each)
                 number += 1
             if record.looks is not None and not record.looks.sure:
                 record.looks.look(self._headlines(confidence), measuring.margin)  # the last one, when all time is spent
@@ -181,12 +180,17 @@ class _Play:
     def _elapsed(self) -> float:
         return time.monotonic() - self.began
 
-    def _launched(self, launch: Launch, number: int, until: float, footprint: np.ndarray | None) -> np.ndarray:
-        """Storms of one launch until so many seconds have passed; returns the pages that its worlds use."""
-        if footprint is None:
-            storm = launch.play(self._tick)  # all is new to it
+    def _try(self, setup: Setup, rng: np.random.Generator) -> np.ndarray:
+        """A storm that is not counted: finds out how long turns take, and returns the pages that worlds use."""
+        self.stage.progress.phase("trying turns")
+        with Launch(setup, in_turns(self.stage.tapes(0), self.size), rng) as launch:
+            storm = launch.play(self._tick)
             took = [(of["ended"].max(axis=0) - of["began"].min(axis=0)) / self.cycles_per_ns for of in storm.turns]
             self.size = max(1, round(self.size * TURN_NS / max(1.0, float(np.median(took)))))
+            return launch.pages_used()
+
+    def _launched(self, launch: Launch, number: int, until: float) -> np.ndarray:
+        """Storms of one launch until so many seconds have passed; returns the pages that its worlds use."""
         members = launch.crew.members
         pinned = [w.pinned for w in members if w.pinned is not None]
         before = host.read_counters(launch.crew.pids, pinned, members[-1].pid)
