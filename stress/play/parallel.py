@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 HANG_SECONDS = 60.0
 SLOWEST = 1e-6  # seconds an operation may take, before a block without other signs of life is called hung
-LAUNCH_SECONDS = 1.4  # of a launch, its preparation included: where half of it is play on the default storm
+LAUNCH_SECONDS = 1.5  # of a launch, its preparation included: of which three fifths are play on the default storm
 TURN_NS = 1.5e6  # of a turn, about: long beside what it costs to change worlds, short beside the machine's moods
 NAP_US = 2000  # that the kworker sleeps in timed turns if nobody calls it; SLAB's timers are looked at as often
 
@@ -181,12 +181,10 @@ class _Play:
         return time.monotonic() - self.began
 
     def _try(self, setup: Setup, rng: np.random.Generator) -> np.ndarray:
-        """A storm that is not counted: finds out how long turns take, and returns the pages that worlds use."""
+        """A storm that is not counted; returns the pages that worlds use."""
         self.stage.progress.phase("trying turns")
         with Launch(setup, in_turns(self.stage.tapes(0), self.size), rng) as launch:
-            storm = launch.play(self._tick)
-            took = [(of["ended"].max(axis=0) - of["began"].min(axis=0)) / self.cycles_per_ns for of in storm.turns]
-            self.size = max(1, round(self.size * TURN_NS / max(1.0, float(np.median(took)))))
+            launch.play(self._tick)
             return launch.pages_used()
 
     def _launched(self, launch: Launch, number: int, until: float) -> np.ndarray:
@@ -205,7 +203,10 @@ class _Play:
                 for i, arena in enumerate(storm.arenas):
                     self._check(arena, i, f"launch {number}")
         disturbed = host.read_counters(launch.crew.pids, pinned, members[-1].pid).since(before)
-        self._keep(turns.joined(storms), len(storms), number, failed, disturbed)
+        table = turns.joined(storms)
+        self._keep(table, len(storms), number, failed, disturbed)
+        if number == 0:
+            self.size = max(1, round(self.size * TURN_NS / max(1.0, float(np.median(table.took)))))
         return launch.pages_used()
 
     def _keep(self, table: Turns, storms: int, number: int, failed: np.ndarray, disturbed: host.Counters) -> None:

@@ -73,7 +73,8 @@ def _serve(
         program_of(machine, kworker=job.kworker).compile(machine.kernel, machine.features, job.padding)
     gc.disable()  # it would be a pause in somebody's turn
     watched = watch() if job.watched else None
-    job.populate()
+    if not job.kworker:
+        job.populate()
     try:
         connection.send_bytes(b"ready")
         while True:
@@ -194,7 +195,7 @@ class Crew:
 
     machines: per simulated CPU (the kworker's last), the machines a command can name.
     placement: the real CPU of each worker; the kworker floats. padding: of the compiled code that they load, in bytes.
-    populate: called in each before it is ready.
+    populate: called in each but the kworker before it is ready.
     """
 
     def __init__(

@@ -117,7 +117,8 @@ def _draw(params: OfflineStorm, shape: _Shape, churn: Churn, cpu: int, rng: np.r
     freer[dead] = rng.integers(cpus, size=np.count_nonzero(dead))
     place = np.where(dead, 2 * steps, 2 * (due_step % steps) + racing)
     segment = (due_round - 1) * shape.segments_per_round + place
-    within = ((due * np.where(dead, 1, steps)) % 1.0 * (1 << WITHIN_BITS)).astype(np.int64)
+    scaled = due * np.where(dead, 1, steps)
+    within = ((scaled - np.floor(scaled)) * (1 << WITHIN_BITS)).astype(np.int64)
     return _Objects(cache, cgroup, freer, segment, within)
 
 
@@ -136,8 +137,17 @@ def _frees_of(cpu: int, objects: list[_Objects], shape: _Shape) -> _Frees:
     index = np.concatenate(mine)
     segment = np.concatenate([of_home.segment[chosen] for of_home, chosen in zip(objects, mine)])
     within = np.concatenate([of_home.within[chosen] for of_home, chosen in zip(objects, mine)])
-    order = np.argsort(segment << WITHIN_BITS | within, kind="stable")
+    order = _stable_order(segment << WITHIN_BITS | within)
     return _Frees(home[order], index[order], _bounds(segment, shape))
+
+
+def _stable_order(keys: np.ndarray) -> np.ndarray:
+    """np.argsort(keys, kind="stable"), by sorting the keys with their places below them, which takes a tenth of the
+    time. A storm has up to 2^17 segments and 2^26 objects: they fit a word together."""
+    bits = max(1, int(len(keys) - 1).bit_length()) if len(keys) else 1
+    if len(keys) and int(keys.max()) >> (63 - bits):
+        return np.argsort(keys, kind="stable")
+    return np.sort(keys << bits | np.arange(len(keys))) & (1 << bits) - 1
 
 
 def _bounds(segment: np.ndarray, shape: _Shape) -> np.ndarray:
