@@ -102,7 +102,9 @@ def _summary(record: RunRecord) -> TurnsSummary | None:
     """What the launches consisted of; None where there were none."""
     if not record.launches:
         return None
-    sections = sum(int(launch.sections.sum()) for launch in record.launches) * len(record.switches)
+    sections = sum(
+        int(launch.sections.sum()) * launch.took.shape[0] * launch.took.shape[1] for launch in record.launches
+    )
     left_out = sum(int(launch.left_out.sum()) for launch in record.launches)
     return TurnsSummary(
         launches=len(record.launches),

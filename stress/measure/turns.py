@@ -1,19 +1,22 @@
-"""The turns of a launch as a table, and what they say of a ratio.
+"""What a launch measured, turn by turn, and what that says of a ratio.
 
-A section in which a CPU was taken from its worker under any design is left out under all of them, so that all rest on
-the same sections. That says nothing of how long it took, so it favours nobody: an allocator's own slow moments stay.
-Where interruptions cannot be seen (`shm.preemption`; what a hypervisor takes is never seen), a section is left out
-that took `FAR` times as long as is usual for its operations and `GAP_NS` more: no allocator here has such moments.
+A section in which a CPU was taken from its worker, under any design, counts for none in that storm: all designs rest
+on the same sections. What is left out has nothing to do with how long it took, so it favours nobody; an allocator's own
+slow moments stay. In its place stands what the section took in the launch's other storms, for a section is not like
+another: of a storm the last ones destroy the caches. One that was interrupted in every storm is left out of all.
+
+Where interruptions cannot be seen (`shm.preemption`; what a hypervisor takes is never seen), a section that took `FAR`
+times as long as is usual and `GAP_NS` more counts as interrupted: no allocator here has such moments.
 
 Neighbours are alike: what one turn leaves in caches and lists the next one finds. So what a launch's figure owes to
-chance is found by a bootstrap of blocks of `BLOCK` neighbouring turns, about ten milliseconds: longer than a time
-slice of the scheduler and than anything that a turn leaves behind, short enough that a launch has dozens.
+chance is found by a bootstrap of blocks of `BLOCK` neighbouring turns, some ten milliseconds: longer than a time slice
+of the scheduler and than anything that a turn leaves behind, short enough that a launch has dozens. A block is drawn
+from the same place of another storm, as places differ by what they do and not by chance.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,19 +24,23 @@ import numpy as np
 from scenarios.tape import SECTIONS
 from stress.measure.records import SectionSum
 
-FAR, GAP_NS = 4.0, 100_000.0
+FAR, GAP_NS = 4.0, 200_000.0
+ENOUGH = 3  # storms whose median is usual for a section
 BLOCK = 8
 RESAMPLES = 200
+
+Tape = tuple[np.ndarray, np.ndarray, np.ndarray]  # kind, operations and turn of each timed section of a CPU's tape
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Turns:
-    """One storm, or all of a launch one after another.
+    """The turns of a launch.
 
-    nanoseconds[design, cpu, turn, kind]: of the timed sections that count. operations[cpu, turn, kind]: in them, and
-    sections: how many; the same for all designs. left_out[design, cpu, turn]: sections of it that were interrupted.
-    switches[design, cpu, turn]: involuntary ones of the worker. took[design, turn]: ns from the first CPU's beginning
-    to the last one's end. position[design, turn]: when it was played among the turns of its round, from 0.
+    nanoseconds[storm, design, cpu, turn, kind]: of the timed sections that count. operations[cpu, turn, kind]: in them,
+    and sections: how many; the same for all storms and designs. left_out[storm, design, cpu, turn]: sections that were
+    interrupted. switches, of the same shape: involuntary ones of the worker. took[storm, design, turn]: ns from the
+    first CPU's beginning to the last one's end. position, of the same shape: when it was played among the turns of that
+    moment, from 0.
     """
 
     nanoseconds: np.ndarray
@@ -46,77 +53,77 @@ class Turns:
 
     @property
     def disturbed(self) -> np.ndarray:
-        """[design, turn]: was a section of it interrupted?"""
-        return np.asarray(self.left_out.any(axis=1))
+        """[storm, design, turn]: was a section of it interrupted?"""
+        return np.asarray(self.left_out.any(axis=2))
 
 
 def tabulate(
-    sections: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
-    cycles: Sequence[Sequence[np.ndarray]],
-    times: Sequence[np.ndarray],
+    tapes: Sequence[Tape],
+    cycles: Sequence[Sequence[Sequence[np.ndarray]]],
+    times: Sequence[Sequence[np.ndarray]],
     cycles_per_ns: float,
 ) -> Turns:
-    """The table of one storm.
+    """The table of a launch.
 
-    sections[cpu]: kind, operations and turn of each. cycles[design][cpu]: how long each took, negative where it was
-    interrupted. times[design]: TURN structs as [cpu, turn].
+    cycles[storm][design][cpu]: of each section, negative where it was interrupted. times[storm][design]: TURN structs
+    as [cpu, turn].
     """
-    designs, cpus, turns = len(cycles), len(sections), times[0].shape[1]
+    began, ended, switches = (
+        np.stack([[of[field] for of in storm] for storm in times]) for field in ("began", "ended", "switches")
+    )
+    storms, designs, cpus, turns = began.shape
     shape = (turns, len(SECTIONS))
-    ns = np.zeros((designs, cpus, *shape))
+    ns = np.zeros((storms, designs, cpus, *shape))
     operations = np.zeros((cpus, *shape), np.int64)
     count = np.zeros((cpus, *shape), np.int64)
-    left_out = np.zeros((designs, cpus, turns), np.int64)
-    for cpu, (kind, ops, turn) in enumerate(sections):
-        took = np.stack([of[cpu] for of in cycles]) / cycles_per_ns
-        bad = (took < 0) | (np.abs(took) > FAR * _usual(np.abs(took), kind, ops) + GAP_NS)
-        good = np.asarray(~bad.any(axis=0))
-        cell = turn * len(SECTIONS) + kind
-
-        def summed(weights: np.ndarray, cell: np.ndarray = cell) -> np.ndarray:
-            return np.bincount(cell, weights, minlength=math.prod(shape)).reshape(shape)
-
-        operations[cpu] = summed(ops * good)
-        count[cpu] = summed(good)
-        for design in range(designs):
-            ns[design, cpu] = summed(np.abs(took[design]) * good)
-            left_out[design, cpu] = np.bincount(turn[bad[design]], minlength=turns)
-    began, ended = (np.stack([of[field] for of in times]) for field in ("began", "ended"))
+    left_out = np.zeros((storms, designs, cpus, turns), np.int64)
+    for cpu, (kind, ops, turn) in enumerate(tapes):
+        if not len(kind):
+            continue
+        took = np.stack([[of[cpu] for of in storm] for storm in cycles]) / cycles_per_ns
+        interrupted = took < 0
+        took = np.abs(took)
+        interrupted |= took > FAR * _usual(took, kind, ops) + GAP_NS
+        counts = np.asarray(~interrupted.any(axis=1))  # [storm, section]
+        known = counts.any(axis=0)
+        mean = (took * counts[:, None]).sum(axis=0) / np.maximum(counts.sum(axis=0), 1)
+        took = np.where(counts[:, None], took, mean)[:, :, known]
+        order = (turn * len(SECTIONS) + kind)[known]
+        operations[cpu] = np.bincount(order, ops[known], minlength=turns * len(SECTIONS)).reshape(shape)
+        count[cpu] = np.bincount(order, minlength=turns * len(SECTIONS)).reshape(shape)
+        cell = np.arange(storms * designs)[:, None] * (turns * len(SECTIONS)) + order
+        ns[:, :, cpu] = np.bincount(cell.ravel(), took.ravel(), minlength=ns[:, :, 0].size).reshape(
+            storms, designs, *shape
+        )
+        cell = np.arange(storms * designs)[:, None] * turns + turn
+        left_out[:, :, cpu] = np.bincount(
+            cell.ravel(), interrupted.ravel(), minlength=storms * designs * turns
+        ).reshape(storms, designs, turns)
     return Turns(
         nanoseconds=ns,
         operations=operations,
         sections=count,
         left_out=left_out,
-        switches=np.stack([of["switches"] for of in times]),
-        took=(ended.max(axis=1) - began.min(axis=1)) / cycles_per_ns,
-        position=began.min(axis=1).argsort(axis=0).argsort(axis=0),
+        switches=switches,
+        took=(ended.max(axis=2) - began.min(axis=2)) / cycles_per_ns,
+        position=began.min(axis=2).argsort(axis=1).argsort(axis=1),
     )
 
 
 def _usual(took: np.ndarray, kind: np.ndarray, ops: np.ndarray) -> np.ndarray:
-    """What sections of so many operations usually take, by kind."""
-    usual = np.zeros(len(kind))
+    """What sections usually take, as [design, section]: those of their kind, or each by itself if that is more."""
+    usual = np.zeros(took.shape[1:])
     for k in np.unique(kind):
         of = kind == k
-        usual[of] = np.median(took[:, of] / ops[of]) * ops[of]
-    return usual
-
-
-def joined(storms: Sequence[Turns]) -> Turns:
-    """Storms of a launch, one after another."""
-    axis = {"operations": 1, "sections": 1, "took": 1, "position": 1}
-    return Turns(
-        **{
-            field.name: np.concatenate([getattr(s, field.name) for s in storms], axis=axis.get(field.name, 2))
-            for field in dataclasses.fields(Turns)
-        }
-    )
+        usual[:, of] = np.median(took[:, :, of] / ops[of]) * ops[of]
+    return np.maximum(usual, np.median(took, axis=0)) if len(took) >= ENOUGH else usual
 
 
 def sums(turns: Turns, design: int) -> dict[str, list[SectionSum]]:
-    """Timed sections that count, by kind and CPU."""
-    ns = turns.nanoseconds[design].sum(axis=1)
-    ops, count = turns.operations.sum(axis=1), turns.sections.sum(axis=1)
+    """Timed sections of all storms under a design, by kind and CPU."""
+    storms = len(turns.took)
+    ns = turns.nanoseconds[:, design].sum(axis=(0, 2))
+    ops, count = storms * turns.operations.sum(axis=1), storms * turns.sections.sum(axis=1)
     return {
         name: [SectionSum(int(ops[c, k]), float(ns[c, k]), int(count[c, k])) for c in range(len(ns))]
         for k, name in enumerate(SECTIONS)
@@ -124,25 +131,26 @@ def sums(turns: Turns, design: int) -> dict[str, list[SectionSum]]:
 
 
 def spread_within(turns: Turns, before: int, after: int, kinds: Sequence[str], seed: int) -> float | None:
-    """Standard deviation of the logarithm of the launch's ratio, from its turns alone; None where they are too few."""
+    """Standard deviation of the logarithm of the launch's ratio, from its turns alone; None where that cannot be
+    known: there is one storm only, or no such section."""
     of = [SECTIONS.index(kind) for kind in kinds]
-    length = turns.took.shape[1]
-    blocks = -(-length // BLOCK)
-    if blocks < 3:
+    storms, _, _, length, _ = turns.nanoseconds.shape
+    ops = turns.operations[:, :, of].sum(axis=(1, 2))  # [cpu]
+    if storms < 2 or not ops.any():
         return None
     edges = np.arange(0, length, BLOCK)
-    ops = np.add.reduceat(turns.operations[:, :, of].sum(axis=2), edges, axis=1)  # [cpu, block]
-    ns = [np.add.reduceat(turns.nanoseconds[design][:, :, of].sum(axis=2), edges, axis=1) for design in (before, after)]
-    if not ops.any():
-        return None
+    blocks = [  # [storm, block, cpu]
+        np.add.reduceat(turns.nanoseconds[:, design][..., of].sum(axis=-1), edges, axis=2).transpose(0, 2, 1)
+        for design in (before, after)
+    ]
     rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=RESAMPLES)
-    rates = [_rate(drawn @ ops.T, drawn @ of_design.T) for of_design in ns]
-    logs = np.log(rates[1] / rates[0])
-    return float(logs.std(ddof=1)) if np.isfinite(logs).all() else None
+    drawn = rng.integers(storms, size=(RESAMPLES, storms, len(edges)))
+    at = np.arange(len(edges))
+    rates = [_rate(storms * ops, of_design[drawn, at].sum(axis=(1, 2))) for of_design in blocks]
+    return float(np.log(rates[1] / rates[0]).std(ddof=1)) * float(np.sqrt(storms / (storms - 1)))
 
 
 def _rate(ops: np.ndarray, ns: np.ndarray) -> np.ndarray:
     """As `stress.judge.ratio.concurrent_rate`, along the last axis."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(ns > 0, ops / ns, 0.0).sum(axis=-1)
+        return np.asarray(np.where(ns > 0, ops / ns, 0.0).sum(axis=-1))

@@ -192,24 +192,26 @@ class _Play:
         members = launch.crew.members
         pinned = [w.pinned for w in members if w.pinned is not None]
         before = host.read_counters(launch.crew.pids, pinned, members[-1].pid)
-        storms: list[Turns] = []
+        cycles: list[list[list[np.ndarray]]] = []
+        times: list[list[np.ndarray]] = []
         failed = np.zeros(len(self.designs), np.int64)
-        sections = [(s.kind, s.operations, s.turn) for s in launch.sections]
-        while not storms or self._elapsed() < until:
+        while not times or self._elapsed() < until:
             storm = launch.play(self._tick)
-            storms.append(turns.tabulate(sections, storm.cycles, storm.turns, self.cycles_per_ns))
+            cycles.append(storm.cycles)
+            times.append(storm.turns)
             failed += storm.failed
             if self.stage.options.measuring.check_blocks:
                 for i, arena in enumerate(storm.arenas):
                     self._check(arena, i, f"launch {number}")
         disturbed = host.read_counters(launch.crew.pids, pinned, members[-1].pid).since(before)
-        table = turns.joined(storms)
-        self._keep(table, len(storms), number, failed, disturbed)
+        tapes = [(s.kind, s.operations, s.turn) for s in launch.sections]
+        table = turns.tabulate(tapes, cycles, times, self.cycles_per_ns)
+        self._keep(table, number, failed, disturbed)
         if number == 0:
             self.size = max(1, round(self.size * TURN_NS / max(1.0, float(np.median(table.took)))))
         return launch.pages_used()
 
-    def _keep(self, table: Turns, storms: int, number: int, failed: np.ndarray, disturbed: host.Counters) -> None:
+    def _keep(self, table: Turns, number: int, failed: np.ndarray, disturbed: host.Counters) -> None:
         """A launch has ended: a block of each design goes into the record."""
         record, n = self.stage.record, len(self.designs)
         waited, stalls = disturbed.kept_waiting()
@@ -219,16 +221,16 @@ class _Play:
                 design=design,
                 pair=number,
                 warmup=False,
-                wall_ns=int(table.took[i].sum()),
+                wall_ns=int(table.took[:, i].sum()),
                 sections=turns.sums(table, i),
-                involuntary_switches=int(table.switches[i].sum()),
+                involuntary_switches=int(table.switches[:, i].sum()),
                 steal_ticks=disturbed.steal_ticks // n,
                 waited_ns=None if waited is None else waited // n,
                 long_stalls=None if stalls is None else stalls // n,
                 failed_allocations=int(failed[i]),
-                storms=storms,
-                turns=table.took.shape[1],
-                disturbed=int(table.disturbed[i].sum()),
+                storms=len(table.took),
+                turns=table.took[:, i].size,
+                disturbed=int(table.disturbed[:, i].sum()),
             )
             record.blocks.append(block)
             self.frees_per_second[design] = rate(block, FREES) or 0.0
