@@ -170,7 +170,7 @@ class _Play:
                 self.stage.progress.phase(f"launch {number + 1}")
                 load = in_turns(self.stage.tapes(number), self.size)
                 with Launch(setup, load, rng, footprint) as launch:
-                    footprint = self._launched(launch, number, (number + 1) * each)
+                    self._launched(launch, number, (number + 1) * each)
                 number += 1
             if record.looks is not None and not record.looks.sure:
                 record.looks.look(self._headlines(confidence), measuring.margin)  # the last one, when all time is spent
@@ -187,8 +187,8 @@ class _Play:
             launch.play(self._tick)
             return launch.pages_used()
 
-    def _launched(self, launch: Launch, number: int, until: float) -> np.ndarray:
-        """Storms of one launch until so many seconds have passed; returns the pages that its worlds use."""
+    def _launched(self, launch: Launch, number: int, until: float) -> None:
+        """Storms of one launch, until so many seconds have passed since the first began."""
         members = launch.crew.members
         pinned = [w.pinned for w in members if w.pinned is not None]
         before = host.read_counters(launch.crew.pids, pinned, members[-1].pid)
@@ -209,7 +209,6 @@ class _Play:
         self._keep(table, number, failed, disturbed)
         if number == 0:
             self.size = max(1, round(self.size * TURN_NS / max(1.0, float(np.median(table.took)))))
-        return launch.pages_used()
 
     def _keep(self, table: Turns, number: int, failed: np.ndarray, disturbed: host.Counters) -> None:
         """A launch has ended: a block of each design goes into the record."""
