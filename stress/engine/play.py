@@ -249,8 +249,9 @@ def cpu_main(m: Machine, run: int) -> int:
         quiescent_point(m)
         call_bound_work(m)
         turns += 1
-        if turns < PATIENCE // 4:
+        if turns < PATIENCE:
             cpu_relax(m)
         else:
             idle(m, LONGEST_IDLE)
+            turns = 0  # who asked once will ask again
     return at - first
