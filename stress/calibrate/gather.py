@@ -1,27 +1,30 @@
-"""Making comparisons: workers are launched once, kinds take turns in a seeded order, Ctrl-C keeps what is done."""
+"""Making comparisons: kinds take turns in a seeded order, Ctrl-C keeps what is done."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from statistics import median
+from collections.abc import Sequence
+from statistics import fmean, median
 
 import numpy as np
 
+from scenarios.tape import SECTIONS
 from shm.code_cache import source_hash
 from stress.calibrate.options import CalibrateOptions
 from stress.calibrate.samples import SHARES, Comparison, Samples, Setting, continued, write_samples
-from stress.calibrate.stage import ONE, TWO, Played, Stage, launched
-from stress.calibrate.tuning import Tuner, spun_share
-from stress.judge.ratio import estimate_ratio, least_pairs
+from stress.calibrate.stage import FULL_SPEED, Stage, staged
+from stress.calibrate.tuning import Tuner
+from stress.judge.ratio import estimate_ratio
+from stress.play.launches import Launched
 from stress.play.worker import Lost
 from stress.process.errors import DamagedRun
 from stress.process.host import describe_machine
 from stress.show.progress import Progress
 from stress.show.units import percent
 
-SETTLING = 4  # blocks after the launch that count for nothing: caches and the clock of the CPUs get warm
+Asked = tuple[float | None, int | None]  # slowdown, of which kind; no kind where there is none to slow down
 
 
 def gather(options: CalibrateOptions, progress: Progress) -> tuple[Samples, bool]:
@@ -31,7 +34,7 @@ def gather(options: CalibrateOptions, progress: Progress) -> tuple[Samples, bool
     """
     samples, broken_off = None, False
     try:
-        with launched(options, progress) as stage:
+        with staged(options, progress) as stage:
             samples = continued(options.samples, setting_of(options, stage))
             samples.commands.append(options.command)
             _compare_all(options, stage, samples, progress)
@@ -54,62 +57,76 @@ def setting_of(options: CalibrateOptions, stage: Stage) -> Setting:
         parameters=stage.parameters,
         allocator=options.allocator,
         design=options.design,
-        cpus=stage.arena.load.cpus,
+        cpus=stage.cpus,
         seconds=options.seconds,
         memory=options.memory,
+        neighbour=options.neighbour,
         sources=source_hash(),
         machine=f"{where}, numba {machine['numba']}",
     )
 
 
+def asked_for(options: CalibrateOptions, stage: Stage) -> list[Asked]:
+    """What is to be compared: one program with itself, the same code twice, and slowdowns of each kind of section."""
+    like: list[Asked] = [(None, None)] if options.same else []
+    like += [(0.0, None)] if 0.0 in options.slowdowns else []
+    return like + [(slowdown, kind) for slowdown in options.slowdowns if slowdown for kind in stage.kinds]
+
+
 def _compare_all(options: CalibrateOptions, stage: Stage, samples: Samples, progress: Progress) -> None:
-    rng = np.random.Generator(np.random.PCG64(options.seed))
-    for _ in range(SETTLING):
-        stage.play(ONE)
-    progress.phase("finding out how many cycles a free takes, and a spin")
-    tuner = Tuner(stage)
+    rng = np.random.default_rng(options.seed)
+    asked = asked_for(options, stage)
+    tuner = Tuner(stage.kinds)
+    for kind in sorted({kind for _, kind in asked if kind is not None}):
+        progress.phase(f"finding out how long frees of kind {SECTIONS[kind]} take, and a spin")
+        tuner.try_out(stage, kind, seed=int(rng.integers(1 << 31)))
     tuner.recall(samples.comparisons)
-    kinds = [*([None] if options.same else []), *options.slowdowns]
-    left = options.runs * len(kinds)
+    left = options.runs * len(asked)
     for _ in range(options.runs):
-        for index in rng.permutation(len(kinds)):
-            kind = kinds[index]
-            shown = "one program with itself" if kind is None else f"slowed by {percent(kind)}"
+        for index in rng.permutation(len(asked)):
+            slowdown, kind = asked[index]
+            shown = "one program with itself" if slowdown is None else f"slowed by {percent(slowdown)}"
+            shown += "" if kind is None else f" ({SECTIONS[kind]})"
             progress.phase(f"{left} comparisons to go, {left * options.seconds:.0f} s; {shown}")
-            samples.comparisons.append(compare(stage, kind, tuner, options.seconds, swapped=bool(rng.integers(2))))
+            made = compare(stage, (slowdown, kind), tuner, options.seconds, int(rng.integers(1 << 31)))
+            samples.comparisons += made
             left -= 1
             if options.samples is not None:
                 write_samples(options.samples, samples)
 
 
-def compare(stage: Stage, kind: float | None, tuner: Tuner, seconds: float, *, swapped: bool) -> Comparison:
-    """One comparison: pairs of blocks, AB BA AB ..., until the seconds are spent, as `run` measures and judges them.
-
-    kind: see `Comparison.slowdown`. swapped: begin with BA.
-    """
-    sides = ((ONE, tuner.slowness(0.0)), (ONE if kind is None else TWO, tuner.slowness(kind or 0.0)))
-    ratios: list[float] = []
-    spun: list[float] = []
-    full_speed: list[Played] = []
-    before, began = stage.counters(), time.monotonic()
-    while len(ratios) < least_pairs() or time.monotonic() - began < seconds:
-        order = (1, 0) if (len(ratios) % 2 == 0) == swapped else (0, 1)
-        played = {side: stage.play(*sides[side]) for side in order}
-        ratios.append(played[1].rate / played[0].rate)
-        spun.append(spun_share(played[1]))
-        full_speed.append(played[0])
+def compare(stage: Stage, asked: Asked, tuner: Tuner, seconds: float, seed: int) -> list[Comparison]:
+    """One comparison, as `run` measures and judges it; of like with like it is one of each kind of section."""
+    slowdown, kind = asked
+    slowness = tuner.slowness(slowdown, kind) if slowdown and kind is not None else FULL_SPEED
+    began = time.monotonic()
+    launched = stage.compare(slowdown is None, slowness, seconds, seed)
     took = time.monotonic() - began
-    disturbed = stage.counters().since(before)
-    waited, _ = disturbed.kept_waiting()
-    cpu_seconds = took * stage.arena.load.cpus
-    comparison = Comparison(
-        slowdown=kind,
+    made = [_judged(stage, launched, slowdown, of, took) for of in (stage.kinds if kind is None else [kind])]
+    for of in stage.kinds:
+        tuner.learn(of, [stage.compared(one, of) for one in launched])
+    tuner.recall(made)
+    return made
+
+
+def _judged(stage: Stage, launched: Sequence[Launched], slowdown: float | None, kind: int, took: float) -> Comparison:
+    shown = [stage.compared(one, kind) for one in launched]
+    ratios = [one.ratio for one in shown]
+    cpu_seconds = took * stage.cpus
+    waits = [one.disturbed.kept_waiting()[0] for one in launched]
+    return Comparison(
+        kind=SECTIONS[kind],
+        slowdown=slowdown,
         seconds=round(took, 3),
         ratios=[round(ratio, 6) for ratio in ratios],
         judged=[estimate_ratio(ratios[: max(1, round(share * len(ratios)))]) for share in SHARES],
-        spun=round(median(spun), 6),
-        waited=None if waited is None else waited / 1e9 / cpu_seconds,
-        steal=disturbed.steal_ticks / os.sysconf("SC_CLK_TCK") / cpu_seconds,
+        spun=round(median(one.spun for one in shown), 6),
+        left_out=round(fmean(_left_out(one) for one in launched), 6),
+        waited=None if None in waits else sum(w for w in waits if w is not None) / 1e9 / cpu_seconds,
+        steal=sum(one.disturbed.steal_ticks for one in launched) / os.sysconf("SC_CLK_TCK") / cpu_seconds,
     )
-    tuner.learn(comparison, full_speed)
-    return comparison
+
+
+def _left_out(launched: Launched) -> float:
+    table = launched.table
+    return float(table.left_out.sum()) / max(1, int(table.sections.sum()) * table.left_out.shape[0] * 2)

@@ -11,6 +11,9 @@ from allocators.catalogue import ALLOCATORS, DEFAULT, MAX_CPUS
 from stress.judge.margin import DEFAULT_MARGIN, check_margin
 from stress.play.options import (
     DEFAULT_BEFORE,
+    DEFAULT_MEMORY,
+    DEFAULT_SCENARIO,
+    DEFAULT_SECONDS,
     DEFAULT_SEED,
     check_designs,
     parse_settings,
@@ -19,20 +22,16 @@ from stress.play.options import (
 from stress.process.errors import UsageError
 from stress.process.usage import choose, parse_size, within
 
-SCENARIO = "pairs"
-# Unless told otherwise: blocks of about a millisecond, whose pairs are close in time (docs/calibration.md).
-SETTINGS = {"pairs": {"operations": "50000"}, "free-burst": {"objects": "2048", "bursts": "4"}}
 SLOWDOWNS = (0.0, 1.0, 2.0, 3.0, 5.0, 10.0)  # percent
 MOST = 50.0
-MEMORY = "64M"
 RUNS = 10
-SECONDS = 5.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CalibrateOptions:
     """slowdowns: fractions, in ascending order. seconds: of one comparison. runs: comparisons of each kind.
-    memory: arena in bytes. samples: the file that comparisons are added to, or None."""
+    neighbour: share of the time that another process burns one of the CPUs. memory: of a world in bytes. samples: the
+    file that comparisons are added to, or None."""
 
     runs: int
     seconds: float
@@ -43,6 +42,7 @@ class CalibrateOptions:
     allocator: str
     design: str
     cpus: int | None
+    neighbour: float
     memory: int
     margin: float
     seed: int
@@ -53,14 +53,15 @@ class CalibrateOptions:
 def make_options(
     *,
     runs: int = RUNS,
-    seconds: float = SECONDS,
+    seconds: float = DEFAULT_SECONDS,
     slowdowns: Sequence[float] = (),
-    scenario: str = SCENARIO,
+    scenario: str = DEFAULT_SCENARIO,
     settings: Sequence[str] = (),
     allocator: str = DEFAULT,
     design: str = DEFAULT_BEFORE,
     cpus: int | None = None,
-    memory: str = MEMORY,
+    neighbour: float = 0.0,
+    memory: str | None = None,
     margin: float = DEFAULT_MARGIN,
     seed: int = DEFAULT_SEED,
     samples: Path | None = None,
@@ -79,25 +80,27 @@ def make_options(
         )
     if not (math.isfinite(seconds) and seconds > 0):
         raise UsageError(
-            f"--seconds {seconds:g}: the time of a comparison must be a number above 0, such as {SECONDS:g}"
+            f"--seconds {seconds:g}: the time of a comparison must be a number above 0, such as {DEFAULT_SECONDS:g}"
         )
     for percent in slowdowns:
         if not 0 <= percent <= MOST:
             raise UsageError(f"--slowdown {percent:g}: in percent, 0 to {MOST:g} is allowed, such as 3")
+    if not 0 <= neighbour <= 1:
+        raise UsageError(f"--neighbour {neighbour:g}: a share of the time from 0 to 1 is needed, such as 0.5")
     check_margin(margin)
     within("--seed", seed, 0, 2**63 - 1)
-    chosen = {**SETTINGS.get(scenario, {}), **parse_settings(scenario, settings)}
     return CalibrateOptions(
         runs=runs,
         seconds=float(seconds),
         slowdowns=tuple(sorted({percent / 100 for percent in (slowdowns or SLOWDOWNS)})),
         same=not slowdowns or 0 in slowdowns,
         scenario=scenario,
-        settings=chosen,
+        settings=parse_settings(scenario, settings),
         allocator=allocator,
         design=design,
         cpus=cpus,
-        memory=parse_size(memory),
+        neighbour=float(neighbour),
+        memory=DEFAULT_MEMORY if memory is None else parse_size(memory),
         margin=float(margin),
         seed=seed,
         samples=samples,

@@ -23,11 +23,12 @@ def write(found: Calibration, format: str, stream: TextIO) -> None:
 def titles(found: Calibration) -> list[str]:
     """Of the columns of calls."""
     return [
+        "sections",
         "slowed by",
         "measured",
         "spun",
         "runs",
-        "pairs",
+        "launches",
         "interval",
         "faster",
         "equivalent",
@@ -42,6 +43,7 @@ def cells(row: Row) -> list[str]:
     """Of one kind of comparison."""
     share = row.found
     return [
+        row.kind,
         name_of(row),
         units.ratio(row.measured),
         f"{row.spun:.2%}",
@@ -61,12 +63,16 @@ def name_of(row: Row) -> str:
 
 def sooner_titles(found: Calibration) -> list[str]:
     """Of the columns of the second table."""
-    return ["slowed by", *(f"after {units.seconds(times * found.setting.seconds)}" for times in found.times)]
+    return [
+        "sections",
+        "slowed by",
+        *(f"after {units.seconds(times * found.setting.seconds)}" for times in found.times),
+    ]
 
 
 def sooner_cells(row: Row) -> list[str]:
     """What was found in shorter and longer comparisons."""
-    return [name_of(row), *map(_short, row.found_after)]
+    return [row.kind, name_of(row), *map(_short, row.found_after)]
 
 
 def _short(share: Share | None) -> str:
@@ -80,18 +86,19 @@ def heading(found: Calibration) -> list[str]:
     how = (
         f"{units.plural(s.cpus, 'CPU')}, {units.seconds(s.seconds)} a comparison, margin ±{units.percent(found.margin)}"
     )
+    beside = f"; a neighbour burnt one CPU for {s.neighbour:.0%} of the time" if s.neighbour else ""
     number = units.plural(sum(row.found.runs for row in found.rows), "comparison")
     return [
         f"{s.design} against itself: {s.scenario} on {s.allocator}, {how}",
-        f"{settings}; memory {s.memory >> 20} MiB; sources {s.sources}",
+        f"{settings}; memory {s.memory >> 20} MiB; sources {s.sources}{beside}",
         f"{s.machine}; {number} in {units.seconds(found.seconds)}",
     ]
 
 
 NOTE = (
     "Same program: one program against itself. 0 %: the same code compiled twice, in two places of memory; all others "
-    "are these two with frees of the second slowed down. Spun: share of the timed time that they spun, by the clock. "
-    "Interval: half of it. Found: of what was slowed down the share that was called slower; of like with like the "
+    "are these two with frees of the second slowed down, in sections of this kind. Spun: share of the time of these "
+    "sections that they spun, by the clock. Interval: half of it. Found: of what was slowed down the share that was called slower; of like with like the "
     "share of false alarms, called faster or slower."
 )
 
@@ -105,7 +112,7 @@ def _goal_rows(found: Calibration) -> list[tuple[str, str, str]]:
 
 GOAL_TITLES = ("goal", "measured", "")
 SOONER = (
-    "Found when only the first pairs of each comparison are judged, and when comparisons of a kind are joined to "
+    "Found when only the first launches of each comparison are judged, and when comparisons of a kind are joined to "
     "longer ones"
 )
 
@@ -125,7 +132,7 @@ def _text(found: Calibration, stream: TextIO) -> None:
     def draw(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
         for index, title in enumerate(head):
-            drawn.add_column(title, justify="right" if index else "left")
+            drawn.add_column(title, justify="right" if index > 1 else "left")
         for row in rows:
             drawn.add_row(*row, style="yellow" if "MISSED" in row else None)
         console.print(drawn)

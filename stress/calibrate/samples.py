@@ -11,12 +11,15 @@ from stress.judge.ratio import Ratio
 from stress.process.errors import UsageError
 from stress.process.files import write_atomically
 
-SCHEMA_VERSION = "1"
-SHARES = (0.25, 0.5, 1.0)  # of a comparison's pairs, from its first, at which it is judged
+SCHEMA_VERSION = "2"
+SHARES = (0.5, 1.0)  # of a comparison's launches, from its first, at which it is judged
 
 
 class Setting(msgspec.Struct, kw_only=True, frozen=True):
-    """What all comparisons of a table have in common. seconds: of one comparison. memory: bytes."""
+    """What all comparisons of a table have in common.
+
+    seconds: of one comparison. memory: bytes. neighbour: share of the time that another process burnt one of the CPUs.
+    """
 
     scenario: str
     parameters: dict[str, Any]
@@ -25,25 +28,30 @@ class Setting(msgspec.Struct, kw_only=True, frozen=True):
     cpus: int
     seconds: float
     memory: int
+    neighbour: float
     sources: str
     machine: str
 
 
 class Comparison(msgspec.Struct, kw_only=True, frozen=True):
-    """One comparison of the design with itself.
+    """One comparison of the design with itself, of one kind of section.
 
-    slowdown: asked for, as a fraction of the time of frees; None for one program against itself.
-    ratios: of the throughputs of each pair, second side / first. judged: what `run` would have said
-    after the shares `SHARES` of them. spun: share of the timed time that the second side's frees spun.
-    waited: share of their time that workers waited for a CPU, also for one that the coordinator had when it woke
-    them; None where the kernel does not tell. steal: share of the time that the hypervisor took.
+    kind: live, dead or mixed. slowdown: asked for, of frees of this kind, as a fraction of their time; None for one
+    program against itself, of which all kinds are judged.
+    ratios: of the throughputs of each launch, second side / first. judged: what `run` would have said
+    after the shares `SHARES` of them. spun: share of the time of such sections that the second side's frees spun.
+    left_out: share of sections that were interrupted. waited: share of their time that workers waited for a CPU, also
+    for one that the coordinator had when it woke them; None where the kernel does not tell. steal: share of the time
+    that the hypervisor took.
     """
 
+    kind: str
     slowdown: float | None
     seconds: float
     ratios: list[float]
     judged: list[Ratio]
     spun: float
+    left_out: float
     waited: float | None
     steal: float
 

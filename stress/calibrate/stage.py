@@ -1,125 +1,140 @@
-"""Workers, launched once, that play blocks of one design under either of two programs, slowed down or not.
+"""Comparisons of a design with itself, measured as `run` measures: in launches of two worlds side by side.
 
 Both programs are compiled with feature SPIN (`stress.engine.play.slow_down`); the second one also with TWIN,
-which no code asks for: the same instructions at another place in memory. Blocks begin with a boot, as in `run`.
+which no code asks for: the same instructions at another place in memory. Frees of the second side may be slowed down.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import time
 from collections.abc import Iterator
 
+import numpy as np
+
 from allocators.designs import parse_design
+from scenarios.tape import SECTION_DEAD_FREE, SECTION_LIVE_FREE, SECTION_MIXED, SECTIONS, Workload
 from shm.clock import cycles_per_ns
-from shm.machine import MACHINE
+from shm.machine import MACHINE, Machine
+from stress.calibrate.neighbour import neighbour
 from stress.calibrate.options import CalibrateOptions
 from stress.engine import counting_main, cpu_main
-from stress.measure.evaluation import FREES, rate
-from stress.play.arena import NEVER, Arena, BlockSettings
-from stress.play.census import take_block
+from stress.judge.ratio import least_pairs
+from stress.measure import turns
+from stress.play.arena import NEVER, BlockSettings
 from stress.play.compiled import STATS, ready
-from stress.play.parallel import hang_seconds
-from stress.play.worker import Crew
+from stress.play.launch import Setup
+from stress.play.launches import NAP_US, Launched, Launches
+from stress.play.parallel import hang_seconds, launch_seconds
+from stress.play.turns import sections_of
 from stress.play.workload import build_workload
 from stress.process import host
-from stress.process.host import Counters
 from stress.show.progress import Progress
 
 SPIN, TWIN = frozenset({"SPIN"}), frozenset({"TWIN"})
-ONE, TWO = 0, 1  # the programs
+ONE, TWO = "one", "two"  # the sides
+SIZE = 10_000  # operations of the first turns; later ones as they fit
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Slowness:
-    """Of `every` frees of a CPU the last one spins for `cycles`."""
+    """Of `every` frees of a CPU in sections of a kind (SECTION_*) the last one spins for `cycles`."""
 
     every: int = NEVER
     cycles: int = 0
+    kind: int = SECTION_LIVE_FREE
 
 
 FULL_SPEED = Slowness()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Played:
-    """One block. rate: frees per second, or mixed operations where no frees are timed apart. cycles: of the timed
-    sections of all CPUs. operations: in them. spins, spun: frees that spun, and their cycles."""
+class Compared:
+    """What one launch showed of a kind of section. ratio: second side / first. cycles: an operation of the first side
+    took, on a CPU. operations: in such sections, each side. spins, spun: frees of the second side that spun, and their
+    share of its time."""
 
-    rate: float
-    cycles: int
+    ratio: float
+    cycles: float
     operations: int
     spins: int
-    spun: int
+    spun_cycles: int
+    spun: float
 
 
 class Stage:
-    """See the module's text. parameters: of the scenario, with their defaults."""
+    """See the module's text. kinds: of sections that hold frees, of which ratios are judged. parameters: of the
+    scenario, with their defaults."""
 
-    def __init__(
-        self,
-        options: CalibrateOptions,
-        arena: Arena,
-        crew: Crew,
-        parameters: dict[str, object],
-        features: frozenset[str],
-    ) -> None:
-        self.options, self.arena, self.crew, self.parameters, self.features = options, arena, crew, parameters, features
-        self.cycles_per_ns = cycles_per_ns(arena.machine(frozenset(), 0))
-        self._patience = hang_seconds()
+    def __init__(self, options: CalibrateOptions, features: frozenset[str], progress: Progress) -> None:
+        self.options, self.features = options, features
+        self.cpus = options.cpus or len(host.available_cpus())
+        load, self.parameters = self._build(options.seed)
+        present = set(np.concatenate([sections_of(tape).kind for tape in load.tapes]).tolist())
+        frees = [kind for kind in (SECTION_LIVE_FREE, SECTION_DEAD_FREE) if kind in present]
+        self.kinds = frees or [SECTION_MIXED]
+        self.cycles_per_ns = cycles_per_ns(Machine([0] * MACHINE.SIZE, 0, (), options.allocator))
 
-    def play(self, program: int, slowness: Slowness = FULL_SPEED) -> Played:
-        """One block from a fresh boot. Raises Lost and TimeoutError as `Crew` does."""
-        arena = self.arena
-        settings = BlockSettings(
-            seed=self.options.seed,
-            cycles_per_kernel_ns=self.cycles_per_ns,
-            spin_every=slowness.every,
-            spin_cycles=slowness.cycles,
+    def _build(self, seed: int) -> tuple[Workload, dict[str, object]]:
+        return build_workload(self.options.scenario, self.options.settings, self.cpus, seed)
+
+    def launches(self, same: bool, slowness: Slowness, seed: int) -> Launches:
+        """Launches of the two sides; same: of one program, else of two."""
+        options = self.options
+        plain = BlockSettings(seed=1, cycles_per_kernel_ns=self.cycles_per_ns, nap_us=NAP_US)
+        slow = dataclasses.replace(
+            plain, spin_every=slowness.every, spin_cycles=slowness.cycles, spin_kinds=(slowness.kind,)
         )
-        arena.reset(self.features, settings)
-        self.crew.command(program)
-        self.crew.collect(self._patience)
-        block = take_block(arena, self.options.design, 0, warmup=False, wall_ns=0, cycles_per_ns=self.cycles_per_ns)
-        kinds = FREES if any(s.operations for kind in FREES for s in block.sections[kind]) else ("mixed",)
-        sums = [s for kind in kinds for s in block.sections[kind]]
-        plays = arena.plays()
-        return Played(
-            rate=rate(block, kinds) or 0.0,
-            cycles=round(sum(s.nanoseconds for s in sums) * self.cycles_per_ns),
-            operations=sum(s.operations for s in sums),
-            spins=int(plays["spins"].sum()),
-            spun=int(plays["spun"].sum()),
+        setup = Setup(
+            {ONE: self.features | SPIN, TWO: self.features | SPIN | (frozenset() if same else TWIN)},
+            {ONE: plain, TWO: slow},
+            options.allocator,
+            1,
+            options.memory,
+            hang_seconds(),
+            host.placement(self.cpus)[0],
         )
+        return Launches(setup, lambda number: self._build(seed + number)[0], SIZE, self.cycles_per_ns, seed)
 
-    def counters(self) -> Counters:
-        """What disturbed the workers so far."""
-        members = self.crew.members
-        return host.read_counters(self.crew.pids, [w.pinned for w in members if w.pinned is not None], members[-1].pid)
+    def compare(self, same: bool, slowness: Slowness, seconds: float, seed: int) -> list[Launched]:
+        """A comparison as `run` makes it, for so many seconds. Raises Lost and TimeoutError as `Crew` does."""
+        launches = self.launches(same, slowness, seed)
+        least = least_pairs()
+        each, began = launch_seconds(seconds, least), time.monotonic()
+        launches.try_out()
+        found = []
+        while len(found) < least or time.monotonic() - began < seconds:
+            until = began + (len(found) + 1) * each
+            found.append(launches.measure(lambda until=until: time.monotonic() < until))  # type: ignore[misc]
+        return found
+
+    def compared(self, launched: Launched, kind: int) -> Compared:
+        """What a launch showed of one kind."""
+        table, name = launched.table, SECTIONS[kind]
+        ratio = turns.ratio(table, 0, 1, [name])
+        one, two = (turns.sums(table, side)[name] for side in (0, 1))
+        cycles = [sum(s.nanoseconds for s in side) * self.cycles_per_ns for side in (one, two)]
+        operations = sum(s.operations for s in one)
+        spun = int(launched.spun[1])
+        return Compared(
+            ratio=ratio or 1.0,
+            cycles=cycles[0] / max(1, operations),
+            operations=operations,
+            spins=int(launched.spins[1]),
+            spun_cycles=spun,
+            spun=spun / cycles[1] if cycles[1] else 0.0,
+        )
 
 
 @contextlib.contextmanager
-def launched(options: CalibrateOptions, progress: Progress) -> Iterator[Stage]:
-    """Compile both programs, start the workers, end them. Raises UsageError for what cannot be played."""
-    cpus = options.cpus or len(host.available_cpus())
-    load, parameters = build_workload(options.scenario, options.settings, cpus, options.seed)
+def staged(options: CalibrateOptions, progress: Progress) -> Iterator[Stage]:
+    """Compile both programs, and let the neighbour in. Raises UsageError for what cannot be played."""
     features = parse_design(options.design).features(options.allocator)
-    programs = (features | SPIN, features | SPIN | TWIN)
-    kernel = options.allocator
-    ready(
-        [(counting_main, kernel, features | STATS), *((cpu_main, kernel, program) for program in programs)],
-        progress.phase,
-    )
-    arena = Arena(load, kernel, features=features, memory=options.memory)
-    with contextlib.closing(arena):
-        machines = [
-            [arena.machine(features | STATS, cpu)] * 2
-            if cpu == arena.kworker_cpu
-            else [arena.machine(program, cpu) for program in programs]
-            for cpu in range(arena.layout.nr_cpus)
-        ]
-        with Crew(machines, arena.run, host.placement(cpus)[0]) as crew:
-            try:
-                yield Stage(options, arena, crew, parameters, features)
-            finally:
-                arena.words[MACHINE.stop] = 1
+    stage = Stage(options, features, progress)
+    counting = [(counting_main, options.allocator, features | STATS)]
+    timed = [(cpu_main, options.allocator, features | extra) for extra in (SPIN, SPIN | TWIN)]
+    ready([*counting, *timed], progress.phase, load=False)
+    ready(counting, progress.phase)
+    with neighbour(options.neighbour):
+        yield stage

@@ -7,6 +7,7 @@ from statistics import median
 
 import msgspec
 
+from scenarios.tape import SECTIONS
 from stress.calibrate.samples import SHARES, Comparison, Samples, Setting
 from stress.judge.ratio import CONFIDENCE, Ratio, estimate_ratio
 from stress.judge.verdict import judge
@@ -14,9 +15,9 @@ from stress.measure.trust import STEAL_FAIR, WAITED_FAIR
 from stress.result.data import Trust
 from stress.result.grading import finding, trust_of
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 NO_ALARM = 0.95  # goal: share of comparisons of like with like that are called equivalent or cannot tell
-POWER, FOUND = 0.80, 0.03  # goal: this share of comparisons slowed by so much is called slower
+POWER, FOUND = 0.80, 0.02  # goal: this share of comparisons slowed by so much is called slower
 JOINED = (2, 4)  # comparisons of a kind, one after another, that are also judged as one: what longer ones would find
 DIRECTIONS = 100  # runs in which none may be called faster that is slower
 
@@ -35,15 +36,16 @@ class Share(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Row(msgspec.Struct, kw_only=True, frozen=True):
-    """All comparisons of one kind.
+    """All comparisons of one kind of section, slowed down alike.
 
-    slowdown: asked for; None: one program against itself. measured: the ratio over all pairs of all of them.
+    kind: live, dead or mixed. slowdown: asked for; None: one program against itself. measured: the ratio over all pairs of all of them.
     spun: share of the time that was spent spinning, by the clock (median). faster to cannot_tell: calls.
     found: of like and like false alarms, called faster or slower; of what was slowed down, called slower.
     found_after: the same when comparisons last `times` as long; None where there are too few to join.
-    half_width: of the interval, as a fraction (median). pairs: of one comparison (median).
+    half_width: of the interval, as a fraction (median). pairs: launches of one comparison (median).
     """
 
+    kind: str
     slowdown: float | None
     measured: Ratio
     spun: float
@@ -82,8 +84,11 @@ class Calibration(msgspec.Struct, kw_only=True, frozen=True):
 
 def calibration(samples: Samples, margin: float) -> Calibration:
     """The table of all comparisons of the samples, judged by this margin."""
-    kinds = sorted({c.slowdown for c in samples.comparisons}, key=lambda s: -1.0 if s is None else s)
-    rows = [_row(slowdown, [c for c in samples.comparisons if c.slowdown == slowdown], margin) for slowdown in kinds]
+    groups: dict[tuple[int, float], list[Comparison]] = {}
+    for comparison in samples.comparisons:
+        slowdown = -1.0 if comparison.slowdown is None else comparison.slowdown
+        groups.setdefault((SECTIONS.index(comparison.kind), slowdown), []).append(comparison)
+    rows = [_row(groups[key], margin) for key in sorted(groups)]
     return Calibration(
         setting=samples.setting,
         margin=margin,
@@ -103,8 +108,8 @@ def share_of(count: int, runs: int) -> Share:
     return Share(count=count, runs=runs, low=float(interval.low), high=float(interval.high))
 
 
-def _row(slowdown: float | None, comparisons: Sequence[Comparison], margin: float) -> Row:
-    runs = len(comparisons)
+def _row(comparisons: Sequence[Comparison], margin: float) -> Row:
+    runs, slowdown = len(comparisons), comparisons[0].slowdown
     calls = [[_call(ratio, margin) for ratio in comparison.judged] for comparison in comparisons]
     last = [of[-1] for of in calls]
 
@@ -113,6 +118,7 @@ def _row(slowdown: float | None, comparisons: Sequence[Comparison], margin: floa
 
     halves = [(r.high / r.low - 1) / 2 for c in comparisons if (r := c.judged[-1]).low and r.high]
     return Row(
+        kind=comparisons[0].kind,
         slowdown=slowdown,
         measured=estimate_ratio([ratio for comparison in comparisons for ratio in comparison.ratios]),
         spun=median(c.spun for c in comparisons),
@@ -150,6 +156,7 @@ def _goals(rows: Sequence[Row]) -> list[Goal]:
     for row in like:
         quiet = share_of(row.found.runs - row.found.count, row.found.runs)
         what = "one program against itself" if row.slowdown is None else "two programs of the same code"
+        what += f", {row.kind}"
         goals.append(
             Goal(
                 name=f"{what}: equivalent or cannot tell, at least {NO_ALARM:.0%}",
@@ -172,7 +179,7 @@ def _goals(rows: Sequence[Row]) -> list[Goal]:
         if row.slowdown == FOUND:
             goals.append(
                 Goal(
-                    name=f"{FOUND:.0%} slower is called slower, at least {POWER:.0%}",
+                    name=f"{row.kind}: {FOUND:.0%} slower is called slower, at least {POWER:.0%}",
                     measured=in_words(row.slower),
                     met=row.slower.value >= POWER,
                 )

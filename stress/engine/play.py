@@ -92,12 +92,12 @@ def execute(m: Machine, p: int, run: int, op: int) -> bool:
 
 @dual_inline
 def slow_down(m: Machine, p: int, run: int) -> None:
-    """SPIN: make frees slower by a known time (`python -m stress calibrate`).
+    """SPIN: make frees slower by a known time (`python -m stress calibrate`), in sections of some kinds.
 
     A percent of a free is less than a look at the clock takes, so few frees spin for long, not all for a moment.
     All are counted, whether any is to spin or not: programs with SPIN differ in the spinning alone.
     """
-    due = load(m, p + PLAY.spin_due) - 1
+    due = load(m, p + PLAY.spin_due) - load(m, p + PLAY.spinning)
     store(m, p + PLAY.spin_due, due)
     if due <= 0:
         _spin(m, p, run)
@@ -111,15 +111,20 @@ def _spin(m: Machine, p: int, run: int) -> None:
         now = cycles(m)
     store(m, p + PLAY.spin_due, load(m, run + RUN.spin_every))
     store(m, p + PLAY.spins, load(m, p + PLAY.spins) + 1)
-    store(m, p + PLAY.spun, load(m, p + PLAY.spun) + now - began)
+    # One that was interrupted is in a section that does not count.
+    store(m, p + PLAY.spun, load(m, p + PLAY.spun) + min(now - began, 2 * load(m, run + RUN.spin_cycles)))
 
 
 @dual_slow
 def _execute_rare(m: Machine, p: int, run: int, op: int, code: int) -> bool:
     if code == OP_SECTION_BEGIN:
+        if m.has("SPIN"):
+            store(m, p + PLAY.spinning, load(m, run + RUN.spin_kinds) >> a_of(op) & 1)
         _section_begin(m, p, p + PLAY.section + a_of(op) * SECTION.SIZE)
     elif code == OP_SECTION_END:
         _section_end(m, p, p + PLAY.section + a_of(op) * SECTION.SIZE, c_of(op))
+        if m.has("SPIN"):
+            store(m, p + PLAY.spinning, 0)
     elif code == OP_ROUND:
         store_release(m, p + PLAY.round, c_of(op))
         ring_bell(m, run)

@@ -41,6 +41,7 @@ RUN = struct(
     "rested_at",  # the cycle counter when the last turn was over. These three: kworker only, but for the boot.
     "spin_every",  # SPIN: of so many frees of a CPU the last one spins
     "spin_cycles",  # SPIN: so long
+    "spin_kinds",  # SPIN: a bit for each kind of section in which they do
     size=64,
 )
 
@@ -78,7 +79,8 @@ PLAY = struct(
     "spin_due",  # SPIN: frees until the next that spins
     "spins",  # SPIN: frees that spun
     "spun",  # SPIN: cycles that they spun
-    ("pad1", 3),
+    "spinning",  # SPIN: 1 in a section of such a kind
+    ("pad1", 2),
     ("section", SECTION.SIZE * len(SECTIONS)),
     size=128,
 )

@@ -23,10 +23,10 @@ from shm.machine import Machine
 from shm.segment import Segment
 from shm.xorshift import seed_of
 from stress.engine import EVENT, LATENCY, PER_CGROUP, PLAY, RUN, SAMPLE, SAMPLE_EVERY, SAMPLES, SECTION, TURN
+from stress.play.options import DEFAULT_MEMORY
 from stress.play.turns import sections_of, turns_of
 from stress.process.errors import UsageError
 
-DEFAULT_MEMORY = 512 << 20
 NEVER = 1 << 62  # a `spin_every` that lets no free spin
 STEP_NS = 100  # kernel time of one operation in serial play, at a time scale of 1
 
@@ -58,7 +58,8 @@ class BlockSettings:
     curve: have the kworker sample dead caches and what they pin (see `engine.curve`).
     fail_shrink_alloc, fail_page_alloc: failures on purpose (allocators.core.injection), the latter a probability.
     nap_us: let the kworker sleep until it is called, or for so many microseconds; 0: it looks for work by itself.
-    spin_every, spin_cycles: which frees of a program with SPIN spin and how long.
+    spin_every, spin_cycles, spin_kinds: which frees of a program with SPIN spin and how long, and in sections of which
+    kinds (SECTION_*).
     """
 
     seed: int = 1
@@ -71,6 +72,7 @@ class BlockSettings:
     spin_every: int = NEVER
     spin_cycles: int = 0
     nap_us: int = 0
+    spin_kinds: tuple[int, ...] = ()
 
 
 PLAIN = BlockSettings()
@@ -202,6 +204,7 @@ class Arena:
             "sample_every": max(SAMPLE_EVERY, PER_CGROUP * load.cgroups),
             "spin_every": settings.spin_every,
             "spin_cycles": settings.spin_cycles,
+            "spin_kinds": sum(1 << kind for kind in settings.spin_kinds),
             "cuts": self.turns_in_tape - 1,
             "nap": settings.nap_us,
         }.items():

@@ -25,8 +25,8 @@ from scenarios.tape import Workload
 from shm.code_cache import source_hash
 from stress.judge.looks import Plan
 from stress.measure.records import RunRecord
-from stress.play.arena import DEFAULT_MEMORY, STEP_NS, Arena, BlockSettings
-from stress.play.options import RunOptions
+from stress.play.arena import STEP_NS, Arena, BlockSettings
+from stress.play.options import DEFAULT_MEMORY, RunOptions
 from stress.play.parallel import play_in_parallel
 from stress.play.stage import Stage
 from stress.play.worker import Lost

@@ -28,18 +28,19 @@ from stress.play.compiled import STATS
 from stress.play.turns import Sections, sections_of
 from stress.play.worker import Crew
 
+OF_TAPES = frozenset({"SPIN", "TWIN"})  # features that concern CPUs that play tapes, not the kworker
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Storm:
     """One pass of the tapes under every design, by turns.
 
     cycles[design][cpu]: of each timed section, in the tape's order. turns[design]: TURN structs as [cpu, turn].
-    failed[design]: allocations that found no memory. arenas[design]: its world, until the next storm.
+    arenas[design]: its world, until the next storm.
     """
 
     cycles: list[list[np.ndarray]]
     turns: list[np.ndarray]
-    failed: list[int]
     arenas: list[Arena]
 
 
@@ -47,15 +48,15 @@ class Storm:
 class Setup:
     """What the launches of a run have in common.
 
-    designs: name -> features. settings: of a boot; each storm gets another seed. patience: seconds without a sign of
-    life. placement: the real CPU of each worker.
+    designs: name -> features, and settings: of a boot, each storm's with another seed. memory: bytes. patience: seconds
+    without a sign of life. placement: the real CPU of each worker.
     """
 
     designs: Mapping[str, frozenset[str]]
+    settings: Mapping[str, BlockSettings]
     allocator: str
     nodes: int
     memory: int
-    settings: BlockSettings
     patience: float
     placement: list[int]
 
@@ -96,7 +97,7 @@ class Launch:
             # The machine of design d in world w is w * n + d.
             machines = [
                 [
-                    arena.machine(features | STATS if cpu == kworker else features, cpu)
+                    arena.machine((features | STATS) - OF_TAPES if cpu == kworker else features, cpu)
                     for arena in self.arenas
                     for features in self._features
                 ]
@@ -124,7 +125,8 @@ class Launch:
         n = len(self.arenas)
         worlds = self._placement()
         for design, world in self._rng.permutation(list(enumerate(worlds))).tolist():
-            settings = dataclasses.replace(self.setup.settings, seed=self.setup.settings.seed + self.storms)
+            settings = list(self.setup.settings.values())[design]
+            settings = dataclasses.replace(settings, seed=settings.seed + self.storms)
             self.arenas[world].reset(self._features[design], settings)
 
         def shown() -> None:
@@ -138,7 +140,6 @@ class Launch:
         return Storm(
             [arena.section_cycles() for arena in played],
             [arena.turns() for arena in played],
-            [int(arena.plays()["failed"].sum()) for arena in played],
             played,
         )
 

@@ -10,8 +10,7 @@ import dataclasses
 import logging
 import os
 import time
-
-import numpy as np
+from functools import partial
 
 from shm.clock import cycles_per_ns
 from shm.machine import MACHINE
@@ -20,13 +19,13 @@ from stress.judge.ratio import CONFIDENCE, Ratio, least_pairs
 from stress.measure import turns
 from stress.measure.evaluation import FREES, headline, rate, sample
 from stress.measure.records import Block
-from stress.measure.turns import Turns
-from stress.play.arena import DEFAULT_MEMORY, Arena, BlockSettings
+from stress.play.arena import Arena, BlockSettings
 from stress.play.census import live_objects, signs_of_life, take_block
 from stress.play.compiled import STATS, Target, ready
-from stress.play.launch import Launch, Setup
+from stress.play.launch import Setup, Storm
+from stress.play.launches import NAP_US, TURN_NS, Launched, Launches
+from stress.play.options import DEFAULT_MEMORY
 from stress.play.stage import Stage
-from stress.play.turns import in_turns
 from stress.play.worker import Crew
 from stress.process import host
 from stress.process.errors import UsageError
@@ -36,8 +35,6 @@ log = logging.getLogger(__name__)
 HANG_SECONDS = 60.0
 SLOWEST = 1e-6  # seconds an operation may take, before a block without other signs of life is called hung
 LAUNCH_SECONDS = 1.5  # of a launch, its preparation included: of which three fifths are play on the default storm
-TURN_NS = 1.5e6  # of a turn, about: long beside what it costs to change worlds, short beside the machine's moods
-NAP_US = 2000  # that the kworker sleeps in timed turns if nobody calls it; SLAB's timers are looked at as often
 
 
 def play_in_parallel(stage: Stage) -> None:
@@ -67,6 +64,11 @@ def hang_seconds() -> float:
             f"SLAB_STRESS_HANG_SECONDS={text}: must be a number of seconds above 0, such as {HANG_SECONDS:g}"
         )
     return seconds
+
+
+def launch_seconds(seconds: float, least: int) -> float:
+    """Of each launch of so many seconds in all; there will be `least` of them at least."""
+    return min(LAUNCH_SECONDS, seconds / least)
 
 
 @dataclasses.dataclass(slots=True)
@@ -148,30 +150,27 @@ class _Play:
         measuring, record = self.stage.options.measuring, self.stage.record
         confidence = CONFIDENCE if record.looks is None else record.looks.confidence
         least = measuring.launches or least_pairs(confidence)
-        each = measuring.seconds / measuring.launches if measuring.launches else LAUNCH_SECONDS
-        each = min(each, measuring.seconds / least)
-        rng = np.random.default_rng(record.seed)
+        each = measuring.seconds / least if measuring.launches else launch_seconds(measuring.seconds, least)
         setup = Setup(
             self.stage.designs,
+            dict.fromkeys(self.designs, dataclasses.replace(self.settings, nap_us=NAP_US)),
             self.stage.arena.allocator,
             self.stage.options.world.nodes,
             self.stage.options.world.memory or DEFAULT_MEMORY,
-            dataclasses.replace(self.settings, nap_us=NAP_US),
             self.patience,
             host.placement(record.cpus)[0],
         )
+        launches = Launches(setup, self.stage.tapes, self.size, self.cycles_per_ns, record.seed, self._tick)
         self.began = time.monotonic()
-        footprint = self._try(setup, rng)
-        number = 0
         try:
-            while number < least or (
+            self.stage.progress.phase("trying turns")
+            launches.try_out()
+            while (number := launches.number) < least or (
                 not measuring.launches and self._elapsed() < measuring.seconds and not self._sure(confidence)
             ):
                 self.stage.progress.phase(f"launch {number + 1}")
-                load = in_turns(self.stage.tapes(number), self.size)
-                with Launch(setup, load, rng, footprint) as launch:
-                    self._launched(launch, number, (number + 1) * each)
-                number += 1
+                more = partial(self._before, (number + 1) * each)
+                self._keep(launches.measure(more, partial(self._look, number)), number)
             if record.looks is not None and not record.looks.sure:
                 record.looks.look(self._headlines(confidence), measuring.margin)  # the last one, when all time is spent
         finally:
@@ -180,39 +179,18 @@ class _Play:
     def _elapsed(self) -> float:
         return time.monotonic() - self.began
 
-    def _try(self, setup: Setup, rng: np.random.Generator) -> np.ndarray:
-        """A storm that is not counted; returns the pages that worlds use."""
-        self.stage.progress.phase("trying turns")
-        with Launch(setup, in_turns(self.stage.tapes(0), self.size), rng) as launch:
-            launch.play(self._tick)
-            return launch.pages_used()
+    def _before(self, moment: float) -> bool:
+        return self._elapsed() < moment
 
-    def _launched(self, launch: Launch, number: int, until: float) -> None:
-        """Storms of one launch, until so many seconds have passed since the first began."""
-        members = launch.crew.members
-        pinned = [w.pinned for w in members if w.pinned is not None]
-        before = host.read_counters(launch.crew.pids, pinned, members[-1].pid)
-        cycles: list[list[list[np.ndarray]]] = []
-        times: list[list[np.ndarray]] = []
-        failed = np.zeros(len(self.designs), np.int64)
-        while not times or self._elapsed() < until:
-            storm = launch.play(self._tick)
-            cycles.append(storm.cycles)
-            times.append(storm.turns)
-            failed += storm.failed
-            if self.stage.options.measuring.check_blocks:
-                for i, arena in enumerate(storm.arenas):
-                    self._check(arena, i, f"launch {number}")
-        disturbed = host.read_counters(launch.crew.pids, pinned, members[-1].pid).since(before)
-        tapes = [(s.kind, s.operations, s.turn) for s in launch.sections]
-        table = turns.tabulate(tapes, cycles, times, self.cycles_per_ns)
-        self._keep(table, number, failed, disturbed)
-        if number == 0:
-            self.size = max(1, round(self.size * TURN_NS / max(1.0, float(np.median(table.took)))))
+    def _look(self, number: int, storm: Storm) -> None:
+        if self.stage.options.measuring.check_blocks:
+            for i, arena in enumerate(storm.arenas):
+                self._check(arena, i, f"launch {number + 1}")
 
-    def _keep(self, table: Turns, number: int, failed: np.ndarray, disturbed: host.Counters) -> None:
+    def _keep(self, launched: Launched, number: int) -> None:
         """A launch has ended: a block of each design goes into the record."""
         record, n = self.stage.record, len(self.designs)
+        table, disturbed = launched.table, launched.disturbed
         waited, stalls = disturbed.kept_waiting()
         record.launches.append(table)
         for i, design in enumerate(self.designs):
@@ -226,7 +204,7 @@ class _Play:
                 steal_ticks=disturbed.steal_ticks // n,
                 waited_ns=None if waited is None else waited // n,
                 long_stalls=None if stalls is None else stalls // n,
-                failed_allocations=int(failed[i]),
+                failed_allocations=int(launched.failed[i]),
                 storms=len(table.took),
                 turns=table.took[:, i].size,
                 disturbed=int(table.disturbed[:, i].sum()),

@@ -1,0 +1,96 @@
+"""Launch after launch: a trial, then as many as are asked for, each with tapes of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from scenarios.tape import Workload
+from stress.measure import turns
+from stress.measure.turns import Turns
+from stress.play.arena import Arena
+from stress.play.launch import Launch, Setup, Storm
+from stress.play.turns import in_turns
+from stress.process import host
+
+TURN_NS = 1.5e6  # of a turn, about: long beside what it costs to change worlds, short beside the machine's moods
+NAP_US = 2000  # that the kworker sleeps in timed turns if nobody calls it; SLAB's timers are looked at as often
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Launched:
+    """What one launch measured. failed[design]: allocations that found no memory. disturbed: of all designs together.
+    spins[design]: frees that spun (feature SPIN), and spun[design]: their cycles."""
+
+    table: Turns
+    failed: np.ndarray
+    disturbed: host.Counters
+    spins: np.ndarray
+    spun: np.ndarray
+
+
+class Launches:
+    """The launches of one measurement.
+
+    setup: see there. tapes: of each launch by its number, not cut. size: operations of a turn on a CPU, to begin with.
+    tick: called some times a second with each design's number and world.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        tapes: Callable[[int], Workload],
+        size: int,
+        cycles_per_ns: float,
+        seed: int,
+        tick: Callable[[int, Arena], None] = lambda design, arena: None,
+    ) -> None:
+        self._setup, self._tapes, self._size, self._cycles_per_ns = setup, tapes, size, cycles_per_ns
+        self._rng = np.random.default_rng(seed)
+        self._tick = tick
+        self._footprint: np.ndarray | None = None
+        self.number = 0  # of those that were measured
+
+    def try_out(self) -> None:
+        """A storm that is not counted, to learn which pages worlds use. Raises as `Launch` does."""
+        with self._launch() as launch:
+            launch.play(self._tick)
+            self._footprint = launch.pages_used()
+
+    def measure(self, more: Callable[[], bool], look: Callable[[Storm], None] = lambda storm: None) -> Launched:
+        """The next launch: a storm, and others as long as `more` says so. look: called after each, worlds at rest.
+
+        Raises as `Launch` does.
+        """
+        cycles: list[list[list[np.ndarray]]] = []
+        times: list[list[np.ndarray]] = []
+        counts = np.zeros((3, len(self._setup.designs)), np.int64)  # failed, spins, spun
+        with self._launch() as launch:
+            before = _counters(launch)
+            while not times or more():
+                storm = launch.play(self._tick)
+                cycles.append(storm.cycles)
+                times.append(storm.turns)
+                plays = [arena.plays() for arena in storm.arenas]
+                counts += [[int(of[name].sum()) for of in plays] for name in ("failed", "spins", "spun")]
+                look(storm)
+            disturbed = _counters(launch).since(before)
+            tapes = [(s.kind, s.operations, s.turn) for s in launch.sections]
+        table = turns.tabulate(tapes, cycles, times, self._cycles_per_ns)
+        if self.number == 0:
+            self._size = max(1, round(self._size * TURN_NS / max(1.0, float(np.median(table.took)))))
+        self.number += 1
+        return Launched(table, counts[0], disturbed, counts[1], counts[2])
+
+    def _launch(self) -> contextlib.AbstractContextManager[Launch]:
+        load = in_turns(self._tapes(self.number), self._size)
+        return Launch(self._setup, load, self._rng, self._footprint)
+
+
+def _counters(launch: Launch) -> host.Counters:
+    members = launch.crew.members
+    pinned = [w.pinned for w in members if w.pinned is not None]
+    return host.read_counters(launch.crew.pids, pinned, members[-1].pid)
