@@ -98,8 +98,8 @@ def heading(found: Calibration) -> list[str]:
 NOTE = (
     "Same program: one program against itself. 0 %: the same code compiled twice, in two places of memory; all others "
     "are these two with frees of the second slowed down, in sections of this kind. Spun: share of the time of these "
-    "sections that they spun, by the clock. Interval: half of it. Found: of what was slowed down the share that was called slower; of like with like the "
-    "share of false alarms, called faster or slower."
+    "sections that they spun, by the clock. Interval: half of it. Found: of what was slowed down the share that was "
+    "called slower; of like with like the share of false alarms, called faster or slower."
 )
 
 

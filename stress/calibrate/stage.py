@@ -103,7 +103,7 @@ class Stage:
         least = least_pairs()
         each, began = launch_seconds(seconds, least), time.monotonic()
         launches.try_out()
-        found = []
+        found: list[Launched] = []
         while len(found) < least or time.monotonic() - began < seconds:
             until = began + (len(found) + 1) * each
             found.append(launches.measure(lambda until=until: time.monotonic() < until))  # type: ignore[misc]

@@ -38,8 +38,9 @@ class Share(msgspec.Struct, kw_only=True, frozen=True):
 class Row(msgspec.Struct, kw_only=True, frozen=True):
     """All comparisons of one kind of section, slowed down alike.
 
-    kind: live, dead or mixed. slowdown: asked for; None: one program against itself. measured: the ratio over all pairs of all of them.
-    spun: share of the time that was spent spinning, by the clock (median). faster to cannot_tell: calls.
+    kind: live, dead or mixed. slowdown: asked for; None: one program against itself. measured: the ratio over all
+    launches of all of them. spun: share of the time that was spent spinning, by the clock (median). faster to
+    cannot_tell: calls.
     found: of like and like false alarms, called faster or slower; of what was slowed down, called slower.
     found_after: the same when comparisons last `times` as long; None where there are too few to join.
     half_width: of the interval, as a fraction (median). pairs: launches of one comparison (median).

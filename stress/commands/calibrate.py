@@ -26,7 +26,8 @@ def calibrate(
         typer.Option(
             metavar="PERCENT",
             help="Slow frees of one side down by so much, those into live caches and those into dead ones each in a "
-            "comparison of its own; with 0 one program is compared with itself too. Repeatable.  [default: 0 1 2 3 5 10]",
+            "comparison of its own; with 0 one program is compared with itself too. Repeatable.  "
+            "[default: 0 1 2 3 5 10]",
         ),
     ] = None,
     scenario: Annotated[
