@@ -206,6 +206,7 @@ def run_job(
     try:
         with session(quiet=quiet, log_level=log_level, log_file=log_file) as progress:
             from stress.measure.evaluation import measure
+            from stress.measure.turns_file import write_turns
             from stress.play import coordinator
             from stress.report import render
             from stress.result import write_result
@@ -214,6 +215,7 @@ def run_job(
             progress.close()
             ending.ignore_further()
             result, path = write_result(measure(record), out)
+            write_turns(record.launches, list(record.switches), result.run_id, path.parent)
             page = draw_page(result, path.parent)
     except OSError as error:
         raise DamagedRun(f"the result could not be written to --out {out}: {error}") from None

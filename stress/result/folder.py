@@ -18,7 +18,10 @@ from stress.result.data import Trust
 from stress.result.files import FILE_NAME
 
 LAST = "last"
-OWN_FILES = frozenset({FILE_NAME, "report.html", "blocks.parquet", "latency.parquet", "over_time.parquet"})
+TURNS_FILES = ("turns.parquet", "turns.npz")  # every turn of a run; see `stress.measure.turns_file`
+OWN_FILES = frozenset(
+    {FILE_NAME, "report.html", "blocks.parquet", "latency.parquet", "over_time.parquet", *TURNS_FILES}
+)
 
 
 class Summary(msgspec.Struct, kw_only=True, frozen=True):
