@@ -3,8 +3,8 @@
 Columns: run_id, design; launch, storm, turn, cpu, position (of the design among those that played this turn, from 0);
 took_ns (the turn, all CPUs), switches (involuntary, of this CPU's worker), left_out (timed sections that were
 interrupted); and for each kind of section live, dead, alloc, mixed its operations and nanoseconds. What an interrupted
-section took is what it took in the launch's other storms (see `stress.measure.turns`). With pyarrow a Parquet file, else
-NumPy's npz with an array per column, in which `design` is a number and `designs` has the names.
+section took is what it took in the launch's other storms (see `stress.measure.turns`). With pyarrow a Parquet file,
+else NumPy's npz with an array per column, in which `design` is a number and `designs` has the names.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from scenarios.tape import SECTIONS
 from stress.measure.turns import Turns
@@ -54,7 +55,7 @@ def columns_of(turns: Turns, launch: int) -> dict[str, np.ndarray]:
     """The rows of one launch; see the module's text."""
     shape = turns.left_out.shape  # [storm, design, cpu, turn]
 
-    def spread(values: np.ndarray, dtype: type) -> np.ndarray:
+    def spread(values: ArrayLike, dtype: type) -> np.ndarray:
         return np.broadcast_to(values, shape).astype(dtype).ravel()
 
     storm, design, cpu, turn = np.indices(shape, dtype=np.int32)
