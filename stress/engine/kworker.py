@@ -38,23 +38,11 @@ from shm.rcu import quiescent_point
 from shm.ring import ring_count
 from shm.waiting import NAP
 from stress.engine.curve import sample_when_due, take_sample
-from stress.engine.play import add_to
-from stress.engine.words import EVENT, PLAY, RUN
+from stress.engine.play import add_to, reached
+from stress.engine.words import EVENT, RUN
 
 # Microseconds. The kworker often shares a real CPU with a worker, which each of its looks interrupts.
 LONGEST_NAP = 200
-
-
-@dual
-def _reached(m: Machine, run: int) -> int:
-    """The round every CPU has reached."""
-    plays = load(m, run + RUN.plays)
-    least = load_acquire(m, plays + PLAY.round)
-    for cpu in range(1, load(m, MACHINE.workers)):
-        r = load_acquire(m, plays + cpu * PLAY.SIZE + PLAY.round)
-        if r < least:
-            least = r
-    return least
 
 
 @dual
@@ -112,7 +100,7 @@ def kworker_turn(m: Machine, run: int) -> bool:
     done = load(m, run + RUN.events_done)
     if done < load(m, run + RUN.events):
         e = load(m, run + RUN.schedule) + done * EVENT.SIZE
-        if _reached(m, run) >= load(m, e + EVENT.round):
+        if reached(m, run) >= load(m, e + EVENT.round):
             for _ in range(ring_count(m, world(m, WORLD.workqueue)) + 1):
                 if not run_deferred_work(m):
                     break

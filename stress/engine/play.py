@@ -23,6 +23,7 @@ from shm.atomics import (
     load,
     load_acquire,
     read_once,
+    smp_mb,
     store,
     store_release,
     this_cpu,
@@ -127,17 +128,35 @@ def _execute_rare(m: Machine, p: int, run: int, op: int, code: int) -> bool:
             store(m, p + PLAY.spinning, 0)
     elif code == OP_ROUND:
         store_release(m, p + PLAY.round, c_of(op))
-        ring_bell(m, run)
+        if load(m, run + RUN.nap):
+            smp_mb(m)  # of two that come to it at once one sees that it is the last
+            if reached(m, run) >= c_of(op):
+                ring_bell(m)
     elif code == OP_WAIT:
         return load_acquire(m, run + RUN.events_done) >= c_of(op)
     return True
 
 
 @dual
-def ring_bell(m: Machine, run: int) -> None:
-    """Call the kworker, where it does not look for work by itself: a round has begun, or a turn has ended."""
-    if load(m, run + RUN.nap):
-        ask(m, load(m, MACHINE.workers), SERVICE_BELL)
+def ring_bell(m: Machine) -> None:
+    """Call the kworker, where it does not look for work by itself (RUN.nap).
+
+    The last CPU that comes to a round or to the end of a turn does: sooner there is nothing to do, and the kworker's
+    look would take the CPU from one that has not come so far.
+    """
+    ask(m, load(m, MACHINE.workers), SERVICE_BELL)
+
+
+@dual
+def reached(m: Machine, run: int) -> int:
+    """The round every CPU has reached."""
+    plays = load(m, run + RUN.plays)
+    least = load_acquire(m, plays + PLAY.round)
+    for cpu in range(1, load(m, MACHINE.workers)):
+        r = load_acquire(m, plays + cpu * PLAY.SIZE + PLAY.round)
+        if r < least:
+            least = r
+    return least
 
 
 @dual
@@ -247,8 +266,8 @@ def cpu_main(m: Machine, run: int) -> int:
     add_to(m, p + PLAY.operations, at - first)
     if times:
         store(m, times + (turn - 1) * TURN.SIZE + TURN.ended, cycles(m))
-    fetch_add(m, run + RUN.done, 1)
-    ring_bell(m, run)
+    if fetch_add(m, run + RUN.done, 1) + 1 == turn * load(m, MACHINE.workers) and load(m, run + RUN.nap):
+        ring_bell(m)
     turns = 0
     while load_acquire(m, run + RUN.over) < turn and read_once(m, MACHINE.stop) == 0:
         quiescent_point(m)
