@@ -117,13 +117,14 @@ class Stage:
         cycles = [sum(s.nanoseconds for s in side) * self.cycles_per_ns for side in (one, two)]
         operations = sum(s.operations for s in one)
         spun = int(launched.spun[1])
+        counted = operations / max(1.0, float(launched.operations[kind]))  # spins of all, cycles of these
         return Compared(
             ratio=ratio or 1.0,
             cycles=cycles[0] / max(1, operations),
             operations=operations,
             spins=int(launched.spins[1]),
             spun_cycles=spun,
-            spun=spun / cycles[1] if cycles[1] else 0.0,
+            spun=spun * counted / cycles[1] if cycles[1] else 0.0,
         )
 
 

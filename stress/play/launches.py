@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from scenarios.tape import Workload
+from scenarios.tape import SECTIONS, Workload
 from stress.measure import turns
 from stress.measure.turns import Turns
 from stress.play.arena import Arena
@@ -23,13 +23,15 @@ NAP_US = 2000  # that the kworker sleeps in timed turns if nobody calls it; SLAB
 @dataclasses.dataclass(frozen=True, slots=True)
 class Launched:
     """What one launch measured. failed[design]: allocations that found no memory. disturbed: of all designs together.
-    spins[design]: frees that spun (feature SPIN), and spun[design]: their cycles."""
+    spins[design]: frees that spun (feature SPIN), and spun[design]: their cycles. operations[kind]: of each design in
+    timed sections, those that were interrupted among them."""
 
     table: Turns
     failed: np.ndarray
     disturbed: host.Counters
     spins: np.ndarray
     spun: np.ndarray
+    operations: np.ndarray
 
 
 class Launches:
@@ -83,7 +85,8 @@ class Launches:
         if self.number == 0:
             self._size = max(1, round(self._size * TURN_NS / max(1.0, float(np.median(table.took)))))
         self.number += 1
-        return Launched(table, counts[0], disturbed, counts[1], counts[2])
+        played = sum(np.bincount(kind, ops, minlength=len(SECTIONS)) for kind, ops, _ in tapes)
+        return Launched(table, counts[0], disturbed, counts[1], counts[2], len(times) * np.asarray(played))
 
     def _launch(self) -> contextlib.AbstractContextManager[Launch]:
         load = in_turns(self._tapes(self.number), self._size)

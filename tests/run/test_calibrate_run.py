@@ -6,42 +6,47 @@ import signal
 import pytest
 from running import Run, finish, invoke
 
+from scenarios.tape import SECTION_DEAD_FREE, SECTION_LIVE_FREE
 from stress.calibrate.gather import compare
 from stress.calibrate.options import make_options
-from stress.calibrate.stage import ONE, TWO, Slowness, launched
+from stress.calibrate.stage import Slowness, staged
 from stress.calibrate.tuning import Tuner
 from stress.judge.verdict import judge
 from stress.show.progress import Progress
 
 pytestmark = pytest.mark.xdist_group("cpus")
-SMALL = ("--scenario", "pairs", "--set", "operations=20000")
+SMALL = ("--scenario", "offline-storm", "--set", "operations=20000", "--set", "rounds=40", "--set", "cgroups=12")
 
 
 @pytest.fixture(scope="module")
 def stage():
-    with launched(make_options(scenario="pairs", settings=["operations=50000"]), Progress(quiet=True)) as stage:
+    settings = ["operations=60000", "rounds=40", "cgroups=24", "active=12"]
+    with staged(make_options(settings=settings, cpus=2), Progress(quiet=True)) as stage:
         yield stage
 
 
 def test_a_slowdown_that_was_injected_is_called_slower(stage):
-    tuner = Tuner(stage)
+    tuner = Tuner(stage.kinds)
+    tuner.try_out(stage, SECTION_LIVE_FREE, seed=1)
     calls = []
     while (
         "slower" not in calls and len(calls) < 7
     ):  # on a machine that others use, an interval may be too wide at first
-        made = compare(stage, 0.10, tuner, 0.5 * 2 ** len(calls), swapped=False)
-        assert made.spun > 0.02
+        (made,) = compare(stage, (0.15, SECTION_LIVE_FREE), tuner, 0.5 * 2 ** len(calls), seed=len(calls))
+        assert made.spun > 0.03 and made.kind == "live"
         calls.append(judge(made.judged[-1]).call)
     assert "slower" in calls and "faster" not in calls, calls
-    assert compare(stage, None, tuner, 0.1, swapped=True).spun == 0.0
+    like = compare(stage, (None, None), tuner, 0.1, seed=9)
+    assert [one.kind for one in like] == ["live", "dead"] and [one.spun for one in like] == [0.0, 0.0]
 
 
-def test_frees_spin_as_often_and_as_long_as_told(stage):
-    full = stage.play(TWO)
-    assert full.spins == full.spun == 0 and full.rate > 0 and full.operations == pytest.approx(2 * 50_000, rel=0.01)
-    played = stage.play(ONE, Slowness(every=100, cycles=3000))
-    assert played.spins == pytest.approx(full.operations / 2 / 100, abs=4)
-    assert played.spun >= 3000 * played.spins
+def test_frees_of_the_kind_asked_for_spin_as_often_and_as_long_as_told(stage):
+    launches = stage.launches(False, Slowness(every=100, cycles=3000, kind=SECTION_DEAD_FREE), seed=5)
+    launches.try_out()
+    played = launches.measure(lambda: False)
+    dead = stage.compared(played, SECTION_DEAD_FREE)
+    assert played.spins[0] == 0 and dead.spins == pytest.approx(dead.operations / 100, rel=0.1, abs=4)
+    assert 3000 * dead.spins <= dead.spun_cycles <= 6000 * dead.spins
 
 
 def test_samples_of_several_invocations_make_one_table(tmp_path):
