@@ -180,6 +180,9 @@ def test_bad_options_name_themselves_and_say_what_to_do(given, says):
         make_options(**given)
 
 
+TRIED = Slowness(400, 2000)
+
+
 class Steady:
     """A stage whose operations take 50 cycles, and whose spins cost twice what the clock shows of them."""
 
@@ -192,7 +195,7 @@ class Steady:
     def measure(self, more):
         return None
 
-    def compared(self, launched, kind, slowness=Slowness(400, 2000)):
+    def compared(self, launched, kind, slowness=TRIED):
         spins = 10_000 // slowness.every
         spun = spins * (slowness.cycles + 30)
         took = 10_000 * 50 + 2 * spun
