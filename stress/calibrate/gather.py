@@ -54,7 +54,7 @@ def setting_of(options: CalibrateOptions, stage: Stage) -> Setting:
     where = f"{machine['cpu']}, {machine['cpus_available']} CPUs, {machine['kernel']}, {machine['python']}"
     return Setting(
         scenario=options.scenario,
-        parameters=stage.parameters,
+        parameters={name: list(v) if isinstance(v, tuple) else v for name, v in stage.parameters.items()},  # as read
         allocator=options.allocator,
         design=options.design,
         cpus=stage.cpus,
