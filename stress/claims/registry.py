@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from stress.claims import dead_cost, fate, patches, pinning, reaper, recorded, speed, steps
+from stress.claims import dead_cost, fate, patches, pinning, reaper, recorded, speed, steps, storm
 from stress.claims.claim import Claim, Part
 
 _ALLOCATORS = ("slub", "slab")
+_DEFAULT = "offline-storm, the default run"
 
 CLAIMS: dict[int, Claim] = {
     claim.id: claim
@@ -108,7 +109,8 @@ CLAIMS: dict[int, Claim] = {
             )
             + tuple(
                 Part(f"{a}, timed", "pairs and free-burst", partial(speed.no_impact, allocator=a)) for a in _ALLOCATORS
-            ),
+            )
+            + tuple(Part(f"{a}, the storm", _DEFAULT, partial(storm.no_impact, allocator=a)) for a in _ALLOCATORS),
         ),
         Claim(
             5,
@@ -117,6 +119,7 @@ CLAIMS: dict[int, Claim] = {
             "20140602114741.GA1039 (SLUB, no number); 20140625134545.GB22340",
             (
                 Part("slub", "dead-free by size and order", dead_cost.slub),
+                Part("slub, the storm", _DEFAULT, storm.dead_frees),
                 Part("slab", "dead-free by size, timed", dead_cost.slab),
             ),
         ),
@@ -125,7 +128,10 @@ CLAIMS: dict[int, Claim] = {
             "Re-parenting single slabs is too expensive, as it needs a list of full slabs.",
             "up to 25 % slower contended frees, 2 nodes (N1)",
             "20140519152437.GB25889",
-            (Part("slub", "remote-free, timed", speed.full_tracking),),
+            (
+                Part("slub", "remote-free, timed", speed.full_tracking),
+                Part("slub, the storm", _DEFAULT, storm.full_tracking),
+            ),
         ),
         Claim(
             7,
@@ -139,7 +145,10 @@ CLAIMS: dict[int, Claim] = {
             "P6 matters little.",
             "–",
             "620d4218… (v1 6), dropped from v2 without a comment",
-            (Part("slub", "remote-free, counted and timed", speed.patch_6),),
+            (
+                Part("slub", "remote-free, counted and timed", speed.patch_6),
+                Part("slub, the storm", _DEFAULT, storm.patch_6),
+            ),
         ),
         Claim(
             9,

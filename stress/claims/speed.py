@@ -22,9 +22,8 @@ LONGER = 3.0  # times as long, for claims that rest on a single run
 def no_impact(lab: Lab, allocator: str) -> Finding:
     """Claim 4: pairs and free-burst by object size, timed.
 
-    Blocks are of a few milliseconds, so that the two of a pair are close in time (docs/calibration.md). Of some fifty
-    intervals at 95 % confidence one or two miss the truth by chance. So what looks slow is measured again, for twice
-    the time and by itself, and only what looks slow again is called so.
+    Of some fifty intervals at 95 % confidence one or two miss the truth by chance. So what looks slow is measured again,
+    for twice the time and by itself, and only what looks slow again is called so.
     """
     lab.need(allocator, SERIES)
     options = settling(allocator, 0.0)
@@ -80,7 +79,7 @@ def judge_equivalence(ratios: Sequence[tuple[str, Ratio]]) -> Finding:
     last = {name: latest.get(f"{name}, again", ratio) for name, ratio in ratios if not name.endswith(", again")}
     known = {name: ratio for name, ratio in last.items() if ratio.low is not None}
     if len(known) < len(last) or not last:
-        return Finding(Verdict.UNKNOWN, f"fewer than {MIN_PAIRS} pairs of blocks", figures)
+        return Finding(Verdict.UNKNOWN, f"fewer than {MIN_PAIRS} launches", figures)
     slow = [name for name, ratio in known.items() if is_slow(ratio)]
     if slow:
         return Finding(Verdict.FAILS, f"more than {MARGIN:.0%} slower: {'; '.join(slow)}", figures)
@@ -119,7 +118,7 @@ def judge_slowdown(ratio: Ratio, locks_before: float, locks_after: float) -> Fin
         ),
     ]
     if ratio.estimate is None or ratio.low is None or ratio.high is None:
-        return Finding(Verdict.UNKNOWN, f"fewer than {MIN_PAIRS} pairs of blocks", figures)
+        return Finding(Verdict.UNKNOWN, f"fewer than {MIN_PAIRS} launches", figures)
     said = f"frees are {units.change(ratio.estimate)} {units.interval(ratio)}"
     if is_slow(ratio):
         return Finding(Verdict.HOLDS, said, figures)
@@ -155,7 +154,7 @@ def judge_patch_6(counted: Result, ratios: dict[str, Ratio]) -> Finding:
         return Finding(Verdict.FAILS, f"{saved} compare-and-swaps fewer for {refills} refilled slabs", figures)
     known = [r for r in ratios.values() if r.low is not None and r.high is not None]
     if len(known) < len(ratios):
-        return Finding(Verdict.UNKNOWN, f"fewer than {MIN_PAIRS} pairs of blocks", figures)
+        return Finding(Verdict.UNKNOWN, f"fewer than {MIN_PAIRS} launches", figures)
     if any(map(equivalence.beyond, known)):
         return Finding(Verdict.FAILS, f"the time changes by more than {MARGIN:.0%}", figures)
     if all(map(equivalence.within, known)):

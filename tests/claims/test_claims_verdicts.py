@@ -3,7 +3,7 @@
 import pytest
 from synthetic import StandIn, blocks, census, ratio, record
 
-from stress.claims import dead_cost, fate, patches, pinning, reaper, recorded, speed
+from stress.claims import dead_cost, fate, patches, pinning, reaper, recorded, speed, storm
 from stress.claims.claim import Verdict
 from stress.claims.lab import Lab
 from stress.claims.recorded import Left
@@ -126,6 +126,29 @@ def test_4_measures_again_what_looks_slow(monkeypatch):
         and second.after == ("v3",)
         and second.measuring.seconds == 2 * first.measuring.seconds
     )
+
+
+@pytest.mark.parametrize(
+    "v1, v3, verdict",
+    (
+        (ratio(0.92, 0.96), ratio(0.9, 0.99), HOLDS),
+        (ratio(0.92, 0.96), ratio(1.0, 1.05), FAILS),
+        (ratio(0.92, 0.96), ratio(0.9, 1.01), UNKNOWN),
+        (ratio(0.92, 0.96), Ratio(estimate=0.9, pairs=2), UNKNOWN),
+    ),
+)
+def test_5_dead_frees_of_the_storm(v1, v3, verdict):
+    assert storm.judge_dead_frees({"v1": v1, "v3": v3}).verdict is verdict
+
+
+def test_the_storm_is_the_default_run_and_played_once(monkeypatch):
+    played = StandIn(lambda options: record(options, factors={"full-tracking": 1.2}))
+    monkeypatch.setattr(coordinator, "run", played)
+    lab = Lab(seconds=1.0)
+    assert storm.full_tracking(lab).verdict is HOLDS and storm.patch_6(lab).verdict is not FAILS
+    assert storm.no_impact(lab, "slub").verdict is not FAILS and storm.dead_frees(lab).figures
+    assert [options.after for options in played.seen] == [("full-tracking", "linux-3.16+P6"), ("v1", "v3")]
+    assert {options.measuring.seconds for options in played.seen} == {15.0}
 
 
 def dead_section(locks):
