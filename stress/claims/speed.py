@@ -22,8 +22,8 @@ LONGER = 3.0  # times as long, for claims that rest on a single run
 def no_impact(lab: Lab, allocator: str) -> Finding:
     """Claim 4: pairs and free-burst by object size, timed.
 
-    Of some fifty intervals at 95 % confidence one or two miss the truth by chance. So what looks slow is measured again,
-    for twice the time and by itself, and only what looks slow again is called so.
+    Of some fifty intervals at 95 % confidence one or two miss the truth by chance. So what looks slow is measured
+    again, for twice the time and by itself, and only what looks slow again is called so.
     """
     lab.need(allocator, SERIES)
     options = settling(allocator, 0.0)

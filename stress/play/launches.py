@@ -17,6 +17,7 @@ from stress.play.turns import in_turns
 from stress.process import host
 
 TURN_NS = 1.5e6  # of a turn, about: long beside what it costs to change worlds, short beside the machine's moods
+MOST_STORMS = 1000  # of a launch: what they took is kept until its end
 NAP_US = 2000  # that the kworker sleeps in timed turns if nobody calls it; SLAB's timers are looked at as often
 
 
@@ -72,7 +73,7 @@ class Launches:
         counts = np.zeros((3, len(self._setup.designs)), np.int64)  # failed, spins, spun
         with self._launch() as launch:
             before = _counters(launch)
-            while not times or more():
+            while not times or (len(times) < MOST_STORMS and more()):
                 storm = launch.play(self._tick)
                 cycles.append(storm.cycles)
                 times.append(storm.turns)
