@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 from stress.show import units
 from stress.show.axis import Scale, padded, ratio_range, ticks
 from stress.show.html import add, el
-from stress.show.line_chart import LineChart
+from stress.show.line_chart import LEFT, LineChart
 from stress.show.shapes import COLOURS, LETTER, WIDTH, colour, line, mark, rect, svg, words
 
 BAR, GAP, TITLE = 14.0, 5.0, 20.0
@@ -45,6 +45,17 @@ class Interval:
     low: float | None
     high: float | None
     text: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Scatter:
+    """Ratios of one design. points: (number of the value, ratio, tooltip). The rest is the interval made of them."""
+
+    number: int
+    points: Sequence[tuple[float, float, str]]
+    estimate: float
+    low: float | None
+    high: float | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -119,6 +130,37 @@ def forest(intervals: Sequence[Interval], margin: float, label: str) -> Element:
                 add(drawn, line(x(end), y - 4, x(end), y + 4, f"interval {colour(one.colour)}"))
         add(drawn, mark(one.colour, x(one.estimate), y, 4.6, "", f"{one.name}: {one.text}"))
     return drawn
+
+
+def scatter(scatters: Sequence[Scatter], margin: float, label: str) -> Element:
+    """Single ratios from left to right as they were measured, and across each design's estimate and interval."""
+    values = [ratio for one in scatters for _, ratio, _ in one.points]
+    values += [v for one in scatters for v in (one.estimate, one.low, one.high) if v is not None]
+    places = [at for one in scatters for at, _, _ in one.points]
+    chart = LineChart(
+        label,
+        150.0,
+        (min(places) - 0.5, max(places) + 0.5),
+        ratio_range(values, 1 + margin),
+        top=8.0,
+        bottom=8.0,
+        log=False,
+    )
+    y = chart.y
+    add(chart.drawn, rect(LEFT, y(1 + margin), chart.right - LEFT, y(1 - margin) - y(1 + margin), "band"))
+    for value in ticks(y.low, y.high):
+        same = abs(value - 1) < 1e-9
+        chart.level(value, "1" if same else units.signed_percent(value), "axis" if same else "grid")
+    for one in scatters:
+        if one.low is not None and one.high is not None:
+            height = max(y(one.low) - y(one.high), 1.0)
+            box = rect(LEFT, y(one.high), chart.right - LEFT, height, f"span {colour(one.number)}")
+            add(chart.drawn, box)
+        chart.across(one.estimate, f"typical {colour(one.number)}")
+    for one in scatters:
+        for at, ratio, about in one.points:
+            chart.mark(one.number, at, ratio, 3.4, about)
+    return chart.drawn
 
 
 def bars(groups: Sequence[Bars], names: Sequence[str], label: str) -> Element:
