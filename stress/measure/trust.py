@@ -208,7 +208,7 @@ def _plural(launches: int) -> str:
 
 def _percent(fraction: float) -> str:
     """Two digits: 0.83 %, 1.2 %, 69 %."""
-    return f"{100 * fraction:.2g} %" if fraction < 0.995 else "100 %"
+    return f"{round(100 * fraction, 2):.2g} %" if fraction < 0.995 else "100 %"
 
 
 def _precision(record: RunRecord, blocks: Sequence[BlockSample], ratios: dict[str, Ratios]) -> list[Finding]:

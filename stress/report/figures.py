@@ -20,6 +20,7 @@ KINDS = {
     "mixed": ("mixed allocations and frees", "mixed"),
 }
 MAX_MARKS = 600  # of one plot; more launches than these are joined
+MAX_RATIOS = 200  # of one design in one plot; as above
 
 
 def figures(result: Result) -> Iterator[Figure]:
@@ -129,7 +130,7 @@ def _launch_ratios(result: Result, name: str, kind: str) -> list[tuple[int, int,
     both = [
         (pair, geometric_mean(after[pair]) / geometric_mean(before[pair])) for pair in sorted(before) if pair in after
     ]
-    size = -(-len(both) // MAX_MARKS) or 1
+    size = -(-len(both) // MAX_RATIOS) or 1
     groups = [both[i : i + size] for i in range(0, len(both), size)]
     return [(group[0][0], group[-1][0], median(ratio for _, ratio in group)) for group in groups]
 

@@ -326,10 +326,10 @@ def _rests_on(result: Result) -> str:
         return ""
     text = table.launches(result, pairs)
     if widths:
-        said = ", ".join(f"{100 * max(of):.2g} % ({kind})" for kind, of in widths.items())
-        text += f"; {units.percent(result.confidence)} intervals of at most ± {said}"
+        said = ", ".join(f"{round(100 * max(of), 2):.2g} % ({kind})" for kind, of in widths.items())
+        text += f"; {units.percent(result.confidence)} intervals to ± {said}"
     if luck:
-        text += f"; {sum(luck) / len(luck):.0%} of the scatter is a launch's luck, the rest its own noise"
+        text += f"; a launch's luck is {100 * sum(luck) / len(luck):.0f} % of the scatter"
     return text + "."
 
 

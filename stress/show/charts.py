@@ -149,8 +149,7 @@ def scatter(scatters: Sequence[Scatter], margin: float, label: str) -> Element:
     y = chart.y
     add(chart.drawn, rect(LEFT, y(1 + margin), chart.right - LEFT, y(1 - margin) - y(1 + margin), "band"))
     for value in ticks(y.low, y.high):
-        same = abs(value - 1) < 1e-9
-        chart.level(value, "1" if same else units.signed_percent(value), "axis" if same else "grid")
+        chart.level(value, f"{value:.4g}", "axis" if abs(value - 1) < 1e-9 else "grid")
     for one in scatters:
         if one.low is not None and one.high is not None:
             height = max(y(one.low) - y(one.high), 1.0)
