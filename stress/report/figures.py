@@ -87,6 +87,7 @@ def _typical(result: Result) -> str:
 def _by_launch(result: Result) -> Figure | None:
     """The ratios that the intervals are made of, launch by launch."""
     drawings, rows = [], []
+    one = "pair of blocks" if _old(result) else "launch"
     for kind, (what, short) in KINDS.items():
         scatters = []
         for number, name in enumerate(order(result)):
@@ -98,20 +99,25 @@ def _by_launch(result: Result) -> Figure | None:
                 continue
             label = f"{name}: {short}"
             spots = [
-                (float(first + last) / 2, ratio, f"{label}, {_launch(result, first, last)}: {ratio:.3f}")
+                (
+                    (first + last) / 2 + (not _old(result)),
+                    ratio,
+                    f"{label}, {_launch(result, first, last)}: {ratio:.3f}",
+                )
                 for first, last, ratio in points
             ]
-            scatters.append(charts.Scatter(number, spots, value.estimate, value.low, value.high))
+            scatters.append(
+                charts.Scatter(number, spots, value.estimate, value.low, value.high, f"{label}: {units.ratio(value)}")
+            )
             rows += [(label, _launch(result, first, last), _three(ratio)) for first, last, ratio in points]
         if scatters:
-            drawings.append((what, charts.scatter(scatters, result.margin, f"Ratio in each launch, {what}")))
+            drawings.append((what, charts.scatter(scatters, result.margin, one, f"Ratio in each {one}, {what}")))
     if not drawings:
         return None
-    one = "pair of blocks" if _old(result) else "launch"
     return Figure(
         f"Ratio to {result.baseline}, {one} by {one}",
-        f"A mark is the ratio that one {one} gave. Across: the typical one, and its interval as a box, which is "
-        f"made of this scatter; grey: ±{units.percent(result.margin)}.",
+        f"A small mark is the ratio that one {one} gave; at the right the interval that they make. "
+        f"Grey: ±{units.percent(result.margin)}.",
         drawings,
         [entry for number, entry in enumerate(designs_legend(order(result))) if number],
         ("", one, "ratio"),

@@ -130,8 +130,8 @@ def test_the_ratio_of_each_launch_is_drawn_with_the_interval_it_makes():
     live = [row[1:] for row in figure.rows if row[0] == "v1: frees, live"]
     assert live[0] == ("launch 1", "1.000") and live[7] == ("launch 8", f"{1 / 1.07:.3f}") and len(live) == 8
     drawing = dict(figure.drawings)["frees into live caches"]
-    boxes = [e for e in drawing.iter("rect") if e.get("class") == "span d1"]
-    assert len(boxes) == 1 and float(boxes[0].get("height")) > 10
+    bar, *ends = [e for e in drawing.iter("line") if e.get("class") == "interval d1"]
+    assert float(bar.get("y1")) - float(bar.get("y2")) > 10 and len(ends) == 2
     assert sum("launch" in (e.text or "") for e in drawing.iter("title")) == 8
     (old,) = (f for f in figures(plain(launches=[])) if "pair of blocks by pair of blocks" in f.title)
     assert old.rows[0][1] == "pair 0"
