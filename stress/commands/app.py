@@ -88,7 +88,7 @@ app.command(short_help="Run a schedule again that `explore` wrote.", epilog="Exa
 )
 app.command(
     short_help="Report a run again, in any format.",
-    epilog="Examples: `report last --format html`, `report RUN --format csv > blocks.csv`.",
+    epilog="Examples: `report last --details`, `report last --format html`, `report RUN --format csv > launches.csv`.",
 )(report)
 app.command(
     short_help="Runs of the same work side by side.",

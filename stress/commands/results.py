@@ -17,6 +17,10 @@ RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's id, its beginning or end, its folder or result.json, or `last`.")
 ]
 
+Details = Annotated[
+    bool, typer.Option("--details", help="Print every row, sentence and finding, not only what fits on one screen.")
+]
+
 
 class ReportFormat(str, enum.Enum):
     text = "text"
@@ -96,11 +100,12 @@ def show(
     context: typer.Context,
     run: RunName,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder of results.")] = None,
+    details: Details = False,
 ) -> None:
     """Print the report of one run as its end printed it. Other formats: `report RUN --format …`."""
     from stress.report.render import redraw
 
-    redraw(run, _folder(context, out), "text")
+    redraw(run, _folder(context, out), "text", details)
 
 
 @results.command(
@@ -137,15 +142,16 @@ def report(
         ReportFormat,
         typer.Option(
             help="html renews report.html beside the result and prints its path; parquet (needs the extra `parquet`) "
-            "writes the samples there; csv and benchstat print the timed blocks; mmtests prints columns as mmtests' "
-            "compare does."
+            "writes the samples there; csv and benchstat print what each launch measured, csv in a row per design "
+            "(pair is the number of the launch); mmtests prints columns as mmtests' compare does."
         ),
     ] = ReportFormat.text,
+    details: Details = False,
 ) -> None:
-    """Report a run that has ended, in any format."""
+    """Report a run that has ended, in any format. The text fits on one screen; --details prints all of it."""
     from stress.report.render import redraw
 
-    redraw(run, out, format.value)
+    redraw(run, out, format.value, details)
 
 
 @guarded

@@ -30,6 +30,7 @@ class LogLevel(str, enum.Enum):
 EXAMPLES = """\b
 Examples:
   run --after v3 --seconds 30
+  run --after v3 --details              (every row, sentence and finding)
   run --after v3 --until-sure --seconds 300 --margin 0.01
   run --scenario dead-free --set object_size=256 --set free_order=random
   run --serial --cpus 32 --format json
@@ -157,6 +158,10 @@ def run(
     format: Annotated[
         Format, typer.Option(help="How to print the report. json prints the result and nothing else on stdout.")
     ] = Format.text,
+    details: Annotated[
+        bool,
+        typer.Option("--details", help="Print every row, sentence and finding, not only what fits on one screen."),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     log_level: Annotated[
         LogLevel, typer.Option(help="Log of the coordinator and its workers, on stderr.")
@@ -168,9 +173,11 @@ def run(
     """Take cgroups offline while CPUs allocate and free, under a design before and others after, and compare.
 
     Without options: a storm of cgroup removals on SLUB of Linux 3.16 against two versions of the series
-    that lets dead caches destroy themselves. Prints one table and what it says, and writes
+    that lets dead caches destroy themselves. Prints the answer on one screen (--details: all of it), and writes
     results/<run id>/result.json and a page to look at, report.html, beside it.
     """
+    from stress.report import render
+
     options = opt.make_options(
         scenario=scenario,
         settings=set_ or (),
@@ -182,8 +189,17 @@ def run(
         fail=fail or (),
         command=command_line(),
     )
+    render.check_details(details, format.value)
     check_out(out)
-    return run_job(options, out=out, format=format.value, quiet=quiet, log_level=log_level.value, log_file=log_file)
+    return run_job(
+        options,
+        out=out,
+        format=format.value,
+        details=details,
+        quiet=quiet,
+        log_level=log_level.value,
+        log_file=log_file,
+    )
 
 
 def run_job(
@@ -191,6 +207,7 @@ def run_job(
     *,
     out: Path,
     format: str = "text",
+    details: bool = False,
     quiet: bool = False,
     log_level: str = "warning",
     log_file: Path | None = None,
@@ -205,22 +222,24 @@ def run_job(
 
     try:
         with session(quiet=quiet, log_level=log_level, log_file=log_file) as progress:
+            from shm import preemption
             from stress.measure.evaluation import measure
             from stress.measure.turns_file import write_turns
             from stress.play import coordinator
             from stress.report import render
             from stress.result import write_result
+            from stress.result.folder import LAST
 
             record = coordinator.run(options, progress)
             progress.close()
             ending.ignore_further()
-            result, path = write_result(measure(record), out)
+            result, path = write_result(measure(record, watched=record.serial or preemption.works()), out)
             write_turns(record.launches, list(record.switches), result.run_id, path.parent)
             page = draw_page(result, path.parent)
     except OSError as error:
         raise DamagedRun(f"the result could not be written to --out {out}: {error}") from None
     with printing():
-        render.write(result, path, format, sys.stdout, page)
+        render.write(result, path, format, sys.stdout, page, details=details, again=LAST)
     if format != "text" and not quiet:
         print(f"result: {path}", file=sys.stderr)
     return exit_status(result)

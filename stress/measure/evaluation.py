@@ -39,9 +39,13 @@ from stress.result.data import (
 FREES = ("live", "dead")  # kinds of section that hold nothing but frees
 
 
-def measure(record: RunRecord) -> Result:
-    """Figures, ratios and their trustworthiness from the records of a run."""
-    blocks = [sample(block, record.cpus) for block in record.blocks]
+def measure(record: RunRecord, watched: bool = True) -> Result:
+    """Figures, ratios and their trustworthiness from the records of a run.
+
+    watched: this machine tells when a section is interrupted (`shm.preemption`).
+    """
+    blocks = [sample(block, record.cpus, share_left_out(record, block) if watched else None) for block in record.blocks]
+    summary = _summary(record)
     measured = [block for block in blocks if not block.warmup]
     confidence = CONFIDENCE if record.looks is None else record.looks.confidence
     pairs = len({block.pair for block in measured})
@@ -86,12 +90,12 @@ def measure(record: RunRecord) -> Result:
         invariants=judge(record),
         partial=bool(record.damage) or record.interrupted,
         partial_reason=record.damage or ("interrupted" if record.interrupted else None),
-        trust=trust.grade_run(record, blocks, ratios),
+        trust=trust.grade_run(record, blocks, ratios, summary, watched),
         blocks=blocks,
         trace=record.trace,
         margin=record.margin,
         confidence=confidence,
-        turns=_summary(record),
+        turns=summary,
         until_sure=None
         if record.looks is None
         else UntilSure(sure=record.looks.sure, shares=record.looks.shares, looked_at=record.looks.looked_at),
@@ -116,9 +120,21 @@ def _summary(record: RunRecord) -> TurnsSummary | None:
     )
 
 
-def sample(block: Block, cpus: int) -> BlockSample:
-    """One block with its rates in operations per second and its grade."""
-    grade, reasons = trust.grade_block(block, cpus)
+def share_left_out(record: RunRecord, block: Block) -> float | None:
+    """Share of its launch's sections in which a worker was interrupted under some design, at most; None if the block is
+    not of a launch."""
+    if block.warmup or not 0 <= block.pair < len(record.launches):
+        return None
+    launch = record.launches[block.pair]
+    interrupted, storms = int(launch.left_out.sum()), launch.took.shape[0]
+    # What was interrupted in every storm is not among the sections that are known: with one storm, all of it.
+    total = int(launch.sections.sum()) * storms + (interrupted if storms == 1 else 0)
+    return min(1.0, interrupted / total) if total else float(interrupted > 0)
+
+
+def sample(block: Block, cpus: int, left_out: float | None = None) -> BlockSample:
+    """One block with its rates in operations per second and its grade; left_out: see `trust.grade_block`."""
+    grade, reasons = trust.grade_block(block, cpus, left_out)
     return BlockSample(
         design=block.design,
         pair=block.pair,

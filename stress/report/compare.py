@@ -1,8 +1,8 @@
 """Several runs of the same work beside each other: which may be compared, and what differs between them.
 
 The same work is the same scenario with the same parameters on as many CPUs and nodes. Designs, machines,
-allocators, seeds and the program's own sources may differ; what differs is said. Blocks of different runs
-are not paired, so between runs there are no ratios: each run's own ratios stand beside those of the others.
+allocators, seeds and the program's own sources may differ; what differs is said. Launches of different
+runs are not paired, so between runs there are no ratios: each run's own ratios stand beside those of the others.
 """
 
 from __future__ import annotations
@@ -137,6 +137,7 @@ def _differences(results: Sequence[Result]) -> list[str]:
         ("allocator", [r.allocator for r in results]),
         ("seed (the same kind of work, other random choices)", [r.seed for r in results]),
         ("stepped by one process", ["yes" if r.serial else "no" for r in results]),
+        ("timed", [_timed(r) for r in results]),
         *((f"machine: {key.replace('_', ' ')}", [r.machine.get(key, units.UNKNOWN) for r in results]) for key in keys),
     ]
     for what, values in compared:
@@ -153,6 +154,12 @@ def _differences(results: Sequence[Result]) -> list[str]:
         if result.trust.grade == "poor" and result.trust.findings:
             said.append(f"run {number}'s timing is poor: {result.trust.findings[0].text}")
     return said
+
+
+def _timed(result: Result) -> str:
+    if not result.blocks:
+        return "not"
+    return "in pairs of blocks" if result.turns is None else "by turns, in launches"
 
 
 def _findings(results: Sequence[Result]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TextIO
 
 from stress.report.compare import RUN_COLUMNS, Comparison
 
-UNPAIRED = "Blocks of different runs are not paired: compare ratios, each to its own run's baseline, before rates."
+UNPAIRED = "Launches of different runs are not paired: compare ratios, each to its own run's baseline, before rates."
 
 
 def write(comparison: Comparison, format: str, stream: TextIO) -> None:

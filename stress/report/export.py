@@ -1,4 +1,4 @@
-"""The timed blocks of a result for other programs: CSV, and the text format of Go benchmarks that benchstat reads."""
+"""What launches measured, for other programs: CSV, and the text format of Go benchmarks that benchstat reads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ COLUMNS = (
 
 
 def samples_csv(result: Result) -> str:
-    """A row per timed block in the order they were played, warm-up included; what was not measured is empty."""
+    """A row per launch and design in the order of play, warm-up included; what was not measured is empty.
+
+    pair: the number of the launch from 0, or of a pair of blocks in old results; wall_seconds: of the design's turns.
+    """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -29,7 +32,7 @@ def samples_csv(result: Result) -> str:
 
 
 def block_rows(result: Result) -> Iterator[tuple[object, ...]]:
-    """The values of `COLUMNS` for each timed block; None where something was not measured."""
+    """The values of `COLUMNS` for each launch and design; None where something was not measured."""
     for number, block in enumerate(result.blocks):
         frees, others = block.frees_per_second, block.operations_per_second
         yield (
@@ -41,10 +44,10 @@ def block_rows(result: Result) -> Iterator[tuple[object, ...]]:
 
 
 def benchstat(result: Result) -> str:
-    """A line per measured block and kind of section, for `benchstat -col /design`.
+    """A line per launch, design and kind of section, for `benchstat -col /design`.
 
     As in Go's parallel benchmarks ns/op is time over the operations of all CPUs together, and the number
-    behind the name that of CPUs. The count of iterations is 1: a line is a block.
+    behind the name that of CPUs. The count of iterations is 1: a line is a launch.
     """
     keys = {
         "cpu": result.machine.get("cpu", ""), "kernel": result.machine.get("kernel", ""),
@@ -59,7 +62,7 @@ def benchstat(result: Result) -> str:
 
 
 def _measured(result: Result) -> Iterator[tuple[str, str, float]]:
-    """(design, kind, operations per second), all blocks of a kind and design together."""
+    """(design, kind, operations per second), all launches of a kind and design together."""
     for kind in RATES:
         for design in order(result):
             for block in result.blocks:
@@ -69,7 +72,7 @@ def _measured(result: Result) -> Iterator[tuple[str, str, float]]:
 
 
 def rate_of(block: BlockSample, kind: str) -> float | None:
-    """A block's rate of one of `RATES`, operations per second."""
+    """A launch's rate of one of `RATES`, operations per second."""
     return getattr(block.frees_per_second if kind in ("live", "dead") else block.operations_per_second, kind)
 
 

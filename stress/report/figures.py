@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from statistics import median
+from statistics import geometric_mean, median
 
 from stress.report.counted import alloc_latencies, free_latencies, over_time
 from stress.report.table import lock_name, order, place_name
@@ -19,12 +19,23 @@ KINDS = {
     "alloc": ("allocations", "allocations"),
     "mixed": ("mixed allocations and frees", "mixed"),
 }
-MAX_MARKS = 600  # of one plot; more blocks than these are joined
+MAX_MARKS = 600  # of one plot; more launches than these are joined
+MAX_RATIOS = 200  # of one design in one plot; as above
 
 
 def figures(result: Result) -> Iterator[Figure]:
     """All pictures for which the result has figures, in the order of a page."""
-    for make in (_ratios, _throughput, over_time, _left, _hidden, _operations, free_latencies, alloc_latencies):
+    for make in (
+        _ratios,
+        _by_launch,
+        _throughput,
+        over_time,
+        _left,
+        _hidden,
+        _operations,
+        free_latencies,
+        alloc_latencies,
+    ):
         figure = make(result)
         if figure is not None:
             yield figure
@@ -54,14 +65,86 @@ def _ratios(result: Result) -> Figure | None:
     level = units.percent(result.confidence)
     return Figure(
         f"Throughput against {result.baseline}",
-        f"Ratio of paired blocks with its {level} interval. An interval inside the grey band "
+        f"{_typical(result)} with its {level} interval. An interval inside the grey band "
         f"(±{units.percent(result.margin)}) is called equivalent; one that crosses the middle line may be no change "
         "at all.",
         [("", charts.forest(intervals, result.margin, f"Ratios of throughput to {result.baseline}"))],
         [],
-        ("", "ratio", "low", "high", "pairs"),
+        ("", "ratio", "low", "high", "pairs of blocks" if _old(result) else "launches"),
         rows,
     )
+
+
+def _old(result: Result) -> bool:
+    """Was it timed in pairs of blocks, before there were launches?"""
+    return result.turns is None and not result.serial
+
+
+def _typical(result: Result) -> str:
+    return "Ratio of paired blocks" if _old(result) else "Typical ratio of a launch"
+
+
+def _by_launch(result: Result) -> Figure | None:
+    """The ratios that the intervals are made of, launch by launch."""
+    drawings, rows = [], []
+    one = "pair of blocks" if _old(result) else "launch"
+    for kind, (what, short) in KINDS.items():
+        scatters = []
+        for number, name in enumerate(order(result)):
+            if name not in result.ratios:
+                continue
+            value = getattr(result.ratios[name], kind)
+            points = _launch_ratios(result, name, kind)
+            if not points or value.estimate is None:
+                continue
+            label = f"{name}: {short}"
+            spots = [
+                (
+                    (first + last) / 2 + (not _old(result)),
+                    ratio,
+                    f"{label}, {_launch(result, first, last)}: {ratio:.3f}",
+                )
+                for first, last, ratio in points
+            ]
+            scatters.append(
+                charts.Scatter(number, spots, value.estimate, value.low, value.high, f"{label}: {units.ratio(value)}")
+            )
+            rows += [(label, _launch(result, first, last), _three(ratio)) for first, last, ratio in points]
+        if scatters:
+            drawings.append((what, charts.scatter(scatters, result.margin, one, f"Ratio in each {one}, {what}")))
+    if not drawings:
+        return None
+    return Figure(
+        f"Ratio to {result.baseline}, {one} by {one}",
+        f"A small mark is the ratio that one {one} gave; at the right the interval that they make. "
+        f"Grey: ±{units.percent(result.margin)}.",
+        drawings,
+        [entry for number, entry in enumerate(designs_legend(order(result))) if number],
+        ("", one, "ratio"),
+        rows,
+    )
+
+
+def _launch_ratios(result: Result, name: str, kind: str) -> list[tuple[int, int, float]]:
+    """(first, last, ratio) of launches in which both designs were measured; too many are joined with neighbours."""
+    rates: dict[str, dict[int, list[float]]] = {result.baseline: {}, name: {}}
+    for block in result.blocks:
+        rate = _rate(block, kind)
+        if block.design in rates and not block.warmup and rate:
+            rates[block.design].setdefault(block.pair, []).append(rate)
+    before, after = rates[result.baseline], rates[name]
+    both = [
+        (pair, geometric_mean(after[pair]) / geometric_mean(before[pair])) for pair in sorted(before) if pair in after
+    ]
+    size = -(-len(both) // MAX_RATIOS) or 1
+    groups = [both[i : i + size] for i in range(0, len(both), size)]
+    return [(group[0][0], group[-1][0], median(ratio for _, ratio in group)) for group in groups]
+
+
+def _launch(result: Result, first: int, last: int) -> str:
+    """ "launch 3": people count launches from 1, and old results' pairs as they were numbered."""
+    one, many, shift = ("pair", "pairs", 0) if _old(result) else ("launch", "launches", 1)
+    return f"{one} {first + shift}" if first == last else f"{many} {first + shift}–{last + shift}"
 
 
 def _three(value: float | None) -> str:
@@ -70,7 +153,7 @@ def _three(value: float | None) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Point:
-    """One block, or neighbours of one design joined: medians of their rates.
+    """What one launch played under a design, or neighbours joined: medians of their rates.
 
     at: seconds of timed play before its middle.
     """
@@ -87,12 +170,9 @@ class _Point:
     def poor(self) -> bool:
         return any(block.grade == "poor" for block in self.blocks)
 
-    @property
-    def name(self) -> str:
+    def name(self, result: Result) -> str:
         first, last = self.blocks[0], self.blocks[-1]
-        if first.warmup:
-            return "warm-up"
-        return f"pair {first.pair}" if first.pair == last.pair else f"pairs {first.pair}–{last.pair}"
+        return "warm-up" if first.warmup else _launch(result, first.pair, last.pair)
 
 
 def _rate(block: BlockSample, kind: str) -> float | None:
@@ -125,6 +205,7 @@ def _throughput(result: Result) -> Figure | None:
     if not kinds:
         return None
     names = order(result)
+    one = "block" if _old(result) else "launch"
     drawings = []
     for kind in kinds:
         series = []
@@ -132,7 +213,11 @@ def _throughput(result: Result) -> Figure | None:
             own = [(point, rate) for point in points if point.design == name and (rate := point.rate(kind)) is not None]
             dots = [
                 charts.Dot(
-                    point.at, rate, f"{name}, {point.name}: {units.rate(rate)}/s", point.blocks[0].warmup, point.poor
+                    point.at,
+                    rate,
+                    f"{name}, {point.name(result)}: {units.rate(rate)}/s",
+                    point.blocks[0].warmup,
+                    point.poor,
                 )
                 for point, rate in own
             ]
@@ -143,20 +228,26 @@ def _throughput(result: Result) -> Figure | None:
             ]
             series.append(charts.Series(name, dots, median(measured) if measured else None))
         what = KINDS[kind][0]
-        drawings.append((f"{what}, per second", charts.throughput(series, f"{what} per second, block by block")))
-    joined = " Neighbouring blocks are joined to their median." if len(points) < len(result.blocks) else ""
+        drawings.append((f"{what}, per second", charts.throughput(series, f"{what} per second, {one} by {one}")))
+    many = "blocks" if _old(result) else "launches"
+    joined = f" Neighbouring {many} are joined to their median." if len(points) < len(result.blocks) else ""
+    pairs = (
+        "Blocks of a pair stand side by side, so what slows the machine slows both."
+        if _old(result)
+        else "The designs of a launch stand side by side; they took turns, so what slows the machine slows all."
+    )
     return Figure(
-        "Throughput of each block over time",
-        "All CPUs together. Hollow: warm-up, used in no figure. Ringed: the machine disturbed the block badly. "
-        f"Lines: medians. Blocks of a pair stand side by side, so what slows the machine slows both.{joined}",
+        f"Throughput of each {one} over time",
+        f"All CPUs together. Hollow: warm-up, used in no figure. Ringed: the machine disturbed the {one} badly. "
+        f"Lines: medians. {pairs}{joined}",
         drawings,
         designs_legend(names),
-        ("at second", "design", "block", *(f"{KINDS[kind][1]}/s" for kind in kinds), "grade"),
+        ("at second", "design", one, *(f"{KINDS[kind][1]}/s" for kind in kinds), "grade"),
         [
             (
                 f"{p.at:.2f}",
                 p.design,
-                p.name,
+                p.name(result),
                 *(units.rate(p.rate(kind)) for kind in kinds),
                 ", ".join(dict.fromkeys(b.grade for b in p.blocks)),
             )

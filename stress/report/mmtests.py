@@ -26,10 +26,10 @@ _OPS = {
 
 
 def compare_columns(result: Result) -> str:
-    """Rates of the measured blocks, latencies of the counted passes (ns) and what is left, a column per design.
+    """Rates of the launches, latencies of the counted passes (ns) and what is left, a column per design.
 
     Percent are gains against the baseline, so that a plus is better in every row. Stars are about means of rates and
-    mean that the interval of the paired blocks' ratio excludes no change; mmtests itself tests unpaired means.
+    mean that the interval of the launches' ratio excludes no change; mmtests itself tests unpaired means.
     """
     names = order(result)
     rows = [*_rates(result, names), *_latencies(result, names), *_left(result, names)]

@@ -1,4 +1,4 @@
-"""The samples of a result as Parquet files: the timed blocks, the latencies, and what was pinned over time."""
+"""The samples of a result as Parquet files: what launches measured, the latencies, and what was pinned over time."""
 
 from __future__ import annotations
 

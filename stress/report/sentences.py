@@ -10,6 +10,7 @@ from allocators.catalogue import DEFAULT, facts
 from allocators.expectations import why_left
 from stress.judge.ratio import Ratio, least_pairs
 from stress.judge.verdict import verdict_of
+from stress.report import table
 from stress.report.table import lock_name, order, place_name
 from stress.result.data import Design, Result
 from stress.show import units
@@ -50,9 +51,10 @@ def sentences(result: Result) -> list[str]:
             ("mixed allocations and frees", ratios.mixed),
         ):
             if value.estimate is not None and about.has_children:
-                said.append(f"{name}: {what}: {speed(value, result.baseline)}{doubt}.")
+                rests_on = table.launches(result, value.pairs)
+                said.append(f"{name}: {what}: {speed(value, result.baseline, rests_on)}{doubt}.")
         if not ratios.free_throughput.pairs and not ratios.mixed.pairs and not result.serial:
-            said.append(f"{name}: no pair of timed blocks with {result.baseline}: nothing can be said about its speed.")
+            said.append(f"{name}: no launch in common with {result.baseline}: nothing can be said about its speed.")
         cost = locks(
             name,
             result.designs[name],
@@ -175,15 +177,14 @@ def _pinned(design: Design) -> list[str]:
     return [f"they pin {' and '.join(pinned)}"] if pinned else []
 
 
-def speed(value: Ratio, baseline: str) -> str:
-    """What a ratio of throughputs allows to be said, with its interval."""
+def speed(value: Ratio, baseline: str, rests_on: str) -> str:
+    """What a ratio of throughputs allows to be said, with its interval. rests_on: see `table.launches`."""
     verdict = verdict_of(value)
     assert value.estimate is not None and verdict is not None
     than = _than(units.change(value.estimate), baseline)
     if value.low is None:
-        have = units.plural(value.pairs, "pair")
         need = least_pairs(verdict.confidence)
-        return f"cannot tell: only {have} of blocks, {need} are needed (on these: {than}){units.more_time(verdict)}"
+        return f"cannot tell: only {rests_on}, {need} are needed (on these: {than}){units.more_time(verdict)}"
     span = units.interval(value)
     if verdict.call == "equivalent":
         small = ", a difference smaller than the margin" if verdict.different else ""

@@ -57,6 +57,13 @@ def order(result: Result) -> list[str]:
     return sorted(result.designs, key=lambda name: name != result.baseline)
 
 
+def launches(result: Result, number: int) -> str:
+    """What a ratio rests on, in words: "3 launches"; results from before there were launches have pairs of blocks."""
+    if result.turns is None and not result.serial:
+        return units.plural(number, "pair of blocks", "pairs of blocks")
+    return units.plural(number, "launch", "launches")
+
+
 def groups(result: Result) -> list[Group]:
     """The table's rows. Rows that could have been measured stay, with a dash where they were not."""
     names = order(result)

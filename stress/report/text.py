@@ -1,4 +1,4 @@
-"""A report for a terminal, set with Rich. In a pipe it has no colours and is as wide as its table."""
+"""A report for a terminal, set with Rich: on one screen (`stress.report.short`), or with everything."""
 
 from __future__ import annotations
 
@@ -9,15 +9,27 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from stress.report import sentences, table, trace
+from stress.report import sentences, short, table, trace
 from stress.result.data import Result
 from stress.show.terminal import draw_table, item, make_console
 
 LEVEL_STYLE = {"serious": "bold red", "warning": "yellow", "note": "dim"}
 
 
-def print_report(result: Result, stream: TextIO, path: Path | None = None, page: Path | None = None) -> None:
-    """Write the whole report: heading, table, replay, sentences, trust, and where the result and its page are."""
+def print_short(
+    result: Result, stream: TextIO, path: Path | None = None, page: Path | None = None, again: str = ""
+) -> None:
+    """Write what fits on one screen. again: how a command names this run."""
+    console = make_console(stream, short.WIDTH)
+    for text, style in short.lines(result, path, page, again, console.width):
+        console.print(text, style=style or None, soft_wrap=True)
+
+
+def print_details(result: Result, stream: TextIO, path: Path | None = None, page: Path | None = None) -> None:
+    """Write the whole report: heading, table, replay, sentences, trust, and where the result and its page are.
+
+    In a pipe it has no colours and is as wide as its table.
+    """
     console = make_console(stream)
     console.print(table.heading(result), style="bold")
     for line in (table.machine_line(result), result.command):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from allocators.catalogue import facts
 from stress.judge.ratio import Ratio
 from stress.judge.verdict import verdict_of
-from stress.report.table import order
+from stress.report.table import launches, order
 from stress.result.data import Result
 from stress.show import units
 
@@ -18,13 +18,13 @@ def verdict(result: Result) -> str:
         others = f", and {units.plural(more, 'more violation')}" if more else ""
         what = f"INVARIANT VIOLATED under {broken.design}: {broken.invariant}{others}"
         return f"{what}: no figure of this run is to be relied on."
-    clauses = [clause for clause in (_fates(result), _speeds(result)) if clause]
+    clauses = [clause for clause in (fates(result), _speeds(result)) if clause]
     text = "; ".join(clauses) or "this run measured nothing"
     partial = f" (partial: {result.partial_reason or 'the reason is not known'})" if result.partial else ""
     return text[0].upper() + text[1:] + partial + "."
 
 
-def _fates(result: Result) -> str:
+def fates(result: Result) -> str:
     """Of 720 caches of removed cgroups linux-3.16 leaves 713 behind, v1 2 and v3 none."""
     if not facts(result.allocator).has_children:
         return f"{result.allocator.upper()} has no caches of cgroups, so none can be left behind"
@@ -64,15 +64,15 @@ def _speeds(result: Result) -> str:
             (ratios.free_throughput, "frees") if ratios.free_throughput.pairs else (ratios.mixed, "operations")
         )
         if value.estimate is not None:
-            by_kind.setdefault(what, []).append(f"{name} {speed(value)}")
+            by_kind.setdefault(what, []).append(f"{name} {speed(value, launches(result, value.pairs))}")
     return "; ".join(f"{what} against {result.baseline}: {', '.join(said)}" for what, said in by_kind.items())
 
 
-def speed(value: Ratio) -> str:
+def speed(value: Ratio, rests_on: str) -> str:
     """A ratio in a few words, by the same verdict as `sentences.speed`."""
     verdict = verdict_of(value)
     assert value.estimate is not None and verdict is not None
     if value.low is None:
-        return f"cannot tell from {units.plural(value.pairs, 'pair')} of blocks"
+        return f"cannot tell from {rests_on}"
     about = units.change(value.estimate) if verdict.call in ("faster", "slower") else verdict.call
     return f"{about} {units.interval(value)}"

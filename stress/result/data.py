@@ -19,10 +19,10 @@ TAIL_STEPS = 8  # of `Latency.tail` for each power of ten
 
 
 class FreesPerSecond(msgspec.Struct, kw_only=True, frozen=True):
-    """Frees per second of all CPUs together, inside the timed sections of the measured blocks.
+    """Frees per second of all CPUs together, inside the timed sections of the launches.
 
-    A block's rate is the sum over CPUs of (frees of the CPU / time that CPU spent in the sections);
-    the figure is the median over blocks. live: into caches of cgroups that are online; dead: into
+    A launch's rate is the sum over CPUs of (frees of the CPU / time that CPU spent in the sections);
+    the figure is the median over launches. live: into caches of cgroups that are online; dead: into
     caches of offline cgroups; all: both kinds of section together.
     """
 
@@ -125,7 +125,7 @@ class Design(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Ratios(msgspec.Struct, kw_only=True, frozen=True):
-    """Throughput of a design / throughput of the baseline in the same pair of blocks.
+    """Throughput of a design / throughput of the baseline in the same launch.
 
     free_throughput: all frees. live, dead: frees into live, into dead caches. alloc, mixed: those sections.
     """
@@ -158,7 +158,7 @@ class BlockSample(msgspec.Struct, kw_only=True, frozen=True):
 
     pair: the number of the launch. storms: passes of the tapes, each cut into `turns`, counted together, in
     `disturbed_turns` of which a timed section was interrupted; such sections are in no rate.
-    grade: good, fair or poor; reasons say why it is not good. Poor blocks count like all others.
+    grade: good, fair or poor; reasons say why it is not good. Poor launches count like all others.
     waited_seconds: of all workers, able to run but without a CPU, beyond what the kworker ran on their CPUs;
     null where the kernel does not tell. long_stalls: of the switches away from
     them at most so many were followed by a wait of a millisecond or longer.
@@ -214,7 +214,7 @@ class TurnsSummary(msgspec.Struct, kw_only=True, frozen=True):
 class UntilSure(msgspec.Struct, kw_only=True, frozen=True):
     """A run with --until-sure. sure: all frees (or mixed operations) were settled before the time was spent.
 
-    shares: of the time, when looks were planned. looked_at: number of pairs at each look that was taken.
+    shares: of the time, when looks were planned. looked_at: number of launches at each look that was taken.
     """
 
     sure: bool

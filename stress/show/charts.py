@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 from stress.show import units
 from stress.show.axis import Scale, padded, ratio_range, ticks
 from stress.show.html import add, el
-from stress.show.line_chart import LineChart
+from stress.show.line_chart import LEFT, LineChart
 from stress.show.shapes import COLOURS, LETTER, WIDTH, colour, line, mark, rect, svg, words
 
 BAR, GAP, TITLE = 14.0, 5.0, 20.0
@@ -41,6 +41,19 @@ class Interval:
 
     name: str
     colour: int
+    estimate: float
+    low: float | None
+    high: float | None
+    text: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Scatter:
+    """Ratios of one design. points: (number of the value, ratio, tooltip). The rest is the interval that they make, and
+    its tooltip."""
+
+    number: int
+    points: Sequence[tuple[float, float, str]]
     estimate: float
     low: float | None
     high: float | None
@@ -119,6 +132,49 @@ def forest(intervals: Sequence[Interval], margin: float, label: str) -> Element:
                 add(drawn, line(x(end), y - 4, x(end), y + 4, f"interval {colour(one.colour)}"))
         add(drawn, mark(one.colour, x(one.estimate), y, 4.6, "", f"{one.name}: {one.text}"))
     return drawn
+
+
+def scatter(scatters: Sequence[Scatter], margin: float, one: str, label: str) -> Element:
+    """Single ratios from left to right as they were measured, and right of them the interval each design's make.
+
+    one: what a ratio is of, such as "launch".
+    """
+    values = [ratio for each in scatters for _, ratio, _ in each.points]
+    values += [v for each in scatters for v in (each.estimate, each.low, each.high) if v is not None]
+    places = [at for each in scatters for at, _, _ in each.points]
+    first, last = min(places), max(places)
+    column = max(0.4, (last - first) / 12)  # of an interval
+    side = last + column
+    chart = LineChart(
+        label,
+        170.0,
+        (first - 0.5, side + column * len(scatters)),
+        ratio_range(values, 1 + margin),
+        top=8.0,
+        bottom=34.0,
+    )
+    x, y = chart.x, chart.y
+    add(chart.drawn, rect(LEFT, y(1 + margin), chart.right - LEFT, y(1 - margin) - y(1 + margin), "band"))
+    for value in ticks(y.low, y.high):
+        chart.level(value, f"{value:.4g}", "axis" if abs(value - 1) < 1e-9 else "grid")
+    for value in ticks(first, last, 8):
+        if value == int(value):
+            chart.below(x(value), f"{value:g}")
+    chart.axis()
+    chart.title(one)
+    add(chart.drawn, line(x(side - column / 4), chart.top, x(side - column / 4), chart.floor, "axis"))
+    for number, each in enumerate(scatters):
+        aside = 0.16 * (number - (len(scatters) - 1) / 2)  # marks of one launch do not hide each other
+        for at, ratio, about in each.points:
+            chart.mark(each.number, at + aside, ratio, 3.0, about)
+        at = side + column * (number + 0.5)
+        if each.low is not None and each.high is not None:
+            place, class_ = x(at), f"interval {colour(each.number)}"
+            add(chart.drawn, line(place, y(each.low), place, y(each.high), class_))
+            for edge in (each.low, each.high):
+                add(chart.drawn, line(place - 4, y(edge), place + 4, y(edge), class_))
+        chart.mark(each.number, at, each.estimate, 4.6, each.text)
+    return chart.drawn
 
 
 def bars(groups: Sequence[Bars], names: Sequence[str], label: str) -> Element:

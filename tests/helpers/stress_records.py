@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from allocators.catalogue import SLUB
+from scenarios.tape import SECTIONS
 from stress.engine import PATHS
 from stress.measure.records import Block, Census, Latencies, Pinned, RunRecord, SectionSum
+from stress.measure.turns import Turns
 
 SWITCHES = {
     "linux-3.16": ["F_OBO"],
@@ -29,6 +33,27 @@ def block(
     }
     return Block(
         **{"design": design, "pair": pair, "warmup": False, "wall_ns": 100 * MS, "sections": sections, **fields}
+    )
+
+
+def launch(
+    *, designs: int = 3, cpus: int = 2, storms: int = 3, turns: int = 4, interrupted: int = 0, seed: int = 0
+) -> Turns:
+    """The turns of a launch in which each takes about 1 ms, all sections of frees; of 96 such, `interrupted` under the
+    first design were left out."""
+    shape = (storms, designs, cpus, turns)
+    of_frees = np.array([kind in ("live", "dead") for kind in SECTIONS])
+    noise = np.random.default_rng(seed).uniform(0.95, 1.05, (*shape, 1))
+    left_out = np.zeros(shape, np.int64)
+    left_out[0, 0, 0, 0] = interrupted
+    return Turns(
+        nanoseconds=1e5 * noise * of_frees,
+        operations=np.tile(1000 * of_frees, (cpus, turns, 1)),
+        sections=np.tile(2 * of_frees, (cpus, turns, 1)),
+        left_out=left_out,
+        switches=left_out,
+        took=np.full((storms, designs, turns), 1.0 * MS),
+        position=np.zeros((storms, designs, turns), np.int64),
     )
 
 
@@ -100,6 +125,8 @@ def record(
 ) -> RunRecord:
     """A whole run: before leaks, v1 leaves 3, v3 none; every design took live_ns per free of a live object.
 
+    Unless fields say otherwise each pair of its blocks is a launch; without launches it is a record of old.
+
     noise: factors of time, one per pair in turn, the same for all designs of a pair.
     """
     live_ns = live_ns or {}
@@ -133,7 +160,11 @@ def record(
             "numpy": "2.0",
         },
     }
-    return RunRecord(**{**given, **fields})
+    record = RunRecord(**{**given, **fields})
+    if "launches" not in fields and not record.serial:
+        numbers = {block.pair for block in record.blocks if not block.warmup}
+        record.launches = [launch(designs=len(record.switches), seed=number) for number in sorted(numbers)]
+    return record
 
 
 TRACE = {

@@ -64,7 +64,7 @@ def test_a_killed_worker_is_named(long_run, victim, moment):
     result = check_partial(run)
     name = victim.replace("-", " ")
     assert result.partial_reason.startswith(f"{name} (pid ") and "was killed by SIGKILL" in result.partial_reason
-    assert result.partial_reason in run.stdout
+    assert f"PARTIAL: {result.partial_reason}" in " ".join(run.stdout.split())
     assert run.stderr.count("was killed by SIGKILL") == 1
 
 

@@ -21,7 +21,9 @@ def test_serial_play_goes_on_without_memory(memory):
 @pytest.mark.xdist_group("cpus")
 def test_workers_go_on_without_memory(tmp_path):
     settings = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")]
-    run = finish(tmp_path, "--after", "v3", "--memory", "1M", "--seconds", "0.2", "--check-blocks", *settings)
+    run = finish(
+        tmp_path, "--after", "v3", "--memory", "1M", "--seconds", "0.2", "--check-blocks", "--details", *settings
+    )
     result = run.result()
     assert all(design.failed_allocations > 0 for design in result.designs.values())
     assert all(block.failed_allocations > 0 for block in result.blocks)

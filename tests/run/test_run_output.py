@@ -47,8 +47,13 @@ def test_json_is_the_result_and_nothing_else(tmp_path):
 @pytest.mark.xdist_group("cpus")
 def test_text_and_progress(tmp_path):
     run = finish(tmp_path, *QUICK)
-    for text in ("linux-3.16 (before)", "frees/s, live caches", "pages pinned", "What the figures say", "Result: "):
+    for text in ("linux-3.16 (before)", "dead caches left", "time per live free", "pages pinned", "Trust: ", "Page: "):
         assert text in run.stdout, text
+    assert len(run.stdout.splitlines()) <= 30
+    (tmp_path / "again").mkdir()
+    whole = finish(tmp_path / "again", "last", "--out", str(run.out), "--details", command="report").stdout
+    for text in ("linux-3.16 (before)", "frees/s, live caches", "pages pinned", "What the figures say", "Result: "):
+        assert text in whole, text
     phases = ["preparing", "warming up linux-3.16", "warming up v3", "counting linux-3.16", "counting v3"]
     at = [run.stderr.index(phase) for phase in phases]
     assert at == sorted(at)

@@ -73,7 +73,7 @@ def test_a_small_trace_by_workers(trace, tmp_path):
     result = run.result()
     assert result.trace["order"] == "order of each CPU and each object" and not result.partial
     assert result.designs["v3"].allocations == result.trace["operations"] - result.designs["v3"].frees == 5
-    assert "predicted against recorded" in run.stdout
+    assert "slabs within 1 of recorded" in run.stdout
 
 
 @pytest.mark.parametrize(

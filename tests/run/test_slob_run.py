@@ -91,7 +91,17 @@ def test_objects_that_wait_for_a_grace_period_on_worker_processes(monkeypatch):
 
 def test_worker_processes_keep_all_invariants(tmp_path):
     run = finish(
-        tmp_path, "--allocator", "slob", "--cpus", "2", "--seconds", "0.5", "--check-blocks", "--quiet", *small()
+        tmp_path,
+        "--allocator",
+        "slob",
+        "--cpus",
+        "2",
+        "--seconds",
+        "0.5",
+        "--check-blocks",
+        "--quiet",
+        "--details",
+        *small(),
     )
     result = run.result()
     assert result.invariants.violated == [] and not result.partial

@@ -58,7 +58,7 @@ def test_help_lists_the_commands_and_options():
         "--cpus N",
         "--nodes N", "--seconds S", "--seed N", "--time-scale X", "--memory SIZE", "--serial", "--check-blocks",
         "--out DIR",
-        "--format", "--quiet", "--log-level", "--log-file FILE", "Examples:",
+        "--format", "--details", "--quiet", "--log-level", "--log-file FILE", "Examples:",
     ):  # fmt: skip
         assert option in text, option
 
@@ -157,9 +157,22 @@ def test_text_says_where_the_result_is(run, tmp_path):
     done = run()
     assert done.exit_code == 0
     (path,) = results(tmp_path)
-    assert f"Result: {path}" in done.stdout and "What the figures say" in done.stdout
+    assert f"Page: {path.with_name('report.html')}" in done.stdout and "Trust: good." in done.stdout
+    assert "What the figures say" not in done.stdout and len(done.stdout.splitlines()) <= 30
     assert read_result(path).scenario == "offline-storm"
     assert "playing" in done.stderr and "41 dead caches" not in done.stdout
+
+
+def test_details_are_all_there_is_to_say(run, tmp_path):
+    done = run("--details")
+    (path,) = results(tmp_path)
+    assert f"Result: {path}" in done.stdout and "What the figures say" in done.stdout
+
+
+def test_details_are_of_the_text_alone(run, tmp_path):
+    done = run("--details", "--format", "markdown")
+    assert done.exit_code == 2 and "leave out --details or --format" in done.stderr
+    assert done.stdout == "" and results(tmp_path) == []
 
 
 def test_json_is_the_file_and_nothing_else(run, tmp_path):
@@ -222,7 +235,8 @@ def test_a_run_without_room_for_a_page_is_still_a_run(run, monkeypatch):
     monkeypatch.setattr("stress.report.page.write_atomically", full_disk)
     done = run("--format", "json")
     assert done.exit_code == 0 and json.loads(done.stdout) and "the page could not be written" in done.stderr
-    assert "Page:" not in run().stdout
+    said = run().stdout
+    assert "Page:" not in said and "Result: " in said
 
 
 def test_list():

@@ -143,4 +143,4 @@ def test_cannot_tell_says_how_long_it_would_take():
         2.0 * value.verdict.more_pairs
     )
     assert any(units.more_time(value.verdict) in said for said in sentences(result))
-    assert "would be needed" in speed(value, "before")
+    assert "would be needed" in speed(value, "before", "8 launches")

@@ -64,14 +64,14 @@ def test_verdict_table_pictures_and_how_to_repeat_it():
         "frees against linux-3.16: v1 equivalent",
         "frees/s, live caches", "What is left at the end", "Where empty slabs of dead caches hide",
         "Operations per free",
-        "Throughput of each block over time", "How long frees take", "How long allocations take",
+        "Throughput of each launch over time", "How long frees take", "How long allocations take",
         "Dead caches and what they pin, over time",
         "Throughput against linux-3.16", "python -m stress run", "Model CPU", "seed", "cgroups",
         "Replay of a recorded trace", "free_frozen", "Invariants that were checked: I1, I2, pages",
     )  # fmt: skip
     places = [made.text.find(text) for text in wanted]
     assert -1 not in places, wanted[places.index(-1)]
-    assert len([a for a in made.named("svg") if a["class"] == "plot"]) == 6 + 3 + 4 + 2
+    assert len([a for a in made.named("svg") if a["class"] == "plot"]) == 6 + 2 + 3 + 4 + 2
 
 
 def test_every_picture_has_its_numbers_and_a_name_for_those_who_do_not_see_it():
@@ -79,8 +79,8 @@ def test_every_picture_has_its_numbers_and_a_name_for_those_who_do_not_see_it():
         assert figure.rows and all(len(row) in (1, len(figure.header)) for row in figure.rows), figure.title
         assert figure.caption and all(drawing.get("aria-label") for _, drawing in figure.drawings)
     made = read(plain())
-    assert len(made.named("figure")) == len(list(figures(plain()))) == 8
-    assert len(made.named("details")) == 8 + 1
+    assert len(made.named("figure")) == len(list(figures(plain()))) == 9
+    assert len(made.named("details")) == 9 + 1
 
 
 def test_numbers_beside_the_pictures_are_those_of_the_table():
@@ -89,7 +89,7 @@ def test_numbers_beside_the_pictures_are_those_of_the_table():
     assert left["dead caches"] == ("41", "3", "0") and left["pages pinned"] == ("236", "236", "0")
     assert ("linux-3.16", "0", "100", "18", "118") in by_title["Where empty slabs of dead caches hide"].rows
     assert ("v3: frees, live", "0.800", "0.800", "0.800", "8") in by_title["Throughput against linux-3.16"].rows
-    assert len(by_title["Throughput of each block over time"].rows) == 27
+    assert len(by_title["Throughput of each launch over time"].rows) == 27
     course = by_title["Dead caches and what they pin, over time"].rows
     assert course.count(("200 ms", "41", "236", "9")) == 1 and len(course) == 3 * (1 + 21)
     frees = by_title["How long frees take"].rows
@@ -122,6 +122,21 @@ def test_pages_of_odd_runs(fields):
         assert not any(v in ("nan", "inf", "-inf") for v in attributes.values())
 
 
+def test_the_ratio_of_each_launch_is_drawn_with_the_interval_it_makes():
+    blocks = [block("linux-3.16", pair) for pair in range(8)]
+    blocks += [block("v1", pair, 10 * (1 + pair / 100), 20) for pair in range(8)]
+    result = plain(blocks=blocks, switches={name: SWITCHES[name] for name in ("linux-3.16", "v1")})
+    (figure,) = (figure for figure in figures(result) if figure.title == "Ratio to linux-3.16, launch by launch")
+    live = [row[1:] for row in figure.rows if row[0] == "v1: frees, live"]
+    assert live[0] == ("launch 1", "1.000") and live[7] == ("launch 8", f"{1 / 1.07:.3f}") and len(live) == 8
+    drawing = dict(figure.drawings)["frees into live caches"]
+    bar, *ends = [e for e in drawing.iter("line") if e.get("class") == "interval d1"]
+    assert float(bar.get("y1")) - float(bar.get("y2")) > 10 and len(ends) == 2
+    assert sum("launch" in (e.text or "") for e in drawing.iter("title")) == 8
+    (old,) = (f for f in figures(plain(launches=[])) if "pair of blocks by pair of blocks" in f.title)
+    assert old.rows[0][1] == "pair 0"
+
+
 def test_nothing_gets_out_of_its_text():
     names = {EVIL: ["P2"], "linux-3.16": []}
     blocks = [block(name, pair) for pair in range(5) for name in names]
@@ -148,7 +163,7 @@ def test_a_page_loads_nothing():
 
 def test_a_run_of_hours_has_a_page_of_sensible_size():
     blocks = [block(name, pair, wall_ns=10**8) for pair in range(3000) for name in ("linux-3.16", "v1")]
-    result = plain(blocks=blocks, switches={name: SWITCHES[name] for name in ("linux-3.16", "v1")})
+    result = plain(blocks=blocks, switches={name: SWITCHES[name] for name in ("linux-3.16", "v1")}, launches=[])
     began = time.process_time()
     text = page.render(result)
     assert time.process_time() - began < 1 and len(text) < 500_000
@@ -185,11 +200,11 @@ def test_scales():
         (Ratio(estimate=1.001, low=0.99, high=1.01, pairs=9), "equivalent [−1.0 %, +1.0 %]"),
         (Ratio(estimate=0.9, low=0.85, high=0.95, pairs=9), "10.0 % slower [−15.0 %, −5.0 %]"),
         (Ratio(estimate=0.97, low=0.9, high=1.05, pairs=9), "cannot tell [−10.0 %, +5.0 %]"),
-        (Ratio(estimate=0.97, pairs=2), "cannot tell from 2 pairs of blocks"),
+        (Ratio(estimate=0.97, pairs=2), "cannot tell from 2 launches"),
     ],
 )
 def test_speed_in_a_few_words(ratio, said):
-    assert verdict.speed(ratio) == said
+    assert verdict.speed(ratio, f"{ratio.pairs} launches") == said
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def page_of_claims() -> str:
 
 
 # The page, its figures and its plots.
-@pytest.fixture(params=[(run_page, 8, 15), (page_of_claims, 2, 3)], ids=["run", "claims"])
+@pytest.fixture(params=[(run_page, 9, 17), (page_of_claims, 2, 3)], ids=["run", "claims"])
 def drawn(request):
     make, figures, plots = request.param
     return make(), figures, plots

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import pytest
 from stress_records import TRACE, census, record
@@ -15,13 +16,13 @@ from stress.show.terminal import PIPE_WIDTH
 
 def as_text(result) -> str:
     stream = io.StringIO()
-    text.print_report(result, stream)
+    text.print_details(result, stream)
     return stream.getvalue()
 
 
 def row(report: str, label: str) -> list[str]:
     """The cells of the one line that starts with the label."""
-    found = [line for line in report.splitlines() if line.strip(" |").startswith(label)]
+    found = [line for line in report.splitlines() if re.match(rf"[ |]*{re.escape(label)}(  | \|)", line)]
     assert len(found) == 1, (label, found)
     return found[0].strip(" |").removeprefix(label).replace("|", " ").split()
 

@@ -40,9 +40,19 @@ def report(out, format):
 
 def test_text_markdown_and_json(out):
     (path,) = out.glob("*/result.json")
-    assert "What the figures say" in report(out, "text") and str(path) in report(out, "text")
+    short = report(out, "text")
+    assert "A live free takes 10.0 ns under linux-3.16" in short and f"report {path.parent} --details" in short
+    whole = invoke("report", "last", "--out", str(out), "--details").stdout
+    assert "What the figures say" in whole and str(path) in whole
     assert report(out, "markdown").startswith("## offline-storm")
     assert report(out, "json") == path.read_text()
+
+
+@pytest.mark.parametrize("format", ["markdown", "json", "html", "csv", "parquet"])
+def test_details_of_another_format_are_refused(out, format):
+    done = invoke("report", "last", "--out", str(out), "--details", "--format", format)
+    assert done.exit_code == 2 and f"{format} has everything without it: leave out" in done.stderr
+    assert done.stdout == "" and not list(out.glob("*/report.html"))
 
 
 def test_html_renews_the_page(out):

@@ -71,6 +71,8 @@ def test_an_empty_and_a_missing_folder(tmp_path):
 
 def test_show(out):
     done = invoke("results", "--out", out, "show", "last")
+    assert done.exit_code == 0 and "Trust: good." in done.stdout and ids(out)[-1] in done.stdout
+    done = invoke("results", "--out", out, "show", "last", "--details")
     assert done.exit_code == 0 and "What the figures say" in done.stdout and ids(out)[-1] in done.stdout
     assert invoke("results", "show", "nonsense", "--out", out).exit_code == 2
 

@@ -113,12 +113,12 @@ def test_violations_come_first_and_are_loud():
             "equivalent",
         ),
         (Ratio(estimate=0.5, low=0.49, high=0.51, pairs=9), "2.00 times slower than before", "tell"),
-        (Ratio(estimate=0.9, pairs=3), "cannot tell: only 3 pairs of blocks, 5 are needed", "equivalent"),
+        (Ratio(estimate=0.9, pairs=3), "cannot tell: only 3 launches, 5 are needed", "equivalent"),
         (Ratio(estimate=1.0, low=1.0, high=1.0, pairs=9), "as fast as before", "than"),
     ],
 )
 def test_speed_claims_no_more_than_the_interval_carries(ratio, says, not_says):
-    text = speed(ratio, "before")
+    text = speed(ratio, "before", f"{ratio.pairs} launches")
     assert says in text and not_says not in text
 
 
@@ -129,10 +129,15 @@ def test_speed_of_live_and_dead_caches_is_said_apart():
 
 
 def test_without_timed_blocks_nothing_is_said_about_speed():
-    assert "no pair of timed blocks" in said("v3", blocks=[block("v3", 0)])
+    assert "no launch in common with linux-3.16" in said("v3", blocks=[block("v3", 0)])
     serial = sentences(measure(record(serial=True, blocks=[])))
     assert "Speed was not measured: the CPUs were stepped by one process." in serial
     assert not any("faster" in s or "slower" in s for s in serial)
+
+
+def test_results_of_old_rest_on_pairs_of_blocks():
+    assert "only 3 launches, 5 are needed" in said("v3", pairs=3)
+    assert "only 3 pairs of blocks, 5 are needed" in said("v3", pairs=3, launches=[])
 
 
 def test_locks_per_free_are_compared():

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from stress_records import block, census, record
+from stress_records import block, census, launch, record
 from until import until
 
 from stress.measure.evaluation import measure
@@ -49,21 +49,48 @@ def test_a_quiet_run_is_good():
     assert {f.level for f in result.trust.findings} == {"note"}
 
 
-def test_disturbed_blocks_count_and_are_named():
-    blocks = [block(d, pair, involuntary_switches=500) for pair in range(6) for d in ("linux-3.16", "v1", "v3")]
+def test_disturbed_launches_count_and_are_named():
+    blocks = [block(d, pair, steal_ticks=50) for pair in range(6) for d in ("linux-3.16", "v1", "v3")]
     result = measure(record(blocks=blocks))
     assert result.trust.grade == "poor"
-    assert finding(result, "18 of 18 measured blocks were badly disturbed")
+    assert finding(result, "6 of 6 launches were badly disturbed (such as: the hypervisor took")
     assert result.ratios["v1"].live.pairs == 6
-    assert result.blocks[0].grade == "poor" and "involuntary" in result.blocks[0].reasons[0]
+    assert result.blocks[0].grade == "poor" and "hypervisor" in result.blocks[0].reasons[0]
 
 
-def test_a_few_bad_blocks_among_many_are_a_warning():
-    blocks = [
-        block(d, pair, involuntary_switches=500 * (pair == 3)) for pair in range(8) for d in ("linux-3.16", "v1", "v3")
-    ]
+def test_a_few_bad_launches_among_many_are_a_warning():
+    blocks = [block(d, pair, steal_ticks=50 * (pair == 3)) for pair in range(8) for d in ("linux-3.16", "v1", "v3")]
     result = measure(record(blocks=blocks))
-    assert result.trust.grade == "fair" and finding(result, "3 of 24 measured blocks")[0].level == "warning"
+    assert result.trust.grade == "fair" and finding(result, "1 of 8 launches was badly")[0].level == "warning"
+
+
+WAITED = {"waited_ns": SECOND // 10, "long_stalls": 90, "involuntary_switches": 900}
+
+
+def test_waiting_for_a_cpu_does_no_harm_where_interrupted_sections_are_left_out():
+    blocks = [block(d, pair, **WAITED) for pair in range(6) for d in ("linux-3.16", "v1", "v3")]
+    assert measure(record(blocks=blocks)).trust.grade == "good"
+    unwatched = measure(record(blocks=blocks), watched=False)
+    assert finding(unwatched, "6 of 6 launches were badly disturbed (such as: the workers waited")
+    assert finding(unwatched, "does not tell when a section is interrupted")[0].level == "warning"
+
+
+@pytest.mark.parametrize(("interrupted", "grade"), [(0, "good"), (20, "good"), (40, "fair"), (70, "poor")])
+def test_launches_are_graded_by_the_sections_that_are_left_out(interrupted, grade):
+    launches = [launch(interrupted=interrupted) for _ in range(8)]
+    result = measure(record(launches=launches))
+    assert {block.grade for block in result.blocks if not block.warmup} == {grade} and result.trust.grade == grade
+
+
+def test_what_the_interval_is_made_of_is_said():
+    launches = [launch(interrupted=3, seed=number) for number in range(8)]
+    (note,) = finding(measure(record(launches=launches)), "8 launches of 12 turns of 1 ms under each design")
+    assert (
+        note.level == "note" and "a launch's luck (where code and memory lie, its tapes) moves its ratio" in note.text
+    )
+    assert "in 2.8 % of turns a section was interrupted, 1 % of sections are left out" in note.text
+    once = measure(record(launches=[launch(storms=1) for _ in range(8)]))
+    assert finding(once, "too few storms in a launch to tell its luck from its own noise")
 
 
 @pytest.mark.parametrize(
@@ -77,9 +104,9 @@ def test_a_few_bad_blocks_among_many_are_a_warning():
         ),
         ({"interrupted": True}, "interrupted", "serious"),
         ({"censuses": [census("v1")]}, "v3 has no counted pass", "serious"),
-        ({"pairs": 3}, "have 3 pairs of timed blocks; below 5 no interval", "warning"),
+        ({"pairs": 3}, "have 3 launches in common; below 5 no interval", "warning"),
         ({"serial": True, "blocks": []}, "serial", "note"),
-        ({"noise": (1.0, 1.6)}, "own blocks differ by", "note"),
+        ({"noise": (1.0, 1.6)}, "own rates differ by", "note"),
     ],
 )
 def test_every_weakness_is_said(fields, says, level):
