@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -127,9 +128,12 @@ class Launch:
             settings = dataclasses.replace(self.setup.settings, seed=self.setup.settings.seed + self.storms)
             self.arenas[world].reset(self._features[design], settings)
 
+        first = itertools.cycle(range(n))  # of what is told many times a second little may be shown
+
         def shown() -> None:
-            for design, world in enumerate(worlds):
-                tick(design, self.arenas[world])
+            begin = next(first)
+            for design in (*range(begin, n), *range(begin)):
+                tick(design, self.arenas[worlds[design]])
 
         self.crew.command(*(worlds[d] * n + d for d in self._order()))
         self.crew.collect(self.setup.patience, shown, lambda: [signs_of_life(arena) for arena in self.arenas])

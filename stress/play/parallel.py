@@ -163,11 +163,11 @@ class _Play:
         self.began = time.monotonic()
         footprint = self._try(setup, rng)
         number = 0
+        self.stage.progress.phase("playing by turns")
         try:
             while number < least or (
                 not measuring.launches and self._elapsed() < measuring.seconds and not self._sure(confidence)
             ):
-                self.stage.progress.phase(f"launch {number + 1}")
                 load = in_turns(self.stage.tapes(number), self.size)
                 with Launch(setup, load, rng, footprint) as launch:
                     self._launched(launch, number, (number + 1) * each)
