@@ -6,12 +6,15 @@ from stress_records import record
 
 from stress.judge import looks
 from stress.judge import ratio as stats
-from stress.judge.looks import EACH, SHARES, Plan, settled
+from stress.judge.looks import FIRST, MOST, Plan
 from stress.judge.ratio import Ratio, estimate_ratio, least_pairs
 from stress.judge.verdict import judge
 from stress.measure.evaluation import measure
 
-FIRST = 8  # pairs at the first look of the simulations
+PAIRS = 8  # at the first look of the simulations
+LOOKS = 4
+FOUR_SECONDS = FIRST * 2 ** (LOOKS - 1)
+EACH = Plan(FOUR_SECONDS).confidence
 
 
 def ratio(low, high):
@@ -19,11 +22,22 @@ def ratio(low, high):
 
 
 def test_looks_are_at_the_planned_moments_and_nowhere_else():
-    plan = Plan(16.0)
-    due = [second for second in np.arange(0, 16, 0.25) if plan.due(second)]
-    assert due == [1.0, 2.0, 4.0, 8.0]  # the one at the end is not asked for: the time is spent
-    late = Plan(16.0)
-    assert late.due(5.0) and not late.due(5.1) and late.due(8.0), "moments that passed together are one look"
+    plan = Plan(60.0)
+    assert plan.shares == [0.125, 0.25, 0.5, 1.0]
+    due = [second for second in np.arange(0, 60, 0.25) if plan.due(second)]
+    assert due == [7.5, 15.0, 30.0]  # the one at the end is not asked for: the time is spent
+    late = Plan(60.0)
+    assert late.due(16.0) and not late.due(16.1) and late.due(30.0), "moments that passed together are one look"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "looks"),
+    [(0.1, 1), (FIRST, 1), (2 * FIRST - 0.1, 1), (2 * FIRST, 2), (15.0, 2), (FOUR_SECONDS, LOOKS), (1e9, MOST)],
+)
+def test_more_time_is_looked_at_more_often_and_never_early(seconds, looks):
+    plan = Plan(seconds)
+    assert len(plan.shares) == looks and plan.shares[-1] == 1.0
+    assert seconds < FIRST or looks == MOST or plan.moments[0] >= FIRST
 
 
 @pytest.mark.parametrize(
@@ -37,22 +51,21 @@ def test_looks_are_at_the_planned_moments_and_nowhere_else():
     ],
 )
 def test_settled_is_a_verdict_and_a_narrow_interval(low, high, is_settled):
-    assert settled(ratio(low, high), 0.02) == is_settled
-    plan = Plan(1.0)
+    plan = Plan(FOUR_SECONDS)
     assert plan.look([ratio(0.999, 1.001), ratio(low, high)], 0.02) == is_settled == plan.sure
     assert plan.looked_at == [30]
 
 
-def test_nothing_is_settled_by_nothing():
-    assert (
-        not settled(Ratio(), 0.02) and not settled(Ratio(estimate=1.0, pairs=3), 0.02) and not Plan(1.0).look([], 0.02)
-    )
+@pytest.mark.parametrize("ratios", [[], [Ratio()], [Ratio(estimate=1.0, pairs=3)]])
+def test_nothing_is_settled_by_nothing(ratios):
+    assert not Plan(1.0).look(ratios, 0.02)
 
 
 def test_the_looks_share_five_percent():
-    assert (1 - EACH) * len(SHARES) == pytest.approx(0.05)
-    assert least_pairs() == 5 and least_pairs(EACH) == 8
-    assert estimate_ratio([1.0, 1.1] * 3 + [1.0], confidence=EACH).low is None
+    assert (1 - EACH) * LOOKS == pytest.approx(0.05)
+    assert Plan(1.0).confidence == pytest.approx(0.95), "who looks once has all of it"
+    assert least_pairs() == 5 and least_pairs(EACH) == 7
+    assert estimate_ratio([1.0, 1.1] * 3, confidence=EACH).low is None
 
 
 def alarms(counts, confidence: float, runs: int, shift: float = 0.0, stop=lambda value: False) -> int:
@@ -74,27 +87,27 @@ def alarms(counts, confidence: float, runs: int, shift: float = 0.0, stop=lambda
 
 def test_false_alarms_stay_below_what_the_looks_share(monkeypatch):
     monkeypatch.setattr(stats, "RESAMPLES", 199)
-    planned = [FIRST, 2 * FIRST, 4 * FIRST]
+    planned = [PAIRS, 2 * PAIRS, 4 * PAIRS]
     assert alarms(planned, EACH, 100) <= 6
-    assert alarms(range(FIRST, 4 * FIRST + 1), 0.95, 20) >= 4, (
+    assert alarms(range(PAIRS, 4 * PAIRS + 1), 0.95, 20) >= 4, (
         "who peeks after every pair is fooled: this is what the plan is for"
     )
 
 
 def test_a_real_difference_is_found_by_the_looks(monkeypatch):
     monkeypatch.setattr(stats, "RESAMPLES", 199)
-    assert alarms([FIRST, 2 * FIRST, 4 * FIRST], EACH, 20, shift=-0.06) >= 18
+    assert alarms([PAIRS, 2 * PAIRS, 4 * PAIRS], EACH, 20, shift=-0.06) >= 18
 
 
 def test_the_result_says_how_often_it_looked():
-    plan = Plan(8.0)
+    plan = Plan(FOUR_SECONDS)
     plan.look([ratio(0.9, 1.1)], 0.02)
     plan.look([ratio(0.99, 1.01)], 0.02)
     result = measure(record(pairs=9, looks=plan))
     assert (result.until_sure.sure, result.until_sure.looked_at, result.confidence) == (True, [30, 30], EACH)
     assert result.ratios["v1"].live.verdict.confidence == EACH
     assert any(
-        "ended when all designs were settled: 2 of 5 planned looks" in f.text and "of 99%" in f.text
+        "ended when all designs were settled: 2 of 4 planned looks" in f.text and "of 98.8%" in f.text
         for f in result.trust.findings
     )
     assert looks.CONFIDENCE == measure(record()).confidence

@@ -95,6 +95,8 @@ def test_what_was_not_measured_is_null_and_never_nan():
         "high": None,
         "pairs": 0,
         "verdict": None,
+        "within": None,
+        "between": None,
     }
 
 
