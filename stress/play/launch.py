@@ -77,6 +77,7 @@ class Launch:
         self.sections: list[Sections] = [sections_of(tape) for tape in load.tapes]
         self._features = list(setup.designs.values())
         self.storms = 0
+        self._first = itertools.cycle(range(len(self._features)))  # little is shown of what is told so often
         n = len(self._features)
         with contextlib.ExitStack() as stack:
             self.arenas: list[Arena] = []
@@ -128,10 +129,8 @@ class Launch:
             settings = dataclasses.replace(self.setup.settings, seed=self.setup.settings.seed + self.storms)
             self.arenas[world].reset(self._features[design], settings)
 
-        first = itertools.cycle(range(n))  # of what is told many times a second little may be shown
-
         def shown() -> None:
-            begin = next(first)
+            begin = next(self._first)
             for design in (*range(begin, n), *range(begin)):
                 tick(design, self.arenas[worlds[design]])
 

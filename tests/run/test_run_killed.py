@@ -99,6 +99,24 @@ def test_ctrl_c_reaches_the_whole_group(long_run, moment, number):
     assert result.partial_reason == "interrupted"
 
 
+@pytest.mark.parametrize("end", ["Ctrl-C", "a killed worker"])
+def test_launches_that_have_ended_are_kept(long_run, end):
+    run = long_run(" frees/s", "--launches", "200")  # which are known of a launch that has ended
+    if end == "Ctrl-C":
+        os.killpg(run.process.pid, signal.SIGINT)
+    else:
+        until(lambda: run.process.poll() is not None, lambda: kill_one(run), 0.05)
+    result = check_partial(run)
+    measured = [block for block in result.blocks if not block.warmup]
+    assert {block.design for block in measured} == {"linux-3.16", "v3"}
+    assert len(measured) == 2 * result.turns.launches == 2 * result.ratios["v3"].live.pairs >= 2
+
+
+def kill_one(run: Run) -> None:
+    for child in run.children()[:1]:
+        child.kill()
+
+
 def test_an_impatient_user_still_gets_the_result(long_run):
     run = long_run(MOMENTS[2])
     until(lambda: run.process.poll() is not None, lambda: os.killpg(run.process.pid, signal.SIGINT), 0.02)
