@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -77,7 +76,6 @@ class Launch:
         self.sections: list[Sections] = [sections_of(tape) for tape in load.tapes]
         self._features = list(setup.designs.values())
         self.storms = 0
-        self._first = itertools.cycle(range(len(self._features)))  # little is shown of what is told so often
         n = len(self._features)
         with contextlib.ExitStack() as stack:
             self.arenas: list[Arena] = []
@@ -130,9 +128,8 @@ class Launch:
             self.arenas[world].reset(self._features[design], settings)
 
         def shown() -> None:
-            begin = next(self._first)
-            for design in (*range(begin, n), *range(begin)):
-                tick(design, self.arenas[worlds[design]])
+            for design, world in enumerate(worlds):
+                tick(design, self.arenas[world])
 
         self.crew.command(*(worlds[d] * n + d for d in self._order()))
         self.crew.collect(self.setup.patience, shown, lambda: [signs_of_life(arena) for arena in self.arenas])

@@ -28,9 +28,12 @@ FORESEEABLE = 0.05  # share of the run that must have passed before its rest is 
 
 @dataclasses.dataclass(slots=True)
 class _Seen:
-    """What was last seen of a design. rates: of its last blocks, frees per second."""
+    """What was last seen of a design. rates: of its last blocks, frees per second. line: when it had one of its own.
+    news: since anybody's last line."""
 
     rates: deque[float]
+    line: float = -float("inf")
+    news: bool = False
     dead_caches: int = 0
     pages_pinned: int = 0
 
@@ -75,12 +78,12 @@ class Progress:
         """Where the run stands: share done (0 to 1), state of the design that is being played now.
 
         frees_per_second: of that design's last block, 0 where speed is not measured. Cheap enough to be called
-        often: it shows itself only as often as somebody can read it.
+        often: it shows itself only as often as somebody can read it, plain lines for one design after the other.
         """
         if self._quiet:
             return
         seen = self._designs.setdefault(design, _Seen(deque(maxlen=BLOCKS)))
-        seen.dead_caches, seen.pages_pinned = dead_caches, pages_pinned
+        seen.dead_caches, seen.pages_pinned, seen.news = dead_caches, pages_pinned, True
         if frees_per_second and (not seen.rates or seen.rates[-1] != frees_per_second):
             seen.rates.append(frees_per_second)
         share = min(max(done, 0.0), 1.0)
@@ -89,7 +92,10 @@ class Progress:
             return
         if self._live is not None:
             self._show(self._view(share, left, design))
-        else:
+        elif seen.line == min(other.line for other in self._designs.values() if other.news):
+            seen.line = self._clock()
+            for other in self._designs.values():
+                other.news = False
             self._show(f"{share:4.0%} {design}: {_state(seen)}{left and f', {left}'}")
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from scenarios import tape
 from scenarios.checks import validate
 from scenarios.registry import SCENARIOS
 
+
 def test_every_scenario_is_tested():
     assert set(SETTINGS) == set(SCENARIOS)
 

@@ -204,7 +204,7 @@ def wait_for_grace_periods(m, word, over, n):
 def wake_each_other(m, n):
     """By turns, CPU 0 first: sleep until asked, and ask. In between each sleeps for longer than any test lasts."""
     me = this_cpu(m)
-    for i in range(n):
+    for _ in range(n):
         if me == 0:
             ask(m, 1, SERVICE_BELL)
         while read_once(m, cpu_area(m) + CPU.service) == 0:
