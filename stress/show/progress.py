@@ -28,12 +28,12 @@ FORESEEABLE = 0.05  # share of the run that must have passed before its rest is 
 
 @dataclasses.dataclass(slots=True)
 class _Seen:
-    """What was last seen of a design. rates: of its last blocks, frees per second. line: when it had one of its own.
-    news: since anybody's last line."""
+    """What was last seen of a design. rates: of its last blocks, frees per second. line, heard: when it had a
+    line of its own, and when it was heard of."""
 
     rates: deque[float]
     line: float = -float("inf")
-    news: bool = False
+    heard: float = -float("inf")
     dead_caches: int = 0
     pages_pinned: int = 0
 
@@ -83,19 +83,18 @@ class Progress:
         if self._quiet:
             return
         seen = self._designs.setdefault(design, _Seen(deque(maxlen=BLOCKS)))
-        seen.dead_caches, seen.pages_pinned, seen.news = dead_caches, pages_pinned, True
+        now = self._clock()
+        seen.dead_caches, seen.pages_pinned, seen.heard = dead_caches, pages_pinned, now
         if frees_per_second and (not seen.rates or seen.rates[-1] != frees_per_second):
             seen.rates.append(frees_per_second)
         share = min(max(done, 0.0), 1.0)
         left = self._left(share)
-        if self._clock() - self._last < (LIVE_EVERY if self._live else PLAIN_EVERY):
+        if now - self._last < (LIVE_EVERY if self._live else PLAIN_EVERY):
             return
         if self._live is not None:
             self._show(self._view(share, left, design))
-        elif seen.line == min(other.line for other in self._designs.values() if other.news):
-            seen.line = self._clock()
-            for other in self._designs.values():
-                other.news = False
+        elif all(seen.line <= other.line for other in self._designs.values() if now - other.heard < PLAIN_EVERY):
+            seen.line = now
             self._show(f"{share:4.0%} {design}: {_state(seen)}{left and f', {left}'}")
 
     def close(self) -> None:
