@@ -50,7 +50,7 @@ _CONSTANTS = {
     memcontrol: ("SLOT_PENDING",),
     state: ("TID_STEP",),
     page_pair: ("FROZEN",),
-    tape: ("OP_END", "OP_ALLOC", "OP_FREE", "OP_ROUND", "OP_WAIT", "OP_SECTION_BEGIN", "OP_SECTION_END"),
+    tape: ("OP_END", "OP_ALLOC", "OP_FREE", "OP_ROUND", "OP_WAIT", "OP_SECTION_BEGIN", "OP_SECTION_END", "OP_CUT"),
     engine: ("SLOT_FAILED",),
 }
 

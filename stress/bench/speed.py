@@ -72,7 +72,7 @@ def _measure(name: str, load: Workload, features: frozenset[str], reference: Pla
             plays["C"] = lambda: in_c(arena.segment.address, 0, arena.run)
         plays["malloc"] = lambda: programs.malloc_main(m, arena.run)
         plays["nothing"] = lambda: programs.idle_main(m, arena.run)
-        blocks = take_turns(plays, ROUNDS)
+        blocks = take_turns(plays, ROUNDS, lambda: workloads.rewind(arena))
     finally:
         arena.close()
     return Speed(
@@ -87,15 +87,18 @@ def _measure(name: str, load: Workload, features: frozenset[str], reference: Pla
     )
 
 
-def take_turns(plays: dict[str, Callable[[], int]], rounds: int) -> dict[str, list[float]]:
+def take_turns(
+    plays: dict[str, Callable[[], int]], rounds: int, prepare: Callable[[], None] = lambda: None
+) -> dict[str, list[float]]:
     """Nanoseconds per operation of each play, in `rounds` rounds after two that do not count.
 
     plays: each plays one block and returns its number of operations. Every second round runs the
-    other way round.
+    other way round. prepare: is called before each block, and takes no time of it.
     """
     blocks: dict[str, list[float]] = {name: [] for name in plays}
     for turn in range(-2, rounds):
         for name in list(plays)[:: 1 if turn % 2 else -1]:
+            prepare()
             began = time.thread_time_ns()
             operations = plays[name]()
             took = time.thread_time_ns() - began

@@ -18,6 +18,7 @@ from stress.play.arena import Arena
 OBJECT_SIZE = 64
 CGROUP = 1
 MEMORY = 16 << 20
+ENDLESS = 1 << 62
 
 
 def batches(batch: int, operations: int, *, shuffle: int | None = None) -> tape.Workload:
@@ -42,7 +43,10 @@ def batches(batch: int, operations: int, *, shuffle: int | None = None) -> tape.
 
 
 def warm_arena(load: tape.Workload, features: frozenset[str]) -> Arena:
-    """An arena in which `cpu_main` plays this one-CPU workload at once and returns at its end."""
+    """An arena in which `cpu_main` plays this one-CPU workload at once and returns at its end.
+
+    After `rewind` it plays it once more.
+    """
     arena = Arena(load, memory=MEMORY)
     reset(arena, features)
     return arena
@@ -55,4 +59,9 @@ def reset(arena: Arena, features: frozenset[str]) -> None:
     memcg = create_memcg(m, CGROUP)
     register_child(m, arena.words[arena.plan["cache_table"]], memcg)
     arena.words[arena.run + RUN.expected] = 1  # nobody else comes to the start line,
-    arena.words[arena.run + RUN.over] = 1  # and there is nothing to wait for at the end
+    arena.words[arena.run + RUN.over] = ENDLESS  # and there is nothing to wait for at the end of any turn
+
+
+def rewind(arena: Arena) -> None:
+    """Back to the tape's beginning, the world as it is."""
+    arena.plays()["tape"] = arena.plan["tape0"]

@@ -162,13 +162,12 @@ class _Play:
         )
         launches = Launches(setup, self.stage.tapes, self.size, self.cycles_per_ns, record.seed, self._tick)
         self.began = time.monotonic()
+        self.stage.progress.phase("playing by turns")
         try:
-            self.stage.progress.phase("trying turns")
             launches.try_out()
             while (number := launches.number) < least or (
                 not measuring.launches and self._elapsed() < measuring.seconds and not self._sure(confidence)
             ):
-                self.stage.progress.phase(f"launch {number + 1}")
                 more = partial(self._before, (number + 1) * each)
                 self._keep(launches.measure(more, partial(self._look, number)), number)
             if record.looks is not None and not record.looks.sure:

@@ -104,14 +104,7 @@ def _cut_at_rounds(tapes: Sequence[np.ndarray], size: int) -> list[np.ndarray]:
     starts = [np.flatnonzero(code == OP_ROUND) for code in codes]
     numbers = [decode(tape[at])[3] for tape, at in zip(tapes, starts)]
     rounds = np.unique(np.concatenate(numbers))
-    # [cpu, bound]: where a tape begins, where each round but the first does or, should the tape have it not, the next,
-    # and where its END is.
-    bounds = np.stack(
-        [
-            np.concatenate([[0], np.append(at, len(code) - 1)[np.searchsorted(number, rounds[1:])], [len(code) - 1]])
-            for code, at, number in zip(codes, starts, numbers)
-        ]
-    )
+    bounds = np.stack([_bounds(len(code), at, number, rounds) for code, at, number in zip(codes, starts, numbers)])
     cuts: list[list[int]] = [[] for _ in tapes]
     waiting = 0
     for i in range(bounds.shape[1] - 1):
@@ -127,6 +120,17 @@ def _cut_at_rounds(tapes: Sequence[np.ndarray], size: int) -> list[np.ndarray]:
                 cuts[cpu].append(int(end[cpu]))
             waiting = 0
     return [_insert(tape, at, word(OP_CUT)) if at else tape for tape, at in zip(tapes, cuts)]
+
+
+def _bounds(length: int, at: np.ndarray, number: np.ndarray, rounds: np.ndarray) -> np.ndarray:
+    """Where a tape of so many words begins, where each of all `rounds` does in it, and where its END is.
+
+    at, number: of its ROUND marks. That which says that rounds were skipped belongs to the first of them: in it others
+    may wait for an event that waits for this mark.
+    """
+    begin = np.append(at, length - 1)[np.searchsorted(number, rounds)]
+    skipped = np.concatenate([[False], begin[1:] == begin[:-1]])
+    return np.concatenate([[0], np.minimum(begin + skipped, length - 1), [length - 1]])
 
 
 def _outside(code: np.ndarray, begin: int, end: int, share: float) -> int:

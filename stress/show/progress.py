@@ -28,9 +28,12 @@ FORESEEABLE = 0.05  # share of the run that must have passed before its rest is 
 
 @dataclasses.dataclass(slots=True)
 class _Seen:
-    """What was last seen of a design. rates: of its last blocks, frees per second."""
+    """What was last seen of a design. rates: of its last blocks, frees per second. line, heard: when it had a
+    line of its own, and when it was heard of."""
 
     rates: deque[float]
+    line: float = -float("inf")
+    heard: float = -float("inf")
     dead_caches: int = 0
     pages_pinned: int = 0
 
@@ -75,21 +78,23 @@ class Progress:
         """Where the run stands: share done (0 to 1), state of the design that is being played now.
 
         frees_per_second: of that design's last block, 0 where speed is not measured. Cheap enough to be called
-        often: it shows itself only as often as somebody can read it.
+        often: it shows itself only as often as somebody can read it, plain lines for one design after the other.
         """
         if self._quiet:
             return
         seen = self._designs.setdefault(design, _Seen(deque(maxlen=BLOCKS)))
-        seen.dead_caches, seen.pages_pinned = dead_caches, pages_pinned
+        now = self._clock()
+        seen.dead_caches, seen.pages_pinned, seen.heard = dead_caches, pages_pinned, now
         if frees_per_second and (not seen.rates or seen.rates[-1] != frees_per_second):
             seen.rates.append(frees_per_second)
         share = min(max(done, 0.0), 1.0)
         left = self._left(share)
-        if self._clock() - self._last < (LIVE_EVERY if self._live else PLAIN_EVERY):
+        if now - self._last < (LIVE_EVERY if self._live else PLAIN_EVERY):
             return
         if self._live is not None:
             self._show(self._view(share, left, design))
-        else:
+        elif all(seen.line <= other.line for other in self._designs.values() if now - other.heard < PLAIN_EVERY):
+            seen.line = now
             self._show(f"{share:4.0%} {design}: {_state(seen)}{left and f', {left}'}")
 
     def close(self) -> None:

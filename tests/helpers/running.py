@@ -87,13 +87,17 @@ class Run:
         return [p for p in self.processes() if p.pid != self.process.pid]
 
     def named(self, name: str) -> psutil.Process:
-        """The process that logged "ready" under this name (`--log-level debug`)."""
+        """The process that was the last to log "ready" under this name (`--log-level debug`), as long as it lives."""
 
-        def line() -> str | None:
+        def living() -> psutil.Process | None:
             lines = self.log.read_text().splitlines() if self.log.exists() else []
-            return next((text for text in lines if f" {name}[" in text and "ready" in text), None)
+            ready = [text for text in lines if f" {name}[" in text and "ready" in text]
+            try:
+                return psutil.Process(int(ready[-1].split(f" {name}[")[1].split("]")[0])) if ready else None
+            except psutil.NoSuchProcess:
+                return None
 
-        return psutil.Process(int(self.until(line).split(f" {name}[")[1].split("]")[0]))
+        return self.until(living)
 
     def until(self, condition: Callable[[], object]):
         """Wait until the condition holds and return what it returned; the run must not end before."""

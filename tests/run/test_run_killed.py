@@ -11,7 +11,8 @@ from until import drawn_delay, until
 
 pytestmark = pytest.mark.xdist_group("cpus")
 
-MOMENTS = ("warming up linux-3.16", "counting v3", "% v3")
+MOMENTS = ("warming up linux-3.16", "counting v3", "% v3")  # the last one is shown in launches alone
+LONG = ("--seconds", "300", "--launches", "5")
 
 
 def shared_memory() -> set[str]:
@@ -20,13 +21,13 @@ def shared_memory() -> set[str]:
 
 @pytest.fixture
 def long_run(tmp_path, request):
-    """Starts a run that would take five minutes and waits for a moment of it and a bit."""
+    """Starts a run that would take five minutes, in launches of one, and waits for a moment of it and a bit."""
     runs = []
 
     def start(moment: str, *arguments: str, operations: int = 20_000, **env: str) -> Run:
         before = shared_memory()
         log = ("--log-level", "debug", "--log-file", str(tmp_path / "log"))
-        run = Run(tmp_path, "--after", "v3", "--seconds", "300", *small(operations), *log, *arguments, env=env)
+        run = Run(tmp_path, "--after", "v3", *LONG, *small(operations), *log, *arguments, env=env)
         run.shared_before = before
         runs.append(run)
         run.until_says(moment)
@@ -56,6 +57,7 @@ def check_partial(run: Run, status: int = 3):
         ("worker-of-CPU-1", MOMENTS[1]),
         ("kworker", MOMENTS[1]),
         ("kworker", MOMENTS[2]),
+        ("worker-of-CPU-1", MOMENTS[2]),
     ],
 )
 def test_a_killed_worker_is_named(long_run, victim, moment):
@@ -95,6 +97,24 @@ def test_ctrl_c_reaches_the_whole_group(long_run, moment, number):
         run.process.send_signal(number)
     result = check_partial(run)
     assert result.partial_reason == "interrupted"
+
+
+@pytest.mark.parametrize("end", ["Ctrl-C", "a killed worker"])
+def test_launches_that_have_ended_are_kept(long_run, end):
+    run = long_run(" frees/s", "--launches", "200")  # which are known of a launch that has ended
+    if end == "Ctrl-C":
+        os.killpg(run.process.pid, signal.SIGINT)
+    else:
+        until(lambda: run.process.poll() is not None, lambda: kill_one(run), 0.05)
+    result = check_partial(run)
+    measured = [block for block in result.blocks if not block.warmup]
+    assert {block.design for block in measured} == {"linux-3.16", "v3"}
+    assert len(measured) == 2 * result.turns.launches == 2 * result.ratios["v3"].live.pairs >= 2
+
+
+def kill_one(run: Run) -> None:
+    for child in run.children()[:1]:
+        child.kill()
 
 
 def test_an_impatient_user_still_gets_the_result(long_run):

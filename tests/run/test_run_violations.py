@@ -9,6 +9,7 @@ from allocators.caches.boot import all_caches
 from allocators.core.kmem_cache import CACHE, NODE
 from stress.commands import run as job
 from stress.play import parallel, stage
+from stress.play.launch import Launch
 from stress.play.options import named
 
 
@@ -53,17 +54,25 @@ def test_a_violation_after_serial_play(run_job, monkeypatch):
 
 
 @pytest.mark.xdist_group("cpus")
-@pytest.mark.parametrize("warmup", [True, False], ids=["warm-up", "measured"])
-def test_check_blocks_finds_what_only_a_timed_block_has(monkeypatch, warmup):
-    """Whichever timed block is wrong; without the option nobody looks there."""
-    take = parallel.take_block
+@pytest.mark.parametrize("warmup", [True, False], ids=["warm-up", "launch"])
+def test_check_blocks_finds_what_only_a_timed_pass_has(monkeypatch, warmup):
+    """Whichever timed pass is wrong; without the option nobody looks there."""
+    take, storm = parallel.take_block, Launch.play
 
-    def spoiled(arena, design, pair, **rest):
-        if design == "v3" and rest["warmup"] == warmup:
+    def spoiled_warm_up(arena, design, *rest, **named):
+        if design == "v3":
             spoil(arena)
-        return take(arena, design, pair, **rest)
+        return take(arena, design, *rest, **named)
 
-    monkeypatch.setattr(parallel, "take_block", spoiled)
+    def spoiled_storm(launch, *rest):
+        played = storm(launch, *rest)
+        spoil(played.arenas[1])
+        return played
+
+    if warmup:
+        monkeypatch.setattr(parallel, "take_block", spoiled_warm_up)
+    else:
+        monkeypatch.setattr(Launch, "play", spoiled_storm)
     settings = dict(word.split("=") for word in small() if "=" in word)
     unseen = play(settings=settings, serial=False, seconds=0.1)
     assert unseen.invariants.violated == [] and job.exit_status(unseen) == 0
@@ -72,7 +81,7 @@ def test_check_blocks_finds_what_only_a_timed_block_has(monkeypatch, warmup):
     assert job.exit_status(seen) == 1 and names and len(names) == len(set(names))
     for violation in seen.invariants.violated:
         assert violation.design == "v3" and violation.invariant in seen.invariants.checked
-        assert f"after a timed block ({'warm-up' if warmup else 'pair 0'})" in violation.description
+        assert f"after a timed pass ({'warm-up' if warmup else 'launch 0'})" in violation.description
 
 
 def test_a_violation_outweighs_an_interruption(run_job, monkeypatch):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import mmap
 import os
+import resource
 from pathlib import Path
 
+import numpy as np
 import pytest
 from bare_machine import in_parallel
 
@@ -30,6 +32,45 @@ def test_pages_are_committed_when_touched():
         assert resident_bytes(segment) == 0
         segment.array[::512] = 1
         assert resident_bytes(segment) == segment.bytes
+
+
+def test_touched_pages_are_those_that_were_written():
+    pages = [0, 1, 7, 300, 2047]
+    with Segment(1 << 20) as segment:
+        assert segment.touched().tolist() == []
+        segment.array[[page * 512 + 5 for page in pages]] = 1
+        assert segment.touched().tolist() == pages
+
+
+@pytest.mark.parametrize("advice", [True, False], ids=["MADV_POPULATE_WRITE", "an older kernel"])
+def test_populated_pages_have_memory_and_keep_what_is_in_them(advice, monkeypatch):
+    if not advice:
+        monkeypatch.setattr("shm.segment._POPULATE_WRITE", 9999)  # EINVAL
+    near, far = [3, 4, 9], [200, 1000, 2047]
+    with Segment(1 << 20) as segment:
+        segment.array[200 * 512 :][:3] = [1, 2, 3]
+        segment.populate(np.array([*near, *far, 2048, 1 << 40]))  # the last ones do not exist
+        assert set(segment.touched().tolist()) == {*range(3, 10), *far}, "a short gap is filled"
+        assert segment.array[200 * 512 :][:3].tolist() == [1, 2, 3] and segment.array.sum() == 6
+        segment.populate(np.empty(0, np.int64))
+
+
+def test_who_populates_takes_no_more_faults():
+    """Of memory that another process gave the segment; else it would be one for every page."""
+    pages = np.arange(0, 2048)
+    with Segment(1 << 20) as segment:
+        segment.array[::512] = 1
+
+        def read_all() -> int:
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            segment.array[::512].sum()
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+        def populated() -> None:
+            segment.populate(pages)
+            assert read_all() < 100
+
+        in_parallel(populated)
 
 
 def test_impossible_sizes():

@@ -11,6 +11,7 @@ import pytest
 from bare_machine import ARGUMENT, CALLS, IRQ, RAN_ON, BareMachine, in_parallel
 
 from shm.atomics import (
+    cpu_area,
     cpu_relax,
     fetch_add,
     load,
@@ -25,7 +26,8 @@ from shm.atomics import (
 from shm.compiler import dual
 from shm.cpu_work import work_on_cpus
 from shm.entry import entry
-from shm.ipi import SERVICE_CALL, mark_offline, post, serve_ipis, smp_call_mask
+from shm.idle import ask, idle
+from shm.ipi import SERVICE_BELL, SERVICE_CALL, mark_offline, post, serve_ipis, smp_call_mask
 from shm.locks import LIST_LOCK, LOCK_COUNT, LOCK_COUNTS, spin_lock, spin_unlock
 from shm.machine import CPU
 from shm.rcu import call_rcu_sched, quiescent_point, rcu_process, synchronize_sched
@@ -35,6 +37,7 @@ from shm.waiting import pause
 pytestmark = pytest.mark.xdist_group("cpus")
 
 STATS = frozenset({"STATS"})
+HOUR = 3_600_000_000  # microseconds
 
 
 @dual
@@ -198,6 +201,41 @@ def wait_for_grace_periods(m, word, over, n):
 
 
 @entry
+def wake_each_other(m, n):
+    """By turns, CPU 0 first: sleep until asked, and ask. In between each sleeps for longer than any test lasts."""
+    me = this_cpu(m)
+    for _ in range(n):
+        if me == 0:
+            ask(m, 1, SERVICE_BELL)
+        while read_once(m, cpu_area(m) + CPU.service) == 0:
+            idle(m, HOUR)
+        quiescent_point(m)
+        if me == 1:
+            ask(m, 0, SERVICE_BELL)
+    return n
+
+
+@entry
+def sleep_and_answer(m, over):
+    while load_acquire(m, over) == 0:
+        quiescent_point(m)
+        idle(m, HOUR)
+    return 0
+
+
+@entry
+def disturb_the_sleeper(m, marks, over, n):
+    """An interrupt, work and a grace period for CPU 1, over and over; then it may go."""
+    for i in range(n):
+        smp_call_mask(m, 2, i, marks)
+        work_on_cpus(m, 2, i, marks)
+        synchronize_sched(m)
+    store_release(m, over, 1)
+    ask(m, 1, SERVICE_BELL)
+    return n
+
+
+@entry
 def wait_for_one_that_left(m, n):
     for _ in range(n):
         synchronize_sched(m)
@@ -310,6 +348,26 @@ def test_no_section_outlives_a_grace_period():
         lambda: run_sections(other, word, over),
     )
     assert bare.mem[other.pcpu + CPU.qs_done] > 0, "the periods did wait for the other CPU"
+
+
+def test_who_is_asked_wakes_up():
+    """Were one request in ten thousand slept through, this would not end."""
+    compiled(wake_each_other)
+    bare = BareMachine()
+    n = 5_000
+    in_parallel(*(returns(wake_each_other, n, bare.cpu(cpu), n) for cpu in (0, 1)))
+    assert [bare.mem[bare.cpu(cpu).pcpu + f] for cpu in (0, 1) for f in (CPU.service, CPU.asleep)] == [0] * 4
+
+
+def test_a_sleeping_cpu_answers_interrupts_work_and_grace_periods():
+    compiled(sleep_and_answer, disturb_the_sleeper)
+    bare = BareMachine(marks=8, over=8)
+    marks, over, n = bare.at["marks"], bare.at["over"], 500
+    in_parallel(
+        returns(disturb_the_sleeper, n, bare.cpu(0), marks, over, n), returns(sleep_and_answer, 0, bare.cpu(1), over)
+    )
+    assert list(bare.mem[marks:][:3]) == [2 * n, n - 1, 1]
+    assert bare.mem[bare.cpu(1).pcpu + CPU.qs_done] == n
 
 
 def test_nobody_waits_for_a_cpu_that_left():

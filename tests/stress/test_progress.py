@@ -74,3 +74,15 @@ def test_a_terminal_has_a_line_per_design(monkeypatch):
                 progress.update(pair / 4, 7, 9, speed, name)
     last = stream.getvalue().rpartition("75%")[2]
     assert "linux-3.16" in last and "▂▄▆█ 8.00 M frees/s" in last
+
+
+def test_plain_lines_are_of_one_design_after_the_other():
+    """As many as are played by turns, whichever is told first; and of the one alone that is played alone."""
+    stream, now = io.StringIO(), [0.0]
+    with Progress(stream=stream, clock=lambda: now[0]) as progress:
+        for played in [["v1", "v2", "v3"]] * 60 + [["v2"]] * 40:
+            now[0] += PLAIN_EVERY / 10
+            for design in played:
+                progress.update(0.0, 0, 0, 0.0, design)
+    shown = [line.split()[1].rstrip(":") for line in stream.getvalue().splitlines()]
+    assert sorted(shown[:3]) == ["v1", "v2", "v3"] == sorted(shown[3:6]) and shown[-3:] == ["v2"] * 3

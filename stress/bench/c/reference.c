@@ -46,6 +46,7 @@ static __attribute__((noinline)) bool execute_rare(M, word p, word run, word op)
 		section_end(m, p + PLAY_section + (op >> 4 & 4095) * SIZEOF_SECTION, op >> 36);
 		return true;
 	case OP_END:
+	case OP_CUT:
 		return true;
 	}
 	__builtin_trap();
@@ -85,14 +86,19 @@ static inline bool execute(M, word p, word run, word op)
 	return execute_rare(m, p, run, op);
 }
 
-/* Play one CPU's tape to its end, or until the machine is stopped; returns the operations played. */
+/*
+ * One CPU's turn: play the tape to its next cut or its end, or until the machine is stopped; returns the operations
+ * played. Nobody waits for the others in the end, as no tape of the benchmark has a schedule beside it.
+ */
 word play(word *mem, word cpu, word run)
 {
 	word area = mem[MACHINE_percpu_base] + cpu * mem[MACHINE_percpu_stride];
 	word p = load(m, run + RUN_plays) + cpu * SIZEOF_PLAY, first = load(m, p + PLAY_tape), at = first, turns = 0;
+	word turn = load(m, p + PLAY_turns) + 1;
 
+	store(m, p + PLAY_turns, turn);
 	fetch_add(m, run + RUN_ready, 1);
-	while (load_acquire(m, run + RUN_ready) < load(m, run + RUN_expected) && !read_once(m, MACHINE_stop))
+	while (load_acquire(m, run + RUN_ready) < turn * load(m, run + RUN_expected) && !read_once(m, MACHINE_stop))
 		pause_turn(++turns);
 	turns = 0;
 	for (;;) {
@@ -101,7 +107,7 @@ word play(word *mem, word cpu, word run)
 		if (likely(execute(m, p, run, op))) {
 			at++;
 			turns = 0;
-			if ((op & 15) == OP_END)
+			if (!(op & (OP_CUT - 1)))
 				break;
 		} else {
 			pause_turn(++turns);
@@ -109,7 +115,8 @@ word play(word *mem, word cpu, word run)
 				break;
 		}
 	}
-	store(m, p + PLAY_operations, at - first);
+	store(m, p + PLAY_tape, at);
+	store(m, p + PLAY_operations, load(m, p + PLAY_operations) + at - first);
 	fetch_add(m, run + RUN_done, 1);
 	return at - first;
 }
