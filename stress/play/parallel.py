@@ -67,8 +67,8 @@ def hang_seconds() -> float:
 
 
 def launch_seconds(seconds: float, least: int) -> float:
-    """Of each launch of so many seconds in all; there will be `least` of them at least."""
-    return min(LAUNCH_SECONDS, seconds / least)
+    """Of each launch, so that `least` of them and a trial fit into so many seconds."""
+    return min(LAUNCH_SECONDS, seconds / (least + 1))
 
 
 @dataclasses.dataclass(slots=True)
@@ -150,7 +150,8 @@ class _Play:
         measuring, record = self.stage.options.measuring, self.stage.record
         confidence = CONFIDENCE if record.looks is None else record.looks.confidence
         least = measuring.launches or least_pairs(confidence)
-        each = measuring.seconds / least if measuring.launches else launch_seconds(measuring.seconds, least)
+        first = measuring.seconds if record.looks is None else record.looks.moments[0]
+        each = measuring.seconds / least if measuring.launches else launch_seconds(first, least)
         setup = Setup(
             self.stage.designs,
             dict.fromkeys(self.designs, dataclasses.replace(self.settings, nap_us=NAP_US)),
