@@ -72,7 +72,7 @@ def test_check_blocks_finds_what_only_a_timed_block_has(monkeypatch, warmup):
     assert job.exit_status(seen) == 1 and names and len(names) == len(set(names))
     for violation in seen.invariants.violated:
         assert violation.design == "v3" and violation.invariant in seen.invariants.checked
-        assert f"after a timed block ({'warm-up' if warmup else 'pair 0'})" in violation.description
+        assert f"after a timed pass ({'warm-up' if warmup else 'pair 0'})" in violation.description
 
 
 def test_a_violation_outweighs_an_interruption(run_job, monkeypatch):
@@ -87,4 +87,4 @@ def test_a_violation_outweighs_an_interruption(run_job, monkeypatch):
 
     monkeypatch.setattr(stage, "take_census", spoiled)
     status, said = run_job(serial=True)
-    assert status == 1 and "This result is partial: interrupted" in said.out
+    assert status == 1 and "PARTIAL: interrupted" in said.out

@@ -3,8 +3,6 @@
 import pytest
 from running import play
 
-from stress.judge.looks import SHARES
-
 pytestmark = pytest.mark.xdist_group("cpus")
 PAIRS = {
     "scenario": "pairs",
@@ -17,7 +15,7 @@ PAIRS = {
 
 def test_what_is_sure_ends_before_its_time():
     result = play(**PAIRS, margin=0.5, seconds=40.0)
-    assert result.until_sure.sure and len(result.until_sure.looked_at) < len(SHARES)
+    assert result.until_sure.sure and len(result.until_sure.looked_at) < len(result.until_sure.shares)
     assert result.ratios["linux-3.16+P5"].mixed.verdict.call == "equivalent"
     assert result.ratios["linux-3.16+P5"].mixed.pairs == result.until_sure.looked_at[-1]
 
