@@ -81,7 +81,7 @@ def test_check_blocks_finds_what_only_a_timed_pass_has(monkeypatch, warmup):
     assert job.exit_status(seen) == 1 and names and len(names) == len(set(names))
     for violation in seen.invariants.violated:
         assert violation.design == "v3" and violation.invariant in seen.invariants.checked
-        assert f"after a timed pass ({'warm-up' if warmup else 'launch 0'})" in violation.description
+        assert f"after a timed pass ({'warm-up' if warmup else 'launch 1'})" in violation.description
 
 
 def test_a_violation_outweighs_an_interruption(run_job, monkeypatch):
