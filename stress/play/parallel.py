@@ -19,8 +19,7 @@ from stress.engine import counting_main, cpu_main
 from stress.judge.ratio import CONFIDENCE, Ratio, least_pairs
 from stress.measure import turns
 from stress.measure.evaluation import FREES, headline, rate, sample
-from stress.measure.records import Block
-from stress.measure.turns import Turns
+from stress.measure.records import Block, Turns
 from stress.play.arena import DEFAULT_MEMORY, Arena, BlockSettings
 from stress.play.census import live_objects, signs_of_life, take_block
 from stress.play.compiled import STATS, Target, ready
