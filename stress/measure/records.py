@@ -13,7 +13,7 @@ from stress.judge.looks import Plan
 from stress.judge.margin import DEFAULT_MARGIN
 
 if TYPE_CHECKING:
-    from stress.measure.turns import Turns
+    import numpy as np
 
 
 @dataclasses.dataclass(slots=True)
@@ -101,6 +101,32 @@ class Census:
     latencies: dict[str, Latencies] = dataclasses.field(default_factory=dict)  # by path; none in serial play
     clock_ns: float | None = None  # what reading the cycle counter costs, taken off the latencies
     pinned: list[Pinned] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Turns:
+    """The turns of a launch (see `stress.measure.turns`).
+
+    nanoseconds[storm, design, cpu, turn, kind]: of the timed sections that count. operations[cpu, turn, kind]: in them,
+    and sections: how many; the same for all storms and designs. left_out[storm, design, cpu, turn]: sections that were
+    interrupted. switches, of the same shape: involuntary ones of the worker. took[storm, design, turn]: ns from the
+    first CPU's beginning to the last one's end. position, of the same shape: when it was played among the turns of that
+    moment, from 0.
+    """
+
+    nanoseconds: np.ndarray
+    operations: np.ndarray
+    sections: np.ndarray
+    left_out: np.ndarray
+    switches: np.ndarray
+    took: np.ndarray
+    position: np.ndarray
+
+    @property
+    def disturbed(self) -> np.ndarray:
+        """[storm, design, turn]: was a section of it interrupted?"""
+        disturbed: np.ndarray = self.left_out.max(axis=2) > 0
+        return disturbed
 
 
 @dataclasses.dataclass(slots=True)

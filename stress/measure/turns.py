@@ -16,13 +16,12 @@ from the same place of another storm, as places differ by what they do and not b
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
 from scenarios.tape import SECTIONS
-from stress.measure.records import SectionSum
+from stress.measure.records import SectionSum, Turns
 
 FAR, GAP_NS = 4.0, 200_000.0
 ENOUGH = 3  # storms whose median is usual for a section
@@ -30,31 +29,6 @@ BLOCK = 8
 RESAMPLES = 200
 
 Tape = tuple[np.ndarray, np.ndarray, np.ndarray]  # kind, operations and turn of each timed section of a CPU's tape
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Turns:
-    """The turns of a launch.
-
-    nanoseconds[storm, design, cpu, turn, kind]: of the timed sections that count. operations[cpu, turn, kind]: in them,
-    and sections: how many; the same for all storms and designs. left_out[storm, design, cpu, turn]: sections that were
-    interrupted. switches, of the same shape: involuntary ones of the worker. took[storm, design, turn]: ns from the
-    first CPU's beginning to the last one's end. position, of the same shape: when it was played among the turns of that
-    moment, from 0.
-    """
-
-    nanoseconds: np.ndarray
-    operations: np.ndarray
-    sections: np.ndarray
-    left_out: np.ndarray
-    switches: np.ndarray
-    took: np.ndarray
-    position: np.ndarray
-
-    @property
-    def disturbed(self) -> np.ndarray:
-        """[storm, design, turn]: was a section of it interrupted?"""
-        return np.asarray(self.left_out.any(axis=2))
 
 
 def tabulate(
