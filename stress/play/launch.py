@@ -103,9 +103,9 @@ class Launch:
                 ]
                 for cpu in range(first.layout.nr_cpus)
             ]
-            padding = STEP * int(rng.integers(MOST // STEP))
+            paddings = (STEP * rng.integers(MOST // STEP, size=len(machines))).tolist()
             self.crew = stack.enter_context(
-                Crew(machines, first.run, setup.placement, padding=padding, populate=self._populate)
+                Crew(machines, first.run, setup.placement, paddings=paddings, populate=self._populate)
             )
             stack.callback(self._stop)
             self._close = stack.pop_all()

@@ -64,16 +64,15 @@ class Launches:
             self._footprint = launch.pages_used()
 
     def measure(self, more: Callable[[], bool], look: Callable[[Storm], None] = lambda storm: None) -> Launched:
-        """The next launch: a storm, and others as long as `more` says so. look: called after each, worlds at rest.
-
-        Raises as `Launch` does.
+        """The next launch: storms as long as `more` says so, but whole rounds of them, in which every design is once in
+        each world. look: called after each, worlds at rest. Raises as `Launch` does.
         """
         cycles: list[list[list[np.ndarray]]] = []
         times: list[list[np.ndarray]] = []
         counts = np.zeros((3, len(self._setup.designs)), np.int64)  # failed, spins, spun
         with self._launch() as launch:
             before = _counters(launch)
-            while not times or (len(times) < MOST_STORMS and more()):
+            while len(times) % len(self._setup.designs) or not times or (len(times) < MOST_STORMS and more()):
                 storm = launch.play(self._tick)
                 cycles.append(storm.cycles)
                 times.append(storm.turns)

@@ -14,7 +14,7 @@ import multiprocessing.connection
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from resource import RUSAGE_SELF, getrusage
 
@@ -194,7 +194,7 @@ class Crew:
     """All worker processes of a run; a context manager that leaves no process behind.
 
     machines: per simulated CPU (the kworker's last), the machines a command can name.
-    placement: the real CPU of each worker; the kworker floats. padding: of the compiled code that they load, in bytes.
+    placement: the real CPU of each worker; the kworker floats. paddings: of the compiled code that each loads, in bytes.
     populate: called in each but the kworker before it is ready.
     """
 
@@ -204,7 +204,7 @@ class Crew:
         run: int,
         placement: list[int],
         *,
-        padding: int = 0,
+        paddings: Sequence[int] | None = None,
         populate: Callable[[], None] = lambda: None,
     ) -> None:
         self.members: list[Worker] = []
@@ -213,12 +213,11 @@ class Crew:
         try:
             for cpu, views in enumerate(machines):
                 kworker = cpu == len(machines) - 1
+                pinned = None if kworker else placement[cpu]
+                padding = paddings[cpu] if paddings else 0
+                watched = not kworker and preemption.works()
                 with ending.held():
-                    pinned = None if kworker else placement[cpu]
-                    job = _Job(
-                        views, run, kworker, pinned, os.getpid(), padding, not kworker and preemption.works(), populate
-                    )
-                    self._start(cpu, job)
+                    self._start(cpu, _Job(views, run, kworker, pinned, os.getpid(), padding, watched, populate))
             self.collect(READY_SECONDS)
         except BaseException:
             self.close()
