@@ -194,7 +194,7 @@ class Crew:
     """All worker processes of a run; a context manager that leaves no process behind.
 
     machines: per simulated CPU (the kworker's last), the machines a command can name.
-    placement: the real CPU of each worker; the kworker floats. paddings: of the compiled code that each loads, in bytes.
+    placement: the real CPU of each worker; the kworker floats. paddings: of the code that each loads, in bytes.
     populate: called in each but the kworker before it is ready.
     """
 
