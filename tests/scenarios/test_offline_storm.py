@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from scenarios import tape
 from scenarios.checks import validate
@@ -10,6 +13,7 @@ from scenarios.settings import ParameterError
 from scenarios.workloads.offline_storm import ALL_CACHES, OfflineStorm
 from scenarios.workloads.offline_storm.cgroup_churn import NEVER, Churn
 from scenarios.workloads.offline_storm.kernel_caches import KERNEL_CACHES
+from scenarios.workloads.offline_storm.tapes import _stable_order
 from scenarios.writer import generator
 
 
@@ -135,3 +139,10 @@ def test_parameters_that_do_not_fit_together(text, key):
     with pytest.raises(ParameterError) as caught:
         build("offline-storm", text)
     assert caught.value.key == key
+
+
+@given(arrays(np.int64, st.integers(0, 300), elements=st.integers(0, 50)), st.sampled_from([0, 40, 56]))
+def test_the_fast_order_is_the_stable_one(keys, shift):
+    """Keys that do not fit a word with their places are sorted the slow way."""
+    keys = keys << shift
+    assert np.array_equal(_stable_order(keys), np.argsort(keys, kind="stable"))

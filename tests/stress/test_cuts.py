@@ -12,7 +12,7 @@ from scenarios import tape
 from scenarios.checks import validate
 from scenarios.registry import SCENARIOS
 from scenarios.tape import OP_CUT, OP_END, OP_MASK, OP_SECTION_BEGIN, OP_SECTION_END, Workload
-from stress.play.turns import LONG, in_turns, sections_of, turns_of
+from stress.play.turns import LONG, PART, in_turns, sections_of, turns_of
 
 
 class Stage:
@@ -118,6 +118,21 @@ def test_any_workload_is_played_by_turns(case, size, ordered, order):
         assert not len(found.operations) or found.operations.max() <= LONG
         if ordered:
             assert sum(held(after).values()) == np.count_nonzero(np.isin(after & OP_MASK, (1, 2))), "all is timed"
+    play(cut)
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_long_sections_are_parted(ordered):
+    scenario = SCENARIOS["free-burst"]
+    load = scenario.build(scenario.parameters(objects=3000, bursts=2), 2, 1)
+    before = max(int(sections_of(words).operations.max()) for words in load.tapes)
+    cut = in_turns(recorded(load, 1) if ordered else load, 2000)
+    assert before > LONG
+    for old, words in zip(load.tapes, cut.tapes, strict=True):
+        check_sections(words)
+        sizes = sections_of(words).operations
+        assert sizes.max() <= LONG and np.median(sizes) > PART / 2
+        assert ordered or held(old) == held(words)
     play(cut)
 
 
