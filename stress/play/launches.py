@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -17,6 +18,7 @@ from stress.play.turns import in_turns
 from stress.process import host
 
 TURN_NS = 1.5e6  # of a turn, about: long beside what it costs to change worlds, short beside the machine's moods
+LONG_STORM = 0.5  # seconds of one under all designs, from which it is not worth another to complete a round
 MOST_STORMS = 1000  # of a launch: what they took is kept until its end
 NAP_US = 2000  # that the kworker sleeps in timed turns if nobody calls it; SLAB's timers are looked at as often
 
@@ -64,15 +66,16 @@ class Launches:
             self._footprint = launch.pages_used()
 
     def measure(self, more: Callable[[], bool], look: Callable[[Storm], None] = lambda storm: None) -> Launched:
-        """The next launch: storms as long as `more` says so, but whole rounds of them, in which every design is once in
-        each world. look: called after each, worlds at rest. Raises as `Launch` does.
+        """The next launch: storms as long as `more` says so, and unless they are long whole rounds of them, in which
+        every design is once in each world. look: called after each, worlds at rest. Raises as `Launch` does.
         """
         cycles: list[list[list[np.ndarray]]] = []
         times: list[list[np.ndarray]] = []
         counts = np.zeros((3, len(self._setup.designs)), np.int64)  # failed, spins, spun
         with self._launch() as launch:
             before = _counters(launch)
-            while len(times) % len(self._setup.designs) or not times or (len(times) < MOST_STORMS and more()):
+            began = time.monotonic()
+            while not times or (len(times) < MOST_STORMS and more()) or self._amid_round(len(times), began):
                 storm = launch.play(self._tick)
                 cycles.append(storm.cycles)
                 times.append(storm.turns)
@@ -87,6 +90,9 @@ class Launches:
         self.number += 1
         played = sum(np.bincount(kind, ops, minlength=len(SECTIONS)) for kind, ops, _ in tapes)
         return Launched(table, counts[0], disturbed, counts[1], counts[2], len(times) * np.asarray(played))
+
+    def _amid_round(self, storms: int, began: float) -> bool:
+        return storms % len(self._setup.designs) > 0 and time.monotonic() - began < LONG_STORM * storms
 
     def _launch(self) -> contextlib.AbstractContextManager[Launch]:
         load = in_turns(self._tapes(self.number), self._size)

@@ -5,7 +5,7 @@ one. Tapes in rounds are cut where rounds begin (an object is freed elsewhere in
 allocation); a round that is long is cut into the same number of pieces on every CPU. Tapes whose exact global order is
 known, those of recorded kernels, are cut at moments of that order.
 
-Long sections are parted too: a section is what the estimate looks at (`stress.judge.sections`), and one that a CPU was
+Long sections are parted too: a section is what the estimate looks at (`stress.measure.turns`), and one that a CPU was
 taken away from is left out.
 """
 
