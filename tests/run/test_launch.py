@@ -31,7 +31,8 @@ def setup(designs, cpus: int) -> Setup:
     ready([(cpu_main, "slub", features) for features in designs.values()], load=False)
     ready([(counting_main, "slub", features | STATS) for features in designs.values()], load=False)
     placement = host.placement(cpus)[0]
-    return Setup(designs, "slub", 1, 32 << 20, BlockSettings(nap_us=2000), hang_seconds(), placement)
+    settings = dict.fromkeys(designs, BlockSettings(nap_us=2000))
+    return Setup(designs, settings, "slub", 1, 32 << 20, hang_seconds(), placement)
 
 
 def build(name: str, cpus: int, **settings):
