@@ -134,7 +134,10 @@ class Launch:
                 tick(design, self.arenas[world])
 
         self.crew.command(*(worlds[d] * n + d for d in self._order()))
-        self.crew.collect(self.setup.patience, shown, lambda: [signs_of_life(arena) for arena in self.arenas])
+        try:
+            self.crew.collect(self.setup.patience, shown, lambda: [signs_of_life(arena) for arena in self.arenas])
+        except TimeoutError as error:
+            raise TimeoutError(f"a launch of {', '.join(self.setup.designs)} hung: {error}") from None
         self.storms += 1
         played = [self.arenas[world] for world in worlds]
         return Storm(

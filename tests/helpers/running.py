@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -88,16 +89,25 @@ class Run:
 
     def named(self, name: str) -> psutil.Process:
         """The process that was the last to log "ready" under this name (`--log-level debug`), as long as it lives."""
+        return self.until(lambda: self._living(name))
 
-        def living() -> psutil.Process | None:
-            lines = self.log.read_text().splitlines() if self.log.exists() else []
-            ready = [text for text in lines if f" {name}[" in text and "ready" in text]
-            try:
-                return psutil.Process(int(ready[-1].split(f" {name}[")[1].split("]")[0])) if ready else None
-            except psutil.NoSuchProcess:
-                return None
+    def _living(self, name: str) -> psutil.Process | None:
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        ready = [text for text in lines if f" {name}[" in text and "ready" in text]
+        try:
+            return psutil.Process(int(ready[-1].split(f" {name}[")[1].split("]")[0])) if ready else None
+        except psutil.NoSuchProcess:
+            return None
 
-        return self.until(living)
+    def kill(self, name: str) -> None:
+        """Kill the process of this name, and who comes after it, until the run ends: one may have been about to end."""
+
+        def once_more() -> None:
+            if (process := self._living(name)) is not None:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+
+        until(lambda: self.process.poll() is not None, once_more)
 
     def until(self, condition: Callable[[], object]):
         """Wait until the condition holds and return what it returned; the run must not end before."""
