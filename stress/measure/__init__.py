@@ -2,6 +2,8 @@
 
     records         what the coordinator fills in: blocks, censuses, samples
     evaluation      figures and ratios of them: a `Result`
+    turns           what a launch measured turn by turn; what was interrupted is left out
+    turns_file      every turn in a sidecar of the result
     latency         quantiles of how long operations take
     trust           how far figures can be trusted, and why
 

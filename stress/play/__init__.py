@@ -4,7 +4,9 @@
     arena, compiled         a segment with a world and the tapes; the programs that a run needs
     coordinator             a run: prepare, play, gather
     stage                   what both ways to play are given
-    parallel, worker        blocks in pairs by worker processes
+    parallel, worker        counted passes and launches by worker processes
+    launch, launches        worlds side by side, played by turns; one launch after the other
+    turns                   tapes cut into turns
     serial                  all CPUs stepped by one process
     census                  what an arena at rest says
     replay, conform         a recorded kernel's life, and its recorded steps
