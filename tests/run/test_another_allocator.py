@@ -17,7 +17,7 @@ from stress.commands.listing import print_listing
 from stress.explore.world.scene import Scene
 from stress.play.options import named
 from stress.process.errors import UsageError
-from stress.report.text import print_report
+from stress.report.text import print_details
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_it_is_played_and_reported(toy, interpreted):
     assert one.frees and one.dead_frees and tuple(one.stats) == toy.statistics
     assert (one.stats, one.operations, one.dead_caches) == (other.stats, other.operations, other.dead_caches)
     text = io.StringIO()
-    print_report(result, text)
+    print_details(result, text)
     assert "dead-free on toy" in text.getvalue() and "list_lock" in text.getvalue()
-    print_report(msgspec.structs.replace(result, allocator="slqb"), text)  # of a version that has this one
+    print_details(msgspec.structs.replace(result, allocator="slqb"), text)  # of a version that has this one
     assert "dead-free on slqb" in text.getvalue()

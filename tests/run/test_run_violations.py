@@ -96,4 +96,4 @@ def test_a_violation_outweighs_an_interruption(run_job, monkeypatch):
 
     monkeypatch.setattr(stage, "take_census", spoiled)
     status, said = run_job(serial=True)
-    assert status == 1 and "This result is partial: interrupted" in said.out
+    assert status == 1 and "PARTIAL: interrupted" in said.out

@@ -227,7 +227,7 @@ def test_a_neighbour_burns_its_share_of_one_cpu_and_goes():
 
     with neighbour(0.5):
         (child,) = psutil.Process().children()
-        assert child.cpu_affinity() == [available_cpus()[-1]]
+        until(lambda: child.cpu_affinity() == [available_cpus()[-1]])
         until(lambda: child.cpu_times().user > 0.3)
         naps = child.num_ctx_switches().voluntary
     assert naps >= 5 and not child.is_running()
