@@ -107,7 +107,8 @@ def run(
         typer.Option(
             "--until-sure",
             help="Stop before --seconds are spent if by then every design is surely equivalent, faster or slower and "
-            "its ratio known to within the margin. It looks at five planned moments, so its intervals are of 99 %.",
+            "its ratio known to within the margin, or surely beyond it. It looks at a few planned moments, and its "
+            "intervals are so much wider that looking again does no harm.",
         ),
     ] = False,
     seed: Annotated[

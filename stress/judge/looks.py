@@ -7,8 +7,8 @@ the printed one among them, are of that confidence (98.75 % where there are four
 to be (the looks share data), needs no assumption about them, and costs up to 1.9 times the launches of a run that
 looks once.
 
-A ratio is settled when its verdict is not "cannot tell" and its interval is narrower than the band of the
-margin: known to within ± the margin. What is settled are the frees of every design, or the mixed operations
+A ratio is settled when its verdict is not "cannot tell" and it is known well enough: its interval is narrower than the
+band of the margin, or lies beyond the margin as a whole, a difference that is surely noticeable. What is settled are the frees of every design, or the mixed operations
 where no frees were timed apart. The 5 % are for each ratio by itself, not for all of a run together.
 """
 
@@ -18,7 +18,7 @@ import math
 from collections.abc import Iterable
 
 from stress.judge.ratio import CONFIDENCE, Ratio
-from stress.judge.verdict import judge
+from stress.judge.verdict import beyond, judge
 
 FIRST = 6.0  # seconds before which no look is worth its price
 MOST = 8  # looks
@@ -52,8 +52,10 @@ class Plan:
         return self.sure
 
     def _settled(self, ratio: Ratio, margin: float) -> bool:
-        """Is there a verdict, and the interval narrower than the band of the margin?"""
+        """Is there a verdict, and the interval narrower than the band of the margin or beyond it?"""
         verdict = judge(ratio, margin, confidence=self.confidence)
         if verdict is None or verdict.call == "cannot tell":
             return False
-        return ratio.low is not None and ratio.high is not None and ratio.high - ratio.low < 2 * margin
+        if ratio.low is None or ratio.high is None:
+            return False
+        return ratio.high - ratio.low < 2 * margin or bool(beyond(ratio, margin))
