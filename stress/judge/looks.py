@@ -7,9 +7,10 @@ the printed one among them, are of that confidence (98.75 % where there are four
 to be (the looks share data), needs no assumption about them, and costs up to 1.9 times the launches of a run that
 looks once.
 
-A ratio is settled when its verdict is not "cannot tell" and it is known well enough: its interval is narrower than the
-band of the margin, or lies beyond the margin as a whole, a difference that is surely noticeable. What is settled are the frees of every design, or the mixed operations
-where no frees were timed apart. The 5 % are for each ratio by itself, not for all of a run together.
+A ratio is settled when its verdict is not "cannot tell" and it is known well enough: its interval is narrower than
+the band of the margin, or lies beyond the margin as a whole, a difference that is surely noticeable. What is settled
+are the frees of every design, or the mixed operations where no frees were timed apart. The 5 % are for each ratio by
+itself, not for all of a run together.
 """
 
 from __future__ import annotations
