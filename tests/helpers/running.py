@@ -27,6 +27,7 @@ from stress.show.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "SLAB_STRESS_TEST"
+FEW = "2"  # launches
 
 
 def small(operations: int = 20_000) -> tuple[str, ...]:
@@ -141,7 +142,12 @@ def _default_signals() -> None:
 
 
 def finish(folder: Path, *arguments: str, status: int = 0, **named) -> Run:
-    """A run from start to end; it must end with this status and leave no process and no traceback."""
+    """A run from start to end; it must end with this status and leave no process and no traceback.
+
+    It has few launches unless told otherwise: most tests ask for no interval.
+    """
+    if named.get("command", "run") == "run" and not {"--launches", "--until-sure", "--serial"} & set(arguments):
+        arguments += ("--launches", FEW)
     with Run(folder, *arguments, **named) as run:
         assert run.wait() == status, run.stderr
         assert "Traceback" not in run.stderr
@@ -159,8 +165,10 @@ def invoke(folder: Path, *arguments: str, command: str = "run"):
 
 
 def play(*, settings: dict[str, object] | None = None, **options) -> Result:
-    """A run in this process, measured but written nowhere; serial unless told otherwise."""
+    """A run in this process, measured but written nowhere; serial and of few launches unless told otherwise."""
     given = {"after": ("v3",), "serial": True, "seconds": 0.2} | options
+    if not given["serial"] and not given.get("until_sure"):
+        given.setdefault("launches", int(FEW))
     given["settings"] = [f"{key}={value}" for key, value in (settings or {}).items()]
     record = coordinator.run(named(**given), Progress(quiet=True))
     return measure(record)
