@@ -16,7 +16,7 @@ QUICK = ("--after", "v3", "--seconds", "0.1", *small())
 
 @pytest.mark.xdist_group("cpus")
 def test_json_is_the_result_and_nothing_else(tmp_path):
-    run = finish(tmp_path, *QUICK, "--format", "json", "--quiet")
+    run = finish(tmp_path, *QUICK, "--launches", "5", "--format", "json", "--quiet")
     assert run.stderr == ""
     (path,) = run.out.glob("*/result.json")
     assert path.read_text() == run.stdout
