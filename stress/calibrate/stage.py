@@ -101,11 +101,11 @@ class Stage:
         """A comparison as `run` makes it, for so many seconds. Raises Lost and TimeoutError as `Crew` does."""
         launches = self.launches(same, slowness, seed)
         least = least_pairs()
-        each, began = launch_seconds(seconds, least), time.monotonic()
+        began = time.monotonic()
         launches.try_out()
         found: list[Launched] = []
         while len(found) < least or time.monotonic() - began < seconds:
-            until = began + (len(found) + 1) * each
+            until = time.monotonic() + launch_seconds(seconds, least, launches.prepared)
             found.append(launches.measure(lambda until=until: time.monotonic() < until))  # type: ignore[misc]
         return found
 

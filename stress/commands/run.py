@@ -93,7 +93,7 @@ def run(
         typer.Option(
             metavar="N",
             help="Launches to divide that time into: new processes, memory and tapes each, and code at another place. "
-            "[default: one every 1.5 seconds, at least 5]",
+            "[default: one every 1.5 seconds or sooner, at least 5]",
         ),
     ] = None,
     margin: Annotated[

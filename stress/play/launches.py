@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -58,10 +58,11 @@ class Launches:
         self._tick = tick
         self._footprint: np.ndarray | None = None
         self.number = 0  # of those that were measured
+        self.prepared = 0.0  # seconds that the last one took before its first storm
 
     def try_out(self) -> None:
         """A storm that is not counted, to learn which pages worlds use. Raises as `Launch` does."""
-        with self._launch() as launch:
+        with self._launched() as launch:
             launch.play(self._tick)
             self._footprint = launch.pages_used()
 
@@ -72,7 +73,7 @@ class Launches:
         cycles: list[list[list[np.ndarray]]] = []
         times: list[list[np.ndarray]] = []
         counts = np.zeros((3, len(self._setup.designs)), np.int64)  # failed, spins, spun
-        with self._launch() as launch:
+        with self._launched() as launch:
             before = _counters(launch)
             began = time.monotonic()
             while not times or (len(times) < MOST_STORMS and more()) or self._amid_round(len(times), began):
@@ -94,9 +95,13 @@ class Launches:
     def _amid_round(self, storms: int, began: float) -> bool:
         return storms % len(self._setup.designs) > 0 and time.monotonic() - began < LONG_STORM * storms
 
-    def _launch(self) -> contextlib.AbstractContextManager[Launch]:
+    @contextlib.contextmanager
+    def _launched(self) -> Iterator[Launch]:
+        began = time.monotonic()
         load = in_turns(self._tapes(self.number), self._size)
-        return Launch(self._setup, load, self._rng, self._footprint)
+        with Launch(self._setup, load, self._rng, self._footprint) as launch:
+            self.prepared = time.monotonic() - began
+            yield launch
 
 
 def _counters(launch: Launch) -> host.Counters:

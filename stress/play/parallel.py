@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 HANG_SECONDS = 60.0
 SLOWEST = 1e-6  # seconds an operation may take, before a block without other signs of life is called hung
+WORTH = 3.0  # times as long as its preparation a launch may last
 LAUNCH_SECONDS = 1.5  # of a launch, its preparation included: of which three fifths are play on the default storm
 
 
@@ -66,9 +67,13 @@ def hang_seconds() -> float:
     return seconds
 
 
-def launch_seconds(seconds: float, least: int) -> float:
-    """Of each launch, so that `least` of them and a trial fit into so many seconds."""
-    return min(LAUNCH_SECONDS, seconds / (least + 1))
+def launch_seconds(seconds: float, least: int, prepared: float) -> float:
+    """Of each launch, so that `least` of them and a trial fit into so many seconds.
+
+    prepared: seconds that one takes before its first storm. A launch that is cheap is short: many of them tell more of
+    the luck of one than few that are long.
+    """
+    return min(LAUNCH_SECONDS, WORTH * prepared, seconds / (least + 1))
 
 
 @dataclasses.dataclass(slots=True)
@@ -151,7 +156,6 @@ class _Play:
         confidence = CONFIDENCE if record.looks is None else record.looks.confidence
         least = measuring.launches or least_pairs(confidence)
         first = measuring.seconds if record.looks is None else record.looks.moments[0]
-        each = measuring.seconds / least if measuring.launches else launch_seconds(first, least)
         setup = Setup(
             self.stage.designs,
             dict.fromkeys(self.designs, dataclasses.replace(self.settings, nap_us=NAP_US)),
@@ -169,7 +173,10 @@ class _Play:
             while (number := launches.number) < least or (
                 not measuring.launches and self._elapsed() < measuring.seconds and not self._sure(confidence)
             ):
-                more = partial(self._before, (number + 1) * each)
+                each = (
+                    measuring.seconds / least if measuring.launches else launch_seconds(first, least, launches.prepared)
+                )
+                more = partial(self._before, self._elapsed() + each)
                 self._keep(launches.measure(more, partial(self._look, number)), number)
             if record.looks is not None and not record.looks.sure:
                 record.looks.look(self._headlines(confidence), measuring.margin)  # the last one, when all time is spent
