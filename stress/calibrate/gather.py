@@ -14,7 +14,7 @@ from scenarios.tape import SECTIONS
 from shm.code_cache import source_hash
 from stress.calibrate.options import CalibrateOptions
 from stress.calibrate.samples import SHARES, Comparison, Samples, Setting, continued, write_samples
-from stress.calibrate.stage import FULL_SPEED, Stage, staged
+from stress.calibrate.stage import FULL_SPEED, Compared, Stage, staged
 from stress.calibrate.tuning import Tuner
 from stress.judge.ratio import estimate_ratio
 from stress.play.launches import Launched
@@ -102,15 +102,22 @@ def compare(stage: Stage, asked: Asked, tuner: Tuner, seconds: float, seed: int)
     began = time.monotonic()
     launched = stage.compare(slowdown is None, slowness, seconds, seed)
     took = time.monotonic() - began
-    made = [_judged(stage, launched, slowdown, of, took) for of in (stage.kinds if kind is None else [kind])]
-    for of in stage.kinds:
-        tuner.learn(of, [stage.compared(one, of) for one in launched])
+    shown = {of: [stage.compared(one, of) for one in launched] for of in stage.kinds}
+    made = [_judged(stage, launched, slowdown, of, shown[of], took) for of in (stage.kinds if kind is None else [kind])]
+    for of, launches in shown.items():
+        tuner.learn(of, launches)
     tuner.recall(made)
     return made
 
 
-def _judged(stage: Stage, launched: Sequence[Launched], slowdown: float | None, kind: int, took: float) -> Comparison:
-    shown = [stage.compared(one, kind) for one in launched]
+def _judged(
+    stage: Stage,
+    launched: Sequence[Launched],
+    slowdown: float | None,
+    kind: int,
+    shown: Sequence[Compared],
+    took: float,
+) -> Comparison:
     ratios = [one.ratio for one in shown]
     cpu_seconds = took * stage.cpus
     waits = [one.disturbed.kept_waiting()[0] for one in launched]

@@ -20,13 +20,13 @@ from shm.machine import MACHINE, Machine
 from stress.calibrate.neighbour import neighbour
 from stress.calibrate.options import CalibrateOptions
 from stress.engine import counting_main, cpu_main
-from stress.judge.ratio import least_pairs
+from stress.judge.ratio import concurrent_rate, least_pairs
 from stress.measure import turns
 from stress.play.arena import NEVER, BlockSettings
 from stress.play.compiled import STATS, ready
 from stress.play.launch import Setup
 from stress.play.launches import NAP_US, Launched, Launches
-from stress.play.parallel import hang_seconds, launch_seconds
+from stress.play.parallel import hang_seconds
 from stress.play.turns import sections_of
 from stress.play.workload import build_workload
 from stress.process import host
@@ -105,21 +105,19 @@ class Stage:
         launches.try_out()
         found: list[Launched] = []
         while len(found) < least or time.monotonic() - began < seconds:
-            until = time.monotonic() + launch_seconds(seconds, least, launches.prepared)
-            found.append(launches.measure(lambda until=until: time.monotonic() < until))  # type: ignore[misc]
+            found.append(launches.measure(launches.fitting(seconds, least)))
         return found
 
     def compared(self, launched: Launched, kind: int) -> Compared:
         """What a launch showed of one kind."""
-        table, name = launched.table, SECTIONS[kind]
-        ratio = turns.ratio(table, 0, 1, [name])
-        one, two = (turns.sums(table, side)[name] for side in (0, 1))
-        cycles = [sum(s.nanoseconds for s in side) * self.cycles_per_ns for side in (one, two)]
-        operations = sum(s.operations for s in one)
+        sides = [turns.sums(launched.table, side)[SECTIONS[kind]] for side in (0, 1)]
+        rates = [concurrent_rate([s.operations for s in side], [s.nanoseconds for s in side]) for side in sides]
+        cycles = [sum(s.nanoseconds for s in side) * self.cycles_per_ns for side in sides]
+        operations = sum(s.operations for s in sides[0])
         spun = int(launched.spun[1])
         counted = operations / max(1.0, float(launched.operations[kind]))  # spins of all, cycles of these
         return Compared(
-            ratio=ratio or 1.0,
+            ratio=rates[1] / rates[0] if rates[0] and rates[1] else 1.0,
             cycles=cycles[0] / max(1, operations),
             operations=operations,
             spins=int(launched.spins[1]),

@@ -39,7 +39,7 @@ class Tuner:
         """A few launches with a spin here and there."""
         launches = stage.launches(True, Slowness(SPIN_CYCLES // 5, SPIN_CYCLES, kind), seed)
         launches.try_out()
-        tried = [stage.compared(launches.measure(lambda: False), kind) for _ in range(LAUNCHES)]
+        tried = [stage.compared(launches.measure(0.0), kind) for _ in range(LAUNCHES)]
         self.learn(kind, tried)
         self._beyond[kind] = median(one.spun_cycles / max(1, one.spins) for one in tried) - SPIN_CYCLES
 

@@ -104,16 +104,6 @@ def sums(turns: Turns, design: int) -> dict[str, list[SectionSum]]:
     }
 
 
-def ratio(turns: Turns, before: int, after: int, kinds: Sequence[str]) -> float | None:
-    """Throughput of a design / that of another one in the launch; None without such sections."""
-    of = [SECTIONS.index(kind) for kind in kinds]
-    ops = turns.operations[:, :, of].sum(axis=(1, 2))
-    if not ops.any():
-        return None
-    rates = [_rate(ops, turns.nanoseconds[:, design][..., of].sum(axis=(0, 2, 3))) for design in (before, after)]
-    return float(rates[1] / rates[0])
-
-
 def spread_within(turns: Turns, before: int, after: int, kinds: Sequence[str], seed: int) -> float | None:
     """Standard deviation of the logarithm of the launch's ratio, from its turns alone; None where that cannot be
     known: there is one storm only, or no such section."""

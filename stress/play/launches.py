@@ -17,6 +17,8 @@ from stress.play.launch import Launch, Setup, Storm
 from stress.play.turns import in_turns
 from stress.process import host
 
+WORTH = 3.0  # times as long as its preparation a launch may last
+LAUNCH_SECONDS = 1.5  # of a launch, its preparation included: of which three fifths are play on the default storm
 TURN_NS = 1.5e6  # of a turn, about: long beside what it costs to change worlds, short beside the machine's moods
 LONG_STORM = 0.5  # seconds of one under all designs, from which it is not worth another to complete a round
 MOST_STORMS = 1000  # of a launch: what they took is kept until its end
@@ -58,7 +60,7 @@ class Launches:
         self._tick = tick
         self._footprint: np.ndarray | None = None
         self.number = 0  # of those that were measured
-        self.prepared = 0.0  # seconds that the last one took before its first storm
+        self._prepared = 0.0  # seconds that the last one took before its first storm
 
     def try_out(self) -> None:
         """A storm that is not counted, to learn which pages worlds use. Raises as `Launch` does."""
@@ -66,17 +68,31 @@ class Launches:
             launch.play(self._tick)
             self._footprint = launch.pages_used()
 
-    def measure(self, more: Callable[[], bool], look: Callable[[Storm], None] = lambda storm: None) -> Launched:
-        """The next launch: storms as long as `more` says so, and unless they are long whole rounds of them, in which
-        every design is once in each world. look: called after each, worlds at rest. Raises as `Launch` does.
+    def fitting(self, seconds: float, least: int) -> float:
+        """Seconds of a launch, so that `least` of them and a trial fit into so many.
+
+        One that is cheap to prepare is short: many of them tell more of the luck of one than few that are long.
         """
+        return min(LAUNCH_SECONDS, WORTH * self._prepared, seconds / (least + 1))
+
+    def measure(self, seconds: float, look: Callable[[Storm], None] = lambda storm: None) -> Launched:
+        """The next launch, of so many seconds, its preparation included: a storm or more, and unless they are long
+        whole rounds of them, in which every design is once in each world. look: called after each, worlds at rest.
+
+        Raises as `Launch` does.
+        """
+        until = time.monotonic() + seconds
         cycles: list[list[list[np.ndarray]]] = []
         times: list[list[np.ndarray]] = []
         counts = np.zeros((3, len(self._setup.designs)), np.int64)  # failed, spins, spun
         with self._launched() as launch:
             before = _counters(launch)
             began = time.monotonic()
-            while not times or (len(times) < MOST_STORMS and more()) or self._amid_round(len(times), began):
+            while (
+                not times
+                or (len(times) < MOST_STORMS and time.monotonic() < until)
+                or self._amid_round(len(times), began)
+            ):
                 storm = launch.play(self._tick)
                 cycles.append(storm.cycles)
                 times.append(storm.turns)
@@ -100,7 +116,7 @@ class Launches:
         began = time.monotonic()
         load = in_turns(self._tapes(self.number), self._size)
         with Launch(self._setup, load, self._rng, self._footprint) as launch:
-            self.prepared = time.monotonic() - began
+            self._prepared = time.monotonic() - began
             yield launch
 
 

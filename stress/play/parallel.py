@@ -34,8 +34,6 @@ log = logging.getLogger(__name__)
 
 HANG_SECONDS = 60.0
 SLOWEST = 1e-6  # seconds an operation may take, before a block without other signs of life is called hung
-WORTH = 3.0  # times as long as its preparation a launch may last
-LAUNCH_SECONDS = 1.5  # of a launch, its preparation included: of which three fifths are play on the default storm
 
 
 def play_in_parallel(stage: Stage) -> None:
@@ -65,15 +63,6 @@ def hang_seconds() -> float:
             f"SLAB_STRESS_HANG_SECONDS={text}: must be a number of seconds above 0, such as {HANG_SECONDS:g}"
         )
     return seconds
-
-
-def launch_seconds(seconds: float, least: int, prepared: float) -> float:
-    """Of each launch, so that `least` of them and a trial fit into so many seconds.
-
-    prepared: seconds that one takes before its first storm. A launch that is cheap is short: many of them tell more of
-    the luck of one than few that are long.
-    """
-    return min(LAUNCH_SECONDS, WORTH * prepared, seconds / (least + 1))
 
 
 @dataclasses.dataclass(slots=True)
@@ -173,11 +162,8 @@ class _Play:
             while (number := launches.number) < least or (
                 not measuring.launches and self._elapsed() < measuring.seconds and not self._sure(confidence)
             ):
-                each = (
-                    measuring.seconds / least if measuring.launches else launch_seconds(first, least, launches.prepared)
-                )
-                more = partial(self._before, self._elapsed() + each)
-                self._keep(launches.measure(more, partial(self._look, number)), number)
+                each = measuring.seconds / least if measuring.launches else launches.fitting(first, least)
+                self._keep(launches.measure(each, partial(self._look, number)), number)
             if record.looks is not None and not record.looks.sure:
                 record.looks.look(self._headlines(confidence), measuring.margin)  # the last one, when all time is spent
         finally:
@@ -185,9 +171,6 @@ class _Play:
 
     def _elapsed(self) -> float:
         return time.monotonic() - self.began
-
-    def _before(self, moment: float) -> bool:
-        return self._elapsed() < moment
 
     def _look(self, number: int, storm: Storm) -> None:
         if self.stage.options.measuring.check_blocks:

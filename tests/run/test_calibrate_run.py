@@ -43,7 +43,7 @@ def test_a_slowdown_that_was_injected_is_called_slower(stage):
 def test_frees_of_the_kind_asked_for_spin_as_often_and_as_long_as_told(stage):
     launches = stage.launches(False, Slowness(every=100, cycles=3000, kind=SECTION_DEAD_FREE), seed=5)
     launches.try_out()
-    played = launches.measure(lambda: False)
+    played = launches.measure(0.0)
     dead = stage.compared(played, SECTION_DEAD_FREE)
     frees = played.operations[SECTION_DEAD_FREE]
     assert played.spins[0] == 0 and dead.spins == pytest.approx(frees / 100, abs=4) and dead.operations <= frees

@@ -192,7 +192,7 @@ class Steady:
     def try_out(self):
         pass
 
-    def measure(self, more):
+    def measure(self, seconds):
         return None
 
     def compared(self, launched, kind, slowness=TRIED):
