@@ -20,18 +20,14 @@ from allocators.core.world import WORLD, WORLD_AT
 from scenarios.tape import (
     OP_ALLOC,
     OP_FREE,
-    OP_SECTION_BEGIN,
-    OP_SECTION_END,
-    SECTION_MIXED,
     Workload,
-    concatenate,
     decode,
-    op,
 )
 from scenarios.traces import ABSENT, FAST, NEVER, UNRECORDED, TraceError, open_trace
 from stress import engine
 from stress.play.arena import Arena
 from stress.play.options import RunOptions
+from stress.play.turns import timed
 from stress.process.errors import UsageError
 from stress.show.progress import Progress
 
@@ -59,7 +55,7 @@ class Replay:
             raise UsageError(f"--cpus {cpus}: the trace was recorded on {self.load.cpus} CPUs; leave the option away")
         self.recorded = self.load  # in its exact order, if that is known
         if not serial:
-            self.load = timed(self.load)
+            self.load = dataclasses.replace(self.load, tapes=tuple(map(timed, self.load.tapes)), order=None)
         self.summary: dict[str, Any] = {
             "format": self.recording.layout,
             "kernel": self.recording.kernel,
@@ -129,20 +125,6 @@ def operations_in_order(load: Workload) -> np.ndarray:
     for cpu, tape in enumerate(load.tapes):
         codes[load.order == cpu] = decode(tape)[0][:-1]
     return codes
-
-
-def timed(load: Workload) -> Workload:
-    """The same workload with each tape as one timed section, for parallel play."""
-    tapes = []
-    for tape in load.tapes:
-        code = decode(tape)[0]
-        count = int(np.isin(code, (OP_ALLOC, OP_FREE)).sum())
-        tapes.append(
-            concatenate(
-                [op(OP_SECTION_BEGIN, a=SECTION_MIXED), tape[:-1], op(OP_SECTION_END, a=SECTION_MIXED, c=count)]
-            )
-        )
-    return dataclasses.replace(load, tapes=tuple(tapes), order=None)
 
 
 def slabs_now(arena: Arena) -> tuple[np.ndarray, int]:

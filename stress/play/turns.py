@@ -61,7 +61,7 @@ def turns_of(load: Workload) -> int:
 def in_turns(load: Workload, size: int) -> Workload:
     """The workload cut into turns of about `size` allocations and frees of a CPU, its long sections parted."""
     if load.order is not None:
-        tapes = [_timed(tape) for tape in _cut_in_order(load, size)]
+        tapes = [timed(tape) for tape in _cut_in_order(load, size)]
     else:
         tapes = list(load.tapes)
     tapes = [_parted(tape) for tape in tapes]
@@ -152,8 +152,8 @@ def _cut_in_order(load: Workload, size: int) -> list[np.ndarray]:
     return cuts
 
 
-def _timed(tape: np.ndarray) -> np.ndarray:
-    """Everything in each turn of a tape as one timed section."""
+def timed(tape: np.ndarray) -> np.ndarray:
+    """The tape with everything in each of its turns as one timed section, of mixed kind."""
     code = tape & OP_MASK
     parts: list[np.ndarray] = []
     begin = 0
