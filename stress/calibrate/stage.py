@@ -133,7 +133,6 @@ def staged(options: CalibrateOptions, progress: Progress) -> Iterator[Stage]:
     stage = Stage(options, features, progress)
     counting = [(counting_main, options.allocator, features | STATS)]
     timed = [(cpu_main, options.allocator, features | extra) for extra in (SPIN, SPIN | TWIN)]
-    ready([*counting, *timed], progress.phase, load=False)
-    ready(counting, progress.phase)
+    ready(counting, progress.phase, elsewhere=timed)
     with neighbour(options.neighbour):
         yield stage

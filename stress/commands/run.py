@@ -223,7 +223,6 @@ def run_job(
 
     try:
         with session(quiet=quiet, log_level=log_level, log_file=log_file) as progress:
-            from shm import preemption
             from stress.measure.evaluation import measure
             from stress.measure.turns_file import write_turns
             from stress.play import coordinator
@@ -234,7 +233,7 @@ def run_job(
             record = coordinator.run(options, progress)
             progress.close()
             ending.ignore_further()
-            result, path = write_result(measure(record, watched=record.serial or preemption.works()), out)
+            result, path = write_result(measure(record), out)
             write_turns(record.launches, list(record.switches), result.run_id, path.parent)
             page = draw_page(result, path.parent)
     except OSError as error:

@@ -39,12 +39,9 @@ from stress.result.data import (
 FREES = ("live", "dead")  # kinds of section that hold nothing but frees
 
 
-def measure(record: RunRecord, watched: bool = True) -> Result:
-    """Figures, ratios and their trustworthiness from the records of a run.
-
-    watched: this machine tells when a section is interrupted (`shm.preemption`).
-    """
-    blocks = [sample(block, record.cpus, share_left_out(record, block) if watched else None) for block in record.blocks]
+def measure(record: RunRecord) -> Result:
+    """Figures, ratios and their trustworthiness from the records of a run."""
+    blocks = [sample(block, record.cpus, share_left_out(record, block)) for block in record.blocks]
     summary = _summary(record)
     measured = [block for block in blocks if not block.warmup]
     confidence = CONFIDENCE if record.looks is None else record.looks.confidence
@@ -90,7 +87,7 @@ def measure(record: RunRecord, watched: bool = True) -> Result:
         invariants=judge(record),
         partial=bool(record.damage) or record.interrupted,
         partial_reason=record.damage or ("interrupted" if record.interrupted else None),
-        trust=trust.grade_run(record, blocks, ratios, summary, watched),
+        trust=trust.grade_run(record, blocks, ratios, summary),
         blocks=blocks,
         trace=record.trace,
         margin=record.margin,
@@ -122,8 +119,8 @@ def _summary(record: RunRecord) -> TurnsSummary | None:
 
 def share_left_out(record: RunRecord, block: Block) -> float | None:
     """Share of its launch's sections in which a worker was interrupted under some design, at most; None if the block is
-    not of a launch."""
-    if block.warmup or not 0 <= block.pair < len(record.launches):
+    not of a launch, or where that is not seen."""
+    if not record.watched or block.warmup or not 0 <= block.pair < len(record.launches):
         return None
     launch = record.launches[block.pair]
     interrupted, storms = int(launch.left_out.sum()), launch.took.shape[0]

@@ -156,4 +156,5 @@ class RunRecord:
     margin: float = DEFAULT_MARGIN
     timed_seconds: float = 0.0  # real time of the launches, boots and tapes included
     launches: list[Turns] = dataclasses.field(default_factory=list)
+    watched: bool = True  # the machine tells when a timed section is interrupted (`shm.preemption`)
     looks: Plan | None = None  # of --until-sure

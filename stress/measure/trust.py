@@ -85,16 +85,15 @@ def grade_run(
     blocks: Sequence[BlockSample],
     ratios: dict[str, Ratios],
     summary: TurnsSummary | None = None,
-    watched: bool = True,
 ) -> Trust:
     """Every finding about a run, the worst first, and the grade that follows from them.
 
-    summary: of its launches. watched: interruptions of sections were seen.
+    summary: of its launches.
     """
     findings = [
         *_completeness(record),
         *_disturbances(record, [b for b in blocks if not b.warmup]),
-        *(_launches(summary, ratios, len(record.switches), watched) if summary else ()),
+        *(_launches(summary, ratios, len(record.switches), record.watched) if summary else ()),
         *_precision(record, blocks, ratios),
     ]
     return trust_of(findings)

@@ -40,16 +40,20 @@ def _fill_cache(targets: list[Target], queue: int, parent: int) -> None:
 
 
 def ready(
-    targets: Iterable[Target], progress: Callable[[str], None] = lambda text: None, *, load: bool = True
+    targets: Iterable[Target],
+    progress: Callable[[str], None] = lambda text: None,
+    *,
+    elsewhere: Iterable[Target] = (),
 ) -> float:
     """Have every target compiled, and callable in this process; returns the seconds it took.
 
-    progress: called with a line of text while compiling. load: False leaves it to the processes that will call it to
-    load what is in the cache. Compilation in a helper that fails is repeated here, so its error shows; what a killed
+    progress: called with a line of text while compiling. elsewhere: more of them, which the processes that will call
+    them load from the cache. Compilation in a helper that fails is repeated here, so its error shows; what a killed
     helper left is compiled by others.
     Raises UsageError when the cache's folder cannot be written.
     """
     targets = list(dict.fromkeys(targets))
+    every = list(dict.fromkeys([*targets, *elsewhere]))
     began = time.monotonic()
     try:
         cache_folder()
@@ -57,14 +61,14 @@ def ready(
         raise UsageError(
             f"compiled code cannot be kept: {error}; set SLAB_STRESS_CACHE to a folder that can be written"
         ) from None
-    missing = _uncached(targets)
+    missing = _uncached(every)
     left = missing
     while left and _in_helpers(left, len(missing), began, progress):
         left = _uncached(missing)
-    for entry, kernel, features in targets if load else _uncached(targets):
+    for entry, kernel, features in [*targets, *_uncached(every)]:
         entry.compile(kernel, features)
     seconds = time.monotonic() - began
-    log.info("%d programs ready after %.1f s, %d of them compiled now", len(targets), seconds, len(missing))
+    log.info("%d programs ready after %.1f s, %d of them compiled now", len(every), seconds, len(missing))
     return seconds
 
 

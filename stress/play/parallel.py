@@ -12,6 +12,7 @@ import os
 import time
 from functools import partial
 
+from shm import preemption
 from shm.clock import cycles_per_ns
 from shm.machine import MACHINE
 from stress.engine import counting_main, cpu_main
@@ -40,10 +41,10 @@ def play_in_parallel(stage: Stage) -> None:
     """Play until the time is spent; blocks and censuses go into the record. Raises Lost and TimeoutError as `Crew`
     does."""
     arena = stage.arena
-    targets: list[Target] = [(counting_main, arena.allocator, f | STATS) for f in stage.designs.values()]
+    counting: list[Target] = [(counting_main, arena.allocator, f | STATS) for f in stage.designs.values()]
     timed: list[Target] = [(cpu_main, arena.allocator, f) for f in stage.designs.values()]
-    ready([*targets, *timed], stage.progress.phase, load=False)
-    ready(targets, stage.progress.phase)
+    ready(counting, stage.progress.phase, elsewhere=timed)
+    stage.record.watched = preemption.works()
     rate = cycles_per_ns(arena.machine(frozenset(), 0))
     settings = dataclasses.replace(stage.settings, cycles_per_kernel_ns=rate / stage.options.world.pace)
     play = _Play(stage, settings, rate, max(hang_seconds(), SLOWEST * sum(map(len, arena.load.tapes))))

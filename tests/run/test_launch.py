@@ -28,8 +28,8 @@ DESIGNS = {"linux-3.16": parse_design("linux-3.16").features("slub"), "v3": pars
 
 
 def setup(designs, cpus: int) -> Setup:
-    ready([(cpu_main, "slub", features) for features in designs.values()], load=False)
-    ready([(counting_main, "slub", features | STATS) for features in designs.values()], load=False)
+    programs = [(cpu_main, "slub", features) for features in designs.values()]
+    ready([], elsewhere=[*programs, *((counting_main, "slub", features | STATS) for features in designs.values())])
     placement = host.placement(cpus)[0]
     settings = dict.fromkeys(designs, BlockSettings(nap_us=2000))
     return Setup(designs, settings, "slub", 1, 32 << 20, hang_seconds(), placement)

@@ -70,7 +70,7 @@ WAITED = {"waited_ns": SECOND // 10, "long_stalls": 90, "involuntary_switches": 
 def test_waiting_for_a_cpu_does_no_harm_where_interrupted_sections_are_left_out():
     blocks = [block(d, pair, **WAITED) for pair in range(6) for d in ("linux-3.16", "v1", "v3")]
     assert measure(record(blocks=blocks)).trust.grade == "good"
-    unwatched = measure(record(blocks=blocks), watched=False)
+    unwatched = measure(record(blocks=blocks, watched=False))
     assert finding(unwatched, "6 of 6 launches were badly disturbed (such as: the workers waited")
     assert finding(unwatched, "does not tell when a section is interrupted")[0].level == "warning"
 
