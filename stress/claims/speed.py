@@ -117,9 +117,14 @@ def judge_slowdown(ratio: Ratio, locks_before: float, locks_after: float) -> Fin
             f"{units.per_unit(locks_before)} → {units.per_unit(locks_after)}",
         ),
     ]
+    return slowdown(ratio, "frees", figures)
+
+
+def slowdown(ratio: Ratio, what: str, figures: list[Figure]) -> Finding:
+    """Holds if what was timed is noticeably slower; fails if it is not; else cannot tell."""
     if ratio.estimate is None or ratio.low is None or ratio.high is None:
         return Finding(Verdict.UNKNOWN, f"fewer than {MIN_PAIRS} launches", figures)
-    said = f"frees are {units.change(ratio.estimate)} {units.interval(ratio)}"
+    said = f"{what} are {units.change(ratio.estimate)} {units.interval(ratio)}"
     if is_slow(ratio):
         return Finding(Verdict.HOLDS, said, figures)
     if equivalence.not_slower(ratio):
@@ -152,15 +157,17 @@ def judge_patch_6(counted: Result, ratios: dict[str, Ratio]) -> Finding:
         return Finding(Verdict.UNKNOWN, "no refill put a slab on a CPU's partial list", figures)
     if saved != refills:
         return Finding(Verdict.FAILS, f"{saved} compare-and-swaps fewer for {refills} refilled slabs", figures)
-    known = [r for r in ratios.values() if r.low is not None and r.high is not None]
+    return no_time(list(ratios.values()), "one CAS less per refilled slab, ", figures)
+
+
+def no_time(ratios: Sequence[Ratio], beside: str, figures: list[Figure]) -> Finding:
+    """Holds if no time changes beyond the margin; fails if one does; else cannot tell. beside: what else was found."""
+    known = [r for r in ratios if r.low is not None and r.high is not None]
     if len(known) < len(ratios):
         return Finding(Verdict.UNKNOWN, f"fewer than {MIN_PAIRS} launches", figures)
     if any(map(equivalence.beyond, known)):
         return Finding(Verdict.FAILS, f"the time changes by more than {MARGIN:.0%}", figures)
     if all(map(equivalence.within, known)):
-        return Finding(Verdict.HOLDS, f"one CAS less per refilled slab, no time beyond {MARGIN:.0%}", figures)
-    return Finding(
-        Verdict.UNKNOWN,
-        f"one CAS less per refilled slab, but the intervals of the time reach beyond {MARGIN:.0%}",
-        figures,
-    )
+        return Finding(Verdict.HOLDS, f"{beside}no time beyond {MARGIN:.0%}", figures)
+    but = f"{beside}but " if beside else ""
+    return Finding(Verdict.UNKNOWN, f"{but}the intervals of the time reach beyond {MARGIN:.0%}", figures)

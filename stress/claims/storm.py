@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stress.claims.claim import Finding, Verdict
 from stress.claims.lab import Lab
-from stress.claims.speed import MARGIN, SERIES, judge_equivalence, ratio_figure
+from stress.claims.speed import SERIES, judge_equivalence, no_time, ratio_figure, slowdown
 from stress.judge import verdict as equivalence
 from stress.judge.ratio import MIN_PAIRS, Ratio
 from stress.play.options import DEFAULT_SCENARIO, DEFAULT_SECONDS
@@ -53,26 +53,11 @@ def judge_dead_frees(ratios: dict[str, Ratio]) -> Finding:
 def full_tracking(lab: Lab) -> Finding:
     """Claim 6: frees into live caches with a list of full slabs."""
     ratio = default_run(lab, "slub", "full-tracking", "linux-3.16+P6").ratios["full-tracking"].live
-    figures = [ratio_figure("frees into live caches", ratio)]
-    if ratio.estimate is None or ratio.low is None:
-        return Finding(Verdict.UNKNOWN, f"fewer than {MIN_PAIRS} launches", figures)
-    said = f"frees into live caches are {units.change(ratio.estimate)} {units.interval(ratio)}"
-    if equivalence.beyond(ratio) == "slower":
-        return Finding(Verdict.HOLDS, said, figures)
-    if equivalence.not_slower(ratio):
-        return Finding(Verdict.FAILS, said, figures)
-    return Finding(Verdict.UNKNOWN, f"{said}, which includes no noticeable change", figures)
+    return slowdown(ratio, "frees into live caches", [ratio_figure("frees into live caches", ratio)])
 
 
 def patch_6(lab: Lab) -> Finding:
     """Claim 8: frees into live caches and allocations with patch 6."""
     of = default_run(lab, "slub", "full-tracking", "linux-3.16+P6").ratios["linux-3.16+P6"]
     ratios = {"frees into live caches": of.live, "allocations": of.alloc}
-    figures = [ratio_figure(name, ratio) for name, ratio in ratios.items()]
-    if any(ratio.low is None for ratio in ratios.values()):
-        return Finding(Verdict.UNKNOWN, f"fewer than {MIN_PAIRS} launches", figures)
-    if any(map(equivalence.beyond, ratios.values())):
-        return Finding(Verdict.FAILS, f"the time changes by more than {MARGIN:.0%}", figures)
-    if all(map(equivalence.within, ratios.values())):
-        return Finding(Verdict.HOLDS, f"no time beyond {MARGIN:.0%}", figures)
-    return Finding(Verdict.UNKNOWN, f"the intervals reach beyond {MARGIN:.0%}", figures)
+    return no_time(list(ratios.values()), "", [ratio_figure(name, ratio) for name, ratio in ratios.items()])
