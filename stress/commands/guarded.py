@@ -1,4 +1,4 @@
-"""What commands share: the formats of most reports, how a body ends, and the line that repeats it."""
+"""What commands share: formats of most reports, --details, how a body ends, and the line that repeats it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import functools
 import shlex
 import sys
 from collections.abc import Callable
-from typing import ParamSpec
+from typing import Annotated, ParamSpec
 
 import typer
 
@@ -25,6 +25,11 @@ class Format(str, enum.Enum):
     text = "text"
     json = "json"
     markdown = "markdown"
+
+
+Details = Annotated[
+    bool, typer.Option("--details", help="Print every row, sentence and finding, not only what fits on one screen.")
+]
 
 
 def guarded(command: Callable[P, int | None]) -> Callable[P, None]:

@@ -9,16 +9,12 @@ from typing import Annotated
 
 import typer
 
-from stress.commands.guarded import guarded
+from stress.commands.guarded import Details, guarded
 
 OUT = Path("results")
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder that runs write their results to.")]
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's id, its beginning or end, its folder or result.json, or `last`.")
-]
-
-Details = Annotated[
-    bool, typer.Option("--details", help="Print every row, sentence and finding, not only what fits on one screen.")
 ]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from allocators.catalogue import DEFAULT, SLOB, SLUB
-from stress.commands.guarded import Format, command_line, guarded
+from stress.commands.guarded import Details, Format, command_line, guarded
 from stress.judge.margin import DEFAULT_MARGIN
 from stress.play import options as opt
 from stress.process.errors import DamagedRun
@@ -159,10 +159,7 @@ def run(
     format: Annotated[
         Format, typer.Option(help="How to print the report. json prints the result and nothing else on stdout.")
     ] = Format.text,
-    details: Annotated[
-        bool,
-        typer.Option("--details", help="Print every row, sentence and finding, not only what fits on one screen."),
-    ] = False,
+    details: Details = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     log_level: Annotated[
         LogLevel, typer.Option(help="Log of the coordinator and its workers, on stderr.")
