@@ -7,6 +7,7 @@ state at the same addresses.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from shm.segment import Segment
 from shm.xorshift import seed_of
 from stress.engine import EVENT, LATENCY, PER_CGROUP, PLAY, RUN, SAMPLE, SAMPLE_EVERY, SAMPLES, SECTION, TURN
 from stress.play.options import DEFAULT_MEMORY
-from stress.play.turns import sections_of, turns_of
+from stress.play.turns import Sections, turns_of
 from stress.process.errors import UsageError
 
 NEVER = 1 << 62  # a `spin_every` that lets no free spin
@@ -94,10 +95,10 @@ def without_children(tape: np.ndarray, caches: tuple[CacheSpec, ...]) -> np.ndar
 class Arena:
     """See the module's text.
 
-    load: what will be played. features: of all designs that will be, together; they say what there must be room for.
-    nodes: simulated NUMA nodes. memory: bytes of page frames. outcomes: keep one word per operation of the exact global
-    order (serial replay). logged: keep how long each timed section took, and each turn (see `section_cycles`, `turns`).
-    Raises UsageError when the sizes cannot be had.
+    load: what will be played. features: of all designs that will be, together; they say what there must be room
+    for. nodes: simulated NUMA nodes. memory: bytes of page frames. outcomes: keep one word per operation of the
+    exact global order (serial replay). sections: of each CPU's tape, to keep how long each of them took, and each
+    turn (see `section_cycles`, `turns`). Raises UsageError when the sizes cannot be had.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class Arena:
         memory: int = DEFAULT_MEMORY,
         serial: bool = False,
         outcomes: bool = False,
-        logged: bool = False,
+        sections: Sequence[Sections] = (),
     ) -> None:
         self.load = load
         self.allocator = allocator
@@ -134,9 +135,9 @@ class Arena:
         self.turns_in_tape = turns_of(load)
         for cpu, tape in enumerate(load.tapes):
             extra[f"tape{cpu}"] = len(tape)
-            if logged:
-                extra[f"log{cpu}"] = max(1, len(sections_of(tape).kind))
-                extra[f"times{cpu}"] = TURN.SIZE * self.turns_in_tape
+        for cpu, of in enumerate(sections):
+            extra[f"log{cpu}"] = max(1, len(of.kind))
+            extra[f"times{cpu}"] = TURN.SIZE * self.turns_in_tape
         if load.order is not None:
             extra["order"] = max(1, len(load.order))
             if outcomes:

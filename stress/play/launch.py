@@ -87,7 +87,7 @@ class Launch:
                     features=frozenset().union(*self._features),
                     nodes=setup.nodes,
                     memory=setup.memory,
-                    logged=True,
+                    sections=self.sections,
                 )
                 stack.callback(arena.close)
                 self.arenas.append(arena)
