@@ -128,12 +128,7 @@ def _judged(
         ratios=[round(ratio, 6) for ratio in ratios],
         judged=[estimate_ratio(ratios[: max(1, round(share * len(ratios)))]) for share in SHARES],
         spun=round(median(one.spun for one in shown), 6),
-        left_out=round(fmean(_left_out(one) for one in launched), 6),
+        left_out=round(fmean(int(t.left_out.sum()) / max(1, t.counted) for t in (one.table for one in launched)), 6),
         waited=None if None in waits else sum(w for w in waits if w is not None) / 1e9 / cpu_seconds,
         steal=sum(one.disturbed.steal_ticks for one in launched) / os.sysconf("SC_CLK_TCK") / cpu_seconds,
     )
-
-
-def _left_out(launched: Launched) -> float:
-    table = launched.table
-    return float(table.left_out.sum()) / max(1, int(table.sections.sum()) * table.left_out.shape[0] * 2)

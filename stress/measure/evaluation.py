@@ -8,17 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from statistics import fmean, median, stdev
-
-import msgspec
+from statistics import median
 
 from allocators.catalogue import facts
 from stress.engine import PATHS
 from stress.judge.ratio import CONFIDENCE, Ratio, concurrent_rate, estimate_ratio, pair_ratios, quantiles
 from stress.judge.verdict import DEFAULT_MARGIN, judged
-from stress.measure import trust, turns
+from stress.measure import launches, trust
 from stress.measure.latency import summarise
-from stress.measure.records import Block, Census, Pinned, RunRecord, SectionSum
+from stress.measure.records import FREES, Block, Census, Pinned, RunRecord, SectionSum
 from stress.result.data import (
     BlockSample,
     DeadCaches,
@@ -31,18 +29,15 @@ from stress.result.data import (
     PerFree,
     Ratios,
     Result,
-    TurnsSummary,
     UntilSure,
     Violation,
 )
 
-FREES = ("live", "dead")  # kinds of section that hold nothing but frees
-
 
 def measure(record: RunRecord) -> Result:
     """Figures, ratios and their trustworthiness from the records of a run."""
-    blocks = [sample(block, record.cpus, share_left_out(record, block)) for block in record.blocks]
-    summary = _summary(record)
+    blocks = [sample(block, record.cpus, launches.share_left_out(record, block)) for block in record.blocks]
+    summary = launches.summary(record)
     measured = [block for block in blocks if not block.warmup]
     confidence = CONFIDENCE if record.looks is None else record.looks.confidence
     pairs = len({block.pair for block in measured})
@@ -56,7 +51,7 @@ def measure(record: RunRecord) -> Result:
             margin=record.margin,
             confidence=confidence,
             pair_seconds=pair_seconds,
-            within=partial(spread_within, record, name),
+            within=partial(launches.spread_within, record, name),
         )
         for name in record.switches
         if name != record.baseline
@@ -97,36 +92,6 @@ def measure(record: RunRecord) -> Result:
         if record.looks is None
         else UntilSure(sure=record.looks.sure, shares=record.looks.shares, looked_at=record.looks.looked_at),
     )
-
-
-def _summary(record: RunRecord) -> TurnsSummary | None:
-    """What the launches consisted of; None where there were none."""
-    if not record.launches:
-        return None
-    sections = sum(
-        int(launch.sections.sum()) * launch.took.shape[0] * launch.took.shape[1] for launch in record.launches
-    )
-    left_out = sum(int(launch.left_out.sum()) for launch in record.launches)
-    return TurnsSummary(
-        launches=len(record.launches),
-        turns=sum(launch.took.size for launch in record.launches),
-        median_seconds=median(float(t) for launch in record.launches for t in launch.took.ravel()) / 1e9,
-        disturbed=fmean(float(launch.disturbed.mean()) for launch in record.launches),
-        sections=sections,
-        sections_left_out=left_out,
-    )
-
-
-def share_left_out(record: RunRecord, block: Block) -> float | None:
-    """Share of its launch's sections in which a worker was interrupted under some design, at most; None if the block is
-    not of a launch, or where that is not seen."""
-    if not record.watched or block.warmup or not 0 <= block.pair < len(record.launches):
-        return None
-    launch = record.launches[block.pair]
-    interrupted, storms = int(launch.left_out.sum()), launch.took.shape[0]
-    # What was interrupted in every storm is not among the sections that are known: with one storm, all of it.
-    total = int(launch.sections.sum()) * storms + (interrupted if storms == 1 else 0)
-    return min(1.0, interrupted / total) if total else float(interrupted > 0)
 
 
 def sample(block: Block, cpus: int, left_out: float | None = None) -> BlockSample:
@@ -190,32 +155,13 @@ def compare(
     def ratio(kind: str) -> Ratio:
         ratios = pair_ratios(_by_pair(blocks, before, kind), _by_pair(blocks, after, kind))
         found = estimate_ratio(ratios, seed=seed, confidence=confidence)
-        return judged(_parted(found, ratios, within(kind)), margin, pair_seconds=pair_seconds, confidence=confidence)
+        return judged(
+            launches.parted(found, ratios, within(kind)), margin, pair_seconds=pair_seconds, confidence=confidence
+        )
 
     return Ratios(
         free_throughput=ratio("all"), live=ratio("live"), dead=ratio("dead"), alloc=ratio("alloc"), mixed=ratio("mixed")
     )
-
-
-def _parted(ratio: Ratio, ratios: Sequence[float], within: float | None) -> Ratio:
-    """The ratio with the two parts of its spread."""
-    if within is None or len(ratios) < 2:
-        return ratio
-    luck = stdev(map(math.log, ratios)) ** 2 - within**2
-    return msgspec.structs.replace(ratio, within=within, between=math.sqrt(max(0.0, luck)))
-
-
-def spread_within(record: RunRecord, design: str, kind: str) -> float | None:
-    """Standard deviation of one launch's logarithmic ratio of a kind, from its turns: of all launches together."""
-    names = list(record.switches)
-    kinds = FREES if kind == "all" else (kind,)
-    before, after = names.index(record.baseline), names.index(design)
-    found = [
-        spread
-        for number, launch in enumerate(record.launches)
-        if (spread := turns.spread_within(launch, before, after, kinds, record.seed + number)) is not None
-    ]
-    return math.sqrt(fmean(spread**2 for spread in found)) if found else None
 
 
 def headline(blocks: Sequence[BlockSample], before: str, after: str, *, seed: int, confidence: float) -> Ratio:

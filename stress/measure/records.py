@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+FREES = ("live", "dead")  # kinds of section that hold nothing but frees
+
+
 @dataclasses.dataclass(slots=True)
 class SectionSum:
     """All timed sections of one kind on one CPU in one block."""
@@ -121,6 +124,12 @@ class Turns:
     switches: np.ndarray
     took: np.ndarray
     position: np.ndarray
+
+    @property
+    def counted(self) -> int:
+        """Sections that count, of all storms and designs together."""
+        storms, designs, _ = self.took.shape
+        return int(self.sections.sum()) * storms * designs
 
     @property
     def disturbed(self) -> np.ndarray:

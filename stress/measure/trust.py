@@ -21,6 +21,7 @@ from stress.measure.records import Block, RunRecord
 from stress.process.host import STALL_NS
 from stress.result.data import BlockSample, Finding, Ratios, Trust, TurnsSummary
 from stress.result.grading import GRADES, Grade, finding, trust_of
+from stress.show import units
 
 # Share of a launch's sections that were interrupted under some design, and count for none.
 LEFT_OUT_FAIR, LEFT_OUT_POOR = 0.25, 0.60
@@ -173,7 +174,7 @@ def _launches(summary: TurnsSummary, ratios: dict[str, Ratios], designs: int, wa
     """What the interval of a ratio is made of."""
     turns = round(summary.turns / max(1, summary.launches * designs))
     length = f"{1e3 * summary.median_seconds:.2g} ms"
-    said = [f"{_plural(summary.launches)} of {turns:,} turns of {length} under each design"]
+    said = [f"{units.plural(summary.launches, 'launch', 'launches')} of {turns:,} turns of {length} under each design"]
     shown = [of.free_throughput if of.free_throughput.pairs else of.mixed for of in ratios.values()]
     known = [(one.between, one.within) for one in shown if one.within is not None and one.between is not None]
     if known:
@@ -199,10 +200,6 @@ def _launches(summary: TurnsSummary, ratios: dict[str, Ratios], designs: int, wa
             )
         )
     return found
-
-
-def _plural(launches: int) -> str:
-    return "1 launch" if launches == 1 else f"{launches:,} launches"
 
 
 def _percent(fraction: float) -> str:
@@ -258,7 +255,7 @@ def _vague(name: str, baseline: str, ratio: Ratio) -> str:
     confidence = ratio.verdict.confidence if ratio.verdict else CONFIDENCE
     if ratio.pairs < least_pairs(confidence):
         return (
-            f"{name} and {baseline} have {_plural(ratio.pairs)} in common; "
+            f"{name} and {baseline} have {units.plural(ratio.pairs, 'launch', 'launches')} in common; "
             f"below {least_pairs(confidence)} no interval is given"
         )
     if ratio.low is not None and ratio.high is not None and ratio.high / ratio.low - 1 > WIDE_INTERVAL:
