@@ -29,6 +29,7 @@ from shm.compiler import dual
 from shm.ipi import SERVICE_CALL, post
 from shm.machine import CPU, MACHINE, Machine
 from shm.rcu import quiescent_point
+from shm.virtual.calls import await_calls, begin_call, end_call
 from shm.waiting import NAP
 
 
@@ -52,6 +53,17 @@ def _flush(m: Machine, cpu: int) -> None:
 
 
 @dual
+def _run_there(m: Machine, there: Machine, func: int, arg: int) -> None:
+    """Serial play: another CPU's work runs at once."""
+    where = 0
+    if m.has("VTIME"):
+        where = begin_call(m, there, True)
+    call_ipi(there, func, arg)
+    if m.has("VTIME"):
+        end_call(m, there, where)
+
+
+@dual
 def work_on_cpus(m: Machine, mask: int, func: int, arg: int) -> None:
     """Run call_ipi(func, arg) as work on every CPU of the bit mask and wait for all; it gives interrupts and preemption
     back as they were.
@@ -64,7 +76,7 @@ def work_on_cpus(m: Machine, mask: int, func: int, arg: int) -> None:
     for cpu in range(cpus):
         if mask >> cpu & 1 and cpu != me:
             if serial:
-                call_ipi(on_cpu(m, cpu), func, arg)
+                _run_there(m, on_cpu(m, cpu), func, arg)
             else:
                 _queue(m, cpu, func, arg)
     if not serial:
@@ -77,3 +89,5 @@ def work_on_cpus(m: Machine, mask: int, func: int, arg: int) -> None:
         call_ipi(m, func, arg)
         if m.has("PREEMPT"):
             preempt_enable(m)
+    if m.has("VTIME"):
+        await_calls(m)

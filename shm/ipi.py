@@ -40,6 +40,7 @@ from shm.atomics import (
 from shm.compiler import dual, dual_slow
 from shm.idle import ask
 from shm.machine import CPU, MACHINE, Machine
+from shm.virtual.calls import await_calls, begin_call, end_call
 from shm.waiting import NAP, PROMPT, await_answer
 
 SERVICE_IPI = 1
@@ -126,6 +127,19 @@ def _wait(m: Machine, cpu: int) -> None:
 
 
 @dual
+def _interrupt(m: Machine, there: Machine, func: int, arg: int) -> None:
+    """Serial play: another CPU's handler runs at once."""
+    where = 0
+    if m.has("VTIME"):
+        where = begin_call(m, there, False)
+    flags = local_irq_save(there)
+    call_ipi(there, func, arg)
+    local_irq_restore(there, flags)
+    if m.has("VTIME"):
+        end_call(m, there, where)
+
+
+@dual
 def smp_call_mask(m: Machine, mask: int, func: int, arg: int) -> None:
     """Run call_ipi(func, arg) on every CPU of the bit mask and wait for all (on_each_cpu_mask).
 
@@ -137,10 +151,7 @@ def smp_call_mask(m: Machine, mask: int, func: int, arg: int) -> None:
     for cpu in range(cpus):
         if mask >> cpu & 1 and cpu != me:
             if serial:
-                there = on_cpu(m, cpu)
-                flags = local_irq_save(there)
-                call_ipi(there, func, arg)
-                local_irq_restore(there, flags)
+                _interrupt(m, on_cpu(m, cpu), func, arg)
             else:
                 _send(m, cpu, func, arg)
     if not serial:
@@ -151,6 +162,8 @@ def smp_call_mask(m: Machine, mask: int, func: int, arg: int) -> None:
         flags = local_irq_save(m)
         call_ipi(m, func, arg)
         local_irq_restore(m, flags)
+    if m.has("VTIME"):
+        await_calls(m)
 
 
 @dual

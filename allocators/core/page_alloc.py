@@ -29,6 +29,7 @@ from shm.compiler import dual
 from shm.layout import struct
 from shm.locks import ZONE_LOCK, spin_lock, spin_unlock
 from shm.machine import Machine
+from shm.virtual.words import PAGES, enter, leave
 
 MAX_ORDER = 10
 
@@ -123,6 +124,9 @@ def alloc_pages_exact_node(m: Machine, node: int, order: int) -> int:
 
 @dual
 def _alloc_on_node(m: Machine, node: int, order: int) -> int:
+    where = 0
+    if m.has("VTIME"):
+        where = enter(m, PAGES)
     zone = world(m, WORLD.zones) + node * ZONE.SIZE
     flags = local_irq_save(m)
     spin_lock(m, zone + ZONE.lock, ZONE_LOCK)
@@ -135,6 +139,8 @@ def _alloc_on_node(m: Machine, node: int, order: int) -> int:
             store(m, page + i * PAGE.SIZE + PAGE.head, page)
             if i:
                 store(m, page + i * PAGE.SIZE + PAGE.kind, KIND_TAIL)
+    if m.has("VTIME"):
+        leave(m, where)
     return page
 
 
@@ -142,6 +148,9 @@ def _alloc_on_node(m: Machine, node: int, order: int) -> int:
 def free_pages(m: Machine, page: int, order: int) -> None:
     """Return a block to its node, merging it with its buddies."""
     count(m, OPS.page_free)
+    where = 0
+    if m.has("VTIME"):
+        where = enter(m, PAGES)
     zone = world(m, WORLD.zones) + load(m, page + PAGE.node) * ZONE.SIZE
     for i in range(1 << order):
         store(m, page + i * PAGE.SIZE + PAGE.kind, KIND_FREE_TAIL)
@@ -162,3 +171,5 @@ def free_pages(m: Machine, page: int, order: int) -> None:
     _push(m, zone, MEM_MAP + frame * PAGE.SIZE, order)
     spin_unlock(m, zone + ZONE.lock)
     local_irq_restore(m, flags)
+    if m.has("VTIME"):
+        leave(m, where)
