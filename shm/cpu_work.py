@@ -26,10 +26,11 @@ from shm.atomics import (
     this_cpu,
 )
 from shm.compiler import dual
+from shm.cpumask import cpus_from
 from shm.ipi import SERVICE_CALL, post
 from shm.machine import CPU, MACHINE, Machine
 from shm.rcu import quiescent_point
-from shm.virtual.calls import await_calls, begin_call, end_call
+from shm.virtual.calls import begin_call, end_call
 from shm.waiting import NAP
 
 
@@ -64,30 +65,28 @@ def _run_there(m: Machine, there: Machine, func: int, arg: int) -> None:
 
 
 @dual
-def work_on_cpus(m: Machine, mask: int, func: int, arg: int) -> None:
-    """Run call_ipi(func, arg) as work on every CPU of the bit mask and wait for all; it gives interrupts and preemption
-    back as they were.
+def work_on_cpus(m: Machine, first: int, mask: int, func: int, arg: int) -> None:
+    """Run call_ipi(func, arg) as work on every CPU of the mask's word from `first` and wait for all; it gives
+    interrupts and preemption back as they were.
 
     Must be called with interrupts and preemption on. The own CPU's turn comes last, directly.
     """
-    cpus = load(m, MACHINE.nr_cpus)
+    end = first + cpus_from(m, first)
     serial = load(m, MACHINE.serial)
     me = this_cpu(m)
-    for cpu in range(cpus):
-        if mask >> cpu & 1 and cpu != me:
+    for cpu in range(first, end):
+        if mask >> cpu - first & 1 and cpu != me:
             if serial:
                 _run_there(m, on_cpu(m, cpu), func, arg)
             else:
                 _queue(m, cpu, func, arg)
     if not serial:
-        for cpu in range(cpus):
-            if mask >> cpu & 1 and cpu != me:
+        for cpu in range(first, end):
+            if mask >> cpu - first & 1 and cpu != me:
                 _flush(m, cpu)
-    if mask >> me & 1:
+    if first <= me < end and mask >> me - first & 1:
         if m.has("PREEMPT"):
             preempt_disable(m)
         call_ipi(m, func, arg)
         if m.has("PREEMPT"):
             preempt_enable(m)
-    if m.has("VTIME"):
-        await_calls(m)

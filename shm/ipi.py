@@ -38,6 +38,7 @@ from shm.atomics import (
     write_once,
 )
 from shm.compiler import dual, dual_slow
+from shm.cpumask import CPUS_IN_WORD, cpu_online_mask, cpus_from
 from shm.idle import ask
 from shm.machine import CPU, MACHINE, Machine
 from shm.virtual.calls import await_calls, begin_call, end_call
@@ -140,40 +141,43 @@ def _interrupt(m: Machine, there: Machine, func: int, arg: int) -> None:
 
 
 @dual
-def smp_call_mask(m: Machine, mask: int, func: int, arg: int) -> None:
-    """Run call_ipi(func, arg) on every CPU of the bit mask and wait for all (on_each_cpu_mask).
+def smp_call_mask(m: Machine, first: int, mask: int, func: int, arg: int) -> None:
+    """Run call_ipi(func, arg) on every CPU of the mask's word from `first` and wait for all (on_each_cpu_mask).
 
     Must be called with interrupts on. The own CPU's turn comes last, directly, with interrupts off.
     """
-    cpus = load(m, MACHINE.nr_cpus)
+    end = first + cpus_from(m, first)
     serial = load(m, MACHINE.serial)
     me = this_cpu(m)
-    for cpu in range(cpus):
-        if mask >> cpu & 1 and cpu != me:
+    for cpu in range(first, end):
+        if mask >> cpu - first & 1 and cpu != me:
             if serial:
                 _interrupt(m, on_cpu(m, cpu), func, arg)
             else:
                 _send(m, cpu, func, arg)
     if not serial:
-        for cpu in range(cpus):
-            if mask >> cpu & 1 and cpu != me:
+        for cpu in range(first, end):
+            if mask >> cpu - first & 1 and cpu != me:
                 _wait(m, cpu)
-    if mask >> me & 1:
+    if first <= me < end and mask >> me - first & 1:
         flags = local_irq_save(m)
         call_ipi(m, func, arg)
         local_irq_restore(m, flags)
+
+
+@dual
+def await_answers(m: Machine) -> None:
+    """All words of a mask have been called: in virtual time their CPUs answer together, and only now is waited."""
     if m.has("VTIME"):
         await_calls(m)
 
 
 @dual
-def online_mask(m: Machine) -> int:
-    """Bit mask of all CPUs that are online, the kworker's included."""
-    mask = 0
-    for cpu in range(load(m, MACHINE.nr_cpus)):
-        if read_once(m, area_of(m, cpu) + CPU.online):
-            mask |= 1 << cpu
-    return mask
+def smp_call_all(m: Machine, func: int, arg: int) -> None:
+    """Run call_ipi(func, arg) on every CPU that is online, the kworker's included, and wait for all (on_each_cpu)."""
+    for first in range(0, load(m, MACHINE.nr_cpus), CPUS_IN_WORD):
+        smp_call_mask(m, first, cpu_online_mask(m, first), func, arg)
+    await_answers(m)
 
 
 @dual

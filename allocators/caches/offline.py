@@ -29,7 +29,7 @@ from allocators.memcg.memcontrol import MEMCG, RCU_REPARENT_SLABS, css_put, sche
 from allocators.memcg.objcg import reparent_objcg
 from shm.atomics import bug, cmpxchg, fetch_add, load, read_once, smp_mb, smp_wmb, store, write_once, xchg
 from shm.compiler import dual
-from shm.ipi import IPI_BARRIER, online_mask, smp_call_mask
+from shm.ipi import IPI_BARRIER, smp_call_all
 from shm.locks import MEMCG_SLAB_MUTEX, mutex_lock, mutex_unlock
 from shm.machine import Machine
 from shm.rcu import call_rcu_sched, synchronize_sched
@@ -44,7 +44,7 @@ def mark_dead(m: Machine, s: int) -> None:
             smp_wmb(m)
         if m.has("F_MB"):
             smp_mb(m)
-            smp_call_mask(m, online_mask(m), IPI_BARRIER, 0)
+            smp_call_all(m, IPI_BARRIER, 0)
 
 
 @dual

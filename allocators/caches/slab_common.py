@@ -39,7 +39,7 @@ from allocators.slub.sheaf import sheaf_alloc, sheaf_free
 from allocators.slub.shrink import slub_deactivate, slub_shrink, slub_shutdown
 from shm.atomics import add_book, area_of, book, load, read_book, store, store_release, write_book, write_once
 from shm.compiler import dual, dual_inline
-from shm.ipi import IPI_BARRIER, online_mask, smp_call_mask
+from shm.ipi import IPI_BARRIER, smp_call_all
 from shm.locks import SLAB_MUTEX, mutex_lock, mutex_unlock
 from shm.machine import MACHINE, Machine
 
@@ -190,7 +190,7 @@ def kmem_cache_deactivate(m: Machine, s: int) -> None:
     if m.has("P7v4"):
         slub_deactivate(m, s)
         if not m.has("F_REPARENT"):
-            smp_call_mask(m, online_mask(m), IPI_BARRIER, 0)
+            smp_call_all(m, IPI_BARRIER, 0)
 
 
 @dual

@@ -23,7 +23,7 @@ from allocators.slab.state import (
 )
 from shm.atomics import cpu_area, load, local_irq_restore, local_irq_save, read_once, store, this_cpu, write_once
 from shm.compiler import dual
-from shm.ipi import online_mask, smp_call_mask
+from shm.ipi import smp_call_all
 from shm.locks import ALIEN_LOCK, LIST_LOCK, spin_lock, spin_unlock
 from shm.machine import Machine
 
@@ -114,7 +114,7 @@ def slab_ipi(m: Machine, func: int, arg: int) -> None:
 def drain_cpu_caches(m: Machine, s: int) -> None:
     """Empty every CPU's array by IPI, then the alien and the shared arrays. Interrupts on."""
     count(m, OPS.ipi)
-    smp_call_mask(m, online_mask(m), IPI_DRAIN, s)
+    smp_call_all(m, IPI_DRAIN, s)
     nodes = world(m, WORLD.nr_nodes)
     dead = memcg_cache_dead(m, s)
     for node in range(nodes):

@@ -27,7 +27,8 @@ from allocators.slub.state import PARTIAL_DISABLED, STAT, cas_page, cpu_pair, cp
 from shm.atomics import area_of, load, read_once, store, write_once
 from shm.compiler import dual
 from shm.cpu_work import work_on_cpus
-from shm.ipi import online_mask, smp_call_mask
+from shm.cpumask import CPUS_IN_WORD, cpu_online_mask, cpus_from
+from shm.ipi import await_answers, smp_call_mask
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock
 from shm.machine import CPU, MACHINE, Machine
 
@@ -136,23 +137,35 @@ def has_cpu_slab(m: Machine, s: int, cpu: int) -> bool:
 
 
 @dual
+def _holders(m: Machine, s: int, first: int) -> int:
+    """The CPUs from `first` that are online and seem to hold something of `s`, as a word of a mask."""
+    mask = 0
+    for i in range(cpus_from(m, first)):
+        if has_cpu_slab(m, s, first + i) and read_once(m, area_of(m, first + i) + CPU.online):
+            mask |= 1 << i
+    return mask
+
+
+@dual
 def flush_all(m: Machine, s: int) -> None:
     """Flush every CPU that seems to hold something of `s`; waits. Interrupts on.
 
     F_ALLCPU: the flush of a dead cache goes to every CPU, so that each gets v1's mark. F_SHEAF: it is work on
     those CPUs (v6.18 flush_all_cpus_locked), since an interrupt would find a sheaf in the middle of an operation.
     """
-    mask = 0
-    for cpu in range(load(m, MACHINE.nr_cpus)):
-        if has_cpu_slab(m, s, cpu) and read_once(m, area_of(m, cpu) + CPU.online):
-            mask |= 1 << cpu
-    if m.has("F_ALLCPU") and memcg_cache_dead(m, s):
-        mask = online_mask(m)
-    if m.has("F_SHEAF"):
-        work_on_cpus(m, mask, IPI_FLUSH, s)
-    elif mask:
-        count(m, OPS.ipi)
-        smp_call_mask(m, mask, IPI_FLUSH, s)
+    called = False
+    for first in range(0, load(m, MACHINE.nr_cpus), CPUS_IN_WORD):
+        mask = _holders(m, s, first)
+        if m.has("F_ALLCPU") and memcg_cache_dead(m, s):
+            mask = cpu_online_mask(m, first)
+        if m.has("F_SHEAF"):
+            work_on_cpus(m, first, mask, IPI_FLUSH, s)
+        elif mask:
+            if not called:
+                called = True
+                count(m, OPS.ipi)
+            smp_call_mask(m, first, mask, IPI_FLUSH, s)
+    await_answers(m)
 
 
 @dual

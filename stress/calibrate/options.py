@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from allocators.catalogue import ALLOCATORS, DEFAULT, MAX_CPUS
+from allocators.catalogue import ALLOCATORS, DEFAULT
 from stress.judge.margin import DEFAULT_MARGIN, check_margin
 from stress.play.options import (
     DEFAULT_BEFORE,
@@ -15,6 +15,7 @@ from stress.play.options import (
     DEFAULT_SCENARIO,
     DEFAULT_SECONDS,
     DEFAULT_SEED,
+    MAX_PROCESSES,
     check_designs,
     parse_settings,
     scenario_names,
@@ -72,7 +73,7 @@ def make_options(
     choose("--scenario", scenario, scenario_names(), "python -m stress list scenarios")
     check_designs(design, (), allocator, option="--design")
     if cpus is not None:
-        within("--cpus", cpus, 1, MAX_CPUS)
+        within("--cpus", cpus, 1, MAX_PROCESSES, "a CPU is a process")
     within("--runs", runs, 0, 100_000)
     if runs == 0 and (samples is None or not samples.exists()):
         raise UsageError(

@@ -26,6 +26,7 @@ from stress.play.arena import NEVER, BlockSettings
 from stress.play.compiled import STATS, ready
 from stress.play.launch import Setup
 from stress.play.launches import NAP_US, Launched, Launches
+from stress.play.options import MAX_PROCESSES
 from stress.play.parallel import hang_seconds
 from stress.play.turns import sections_of
 from stress.play.workload import build_workload
@@ -69,7 +70,7 @@ class Stage:
 
     def __init__(self, options: CalibrateOptions, features: frozenset[str], progress: Progress) -> None:
         self.options, self.features = options, features
-        self.cpus = options.cpus or len(host.available_cpus())
+        self.cpus = options.cpus or min(len(host.available_cpus()), MAX_PROCESSES)
         load, self.parameters = self._build(options.seed)
         present = set(np.concatenate([sections_of(tape).kind for tape in load.tapes]).tolist())
         frees = [kind for kind in (SECTION_LIVE_FREE, SECTION_DEAD_FREE) if kind in present]

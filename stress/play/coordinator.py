@@ -26,7 +26,7 @@ from shm.code_cache import source_hash
 from stress.judge.looks import Plan
 from stress.measure.records import RunRecord
 from stress.play.arena import STEP_NS, Arena, BlockSettings
-from stress.play.options import DEFAULT_MEMORY, RunOptions
+from stress.play.options import DEFAULT_MEMORY, MAX_PROCESSES, RunOptions
 from stress.play.parallel import play_in_parallel
 from stress.play.stage import Stage
 from stress.play.worker import Lost
@@ -67,7 +67,7 @@ def _empty_record(options: RunOptions) -> RunRecord:
         parameters={"time_scale": world.pace},
         allocator=world.allocator,
         seed=measuring.seed,
-        cpus=world.cpus or (SERIAL_CPUS if measuring.serial else len(host.available_cpus())),
+        cpus=world.cpus or (SERIAL_CPUS if measuring.serial else min(len(host.available_cpus()), MAX_PROCESSES)),
         nodes=world.nodes,
         serial=measuring.serial,
         baseline=options.before,

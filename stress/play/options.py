@@ -24,6 +24,7 @@ DEFAULT_SECONDS = 15.0
 DEFAULT_SEED = 1
 DEFAULT_SETTLE = 60.0
 DEFAULT_MEMORY = 512 << 20
+MAX_PROCESSES = 128  # CPUs of parallel play: each is a process, and all wait for the last at every round
 MAX_LAUNCHES = 10_000
 COMMAND = "python -m stress run"
 
@@ -44,11 +45,13 @@ class World:
     time_scale: float | None = None
     settle: float = DEFAULT_SETTLE
 
-    def check(self) -> None:
-        """Raises UsageError."""
+    def check(self, serial: bool) -> None:
+        """serial: one process steps all CPUs. Raises UsageError."""
+        most = MAX_CPUS if serial else MAX_PROCESSES
         if self.cpus is not None:
-            within("--cpus", self.cpus, 1, MAX_CPUS)
-        within("--nodes", self.nodes, 1, MAX_CPUS if self.cpus is None else self.cpus, "a node needs a CPU (--cpus)")
+            why = "" if serial else f"a CPU is a process; with --serial, which has one for all, up to {MAX_CPUS}"
+            within("--cpus", self.cpus, 1, most, why)
+        within("--nodes", self.nodes, 1, most if self.cpus is None else self.cpus, "a node needs a CPU (--cpus)")
         if not (math.isfinite(self.settle) and self.settle >= 0):
             raise UsageError(f"--settle {self.settle:g}: must be a number of kernel seconds, 0 or more")
         if self.time_scale is not None and not (math.isfinite(self.time_scale) and self.time_scale > 0):
@@ -167,7 +170,7 @@ def make_options(
         after = ALLOCATORS[world.allocator].default_after
     scenario = _workload(scenario, settings, trace, world.allocator)
     check_designs(before, after, world.allocator)
-    world.check()
+    world.check(measuring.serial)
     measuring.check()
     failing = parse_failures(fail)
     failing.check(world.allocator)

@@ -26,7 +26,7 @@ from scenarios.tape import (
 from scenarios.traces import ABSENT, FAST, NEVER, UNRECORDED, TraceError, open_trace
 from stress import engine
 from stress.play.arena import Arena
-from stress.play.options import RunOptions
+from stress.play.options import MAX_PROCESSES, RunOptions
 from stress.play.turns import timed
 from stress.process.errors import UsageError
 from stress.show.progress import Progress
@@ -53,6 +53,11 @@ class Replay:
             raise UsageError(f"--trace: {error}") from None
         if cpus not in (None, self.load.cpus):
             raise UsageError(f"--cpus {cpus}: the trace was recorded on {self.load.cpus} CPUs; leave the option away")
+        if not serial and self.load.cpus > MAX_PROCESSES:
+            raise UsageError(
+                f"--trace: recorded on {self.load.cpus} CPUs, and a CPU is a process, of which {MAX_PROCESSES} are "
+                "allowed; add --serial"
+            )
         self.recorded = self.load  # in its exact order, if that is known
         if not serial:
             self.load = dataclasses.replace(self.load, tapes=tuple(map(timed, self.load.tapes)), order=None)

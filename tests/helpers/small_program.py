@@ -55,7 +55,7 @@ def small_program(m, at, ring, item, marks):
             odd += 1
         if i % 100 == 0:
             ring_push(m, ring, i, odd, area_of(m, 1))
-            smp_call_mask(m, 0b11, i, marks)
+            smp_call_mask(m, 0, 0b11, i, marks)
     while ring_pop_into(m, ring, item):
         odd += load(m, item + ITEM.a)
     return odd + every_operation(m, at + 8, 6, -3)

@@ -84,8 +84,9 @@ def test_more_cpus_than_there_are(tmp_path):
         (["--set", "operations=many"], "--set: operations"),
         (["--set", "no_such=1"], "--set: "),
         (["--scenario", "dead-free", "--set", "slabs=1048576", "--set", "object_size=8"], "--"),
-        (["--cpus", "0"], "--cpus 0: allowed is 1 to 62"),
-        (["--cpus", "63"], "--cpus 63: allowed is 1 to 62"),
+        (["--cpus", "0"], "--cpus 0: allowed is 1 to 128; a CPU is a process; with --serial, "),
+        (["--cpus", "129"], "--cpus 129: allowed is 1 to 128"),
+        (["--cpus", "513", "--serial"], "--cpus 513: allowed is 1 to 512"),
         (["--cpus", "1", "--nodes", "2"], "--nodes 2: allowed is 1 to 1"),
         (["--nodes", "50"], "--nodes 50: allowed is 1 to "),
         (["--memory", "1T"], "--memory '1T': allowed is 1M to 15G"),
@@ -117,7 +118,7 @@ def test_the_cache_of_compiled_code_must_be_writable(tmp_path):
 
 def test_limits_agree_with_the_world():
     from allocators.caches.layout import Limits
-    from stress.play.options import MAX_CPUS
+    from allocators.catalogue import MAX_CPUS
 
     sizes = dict(nodes=1, memory=1 << 20, caches=1, memcgs=1, roots=1, cgroup_indices=1, cache_indices=1)
     Limits(workers=MAX_CPUS, **sizes)

@@ -147,7 +147,7 @@ def call_the_other(m, marks, start, n):
     meet(m, start, 1)
     me = this_cpu(m)
     for i in range(n):
-        smp_call_mask(m, 1 << (1 - me), i, marks + 8 * (1 - me))
+        smp_call_mask(m, 0, 1 << (1 - me), i, marks + 8 * (1 - me))
     fetch_add(m, start, 1)
     turns = 0
     while load_acquire(m, start) < 4:
@@ -163,7 +163,7 @@ def give_the_other_work(m, marks, start, n):
     meet(m, start, 1)
     me = this_cpu(m)
     for i in range(n):
-        work_on_cpus(m, 1 << (1 - me), i, marks + 8 * (1 - me))
+        work_on_cpus(m, 0, 1 << (1 - me), i, marks + 8 * (1 - me))
     fetch_add(m, start, 1)
     turns = 0
     while load_acquire(m, start) < 4:
@@ -227,8 +227,8 @@ def sleep_and_answer(m, over):
 def disturb_the_sleeper(m, marks, over, n):
     """An interrupt, work and a grace period for CPU 1, over and over; then it may go."""
     for i in range(n):
-        smp_call_mask(m, 2, i, marks)
-        work_on_cpus(m, 2, i, marks)
+        smp_call_mask(m, 0, 2, i, marks)
+        work_on_cpus(m, 0, 2, i, marks)
         synchronize_sched(m)
     store_release(m, over, 1)
     ask(m, 1, SERVICE_BELL)
@@ -379,14 +379,14 @@ def test_nobody_waits_for_a_cpu_that_left():
 
 def test_serial_calls_run_at_once_as_the_other_cpu():
     bare = BareMachine(cpus=3, serial=True, marks=24)
-    smp_call_mask(bare.cpu(1), 0b111, 5, bare.at["marks"])
+    smp_call_mask(bare.cpu(1), 0, 0b111, 5, bare.at["marks"])
     assert list(bare.mem[bare.at["marks"] :][:4]) == [3, 5, 1, 1], "the own CPU's turn is the last"
     assert all(bare.mem[bare.cpu(cpu).pcpu + CPU.irq] == 0 for cpu in range(3))
 
 
 def test_serial_work_runs_at_once_as_the_other_cpu():
     bare = BareMachine(cpus=3, serial=True, marks=24)
-    work_on_cpus(bare.cpu(1), 0b111, 5, bare.at["marks"])
+    work_on_cpus(bare.cpu(1), 0, 0b111, 5, bare.at["marks"])
     assert list(bare.mem[bare.at["marks"] :][:4]) == [3, 5, 1, 0], "the own CPU's turn is the last"
 
 

@@ -66,9 +66,10 @@ def build(params: OfflineStorm, cpus: int, seed: int) -> tape.Workload:
     for r in range(1, params.rounds):
         schedule.barrier(r)
     objects = [_draw(params, shape, churn, cpu, rng) for cpu in range(cpus)]
-    frees = [_frees_of(cpu, objects, shape) for cpu in range(cpus)]
+    frees = _frees_of(objects, shape)
     slots, n_slots = _assign_slots(objects, frees, shape)
-    tapes = tuple(_write(cpu, objects[cpu], frees[cpu], slots, shape, schedule) for cpu in range(cpus))
+    flat = np.concatenate(slots)
+    tapes = tuple(_write(objects[cpu], frees[cpu], slots[cpu], flat, shape, schedule) for cpu in range(cpus))
     return writer.workload(
         "offline-storm",
         tuple(KERNEL_CACHES[name].spec for name in params.caches),
@@ -131,14 +132,18 @@ class _Frees:
     bounds: np.ndarray
 
 
-def _frees_of(cpu: int, objects: list[_Objects], shape: _Shape) -> _Frees:
-    mine = [np.flatnonzero(of_home.freer == cpu) for of_home in objects]
-    home = np.repeat(np.arange(shape.cpus), [len(index) for index in mine])
-    index = np.concatenate(mine)
-    segment = np.concatenate([of_home.segment[chosen] for of_home, chosen in zip(objects, mine)])
-    within = np.concatenate([of_home.within[chosen] for of_home, chosen in zip(objects, mine)])
-    order = _stable_order(segment << WITHIN_BITS | within)
-    return _Frees(home[order], index[order], _bounds(segment, shape))
+def _frees_of(objects: list[_Objects], shape: _Shape) -> list[_Frees]:
+    """What each CPU frees. All objects are dealt at once: with many CPUs each frees a few of each other one's."""
+    freer = np.concatenate([of_home.freer for of_home in objects])
+    place = np.concatenate([of_home.segment << WITHIN_BITS | of_home.within for of_home in objects])
+    dealt = _stable_order(freer)
+    ends = np.cumsum(np.bincount(freer, minlength=shape.cpus))
+    frees = []
+    for mine in np.split(dealt, ends[:-1]):
+        mine = mine[_stable_order(place[mine])]
+        home, index = np.divmod(mine, shape.objects)
+        frees.append(_Frees(home, index, _bounds(place[mine] >> WITHIN_BITS, shape)))
+    return frees
 
 
 def _stable_order(keys: np.ndarray) -> np.ndarray:
@@ -191,11 +196,10 @@ def _assign_slots(objects: list[_Objects], frees: list[_Frees], shape: _Shape) -
 
 
 def _write(
-    cpu: int, objects: _Objects, frees: _Frees, slots: list[np.ndarray], shape: _Shape, schedule: writer.Schedule
+    objects: _Objects, frees: _Frees, slots: np.ndarray, flat: np.ndarray, shape: _Shape, schedule: writer.Schedule
 ) -> np.ndarray:
-    """Put one CPU's tape together."""
-    allocs = tape.op(tape.OP_ALLOC, a=objects.cache, b=objects.cgroup, c=slots[cpu])
-    flat = np.concatenate(slots)
+    """Put one CPU's tape together. slots: of its objects; flat: of all CPUs'."""
+    allocs = tape.op(tape.OP_ALLOC, a=objects.cache, b=objects.cgroup, c=slots)
     free_words = tape.op(tape.OP_FREE, c=flat[frees.home * shape.objects + frees.index])
     steps, at = shape.step_bounds, frees.bounds
     out = writer.Tape()
