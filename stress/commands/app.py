@@ -57,7 +57,7 @@ def _options(
 app.command(short_help="Remove cgroups while CPUs allocate and free; compare designs.", epilog=running.EXAMPLES)(
     running.run
 )
-app.command(name="list", short_help="Allocators, designs, scenarios and races.")(list_)
+app.command(name="list", short_help="Allocators, designs, scenarios, races and machines.")(list_)
 app.command(
     short_help="Compare with the recorded steps of a real kernel.",
     epilog="Example: `conform tests/data/linux-3.16-slub-steps.csv`.",
