@@ -29,10 +29,11 @@ from stress.engine.programs import (
     serial_seeded,
     virtual_main,
 )
+from stress.engine.virtual import LOOP
 from stress.engine.words import EVENT, FAST, FINISHED, PLAY, PLAYING, RUN, SECTION, SLOT_FAILED, SLOW, STUCK, TURN
 
 __all__ = [
-    "EVENT", "FAST", "FINISHED", "LATENCY", "PATHS", "PER_CGROUP", "PLAY", "PLAYING", "RUN", "SAMPLE", "SAMPLES",
+    "EVENT", "FAST", "FINISHED", "LATENCY", "LOOP", "PATHS", "PER_CGROUP", "PLAY", "PLAYING", "RUN", "SAMPLE", "SAMPLES",
     "SAMPLE_EVERY", "SECTION", "SLOT_FAILED", "SLOW", "STUCK", "TURN",
     "counting_main", "cpu_main", "kworker_main", "play_block", "program_of", "serial_ordered", "serial_seeded",
     "virtual_main",

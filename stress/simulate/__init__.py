@@ -1,0 +1,10 @@
+"""How a design scales: tapes played in virtual time on many numbers of CPUs (`python -m stress simulate`).
+
+    sizes      how large a scenario is played, so that a point takes about as many operations whatever its CPUs
+    point      one design on one number of CPUs: played and summed up
+    study      all points, by as many processes as there are CPUs here
+    result     what was found, as data
+    names      of locks and lines, for people
+
+May import `play` and below.
+"""
