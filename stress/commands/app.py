@@ -17,6 +17,7 @@ from stress.commands.claims import claims
 from stress.commands.conform import conform
 from stress.commands.explore import explore, replay
 from stress.commands.listing import list_
+from stress.commands.machine import machine
 from stress.commands.results import compare, report, results
 
 DISTRIBUTION = "slab-stress"
@@ -67,6 +68,11 @@ app.command(
     epilog="Examples: `bench --no-peers` (ten seconds), `bench --sizes all --page bench.html`, "
     "`bench --library mimalloc=/opt/lib/libmimalloc.so.2`.",
 )(bench)
+app.command(
+    short_help="What this machine's accesses cost, as a profile to simulate with.",
+    epilog="Examples: `machine`, `machine --out big.toml --seconds 30`, `machine --cpus 0-7 --format json`. "
+    "Profiles that come along: `list machines`.",
+)(machine)
 app.command(
     short_help="How often comparisons are wrong: false alarms and power.",
     epilog="Examples: `calibrate --runs 20 --seconds 10`, `calibrate --slowdown 0 --slowdown 3 --scenario "
