@@ -127,7 +127,8 @@ VCPU = struct(
     "arrived",  # when the interrupt that is handled came, and what the clock was
     "before",
     "awaited",  # when the last of those that this CPU called will have answered
-    ("pad", 4),
+    "ended",  # what the clock was when the tape had been played
+    ("pad", 3),
     ("pending", DEEPEST),  # when each store of the buffer is in the cache, a ring
     ("spent", SPENT * len(WHERES)),
     size=16 + DEEPEST + SPENT * len(WHERES) + 4,

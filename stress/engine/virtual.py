@@ -147,6 +147,7 @@ def _step(m: Machine, run: int, loop: int, cpu: int) -> None:
     op = load(there, at)
     code = opcode(op)
     if code == OP_END:
+        write_book(m, vcpu_of(m, cpu) + VCPU.ended, read_book(m, vcpu_of(m, cpu) + VCPU.clock))
         _leave_first(m, loop)
         return
     if not execute(there, p, run, op):

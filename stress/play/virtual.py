@@ -192,4 +192,3 @@ def features_of(design: str, allocator: str) -> frozenset[str]:
     from allocators.designs import parse_design
 
     return parse_design(design).features(allocator) | STATS | VTIME_FEATURE | ALLOCATORS[allocator].feature
-

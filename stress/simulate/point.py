@@ -47,9 +47,7 @@ def play_point(job: Job, tick: Callable[[float], None]) -> Point:
     began = time.monotonic()
     features = features_of(job.design, job.allocator)
     booted = features - STATS - {"VTIME"}
-    arena = Arena(
-        job.load, job.allocator, features=booted, nodes=job.nodes, memory=job.memory, serial=True
-    )
+    arena = Arena(job.load, job.allocator, features=booted, nodes=job.nodes, memory=job.memory, serial=True)
     try:
         arena.reset(booted, BlockSettings(seed=job.seed, settle_ns=int(job.settle * 1e9)))
         virtual = VirtualTime(arena, booted, job.profile)
@@ -98,9 +96,7 @@ def _played(
         lines=_lines(arena, virtual, span, job.cpus),
         dead=_dead(census, curve),
         counts=_counts(census),
-        violations=[
-            Violation(invariant=name, design=job.design, description=text) for name, text in census.violated.items()
-        ],
+        violations=[Violation(invariant=name, design=job.design, description=text) for name, text in census.violated],
         stuck=None if finished else "no CPU can move any more: a tape waits for something that never comes",
         seconds=round(time.monotonic() - began, 3),
     )
@@ -118,12 +114,14 @@ def _rates(arena: Arena) -> tuple[dict[str, float], dict[str, float]]:
     """Operations a second of all CPUs, and ns of one CPU an operation, by kind of section; and of all frees."""
     sums = section_sums(arena, float(PS_PER_NS))
     sums["frees"] = [
-        dataclasses.replace(live, operations=live.operations + dead.operations, ns=live.ns + dead.ns)
+        dataclasses.replace(
+            live, operations=live.operations + dead.operations, nanoseconds=live.nanoseconds + dead.nanoseconds
+        )
         for live, dead in zip(sums["live"], sums["dead"])
     ]
     rates, each = {}, {}
     for kind in (*SECTIONS, "frees"):
-        operations, ns = [one.operations for one in sums[kind]], [one.ns for one in sums[kind]]
+        operations, ns = [one.operations for one in sums[kind]], [one.nanoseconds for one in sums[kind]]
         rate = concurrent_rate(operations, ns)
         if rate is not None:
             rates[kind] = round(rate, 1)
