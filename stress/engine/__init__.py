@@ -33,8 +33,8 @@ from stress.engine.virtual import LOOP
 from stress.engine.words import EVENT, FAST, FINISHED, PLAY, PLAYING, RUN, SECTION, SLOT_FAILED, SLOW, STUCK, TURN
 
 __all__ = [
-    "EVENT", "FAST", "FINISHED", "LATENCY", "LOOP", "PATHS", "PER_CGROUP", "PLAY", "PLAYING", "RUN", "SAMPLE", "SAMPLES",
-    "SAMPLE_EVERY", "SECTION", "SLOT_FAILED", "SLOW", "STUCK", "TURN",
+    "EVENT", "FAST", "FINISHED", "LATENCY", "LOOP", "PATHS", "PER_CGROUP", "PLAY", "PLAYING", "RUN", "SAMPLE",
+    "SAMPLES", "SAMPLE_EVERY", "SECTION", "SLOT_FAILED", "SLOW", "STUCK", "TURN",
     "counting_main", "cpu_main", "kworker_main", "play_block", "program_of", "serial_ordered", "serial_seeded",
     "virtual_main",
 ]  # fmt: skip
