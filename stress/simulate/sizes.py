@@ -34,11 +34,11 @@ def _remote_free(cpus: int, each: int) -> dict[str, int]:
 
 
 def _dead_free(cpus: int, each: int) -> dict[str, int]:
-    return {"slabs": max(64, 4 * cpus), "cgroups": 8}
+    return {"slabs": max(64, 4 * cpus, cpus * each // 256), "cgroups": 8}  # 16 objects of 256 bytes a slab at least
 
 
 def _pinned(cpus: int, each: int) -> dict[str, int]:
-    return {"slabs": max(64, 2 * cpus), "cgroups": 16}
+    return {"slabs": max(64, 2 * cpus, cpus * each // 672), "cgroups": 16}  # 21 objects of 192 bytes
 
 
 def _storm(cpus: int, each: int) -> dict[str, int]:
