@@ -107,6 +107,9 @@ VTIME = struct(
     "nodes",
     "nodes_end",
     "nr_nodes",
+    "pcp_order",  # blocks up to this order are kept in per-CPU page lists
+    "pcp_batch",  # pages that move between a list and the zone at a time
+    "pcp_high",  # most pages in a list
     "percpu",
     "percpu_end",
     "percpu_stride",
@@ -128,7 +131,8 @@ VCPU = struct(
     "before",
     "awaited",  # when the last of those that this CPU called will have answered
     "ended",  # what the clock was when the tape had been played
-    ("pad", 3),
+    "pcp",  # PCP[nodes][PCP_ORDERS]
+    ("pad", 2),
     ("pending", DEEPEST),  # when each store of the buffer is in the cache, a ring
     ("spent", SPENT * len(WHERES)),
     size=16 + DEEPEST + SPENT * len(WHERES) + 4,
@@ -147,6 +151,9 @@ EXCLUSIVE = 1 << 22
 VERSION_AT = 24
 VERSION_BITS = 20  # of it in a key
 VERSION_MASK = (1 << VERSION_BITS) - 1
+
+PCP = struct("PCP", "first", "count")  # a per-CPU list of free blocks of one order, and how many they are
+PCP_ORDERS = 4
 
 HOLDS = 64
 CALENDAR = struct(

@@ -16,6 +16,8 @@ from shm.virtual.words import (
     CALENDAR,
     DEEPEST,
     LINE,
+    PCP,
+    PCP_ORDERS,
     PRICE,
     PRICES,
     SPENT,
@@ -57,6 +59,17 @@ def prices_of(profile: Profile) -> dict[str, int]:
     return {name: derived[name] if name in derived else known[name] for name in PRICES}
 
 
+def kernel_pages(features: frozenset[str]) -> dict[str, int]:
+    """Per-CPU page lists of a design's kernel, in pages.
+
+    Single pages, 31 at a time and 186 at most (v3.16 zone_batchsize, pageset_set_batch); since 5.13 blocks up to
+    order 3, 63 pages at a time; how many at most depends on the machine's memory there, four batches are assumed.
+    """
+    if "F_SHEAF" in features:
+        return {"pcp_order": 3, "pcp_batch": 63, "pcp_high": 252}
+    return {"pcp_order": 0, "pcp_batch": 31, "pcp_high": 186}
+
+
 class VirtualTime:
     """The tables of one play of an arena, which must have been reset just before.
 
@@ -81,6 +94,7 @@ class VirtualTime:
         plan.reserve("heap", 2 * cpus)
         plan.reserve("waits", cpus)
         plan.reserve("waiters", max(1, arena.load.slots))
+        plan.reserve("pcp", PCP.SIZE * PCP_ORDERS * layout.limits.nodes * cpus)
         plan.reserve("lock_table", 2 * (mask + 1))
         plan.reserve("calendars", CALENDAR.SIZE * self.locks)
         plan.reserve("tags", self.private_sets * WAYS * cpus)
@@ -92,11 +106,11 @@ class VirtualTime:
             raise UsageError(f"the tables of virtual time cannot be made: {error}; change --memory or --cpus") from None
         self.words = self.segment.array
         self.offset = (self.segment.address - arena.segment.address) // 8
-        self._fill()
+        self._fill(kernel_pages(features))
         self.machine = arena.machine(features | STATS | VTIME_FEATURE, arena.kworker_cpu)
         virtual_main(self.machine, 0, arena.run, self.offset + plan["loop"], 0)
 
-    def _fill(self) -> None:
+    def _fill(self, pages: dict[str, int]) -> None:
         arena, layout, plan, profile = self.arena, self.arena.layout, self.plan, self.profile
         words, at = self.words, self.offset
         for name, ps in prices_of(profile).items():
@@ -121,6 +135,7 @@ class VirtualTime:
             "nodes": nodes,
             "nodes_end": nodes + node_words,
             "nr_nodes": layout.limits.nodes,
+            **pages,
             "percpu": layout.percpu_base,
             "percpu_end": layout.percpu_base + layout.percpu_stride * layout.nr_cpus,
             "percpu_stride": layout.percpu_stride,
@@ -131,6 +146,7 @@ class VirtualTime:
         number = np.arange(layout.nr_cpus)
         cpus["node"] = np.where(number < workers, number * layout.limits.nodes // workers, layout.limits.nodes - 1)
         cpus["complex"] = self.complex_of
+        cpus["pcp"] = at + plan["pcp"] + number * PCP.SIZE * PCP_ORDERS * layout.limits.nodes
         cpus["tags"] = at + plan["tags"] + number * self.private_sets * WAYS
         cpus["llc"] = at + plan["llc"] + np.array(self.complex_of) * self.llc_sets * WAYS
         for name in ("heap", "waits", "waiters"):
@@ -148,6 +164,11 @@ class VirtualTime:
             if self.words[VTIME.full]:
                 raise UsageError(f"more than {self.locks} locks are in use; play fewer caches, cgroups or nodes")
         return state == FINISHED
+
+    def end(self) -> None:
+        """Give the pages of per-CPU lists back, so that the world can be looked at. What time it takes is lost: read
+        the tables before."""
+        virtual_main(self.machine, 2, self.arena.run, 0, 0)
 
     def vcpus(self) -> np.ndarray:
         """The VCPU structs: of the workers, then the kworker's."""

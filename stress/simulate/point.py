@@ -76,11 +76,13 @@ def _played(
 
     finished = virtual.play(look)
     _sample(arena, virtual, curve)
+    spent = virtual.spent().copy()
+    span = int(virtual.vcpus()["ended"][: job.cpus].max())
+    locks, lines = _locks(arena, virtual, span, job.cpus), _lines(arena, virtual, span, job.cpus)
+    virtual.end()
     census = take_census(arena, job.design, features - {"VTIME"}, float(PS_PER_NS))
     operations = sum(int(np.isin(tape & OP_MASK, (OP_ALLOC, OP_FREE)).sum()) for tape in job.load.tapes)
-    spent = virtual.spent()
     rates, ns = _rates(arena)
-    span = int(virtual.vcpus()["ended"][: job.cpus].max())
     return Point(
         design=job.design,
         cpus=job.cpus,
@@ -92,8 +94,8 @@ def _played(
         spent=_spent(spent[: job.cpus].sum(axis=0), max(1, operations)),
         kworker=_spent(spent[job.cpus], max(1, operations)),
         latencies={path: summarise([one]) for path, one in census.latencies.items()},
-        locks=_locks(arena, virtual, span, job.cpus),
-        lines=_lines(arena, virtual, span, job.cpus),
+        locks=locks,
+        lines=lines,
         dead=_dead(census, curve),
         counts=_counts(census),
         violations=[Violation(invariant=name, design=job.design, description=text) for name, text in census.violated],

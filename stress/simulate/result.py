@@ -25,7 +25,7 @@ class LockUse(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class LineUse(msgspec.Struct, kw_only=True, frozen=True):
-    """One cache line. stalled: share of all CPUs' time spent waiting for it; taken: times that a CPU took it over."""
+    """One cache line. stalled: share of all CPUs' time spent waiting for it; taken: times a CPU took it to write."""
 
     name: str
     stalled: float
