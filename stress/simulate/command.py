@@ -21,7 +21,6 @@ def main(options: SimulateOptions, *, format: str, quiet: bool) -> int:
     """
     from stress.play.session import session
     from stress.process import ending
-    from stress.process.errors import UsageError
     from stress.process.files import write_atomically
     from stress.process.streams import printing
 
@@ -32,15 +31,17 @@ def main(options: SimulateOptions, *, format: str, quiet: bool) -> int:
         found = simulate(options, progress)
         progress.close()
         ending.ignore_further()
-        if options.page is not None:
+        page = options.page
+        if page is not None:
             from stress.simulate.page import render
 
             try:
-                write_atomically(options.page, render(found))
+                write_atomically(page, render(found))
             except OSError as error:
-                raise UsageError(f"--page {options.page}: cannot be written: {error.strerror}") from None
+                print(f"--page {page}: cannot be written: {error.strerror}", file=sys.stderr)
+                page = None
     with printing():
-        report.write(found, format, sys.stdout, options.page)
+        report.write(found, format, sys.stdout, page)
     return exit_status(found)
 
 

@@ -114,13 +114,12 @@ def _growths(found: Simulation, every: Sequence[Curve]) -> Iterator[Figure]:
             )
     if not rated:
         return
-    legend = designs_legend(found.designs)
     header = ("CPUs", *found.designs)
     yield Figure(
         f"{name.capitalize()} a second against CPUs",
         "All CPUs together, both scales by ratios. Dashed: what would be linear, from each design's smallest point on.",
         [("", growth.rates(rated, f"{name} per second against CPUs"))],
-        legend,
+        designs_legend(found.designs),
         header,
         [(str(cpus), *(units.rate(curve.rate(cpus)) for curve in every)) for cpus in found.cpus],
     )
@@ -129,7 +128,7 @@ def _growths(found: Simulation, every: Sequence[Curve]) -> Iterator[Figure]:
             "What is left of linear",
             "The rate over that of the design's smallest point times as many CPUs.",
             [("", growth.shares(efficient, "efficiency against CPUs"))],
-            legend,
+            designs_legend(found.designs),
             header,
             [(str(cpus), *(tables.percent(curve.efficiency(cpus)) for curve in every)) for cpus in found.cpus],
         )

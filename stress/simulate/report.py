@@ -15,6 +15,7 @@ from stress.show.terminal import draw_table, item, make_console
 from stress.simulate import tables
 from stress.simulate.result import Simulation
 
+GAP = 2  # between columns
 ALARMS = ("INVARIANT", "STUCK")
 
 
@@ -46,11 +47,14 @@ def _print_text(found: Simulation, stream: TextIO, page: Path | None) -> None:
 
 
 def _print_curve(console: Console, found: Simulation) -> None:
-    header, *rows = tables.curve_table(found)
-    drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
-    for title in header:
+    """Without what takes most time where there is no room for it."""
+    table = tables.curve_table(found)
+    if sum(max(map(len, column)) + GAP for column in zip(*table, strict=True)) - GAP > console.width:
+        table = tables.curve_table(found, spent=False)
+    drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, padding=(0, GAP // 2))
+    for title in table[0]:
         drawn.add_column(title, justify="right")
-    for row in rows:
+    for row in table[1:]:
         drawn.add_row(*row)
     console.print(drawn)
 

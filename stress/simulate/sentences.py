@@ -16,6 +16,7 @@ STALLED = 0.1  # share of all CPUs' time that they wait for one line
 SAME = 0.05  # rates this near to each other, as a fraction, are no difference
 FALLEN = 0.9  # of its highest rate: below, a curve is said to fall
 HALF = 0.5  # of linear
+TAPES = "run["  # names of the words that tapes wait at begin so
 IDLE = 0.5  # share of time from which the scenario, not the allocator, is said to set the pace
 
 
@@ -36,7 +37,9 @@ def sentences(found: Simulation) -> list[str]:
 
 
 def title(name: str) -> str:
-    """A lock or line as people speak of it: "list_lock of kmalloc-256, node 0"."""
+    """A line as people speak of it: "list_lock of kmalloc-256, node 0"."""
+    if name.startswith(TAPES):
+        return f"the tapes' own rounds ({name})"
     owner, dot, field = name.rpartition(" .")
     return f"{field} of {owner}" if dot else name
 
@@ -103,9 +106,11 @@ def _busiest(point: Point) -> LockUse | None:
 
 
 def _lines(curve: Curve) -> Iterator[str]:
-    """The line that CPUs wait for most, where that is the most."""
+    """The line that CPUs wait for most, where that is the most; those of the tapes' own rounds are no allocator's."""
     tops = {
-        cpus: max(point.lines, key=lambda line: line.stalled) for cpus, point in curve.points.items() if point.lines
+        cpus: max(lines, key=lambda line: line.stalled)
+        for cpus, point in curve.points.items()
+        if (lines := [line for line in point.lines if not line.name.startswith(TAPES)])
     }
     if not tops:
         return
@@ -160,7 +165,7 @@ def _against(curve: Curve, baseline: Curve) -> Iterator[str]:
 def _times(ratio: float) -> str:
     if 0.5 < ratio < 2:
         return f"{abs(ratio - 1):.0%} {'above' if ratio > 1 else 'below'}".replace("%", " %")
-    return f"{units.per_unit(ratio)} times"
+    return f"{units.per_unit(ratio)} times" if ratio > 1 else f"{units.percent(ratio)} of"
 
 
 def _cpus(number: int) -> str:

@@ -14,7 +14,7 @@ from stress.simulate.rates import NAMES, curves
 from stress.simulate.result import Point, Simulation
 from stress.simulate.sentences import lock_title, title
 
-LEAST = 0.005  # share of the time of every design below which a row is left out
+LEAST = 0.01  # share of the time of every design below which a row is left out
 HOTTEST = 3  # locks and lines that are named
 UNKNOWN = units.UNKNOWN
 
@@ -34,14 +34,14 @@ def span(found: Simulation) -> str:
     return f"{least} to {most} CPUs" if least < most else units.plural(most, "CPU")
 
 
-def curve_table(found: Simulation) -> list[list[str]]:
+def curve_table(found: Simulation, spent: bool = True) -> list[list[str]]:
     """Titles of columns, then a row per number of CPUs; for each design its rate, its ratio to the baseline's, what it
-    has of linear, and what takes most of its time beside its own work."""
+    has of linear, and (spent) what takes most of its time beside its own work."""
     every = curves(found)
     header = ["CPUs"]
     for number, curve in enumerate(every):
         rated = f"{curve.design} {NAMES[found.headline]}/s"
-        header += [rated, *(["ratio"] if number else []), "of linear", "most beside own work"]
+        header += [rated, *(["ratio"] if number else []), "of linear", *(["most beside own work"] if spent else [])]
     table = [header]
     for cpus in found.cpus:
         row = [str(cpus)]
@@ -49,7 +49,7 @@ def curve_table(found: Simulation) -> list[list[str]]:
             row += [units.rate(curve.rate(cpus))]
             if number:
                 row += [units.per_unit(curve.ratio(cpus, every[0]))]
-            row += [percent(curve.efficiency(cpus)), most(curve.points.get(cpus))]
+            row += [percent(curve.efficiency(cpus)), *([most(curve.points.get(cpus))] if spent else [])]
         table.append(row)
     return table
 
