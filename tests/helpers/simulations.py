@@ -10,6 +10,7 @@ from stress.result.data import Latency
 from stress.simulate.result import Dead, DeadSample, LineUse, LockUse, Point, Simulation
 from stress.simulate.sentences import sentences
 
+LINEAR = {1: 1e7, 2: 2e7, 4: 4e7, 8: 8e7}  # frees a second by CPUs
 LATENCY = Latency(operations=1000, p50=5.0, p90=9.0, p99=50.0, p999=800.0, max=1000.0, tail=[5.0] * 8 + [50.0] * 17)
 
 
@@ -75,6 +76,13 @@ def simulation(points: list[Point], **fields) -> Simulation:
 
 def curve(design: str, rates: dict[int, float], **fields) -> list[Point]:
     return [point(design, cpus, rate, **fields) for cpus, rate in rates.items()]
+
+
+def everything(name: str = "linux-3.16") -> Simulation:
+    """Everything that a page can show."""
+    return simulation(
+        [*curve(name, LINEAR, dead=dead(3, 4)), *curve("v1", LINEAR, dead=dead(0, 4))], notes=["a note"], partial=True
+    )
 
 
 class Parsed(HTMLParser):

@@ -6,7 +6,7 @@ import re
 
 import pytest
 from running import invoke
-from simulations import Parsed, curve, dead, line, lock, point, simulation
+from simulations import LINEAR, Parsed, curve, dead, everything, line, lock, point, simulation
 
 from stress.process.errors import UsageError
 from stress.result.data import Violation
@@ -17,8 +17,6 @@ from stress.simulate.page import render
 from stress.simulate.rates import Curve, headline_of, rate_of
 from stress.simulate.sizes import sized
 from stress.simulate.spending import biggest, parts
-
-LINEAR = {1: 1e7, 2: 2e7, 4: 4e7, 8: 8e7}
 
 
 @pytest.mark.parametrize(
@@ -147,16 +145,9 @@ def test_violations_come_first_and_decide_the_exit_status():
     assert exit_status(simulation(fine)) == 0 and exit_status(simulation(fine, partial=True)) == 3
 
 
-def full(name: str = "linux-3.16"):
-    """Everything that a page can show."""
-    return simulation(
-        [*curve(name, LINEAR, dead=dead(3, 4)), *curve("v1", LINEAR, dead=dead(0, 4))], notes=["a note"], partial=True
-    )
-
-
 def test_the_page_is_well_formed_and_escapes():
     nasty = "v1<script>alert(1)</script>"
-    parsed = Parsed(render(full(nasty)).decode())
+    parsed = Parsed(render(everything(nasty)).decode())
     assert "script" not in parsed.seen and any(nasty in text for text in parsed.texts)
     assert parsed.seen.count("figure") == 6
     Parsed(render(simulation([point("v1", 1, 1e6, locks=[], lines=[], latencies={}, spent={}, rates={})])).decode())
@@ -165,10 +156,10 @@ def test_the_page_is_well_formed_and_escapes():
 @pytest.mark.parametrize("format", ["text", "markdown", "json"])
 def test_every_form_tells_the_same(format, valid):
     stream = io.StringIO()
-    report.write(full(), format, stream)
+    report.write(everything(), format, stream)
     text = stream.getvalue()
     if format == "json":
-        assert valid("simulation", text)["sentences"] == full().sentences
+        assert valid("simulation", text)["sentences"] == everything().sentences
         return
     lines = text.splitlines()
     assert any(re.fullmatch(r"\W*8\W+80\.0 M\W+100 %\W+cache misses 33 %\W+80\.0 M\W+1\.00\W+.*", one) for one in lines)
