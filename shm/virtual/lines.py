@@ -6,8 +6,8 @@ that has it, told by distance, the last level cache of the own complex, or memor
 for it. A store that misses goes into the store buffer and does not wait, unless the buffer is full; stores reach the
 cache in their order (x86-TSO), locked instructions and fences wait until all have.
 
-A core works on several operations at once, so what misses outside of locks overlaps with what comes after: such loads
-and stores take a part of the way only (`overlap`). In a critical section, and for locked instructions, nothing does.
+A core works on several operations at once, so what misses outside of critical sections overlaps with what comes
+before and after: it takes a part of its way only (`overlap`).
 
 A line that moves serves one after the other: `since` to `until` it is on its way, back to back transfers together. An
 operation that is simulated later may want it earlier: if the transfer fits before `since`, it does not wait. Copies for
@@ -317,7 +317,7 @@ def _change(m: Machine, v: int, a: int) -> None:
     state = read_book(m, d)
     if not _owns(m, v, line, state):
         source = _take(m, v, line, d, state)
-        takes = price_from(m, source)
+        takes = _way(m, v, source)
         _stall(m, v, d, source, takes, takes)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import mmap
 from collections.abc import Callable
 
 import numpy as np
@@ -213,6 +214,16 @@ class VirtualTime:
     def lines(self) -> np.ndarray:
         """The LINE structs, by the number of a line (eight words of the arena)."""
         return view(self.words, LINE, self.plan["lines"], self.arena.layout.words // 8 + 1)
+
+    def touched_lines(self) -> np.ndarray:
+        """Numbers of the lines whose structs have memory: nobody has accessed another one.
+
+        A look at all structs would give memory to every one of them, some hundred MiB.
+        """
+        each = mmap.PAGESIZE // 8
+        first = (self.segment.touched() * each - self.plan["lines"]) // LINE.SIZE
+        numbers = (first[:, None] + np.arange(each // LINE.SIZE)).ravel()
+        return numbers[(numbers >= 0) & (numbers <= self.arena.layout.words // 8)]
 
     def close(self) -> None:
         self.arena.words[MACHINE.vtime] = 0

@@ -173,18 +173,19 @@ def _locks(arena: Arena, virtual: VirtualTime, span: int, cpus: int) -> list[Loc
 
 def _lines(arena: Arena, virtual: VirtualTime, span: int, cpus: int) -> list[LineUse]:
     """The lines that are waited for most."""
-    stalled = virtual.lines()["stalled"]
-    top = np.argpartition(-stalled, min(HOTTEST, len(stalled) - 1))[:HOTTEST]
-    top = top[np.lexsort((top, -stalled[top]))]
+    touched = virtual.touched_lines()
+    stalled = virtual.lines()["stalled"][touched]
+    least = np.partition(stalled, -HOTTEST)[-HOTTEST] if len(stalled) > HOTTEST else 0
+    top = np.flatnonzero(stalled >= max(1, least))
+    top = top[np.lexsort((touched[top], -stalled[top]))][:HOTTEST]
     names = Named(arena)
     return [
         LineUse(
-            name=names.of(int(line) << 3),
-            stalled=round(int(stalled[line]) / max(1, span * cpus), 6),
-            taken=int(virtual.lines()["state"][line]) >> VERSION_AT,
+            name=names.of(int(touched[at]) << 3),
+            stalled=round(int(stalled[at]) / max(1, span * cpus), 6),
+            taken=int(virtual.lines()["state"][touched[at]]) >> VERSION_AT,
         )
-        for line in top.tolist()
-        if stalled[line]
+        for at in top.tolist()
     ]
 
 
