@@ -19,6 +19,8 @@ from stress.commands.explore import explore, replay
 from stress.commands.listing import list_
 from stress.commands.machine import machine
 from stress.commands.results import compare, report, results
+from stress.commands.simulate import EXAMPLES as SIMULATIONS
+from stress.commands.simulate import simulate
 
 DISTRIBUTION = "slab-stress"
 
@@ -73,6 +75,7 @@ app.command(
     epilog="Examples: `machine`, `machine --out big.toml --seconds 30`, `machine --cpus 0-7 --format json`. "
     "Profiles that come along: `list machines`.",
 )(machine)
+app.command(short_help="How designs scale to 512 CPUs, in virtual time.", epilog=SIMULATIONS)(simulate)
 app.command(
     short_help="How often comparisons are wrong: false alarms and power.",
     epilog="Examples: `calibrate --runs 20 --seconds 10`, `calibrate --slowdown 0 --slowdown 3 --scenario "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import mmap
 from collections.abc import Callable
 
 import numpy as np
@@ -16,6 +17,8 @@ from shm.virtual.words import (
     CALENDAR,
     DEEPEST,
     LINE,
+    PCP,
+    PCP_ORDERS,
     PRICE,
     PRICES,
     SPENT,
@@ -53,8 +56,20 @@ def prices_of(profile: Profile) -> dict[str, int]:
         "grace_period": profile.kernel.grace_period,
         "shared_gap": profile.ps.complex // 4,
         "ipi_send": profile.ps.ipi // 10,
+        "overlap": round(100 * profile.cache.overlap),
     }
     return {name: derived[name] if name in derived else known[name] for name in PRICES}
+
+
+def kernel_pages(features: frozenset[str]) -> dict[str, int]:
+    """Per-CPU page lists of a design's kernel, in pages.
+
+    Single pages, 31 at a time and 186 at most (v3.16 zone_batchsize, pageset_set_batch); since 5.13 blocks up to
+    order 3, 63 pages at a time; how many at most depends on the machine's memory there, four batches are assumed.
+    """
+    if "F_SHEAF" in features:
+        return {"pcp_order": 3, "pcp_batch": 63, "pcp_high": 252}
+    return {"pcp_order": 0, "pcp_batch": 31, "pcp_high": 186}
 
 
 class VirtualTime:
@@ -69,6 +84,7 @@ class VirtualTime:
         layout = arena.layout
         cpus = layout.nr_cpus
         self.complex_of = _complexes(layout.limits.workers, layout.limits.nodes, profile)
+        self.l1_sets = max(1, profile.cache.l1_lines // WAYS)
         self.private_sets = max(1, profile.cache.private_lines // WAYS)
         self.llc_sets = max(1, profile.cache.llc_lines // WAYS)
         self.locks = LOCKS_EACH * layout.limits.caches * layout.limits.nodes + SPARE_LOCKS
@@ -81,8 +97,10 @@ class VirtualTime:
         plan.reserve("heap", 2 * cpus)
         plan.reserve("waits", cpus)
         plan.reserve("waiters", max(1, arena.load.slots))
+        plan.reserve("pcp", PCP.SIZE * PCP_ORDERS * layout.limits.nodes * cpus)
         plan.reserve("lock_table", 2 * (mask + 1))
         plan.reserve("calendars", CALENDAR.SIZE * self.locks)
+        plan.reserve("l1", self.l1_sets * WAYS * cpus)
         plan.reserve("tags", self.private_sets * WAYS * cpus)
         plan.reserve("llc", self.llc_sets * WAYS * (max(self.complex_of) + 1))
         plan.reserve("lines", LINE.SIZE * (layout.words // 8 + 1))
@@ -92,11 +110,15 @@ class VirtualTime:
             raise UsageError(f"the tables of virtual time cannot be made: {error}; change --memory or --cpus") from None
         self.words = self.segment.array
         self.offset = (self.segment.address - arena.segment.address) // 8
-        self._fill()
+        self._pages = kernel_pages(features)
+        self._fill(self._pages)
         self.machine = arena.machine(features | STATS | VTIME_FEATURE, arena.kworker_cpu)
-        virtual_main(self.machine, 0, arena.run, self.offset + plan["loop"], 0)
+        self._begin()
 
-    def _fill(self) -> None:
+    def _begin(self) -> None:
+        virtual_main(self.machine, 0, self.arena.run, self.offset + self.plan["loop"], 0)
+
+    def _fill(self, pages: dict[str, int]) -> None:
         arena, layout, plan, profile = self.arena, self.arena.layout, self.plan, self.profile
         words, at = self.words, self.offset
         for name, ps in prices_of(profile).items():
@@ -107,6 +129,7 @@ class VirtualTime:
         for field, value in {
             "ticket": int(profile.kernel.locks == "ticket"),
             "depth": min(DEEPEST, profile.cache.store_buffer),
+            "l1_sets": self.l1_sets,
             "private_sets": self.private_sets,
             "llc_sets": self.llc_sets,
             "lines": at + plan["lines"],
@@ -121,6 +144,7 @@ class VirtualTime:
             "nodes": nodes,
             "nodes_end": nodes + node_words,
             "nr_nodes": layout.limits.nodes,
+            **pages,
             "percpu": layout.percpu_base,
             "percpu_end": layout.percpu_base + layout.percpu_stride * layout.nr_cpus,
             "percpu_stride": layout.percpu_stride,
@@ -131,6 +155,8 @@ class VirtualTime:
         number = np.arange(layout.nr_cpus)
         cpus["node"] = np.where(number < workers, number * layout.limits.nodes // workers, layout.limits.nodes - 1)
         cpus["complex"] = self.complex_of
+        cpus["pcp"] = at + plan["pcp"] + number * PCP.SIZE * PCP_ORDERS * layout.limits.nodes
+        cpus["l1"] = at + plan["l1"] + number * self.l1_sets * WAYS
         cpus["tags"] = at + plan["tags"] + number * self.private_sets * WAYS
         cpus["llc"] = at + plan["llc"] + np.array(self.complex_of) * self.llc_sets * WAYS
         for name in ("heap", "waits", "waiters"):
@@ -148,6 +174,25 @@ class VirtualTime:
             if self.words[VTIME.full]:
                 raise UsageError(f"more than {self.locks} locks are in use; play fewer caches, cgroups or nodes")
         return state == FINISHED
+
+    def rewind(self) -> None:
+        """The arena was reset to be played once more: all clocks are 0 again, and the last level caches stay warm.
+
+        Those of the cores do not: who boots a world, and what other worlds do meanwhile, leaves nothing there.
+        """
+        warm = self.lines()["state"].copy()
+        tags = slice(self.plan["llc"], self.plan["lines"])
+        kept = self.words[tags].copy()
+        self.words[:] = 0
+        self._fill(self._pages)
+        self.words[tags] = kept
+        self.lines()["state"] = warm
+        self._begin()
+
+    def end(self) -> None:
+        """Give the pages of per-CPU lists back, so that the world can be looked at. What time it takes is lost: read
+        the tables before."""
+        virtual_main(self.machine, 2, self.arena.run, 0, 0)
 
     def vcpus(self) -> np.ndarray:
         """The VCPU structs: of the workers, then the kworker's."""
@@ -169,6 +214,16 @@ class VirtualTime:
     def lines(self) -> np.ndarray:
         """The LINE structs, by the number of a line (eight words of the arena)."""
         return view(self.words, LINE, self.plan["lines"], self.arena.layout.words // 8 + 1)
+
+    def touched_lines(self) -> np.ndarray:
+        """Numbers of the lines whose structs have memory: nobody has accessed another one.
+
+        A look at all structs would give memory to every one of them, some hundred MiB.
+        """
+        each = mmap.PAGESIZE // 8
+        first = (self.segment.touched() * each - self.plan["lines"]) // LINE.SIZE
+        numbers = (first[:, None] + np.arange(each // LINE.SIZE)).ravel()
+        return numbers[(numbers >= 0) & (numbers <= self.arena.layout.words // 8)]
 
     def close(self) -> None:
         self.arena.words[MACHINE.vtime] = 0

@@ -25,7 +25,7 @@ class LockUse(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class LineUse(msgspec.Struct, kw_only=True, frozen=True):
-    """One cache line. stalled: share of all CPUs' time spent waiting for it; taken: times that a CPU took it to write."""
+    """One cache line. stalled: share of all CPUs' time spent waiting for it; taken: times a CPU took it to write."""
 
     name: str
     stalled: float
@@ -91,8 +91,8 @@ class Simulation(msgspec.Struct, kw_only=True, frozen=True):
 
     machine: name of the profile; shape: its topology in words; sources: where its prices are from. headline: the
     rate that the curve shows: "frees", "mixed", or what else the scenario times. parameters: of the scenario by number
-    of CPUs, as far as they differ from its defaults. partial: it was interrupted, and these are the points that were
-    done.
+    of CPUs, as far as they differ from its defaults. notes: what a reader should know of the points. partial: it was
+    interrupted or a point is missing, and these are the points that were done. model: a hash of what is compiled.
     """
 
     schema_version: str = SCHEMA_VERSION
@@ -109,6 +109,7 @@ class Simulation(msgspec.Struct, kw_only=True, frozen=True):
     headline: str
     points: list[Point]
     sentences: list[str]
+    notes: list[str] = []
     partial: bool = False
     model: str
     seconds: float

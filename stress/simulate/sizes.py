@@ -1,10 +1,17 @@
-"""How large a scenario is played: about as many operations in all whatever the number of CPUs, unless the user says."""
+"""How large a scenario is played: about as many operations in all whatever the number of CPUs, unless the user says.
+
+What a CPU does in one round is the same at every point, or points could not be compared: bursts that fit a CPU's own
+lists and bursts that do not are two different workloads. Only how often it is done changes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 OPERATIONS = 400_000  # of a point, all CPUs together, if the scenario can be sized
+BURST = (
+    2048  # objects that a CPU allocates, or frees, in a row: more than its own lists hold, whatever the size of slabs
+)
 LEAST = 256  # of a CPU: below that, a CPU does not come past its first slabs
 
 
@@ -24,21 +31,24 @@ def _pairs(cpus: int, each: int) -> dict[str, int]:
 
 
 def _free_burst(cpus: int, each: int) -> dict[str, int]:
-    bursts = 4
-    return {"objects": max(32, each // (2 * bursts)), "bursts": bursts}
+    return {"objects": BURST, "bursts": max(2, each // (2 * BURST))}
 
 
 def _remote_free(cpus: int, each: int) -> dict[str, int]:
-    batch = min(4096, max(64, each // 16))
-    return {"batch": batch, "rounds": max(2, each // (2 * batch))}
+    return {"batch": BURST, "rounds": max(2, each // (2 * BURST))}
 
 
 def _dead_free(cpus: int, each: int) -> dict[str, int]:
-    return {"slabs": max(64, 4 * cpus), "cgroups": 8}
+    return {"slabs": 8 * cpus, "cgroups": _cgroups(each, 8)}
 
 
 def _pinned(cpus: int, each: int) -> dict[str, int]:
-    return {"slabs": max(64, 2 * cpus), "cgroups": 16}
+    return {"slabs": 4 * cpus, "cgroups": _cgroups(each, 4)}
+
+
+def _cgroups(each: int, slabs: int) -> int:
+    """How many cgroups come to so many operations of a CPU, if each has so many slabs of it, of some 32 objects."""
+    return min(32, max(2, each // (2 * 32 * slabs)))
 
 
 def _storm(cpus: int, each: int) -> dict[str, int]:
