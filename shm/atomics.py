@@ -71,6 +71,26 @@ def fetch_and(m: Machine, a: int, bits: int) -> int:
     return m.fetch_and(a, bits)
 
 
+def read_book(m: Machine, a: int) -> int:
+    """Plain load of a word that the laboratory keeps and a kernel has not: it costs nothing in virtual time."""
+    return m.read_book(a)
+
+
+def write_book(m: Machine, a: int, v: int) -> None:
+    """Plain store to such a word, which nobody else touches at the moment."""
+    m.write_book(a, v)
+
+
+def peek_book(m: Machine, a: int) -> int:
+    """As read_once, of such a word."""
+    return m.peek_book(a)
+
+
+def add_book(m: Machine, a: int, delta: int) -> int:
+    """As fetch_add, to such a word that all CPUs write."""
+    return m.add_book(a, delta)
+
+
 def smp_mb(m: Machine) -> None:
     m.fence()
 
@@ -183,6 +203,11 @@ def _about_to_disable(m: Machine) -> None:
     m.about_to_disable()
 
 
+def _irqs_on_again(m: Machine) -> None:
+    """Interrupts were off: what turning them off and on again costs a kernel, in virtual time."""
+    m.irqs_on_again()
+
+
 def _raise_bug(m: Machine, code: int, value: int) -> None:
     raise Bug(f"assertion {code} failed on cpu {m.cpu}, value {value}")
 
@@ -203,6 +228,12 @@ def bug(m: Machine, code: int, value: int) -> None:
 
 
 @dual
+def book(m: Machine, a: int, delta: int) -> None:
+    """Add to a word of the laboratory's books that only this CPU writes."""
+    write_book(m, a, read_book(m, a) + delta)
+
+
+@dual
 def local_irq_save(m: Machine) -> int:
     """Interrupts off on this CPU; returns the old state for local_irq_restore."""
     _about_to_disable(m)
@@ -214,6 +245,7 @@ def local_irq_save(m: Machine) -> int:
 @dual
 def local_irq_restore(m: Machine, flags: int) -> None:
     store(m, cpu_area(m) + CPU.irq, flags)
+    _irqs_on_again(m)
 
 
 @dual

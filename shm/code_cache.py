@@ -39,7 +39,7 @@ Signature: 8a477f597d28d172789f06886806bc55
 """
 
 
-_SOURCES = ("shm/*.py", "allocators/**/*.py", "scenarios/tape.py", "stress/engine/*.py", "stress/bench/programs.py")
+_SOURCES = ("shm/**/*.py", "allocators/**/*.py", "scenarios/tape.py", "stress/engine/*.py", "stress/bench/programs.py")
 
 
 def source_hash() -> str:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numba.extending import register_jitable
+from numba.extending import overload, register_jitable
 
 from shm import features_pass, numba_internals
 
@@ -53,3 +53,10 @@ def dual_inline(function: _Function) -> _Function:
 def dual_slow(function: _Function) -> _Function:
     """As `dual`, for what a fast path calls rarely: never inlined, so it takes no registers from that path."""
     return register_jitable(error_model="numpy", **_options(out_of_line=True))(function)
+
+
+def chosen_by_type(function: _Function, meaning_for: _Function) -> None:
+    """Give an operation a meaning for some types: `meaning_for` gets the arguments' types and returns a function, which
+    is inlined where the operation is called, or None."""
+    options: Any = dict(error_model="numpy", **_options(inline=True))
+    overload(function, jit_options=options, strict=False)(meaning_for)

@@ -30,6 +30,7 @@ from shm.cpumask import cpus_from
 from shm.ipi import SERVICE_CALL, post
 from shm.machine import CPU, MACHINE, Machine
 from shm.rcu import quiescent_point
+from shm.virtual.calls import begin_call, end_call
 from shm.waiting import NAP
 
 
@@ -53,6 +54,17 @@ def _flush(m: Machine, cpu: int) -> None:
 
 
 @dual
+def _run_there(m: Machine, there: Machine, func: int, arg: int) -> None:
+    """Serial play: another CPU's work runs at once."""
+    where = 0
+    if m.has("VTIME"):
+        where = begin_call(m, there, True)
+    call_ipi(there, func, arg)
+    if m.has("VTIME"):
+        end_call(m, there, where)
+
+
+@dual
 def work_on_cpus(m: Machine, first: int, mask: int, func: int, arg: int) -> None:
     """Run call_ipi(func, arg) as work on every CPU of the mask's word from `first` and wait for all; it gives
     interrupts and preemption back as they were.
@@ -65,7 +77,7 @@ def work_on_cpus(m: Machine, first: int, mask: int, func: int, arg: int) -> None
     for cpu in range(first, end):
         if mask >> cpu - first & 1 and cpu != me:
             if serial:
-                call_ipi(on_cpu(m, cpu), func, arg)
+                _run_there(m, on_cpu(m, cpu), func, arg)
             else:
                 _queue(m, cpu, func, arg)
     if not serial:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numba
 
+import shm.virtual.native  # noqa: F401  machines with VTIME too must be known before anything compiles
 from shm import numba_internals
 from shm.code_cache import cache_folder
 from shm.compiler import ENTRY_PIPELINE

@@ -7,7 +7,7 @@ Values are non-negative integers (cycles or nanoseconds, as the user says); one 
 
 from __future__ import annotations
 
-from shm.atomics import fls, load, write_once
+from shm.atomics import book, fls, read_book, write_book
 from shm.compiler import dual
 from shm.layout import struct
 from shm.machine import Machine
@@ -39,8 +39,8 @@ def bucket_low(index: int) -> int:
 def record(m: Machine, histogram: int, value: int) -> None:
     """Count one value (>= 0)."""
     b = histogram + HISTOGRAM.bucket + bucket_of(value)
-    write_once(m, b, load(m, b) + 1)
-    write_once(m, histogram + HISTOGRAM.count, load(m, histogram + HISTOGRAM.count) + 1)
-    write_once(m, histogram + HISTOGRAM.sum, load(m, histogram + HISTOGRAM.sum) + value)
-    if value > load(m, histogram + HISTOGRAM.max):
-        write_once(m, histogram + HISTOGRAM.max, value)
+    book(m, b, 1)
+    book(m, histogram + HISTOGRAM.count, 1)
+    book(m, histogram + HISTOGRAM.sum, value)
+    if value > read_book(m, histogram + HISTOGRAM.max):
+        write_book(m, histogram + HISTOGRAM.max, value)

@@ -41,6 +41,7 @@ from shm.compiler import dual, dual_slow
 from shm.cpumask import CPUS_IN_WORD, cpu_online_mask, cpus_from
 from shm.idle import ask
 from shm.machine import CPU, MACHINE, Machine
+from shm.virtual.calls import await_calls, begin_call, end_call
 from shm.waiting import NAP, PROMPT, await_answer
 
 SERVICE_IPI = 1
@@ -127,6 +128,19 @@ def _wait(m: Machine, cpu: int) -> None:
 
 
 @dual
+def _interrupt(m: Machine, there: Machine, func: int, arg: int) -> None:
+    """Serial play: another CPU's handler runs at once."""
+    where = 0
+    if m.has("VTIME"):
+        where = begin_call(m, there, False)
+    flags = local_irq_save(there)
+    call_ipi(there, func, arg)
+    local_irq_restore(there, flags)
+    if m.has("VTIME"):
+        end_call(m, there, where)
+
+
+@dual
 def smp_call_mask(m: Machine, first: int, mask: int, func: int, arg: int) -> None:
     """Run call_ipi(func, arg) on every CPU of the mask's word from `first` and wait for all (on_each_cpu_mask).
 
@@ -138,10 +152,7 @@ def smp_call_mask(m: Machine, first: int, mask: int, func: int, arg: int) -> Non
     for cpu in range(first, end):
         if mask >> cpu - first & 1 and cpu != me:
             if serial:
-                there = on_cpu(m, cpu)
-                flags = local_irq_save(there)
-                call_ipi(there, func, arg)
-                local_irq_restore(there, flags)
+                _interrupt(m, on_cpu(m, cpu), func, arg)
             else:
                 _send(m, cpu, func, arg)
     if not serial:
@@ -155,10 +166,18 @@ def smp_call_mask(m: Machine, first: int, mask: int, func: int, arg: int) -> Non
 
 
 @dual
+def await_answers(m: Machine) -> None:
+    """All words of a mask have been called: in virtual time their CPUs answer together, and only now is waited."""
+    if m.has("VTIME"):
+        await_calls(m)
+
+
+@dual
 def smp_call_all(m: Machine, func: int, arg: int) -> None:
     """Run call_ipi(func, arg) on every CPU that is online, the kworker's included, and wait for all (on_each_cpu)."""
     for first in range(0, load(m, MACHINE.nr_cpus), CPUS_IN_WORD):
         smp_call_mask(m, first, cpu_online_mask(m, first), func, arg)
+    await_answers(m)
 
 
 @dual

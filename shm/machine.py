@@ -35,7 +35,8 @@ MACHINE = struct(
     "serial",  # 1: one process steps all CPUs; calls to other CPUs run inline
     "stop",  # 1: every loop ends at its next turn
     "ticks",  # the interpreted engine's clock
-    ("pad1", 6),
+    "vtime",  # VTIME: where its tables begin, from word 0 on; see `shm.virtual`
+    ("pad1", 5),
     "gp_seq",  # number of the newest grace period asked for
     ("pad2", 7),
     "bug",  # code of the first failed assertion, 0 none
@@ -131,6 +132,20 @@ class Machine:
     def store_release(self, a: int, v: int) -> None:
         self.store(a, v)
 
+    # Words of the laboratory's own: as the others, but a machine with prices takes none for them.
+
+    def read_book(self, a: int) -> int:
+        return self.load(a)
+
+    def write_book(self, a: int, v: int) -> None:
+        self.store(a, v)
+
+    def peek_book(self, a: int) -> int:
+        return self.read_once(a)
+
+    def add_book(self, a: int, delta: int) -> int:
+        return self.fetch_add(a, delta)
+
     def cmpxchg(self, a: int, old: int, new: int) -> int:
         seen = self.mem[a]
         if seen == old:
@@ -173,6 +188,9 @@ class Machine:
         pass
 
     def about_to_disable(self) -> None:
+        pass
+
+    def irqs_on_again(self) -> None:
         pass
 
     def sleep(self) -> None:

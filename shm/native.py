@@ -79,12 +79,17 @@ def _has(context, builder, sig, args):
     return context.get_constant(types.boolean, feature.literal_value in machine.features)
 
 
-def _lower(function, words: int, returns, machine: bool = True):
-    """Decorator: the IR of `function(m, word, ...)` with `words` integer arguments."""
+def _lower(function, words: int, returns, machine: bool = True, priced: bool = False):
+    """Decorator: the IR of `function(m, word, ...)` with `words` integer arguments.
+
+    priced: on machines with VTIME it has another meaning, see `shm.virtual.native`.
+    """
 
     def wrap(build):
         def typer(*args):
             if len(args) != words + machine or (machine and not isinstance(args[0], MachineType)):
+                return None
+            if priced and "VTIME" in args[0].features:
                 return None
             return returns
 
@@ -115,42 +120,57 @@ def _asm(builder, code: str, constraints: str, args=(), returns=VOID):
     return builder.asm(function_type, code, constraints, list(args), side_effect=True)
 
 
-@_lower(atomics.load, 1, types.int64)
+@_lower(atomics.load, 1, types.int64, priced=True)
 def _load(builder, m, a):
     return builder.load(_at(builder, m, a))
 
 
-@_lower(atomics.store, 2, types.none)
+@_lower(atomics.store, 2, types.none, priced=True)
 def _store(builder, m, a, v):
     builder.store(v, _at(builder, m, a))
 
 
-@_lower(atomics.read_once, 1, types.int64)
+@_lower(atomics.read_book, 1, types.int64)
+def _read_book(builder, m, a):
+    return builder.load(_at(builder, m, a))
+
+
+@_lower(atomics.peek_book, 1, types.int64)
+def _peek_book(builder, m, a):
+    return builder.load_atomic(_at(builder, m, a), "monotonic", 8)
+
+
+@_lower(atomics.write_book, 2, types.none)
+def _write_book(builder, m, a, v):
+    builder.store(v, _at(builder, m, a))
+
+
+@_lower(atomics.read_once, 1, types.int64, priced=True)
 def _read_once(builder, m, a):
     return builder.load_atomic(_at(builder, m, a), "monotonic", 8)
 
 
-@_lower(atomics.write_once, 2, types.none)
+@_lower(atomics.write_once, 2, types.none, priced=True)
 def _write_once(builder, m, a, v):
     builder.store_atomic(v, _at(builder, m, a), "monotonic", 8)
 
 
-@_lower(atomics.load_acquire, 1, types.int64)
+@_lower(atomics.load_acquire, 1, types.int64, priced=True)
 def _load_acquire(builder, m, a):
     return builder.load_atomic(_at(builder, m, a), "acquire", 8)
 
 
-@_lower(atomics.store_release, 2, types.none)
+@_lower(atomics.store_release, 2, types.none, priced=True)
 def _store_release(builder, m, a, v):
     builder.store_atomic(v, _at(builder, m, a), "release", 8)
 
 
-@_lower(atomics.cmpxchg, 3, types.int64)
+@_lower(atomics.cmpxchg, 3, types.int64, priced=True)
 def _cmpxchg(builder, m, a, old, new):
     return builder.extract_value(builder.cmpxchg(_at(builder, m, a), old, new, "seq_cst"), 0)
 
 
-@_lower(atomics.this_cpu_cmpxchg, 3, types.int64)
+@_lower(atomics.this_cpu_cmpxchg, 3, types.int64, priced=True)
 def _this_cpu_cmpxchg(builder, m, a, old, new):
     where = _at(builder, m, a)
     if X86:
@@ -168,9 +188,14 @@ def _this_cpu_cmpxchg(builder, m, a, old, new):
 
 
 def _rmw(function, operation: str) -> None:
-    @_lower(function, 2, types.int64)
+    @_lower(function, 2, types.int64, priced=True)
     def _build(builder, m, a, v):
         return builder.atomic_rmw(operation, _at(builder, m, a), v, "seq_cst")
+
+
+@_lower(atomics.add_book, 2, types.int64)
+def _add_book(builder, m, a, v):
+    return builder.atomic_rmw("add", _at(builder, m, a), v, "seq_cst")
 
 
 _rmw(atomics.xchg, "xchg")
@@ -180,7 +205,7 @@ _rmw(atomics.fetch_and, "and")
 
 
 def _fence(function, order: str) -> None:
-    @_lower(function, 0, types.none)
+    @_lower(function, 0, types.none, priced=order == "seq_cst")
     def _build(builder, m):
         builder.fence(order)
 
@@ -248,7 +273,7 @@ def _thread_load(builder, m, address):
     return builder.load_atomic(builder.inttoptr(address, I64.as_pointer()), "monotonic", 8)
 
 
-@_lower(atomics.cycles, 0, types.int64)
+@_lower(atomics.cycles, 0, types.int64, priced=True)
 def _cycles(builder, m):
     if not X86:
         return _asm(builder, "mrs $0, cntvct_el0", "=r,~{memory}", (), I64)
@@ -274,6 +299,11 @@ def _cpu_area(builder, m):
 
 @_lower(atomics._about_to_disable, 0, types.none)
 def _about_to_disable(builder, m):
+    return None
+
+
+@_lower(atomics._irqs_on_again, 0, types.none, priced=True)
+def _irqs_on_again(builder, m):
     return None
 
 

@@ -29,6 +29,7 @@ from shm.idle import ask
 from shm.ipi import SERVICE_BELL, SERVICE_CALL, SERVICE_QS, serve_cpu_work, serve_ipis
 from shm.machine import CPU, MACHINE, Machine
 from shm.ring import ITEM, ring_count, ring_pop_into, ring_push
+from shm.virtual.calls import grace_period
 from shm.waiting import await_answer
 
 
@@ -56,9 +57,12 @@ def synchronize_sched(m: Machine) -> None:
     """Wait until every section with preemption off that runs now, on any CPU, has ended.
 
     Models v3.16 synchronize_sched. Interrupts and preemption must be on; the caller is quiescent.
-    In serial play every other CPU stands between two operations: the period is over at once.
+    In serial play every other CPU stands between two operations: the period is over at once, but for the time it takes
+    a kernel to know (VTIME).
     """
     smp_mb(m)
+    if m.has("VTIME"):
+        grace_period(m)
     if load(m, MACHINE.serial):
         return
     number = fetch_add(m, MACHINE.gp_seq, 1) + 1

@@ -26,6 +26,8 @@ SCHEMAS = {
     "exploration": ("stress.explore.found.published", "Exploration"),
     "catalogue": ("stress.explore.found.published", "Catalogue"),
     "bench": ("stress.bench.result", "Bench"),
+    "machine": ("stress.machine.result", "Found"),
+    "simulation": ("stress.simulate.result", "Simulation"),
 }
 
 

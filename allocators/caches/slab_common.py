@@ -37,7 +37,7 @@ from allocators.slub.free import slab_free
 from allocators.slub.reparent import free_to_owner
 from allocators.slub.sheaf import sheaf_alloc, sheaf_free
 from allocators.slub.shrink import slub_deactivate, slub_shrink, slub_shutdown
-from shm.atomics import area_of, fetch_add, load, store, store_release, write_once
+from shm.atomics import add_book, area_of, book, load, read_book, store, store_release, write_book, write_once
 from shm.compiler import dual, dual_inline
 from shm.ipi import IPI_BARRIER, smp_call_all
 from shm.locks import SLAB_MUTEX, mutex_lock, mutex_unlock
@@ -71,7 +71,7 @@ def kmem_cache_alloc(m: Machine, root: int, memcg: int) -> int:
     if m.has("STATS"):
         if obj:
             count(m, OPS.alloc)
-            fetch_add(m, s + CACHE.live, 1)
+            add_book(m, s + CACHE.live, 1)
         else:
             count(m, OPS.alloc_failed)
     # Last: without this reference the cache may be gone (R10).
@@ -230,11 +230,10 @@ def _retire(m: Machine, s: int) -> None:
     """Keep a destroyed cache's statistics and clear the descriptor for its next user."""
     if m.has("STATS"):
         for cpu in range(load(m, MACHINE.nr_cpus)):
-            a = area_of(m, cpu) + load(m, s + CACHE.stats)
+            a = area_of(m, cpu) + read_book(m, s + CACHE.stats)
             for i in range(STAT_WORDS):
-                total = world(m, WORLD.retired) + i
-                store(m, total, load(m, total) + load(m, a + i))
-                store(m, a + i, 0)
+                book(m, read_book(m, WORLD_AT + WORLD.retired) + i, read_book(m, a + i))
+                write_book(m, a + i, 0)
         if m.has("SLAB"):
             for item, field in ((SLAB_STAT.high_mark, CACHE.high_mark), (SLAB_STAT.max_freeable, CACHE.max_freeable)):
                 total = world(m, WORLD.retired) + item

@@ -22,7 +22,7 @@ from __future__ import annotations
 from allocators.core.lists import deque_append, deque_push, deque_remove
 from allocators.core.page_alloc import PAGE
 from allocators.core.world import OPS, count, kernel_ns
-from shm.atomics import fetch_add, load, read_once, write_once
+from shm.atomics import add_book, load, peek_book, write_once
 from shm.compiler import dual
 from shm.layout import struct
 from shm.machine import Machine
@@ -111,10 +111,10 @@ KMEM_CACHE_CPU = struct(
 def count_free(m: Machine, s: int) -> None:
     """The laboratory's books of a free to cache `s`, feature STATS. Before the free: after it the cache may be gone."""
     count(m, OPS.free)
-    offline = read_once(m, s + CACHE.offline)
+    offline = peek_book(m, s + CACHE.offline)
     if offline:
         count(m, OPS.dead_free)
-    if fetch_add(m, s + CACHE.live, -1) == 1 and offline:
+    if add_book(m, s + CACHE.live, -1) == 1 and offline:
         write_once(m, s + CACHE.last_free, kernel_ns(m))
 
 

@@ -24,11 +24,35 @@ from __future__ import annotations
 from allocators.core.injection import page_alloc_fails
 from allocators.core.lists import list_push, list_remove
 from allocators.core.world import MEM_MAP, OPS, PAGE_SHIFT, PAGE_WORDS, WORLD, count, world
-from shm.atomics import load, local_irq_restore, local_irq_save, store
+from shm.atomics import (
+    book,
+    load,
+    local_irq_restore,
+    local_irq_save,
+    on_cpu,
+    read_book,
+    store,
+    write_book,
+)
 from shm.compiler import dual
 from shm.layout import struct
 from shm.locks import ZONE_LOCK, spin_lock, spin_unlock
-from shm.machine import Machine
+from shm.machine import MACHINE, Machine
+from shm.virtual.words import (
+    OWN,
+    PAGES,
+    PCP,
+    PCP_ORDERS,
+    PRICE,
+    VCPU,
+    VTIME,
+    enter,
+    leave,
+    price,
+    spend,
+    vcpu,
+    vtime,
+)
 
 MAX_ORDER = 10
 
@@ -123,11 +147,17 @@ def alloc_pages_exact_node(m: Machine, node: int, order: int) -> int:
 
 @dual
 def _alloc_on_node(m: Machine, node: int, order: int) -> int:
+    where = 0
+    if m.has("VTIME"):
+        where = enter(m, PAGES)
     zone = world(m, WORLD.zones) + node * ZONE.SIZE
     flags = local_irq_save(m)
-    spin_lock(m, zone + ZONE.lock, ZONE_LOCK)
-    page = _take(m, zone, order)
-    spin_unlock(m, zone + ZONE.lock)
+    if m.has("VTIME"):
+        page = _alloc_in_time(m, zone, node, order)
+    else:
+        spin_lock(m, zone + ZONE.lock, ZONE_LOCK)
+        page = _take(m, zone, order)
+        spin_unlock(m, zone + ZONE.lock)
     local_irq_restore(m, flags)
     if page:
         count(m, OPS.page_alloc)
@@ -135,6 +165,8 @@ def _alloc_on_node(m: Machine, node: int, order: int) -> int:
             store(m, page + i * PAGE.SIZE + PAGE.head, page)
             if i:
                 store(m, page + i * PAGE.SIZE + PAGE.kind, KIND_TAIL)
+    if m.has("VTIME"):
+        leave(m, where)
     return page
 
 
@@ -142,13 +174,29 @@ def _alloc_on_node(m: Machine, node: int, order: int) -> int:
 def free_pages(m: Machine, page: int, order: int) -> None:
     """Return a block to its node, merging it with its buddies."""
     count(m, OPS.page_free)
+    where = 0
+    if m.has("VTIME"):
+        where = enter(m, PAGES)
     zone = world(m, WORLD.zones) + load(m, page + PAGE.node) * ZONE.SIZE
     for i in range(1 << order):
         store(m, page + i * PAGE.SIZE + PAGE.kind, KIND_FREE_TAIL)
         store(m, page + i * PAGE.SIZE + PAGE.head, page + i * PAGE.SIZE)
     store(m, page + PAGE.slab_cache, 0)
     flags = local_irq_save(m)
-    spin_lock(m, zone + ZONE.lock, ZONE_LOCK)
+    if m.has("VTIME"):
+        _free_in_time(m, zone, page, order)
+    else:
+        spin_lock(m, zone + ZONE.lock, ZONE_LOCK)
+        _give_back(m, zone, page, order)
+        spin_unlock(m, zone + ZONE.lock)
+    local_irq_restore(m, flags)
+    if m.has("VTIME"):
+        leave(m, where)
+
+
+@dual
+def _give_back(m: Machine, zone: int, page: int, order: int) -> None:
+    """A block is free again and merged with its buddies; zone_lock held."""
     store(m, zone + ZONE.free_pages, load(m, zone + ZONE.free_pages) + (1 << order))
     frame = (page - MEM_MAP) // PAGE.SIZE
     while order < MAX_ORDER:
@@ -160,5 +208,94 @@ def free_pages(m: Machine, page: int, order: int) -> None:
         frame &= ~(1 << order)
         order += 1
     _push(m, zone, MEM_MAP + frame * PAGE.SIZE, order)
+
+
+# Per-CPU page lists, in virtual time only: they keep CPUs off the zone lock, and nothing else depends on them. A kernel
+# has them for single pages (v3.16 buffered_rmqueue, free_hot_cold_page), and from 5.13 on for blocks up to order 3.
+# A block on a list is KIND_FREE_TAIL, so no buddy merges with it, and linked by PAGE.next.
+
+
+@dual
+def _list_of(m: Machine, node: int, order: int) -> int:
+    """This CPU's PCP for a node's blocks of an order."""
+    return read_book(m, vcpu(m) + VCPU.pcp) + (node * PCP_ORDERS + order) * PCP.SIZE
+
+
+@dual
+def _pcp_push(m: Machine, pcp: int, page: int) -> None:
+    store(m, page + PAGE.next, read_book(m, pcp + PCP.first))
+    write_book(m, pcp + PCP.first, page)
+    book(m, pcp + PCP.count, 1)
+    spend(m, vcpu(m), OWN, 3 * price(m, PRICE.access))
+
+
+@dual
+def _pcp_pop(m: Machine, pcp: int) -> int:
+    page = read_book(m, pcp + PCP.first)
+    if page:
+        write_book(m, pcp + PCP.first, load(m, page + PAGE.next))
+        book(m, pcp + PCP.count, -1)
+    spend(m, vcpu(m), OWN, 3 * price(m, PRICE.access))
+    return page
+
+
+@dual
+def _alloc_in_time(m: Machine, zone: int, node: int, order: int) -> int:
+    """A block from this CPU's list, which is filled from the zone when it is empty. Interrupts off."""
+    if order > vtime(m, VTIME.pcp_order):
+        spin_lock(m, zone + ZONE.lock, ZONE_LOCK)
+        page = _take(m, zone, order)
+        spin_unlock(m, zone + ZONE.lock)
+        return page
+    pcp = _list_of(m, node, order)
+    if read_book(m, pcp + PCP.first) == 0:
+        spin_lock(m, zone + ZONE.lock, ZONE_LOCK)
+        for _ in range(max(1, vtime(m, VTIME.pcp_batch) >> order)):
+            page = _take(m, zone, order)
+            if page == 0:
+                break
+            store(m, page + PAGE.kind, KIND_FREE_TAIL)
+            _pcp_push(m, pcp, page)
+        spin_unlock(m, zone + ZONE.lock)
+    page = _pcp_pop(m, pcp)
+    if page:
+        store(m, page + PAGE.kind, KIND_SLAB)
+        store(m, page + PAGE.order, order)
+    return page
+
+
+@dual
+def _free_in_time(m: Machine, zone: int, page: int, order: int) -> None:
+    """A block to this CPU's list; when that is too long, a batch of it goes to the zone. Interrupts off."""
+    if order > vtime(m, VTIME.pcp_order):
+        spin_lock(m, zone + ZONE.lock, ZONE_LOCK)
+        _give_back(m, zone, page, order)
+        spin_unlock(m, zone + ZONE.lock)
+        return
+    pcp = _list_of(m, load(m, page + PAGE.node), order)
+    _pcp_push(m, pcp, page)
+    if read_book(m, pcp + PCP.count) << order > vtime(m, VTIME.pcp_high):
+        _drain(m, zone, pcp, order, max(1, vtime(m, VTIME.pcp_batch) >> order))
+
+
+@dual
+def _drain(m: Machine, zone: int, pcp: int, order: int, most: int) -> None:
+    """So many blocks of a list go back to the zone. Interrupts off."""
+    spin_lock(m, zone + ZONE.lock, ZONE_LOCK)
+    for _ in range(most):
+        page = _pcp_pop(m, pcp)
+        if page == 0:
+            break
+        _give_back(m, zone, page, order)
     spin_unlock(m, zone + ZONE.lock)
-    local_irq_restore(m, flags)
+
+
+@dual
+def drain_all_pages(m: Machine) -> None:
+    """Every CPU's lists go back to their zones (v3.16 drain_all_pages), after a play: an observer knows no lists."""
+    for cpu in range(load(m, MACHINE.nr_cpus)):
+        there = on_cpu(m, cpu)
+        for node in range(world(m, WORLD.nr_nodes)):
+            for order in range(PCP_ORDERS):
+                pcp = _list_of(there, node, order)
+                _drain(there, world(m, WORLD.zones) + node * ZONE.SIZE, pcp, order, read_book(m, pcp + PCP.count))

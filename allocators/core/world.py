@@ -13,12 +13,13 @@ Counters (`OPS`) are per CPU, plain words of their owner, and exist only under t
 
 from __future__ import annotations
 
-from shm.atomics import cpu_area, cycles, load, store
+from shm.atomics import book, cpu_area, cycles, load
 from shm.compiler import dual
 from shm.layout import struct
 from shm.locks import PERCPU_WORDS
 from shm.machine import MACHINE, Machine
 from shm.ring import ITEM
+from shm.virtual.words import clock_of
 
 PAGE_WORDS = 512
 PAGE_SHIFT = 9  # of word indices
@@ -162,8 +163,7 @@ FREELIST_WORDS = 8  # of a SLAB index array outside of its slab
 def count(m: Machine, counter: int) -> None:
     """Count one operation on this CPU (feature STATS)."""
     if m.has("STATS"):
-        a = cpu_area(m) + OPS_AT + counter
-        store(m, a, load(m, a) + 1)
+        book(m, cpu_area(m) + OPS_AT + counter, 1)
 
 
 @dual
@@ -175,6 +175,8 @@ def world(m: Machine, field: int) -> int:
 @dual
 def kernel_ns(m: Machine) -> int:
     """Kernel time in nanoseconds since the block began; a timer of the kernel reads jiffies instead."""
+    if m.has("VTIME"):
+        return clock_of(m) // 1000
     if load(m, MACHINE.serial):
         return load(m, WORLD_AT + WORLD.now)
     return (cycles(m) - load(m, WORLD_AT + WORLD.clock_origin)) * 1_000_000 // load(m, WORLD_AT + WORLD.clock_rate)

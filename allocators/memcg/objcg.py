@@ -46,6 +46,7 @@ from shm.atomics import (
     fetch_add,
     load,
     load_acquire,
+    peek_book,
     preempt_disable,
     preempt_enable,
     read_once,
@@ -213,7 +214,7 @@ def before_free(m: Machine, s: int, obj: int, page: int) -> None:
     owner = _owner_word(m, s, page, obj)
     o = load(m, owner)
     if o:
-        if m.has("STATS") and read_once(m, o + OBJCG.offline):
+        if m.has("STATS") and peek_book(m, o + OBJCG.offline):
             count(m, OPS.dead_free)
         count(m, OPS.owned_free)
         store(m, owner, 0)

@@ -31,7 +31,20 @@ from allocators.slab.state import (
     transfer_objects,
     unlink,
 )
-from shm.atomics import bug, fetch_add, load, local_irq_restore, local_irq_save, read_once, store, this_cpu, write_once
+from shm.atomics import (
+    add_book,
+    bug,
+    fetch_add,
+    load,
+    local_irq_restore,
+    local_irq_save,
+    read_book,
+    read_once,
+    store,
+    this_cpu,
+    write_book,
+    write_once,
+)
 from shm.compiler import dual, dual_inline, dual_slow
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock
 from shm.machine import Machine
@@ -159,10 +172,10 @@ def count_taken(m: Machine, s: int, taken: int) -> None:
     """The statistics of objects that leave their slab (STATS)."""
     if m.has("STATS"):
         slab_stat(m, s, SLAB_STAT.allocations, taken)
-        active = fetch_add(m, s + CACHE.num_active, taken) + taken
+        active = add_book(m, s + CACHE.num_active, taken) + taken
         # Racy with several nodes, as in a kernel.
-        if active > load(m, s + CACHE.high_mark):
-            store(m, s + CACHE.high_mark, active)
+        if active > read_book(m, s + CACHE.high_mark):
+            write_book(m, s + CACHE.high_mark, active)
 
 
 @dual

@@ -30,7 +30,18 @@ from allocators.slab.state import (
     transfer_objects,
     unlink,
 )
-from shm.atomics import fetch_add, load, local_irq_restore, local_irq_save, store, this_cpu, write_once
+from shm.atomics import (
+    add_book,
+    fetch_add,
+    load,
+    local_irq_restore,
+    local_irq_save,
+    read_book,
+    store,
+    this_cpu,
+    write_book,
+    write_once,
+)
 from shm.compiler import dual, dual_inline, dual_slow
 from shm.locks import ALIEN_LOCK, LIST_LOCK, spin_lock, spin_unlock
 from shm.machine import Machine
@@ -115,12 +126,12 @@ def _count_freeable(m: Machine, s: int, n: int) -> None:
     """max_freeable; the list is no longer than free_limit allows (STATS)."""
     if m.has("STATS"):
         length = 0
-        page = load(m, n + SLAB_NODE.slabs_free)
+        page = read_book(m, n + SLAB_NODE.slabs_free)
         while page:
             length += 1
-            page = load(m, page + PAGE.next)
-        if length > load(m, s + CACHE.max_freeable):
-            store(m, s + CACHE.max_freeable, length)
+            page = read_book(m, page + PAGE.next)
+        if length > read_book(m, s + CACHE.max_freeable):
+            write_book(m, s + CACHE.max_freeable, length)
 
 
 @dual
@@ -182,7 +193,7 @@ def free_object(m: Machine, s: int, n: int, obj: int) -> None:
     set_index(m, index_array(m, s, page), active, number)
     write_once(m, page + PAGE.pair, active)
     if m.has("STATS"):
-        fetch_add(m, s + CACHE.num_active, -1)
+        add_book(m, s + CACHE.num_active, -1)
     free_objects = load(m, n + SLAB_NODE.free_objects) + 1
     if active:
         write_once(m, n + SLAB_NODE.free_objects, free_objects)

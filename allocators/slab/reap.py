@@ -23,6 +23,7 @@ from allocators.slab.setup import REAPTIMEOUT_NODE
 from allocators.slab.state import ARRAY_CACHE, SLAB_NODE, SLAB_STAT, alien_array, cpu_array, slab_node, slab_stat
 from shm.atomics import (
     area_of,
+    book,
     cpu_area,
     cycles,
     fetch_and,
@@ -31,9 +32,11 @@ from shm.atomics import (
     local_irq_restore,
     local_irq_save,
     on_cpu,
+    read_book,
     read_once,
     store,
     this_cpu,
+    write_book,
     write_once,
 )
 from shm.compiler import dual, dual_slow
@@ -87,9 +90,9 @@ def cache_reap(m: Machine) -> None:
         store(m, a + REAPER.passes, load(m, a + REAPER.passes) + 1)
         if m.has("STATS"):
             took = cycles(m) - began
-            store(m, a + REAPER.cycles, load(m, a + REAPER.cycles) + took)
-            if took > load(m, a + REAPER.longest):
-                store(m, a + REAPER.longest, took)
+            book(m, a + REAPER.cycles, took)
+            if took > read_book(m, a + REAPER.longest):
+                write_book(m, a + REAPER.longest, took)
     else:
         store(m, a + REAPER.skipped, load(m, a + REAPER.skipped) + 1)
     write_once(m, a + REAPER.due, round_jiffies(this_cpu(m), kernel_ns(m) + REAPTIMEOUT_AC))

@@ -19,7 +19,7 @@ from allocators.core.kmem_cache import CACHE
 from allocators.core.lists import deque_append, deque_push, deque_remove
 from allocators.core.page_alloc import PAGE, address_of
 from allocators.core.world import FREELIST_WORDS, MEM_MAP, WORLD, world
-from shm.atomics import cpu_area, load, store
+from shm.atomics import book, cpu_area, load, read_book, store
 from shm.compiler import dual
 from shm.layout import struct
 from shm.machine import Machine
@@ -54,8 +54,7 @@ ALIEN_LIMIT = 12
 def slab_stat(m: Machine, s: int, item: int, delta: int) -> None:
     """Count a statistic of cache `s` on this CPU (STATS)."""
     if m.has("STATS"):
-        a = cpu_area(m) + load(m, s + CACHE.stats) + item
-        store(m, a, load(m, a) + delta)
+        book(m, cpu_area(m) + read_book(m, s + CACHE.stats) + item, delta)
 
 
 @dual

@@ -28,7 +28,7 @@ from allocators.slob.state import (
     slob_stat,
     units_of,
 )
-from shm.atomics import bug, load, local_irq_restore, local_irq_save, store, this_cpu
+from shm.atomics import book, bug, load, local_irq_restore, local_irq_save, read_book, this_cpu, write_book
 from shm.compiler import dual, dual_slow
 from shm.locks import SLOB_LOCK, spin_lock, spin_unlock
 from shm.machine import Machine
@@ -81,8 +81,7 @@ def _cut(m: Machine, page: int, before: int, block: int, gap: int, units: int, h
     left = page_free_units(m, page) - units
     set_page(m, page, first, left)
     if m.has("STATS"):
-        a = heap(m) + SLOB.free_units
-        store(m, a, load(m, a) - units)
+        book(m, heap(m) + SLOB.free_units, -units)
     if left == 0:
         list_del(m, page)
 
@@ -150,13 +149,13 @@ def _from_new_page(m: Machine, s: int, size: int, align: int, node: int) -> int:
     set_block(m, address_of(page), 0, PAGE_UNITS, PAGE_UNITS)
     list_add(m, list_for(m, size), page)
     if m.has("STATS"):
-        store(m, h + SLOB.pages, load(m, h + SLOB.pages) + 1)
-        store(m, h + SLOB.free_units, load(m, h + SLOB.free_units) + PAGE_UNITS)
+        book(m, h + SLOB.pages, 1)
+        book(m, h + SLOB.free_units, PAGE_UNITS)
     obj = slob_page_alloc(m, s, page, units_of(size), align // UNIT_BYTES)
     if m.has("STATS"):
-        if load(m, h + SLOB.pages) > load(m, h + SLOB.peak_pages):
-            store(m, h + SLOB.peak_pages, load(m, h + SLOB.pages))
-            store(m, h + SLOB.free_units_at_peak, load(m, h + SLOB.free_units))
+        if read_book(m, h + SLOB.pages) > read_book(m, h + SLOB.peak_pages):
+            write_book(m, h + SLOB.peak_pages, read_book(m, h + SLOB.pages))
+            write_book(m, h + SLOB.free_units_at_peak, read_book(m, h + SLOB.free_units))
     spin_unlock(m, h + SLOB.lock)
     local_irq_restore(m, flags)
     if obj == 0:

@@ -25,7 +25,7 @@ from allocators.slob.state import (
     slob_stat,
     units_of,
 )
-from shm.atomics import load, local_irq_restore, local_irq_save, store
+from shm.atomics import book, local_irq_restore, local_irq_save
 from shm.compiler import dual
 from shm.locks import SLOB_LOCK, spin_lock, spin_unlock
 from shm.machine import Machine
@@ -41,14 +41,14 @@ def slob_free(m: Machine, s: int, obj: int, size: int) -> None:
     spin_lock(m, h + SLOB.lock, SLOB_LOCK)
     free = page_free_units(m, page) + units
     if m.has("STATS"):
-        store(m, h + SLOB.free_units, load(m, h + SLOB.free_units) + units)
+        book(m, h + SLOB.free_units, units)
     empty = free == PAGE_UNITS
     if empty:
         if on_list(m, page):
             list_del(m, page)
         if m.has("STATS"):
-            store(m, h + SLOB.pages, load(m, h + SLOB.pages) - 1)
-            store(m, h + SLOB.free_units, load(m, h + SLOB.free_units) - PAGE_UNITS)
+            book(m, h + SLOB.pages, -1)
+            book(m, h + SLOB.free_units, -PAGE_UNITS)
     elif on_list(m, page):
         set_page(m, page, _insert(m, s, page, (obj & (PAGE_WORDS - 1)) << 2, units), free)
         slob_stat(m, s, SLOB_STAT.free_to_partial, 1)

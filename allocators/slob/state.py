@@ -19,7 +19,7 @@ from allocators import catalogue
 from allocators.core.kmem_cache import CACHE
 from allocators.core.page_alloc import PAGE
 from allocators.core.world import PAGE_BYTES, WORLD, world
-from shm.atomics import cpu_area, load, store
+from shm.atomics import book, cpu_area, load, read_book, store
 from shm.compiler import dual
 from shm.layout import struct
 from shm.machine import Machine
@@ -57,8 +57,7 @@ OBJECT_MASK = (1 << REFERENCE_SHIFT) - 1
 def slob_stat(m: Machine, s: int, item: int, delta: int) -> None:
     """Count for cache `s` on this CPU (STATS)."""
     if m.has("STATS"):
-        a = cpu_area(m) + load(m, s + CACHE.stats) + item
-        store(m, a, load(m, a) + delta)
+        book(m, cpu_area(m) + read_book(m, s + CACHE.stats) + item, delta)
 
 
 @dual

@@ -28,7 +28,7 @@ from shm.atomics import area_of, load, read_once, store, write_once
 from shm.compiler import dual
 from shm.cpu_work import work_on_cpus
 from shm.cpumask import CPUS_IN_WORD, cpu_online_mask, cpus_from
-from shm.ipi import smp_call_mask
+from shm.ipi import await_answers, smp_call_mask
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock
 from shm.machine import CPU, MACHINE, Machine
 
@@ -165,6 +165,7 @@ def flush_all(m: Machine, s: int) -> None:
                 called = True
                 count(m, OPS.ipi)
             smp_call_mask(m, first, mask, IPI_FLUSH, s)
+    await_answers(m)
 
 
 @dual

@@ -32,6 +32,7 @@ from allocators.slub.free import slab_free
 from allocators.slub.partial import add_partial, remove_full, remove_partial
 from allocators.slub.state import STAT, cas_page, stat
 from shm.atomics import (
+    add_book,
     fetch_add,
     fetch_and,
     fetch_or,
@@ -175,8 +176,8 @@ def give_to_root(m: Machine, s: int, page: int) -> bool:
         _account(m, node_of(m, s, node), -1, -objects_of(pair))
         _account(m, to, 1, objects_of(pair))
         if m.has("STATS"):
-            fetch_add(m, s + CACHE.live, -used)
-            fetch_add(m, root + CACHE.live, used)
+            add_book(m, s + CACHE.live, -used)
+            add_book(m, root + CACHE.live, used)
         store_release(m, page + PAGE.slab_cache, root)
     slab_unlock(m, page)
     spin_unlock(m, to + NODE.list_lock)

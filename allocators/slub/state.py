@@ -16,7 +16,7 @@ from allocators.catalogue import SLUB
 from allocators.core.kmem_cache import CACHE
 from allocators.core.page_alloc import PAGE
 from allocators.core.world import OPS, count
-from shm.atomics import cmpxchg, cpu_area, load, store, this_cpu_cmpxchg
+from shm.atomics import book, cmpxchg, cpu_area, load, read_book, this_cpu_cmpxchg
 from shm.compiler import dual
 from shm.layout import struct
 from shm.machine import Machine
@@ -35,8 +35,7 @@ TID_MASK = (1 << 32) - 1
 def stat(m: Machine, s: int, item: int) -> None:
     """Count a statistic of cache `s` on this CPU (SLUB_STATS)."""
     if m.has("STATS"):
-        a = cpu_area(m) + load(m, s + CACHE.stats) + item
-        store(m, a, load(m, a) + 1)
+        book(m, cpu_area(m) + read_book(m, s + CACHE.stats) + item, 1)
 
 
 @dual

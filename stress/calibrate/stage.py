@@ -66,11 +66,12 @@ class Compared:
 
 class Stage:
     """See the module's text. kinds: of sections that hold frees, of which ratios are judged. parameters: of the
-    scenario, with their defaults."""
+    scenario, with their defaults. Raises UsageError for a bad setting."""
 
     def __init__(self, options: CalibrateOptions, features: frozenset[str], progress: Progress) -> None:
         self.options, self.features = options, features
         self.cpus = options.cpus or min(len(host.available_cpus()), MAX_PROCESSES)
+        self.patience = hang_seconds()
         load, self.parameters = self._build(options.seed)
         present = set(np.concatenate([sections_of(tape).kind for tape in load.tapes]).tolist())
         frees = [kind for kind in (SECTION_LIVE_FREE, SECTION_DEAD_FREE) if kind in present]
@@ -93,7 +94,7 @@ class Stage:
             options.allocator,
             1,
             options.memory,
-            hang_seconds(),
+            self.patience,
             host.placement(self.cpus)[0],
         )
         return Launches(setup, lambda number: self._build(seed + number)[0], SIZE, self.cycles_per_ns, seed)

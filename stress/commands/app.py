@@ -17,7 +17,10 @@ from stress.commands.claims import claims
 from stress.commands.conform import conform
 from stress.commands.explore import explore, replay
 from stress.commands.listing import list_
+from stress.commands.machine import machine
 from stress.commands.results import compare, report, results
+from stress.commands.simulate import EXAMPLES as SIMULATIONS
+from stress.commands.simulate import simulate
 
 DISTRIBUTION = "slab-stress"
 
@@ -57,7 +60,7 @@ def _options(
 app.command(short_help="Remove cgroups while CPUs allocate and free; compare designs.", epilog=running.EXAMPLES)(
     running.run
 )
-app.command(name="list", short_help="Allocators, designs, scenarios and races.")(list_)
+app.command(name="list", short_help="Allocators, designs, scenarios, races and machines.")(list_)
 app.command(
     short_help="Compare with the recorded steps of a real kernel.",
     epilog="Example: `conform tests/data/linux-3.16-slub-steps.csv`.",
@@ -67,6 +70,12 @@ app.command(
     epilog="Examples: `bench --no-peers` (ten seconds), `bench --sizes all --page bench.html`, "
     "`bench --library mimalloc=/opt/lib/libmimalloc.so.2`.",
 )(bench)
+app.command(
+    short_help="What this machine's accesses cost, as a profile to simulate with.",
+    epilog="Examples: `machine`, `machine --out big.toml --seconds 30`, `machine --cpus 0-7 --format json`. "
+    "Profiles that come along: `list machines`.",
+)(machine)
+app.command(short_help="How designs scale to 512 CPUs, in virtual time.", epilog=SIMULATIONS)(simulate)
 app.command(
     short_help="How often comparisons are wrong: false alarms and power.",
     epilog="Examples: `calibrate --runs 20 --seconds 10`, `calibrate --slowdown 0 --slowdown 3 --scenario "

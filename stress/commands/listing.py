@@ -22,13 +22,14 @@ class What(str, enum.Enum):
     designs = "designs"
     scenarios = "scenarios"
     races = "races"
+    machines = "machines"
 
 
 @guarded
 def list_(
     what: Annotated[What | None, typer.Argument(help="One kind only; all of them without it.")] = None,
 ) -> None:
-    """What there is to run: allocators, designs, scenarios and races, a line each."""
+    """What there is to run: allocators, designs, scenarios and races, and machines to simulate, a line each."""
     print_listing(None if what is None else what.value)
 
 
@@ -61,6 +62,10 @@ def entries(kind: str) -> list[tuple[str, str]]:
         from stress.explore.races import MODELS
 
         return [(name, f"{model.summary} [{model.design}]") for name, model in MODELS.items()]
+    if kind == "machines":
+        from stress.profiles.load import load, shipped
+
+        return [(name, f"{profile.about}: {profile.shape}") for name in shipped() for profile in [load(name)]]
     from scenarios.registry import SCENARIOS
 
     return [(name, scenario.summary) for name, scenario in SCENARIOS.items()]

@@ -20,11 +20,21 @@ import allocators.caches.kinds  # noqa: F401  whose vectors compiled code calls
 from stress.engine.curve import PER_CGROUP, SAMPLE, SAMPLE_EVERY, SAMPLES
 from stress.engine.latency import LATENCY, PATHS
 from stress.engine.play import cpu_main
-from stress.engine.programs import counting_main, kworker_main, play_block, program_of, serial_ordered, serial_seeded
+from stress.engine.programs import (
+    counting_main,
+    kworker_main,
+    play_block,
+    program_of,
+    serial_ordered,
+    serial_seeded,
+    virtual_main,
+)
+from stress.engine.virtual import LOOP
 from stress.engine.words import EVENT, FAST, FINISHED, PLAY, PLAYING, RUN, SECTION, SLOT_FAILED, SLOW, STUCK, TURN
 
 __all__ = [
-    "EVENT", "FAST", "FINISHED", "LATENCY", "PATHS", "PER_CGROUP", "PLAY", "PLAYING", "RUN", "SAMPLE", "SAMPLES",
-    "SAMPLE_EVERY", "SECTION", "SLOT_FAILED", "SLOW", "STUCK", "TURN",
+    "EVENT", "FAST", "FINISHED", "LATENCY", "LOOP", "PATHS", "PER_CGROUP", "PLAY", "PLAYING", "RUN", "SAMPLE",
+    "SAMPLES", "SAMPLE_EVERY", "SECTION", "SLOT_FAILED", "SLOW", "STUCK", "TURN",
     "counting_main", "cpu_main", "kworker_main", "play_block", "program_of", "serial_ordered", "serial_seeded",
+    "virtual_main",
 ]  # fmt: skip

@@ -12,13 +12,13 @@ What is fast is the allocator's to say: SLUB, this CPU's slab; SLAB, this CPU's 
 that is of another node's slab never is); SLOB, no page is taken from or given to the page allocator.
 The statistics' own work is in the time, so a latency is an upper bound; the counter's own is taken off.
 Some counters advance in steps of tens of cycles, so a fast path may seem to take nothing, or one step.
-In serial play time is the model's, and nothing is recorded.
+In serial play time is the model's, and nothing is recorded; in virtual time it is the CPU's, in ps, and exact.
 """
 
 from __future__ import annotations
 
 from allocators.core.world import OPS, OPS_AT
-from shm.atomics import cpu_area, cycles, load, store, this_cpu
+from shm.atomics import cpu_area, cycles, load, read_book, store, this_cpu, write_book
 from shm.compiler import dual
 from shm.histogram import HISTOGRAM, record
 from shm.layout import struct
@@ -42,7 +42,15 @@ LATENCY = struct(
 
 @dual
 def _own(m: Machine, run: int) -> int:
-    return load(m, run + RUN.latencies) + this_cpu(m) * LATENCY.SIZE
+    return read_book(m, run + RUN.latencies) + this_cpu(m) * LATENCY.SIZE
+
+
+@dual
+def _timed(m: Machine) -> bool:
+    """Does time mean anything here?"""
+    if m.has("VTIME"):
+        return True
+    return load(m, MACHINE.serial) == 0
 
 
 @dual
@@ -61,49 +69,49 @@ def measure_clock(m: Machine, run: int) -> None:
 @dual
 def begin_operation(m: Machine, run: int) -> None:
     """An allocation or a free begins."""
-    if load(m, MACHINE.serial) == 0:
+    if _timed(m):
         a = _own(m, run)
         ops = cpu_area(m) + OPS_AT
-        store(m, a + LATENCY.b_slow, load(m, ops + OPS.slow))
-        store(m, a + LATENCY.b_dead_free, load(m, ops + OPS.dead_free))
-        store(m, a + LATENCY.began, cycles(m))
+        write_book(m, a + LATENCY.b_slow, read_book(m, ops + OPS.slow))
+        write_book(m, a + LATENCY.b_dead_free, read_book(m, ops + OPS.dead_free))
+        write_book(m, a + LATENCY.began, cycles(m))
 
 
 @dual
 def end_alloc(m: Machine, run: int, slot: int) -> None:
     """The allocation for a slot (its number) has ended; to be called before others can see the object."""
-    if load(m, MACHINE.serial) == 0:
+    if _timed(m):
         now = cycles(m)
         a = _own(m, run)
-        slow = load(m, cpu_area(m) + OPS_AT + OPS.slow) != load(m, a + LATENCY.b_slow)
+        slow = read_book(m, cpu_area(m) + OPS_AT + OPS.slow) != read_book(m, a + LATENCY.b_slow)
         _record(m, a, now, _ALLOC_SLOW if slow else _ALLOC_FAST)
-        store(m, load(m, run + RUN.makers) + slot, this_cpu(m))
+        write_book(m, read_book(m, run + RUN.makers) + slot, this_cpu(m))
 
 
 @dual
 def maker_of(m: Machine, run: int, slot: int) -> int:
     """The CPU that allocated the object in a slot; to be asked before the slot is emptied."""
-    return load(m, load(m, run + RUN.makers) + slot)
+    return read_book(m, read_book(m, run + RUN.makers) + slot)
 
 
 @dual
 def end_free(m: Machine, run: int, maker: int) -> None:
     """The free of an object that CPU `maker` allocated has ended."""
-    if load(m, MACHINE.serial) == 0:
+    if _timed(m):
         now = cycles(m)
         a = _own(m, run)
         ops = cpu_area(m) + OPS_AT
         path = _FREE_FAST
-        if load(m, ops + OPS.dead_free) != load(m, a + LATENCY.b_dead_free):
+        if read_book(m, ops + OPS.dead_free) != read_book(m, a + LATENCY.b_dead_free):
             path = _FREE_DEAD
-        elif load(m, ops + OPS.slow) != load(m, a + LATENCY.b_slow):
+        elif read_book(m, ops + OPS.slow) != read_book(m, a + LATENCY.b_slow):
             path = _FREE_SLOW if maker == this_cpu(m) else _FREE_REMOTE
         _record(m, a, now, path)
 
 
 @dual
 def _record(m: Machine, a: int, now: int, path: int) -> None:
-    took = now - load(m, a + LATENCY.began) - load(m, a + LATENCY.clock)
+    took = now - read_book(m, a + LATENCY.began) - read_book(m, a + LATENCY.clock)
     # Counters of two CPUs may differ by a little, and a thread that is not pinned may change its CPU.
     if took < 0:
         took = 0

@@ -37,6 +37,7 @@ from shm.ipi import SERVICE_BELL
 from shm.locks import LOCK_COUNT, LOCK_COUNTS
 from shm.machine import MACHINE, Machine
 from shm.rcu import quiescent_point
+from shm.virtual.words import ALLOC, FREE, begin_call_of, leave
 from shm.waiting import PATIENCE, pause
 from stress.engine.latency import begin_operation, end_alloc, end_free, maker_of, measure_clock
 from stress.engine.words import PLAY, RUN, SECTION, SLOT_FAILED, TURN, a_of, b_of, c_of, opcode
@@ -61,7 +62,12 @@ def execute(m: Machine, p: int, run: int, op: int) -> bool:
                 begin_operation(m, run)
             if m.has("SPIN"):
                 slow_down(m, p, run)
+            where = 0
+            if m.has("VTIME"):
+                where = begin_call_of(m, FREE)
             kmem_cache_free(m, obj)
+            if m.has("VTIME"):
+                leave(m, where)
             if m.has("STATS"):
                 end_free(m, run, maker)
     elif code == OP_ALLOC:
@@ -77,7 +83,12 @@ def execute(m: Machine, p: int, run: int, op: int) -> bool:
         if root:
             if m.has("STATS"):
                 begin_operation(m, run)
+            where = 0
+            if m.has("VTIME"):
+                where = begin_call_of(m, ALLOC)
             obj = kmem_cache_alloc(m, root, memcg)
+            if m.has("VTIME"):
+                leave(m, where)
             if m.has("STATS"):
                 end_alloc(m, run, c_of(op))
         else:

@@ -5,12 +5,14 @@ Compiling is what a first run waits for, so whatever need not be as fast as can 
 
 from __future__ import annotations
 
+from allocators.core.page_alloc import drain_all_pages
 from shm.compiler import dual
 from shm.entry import Entry, entry
 from shm.machine import Machine
 from stress.engine.kworker import run_kworker
 from stress.engine.play import cpu_main
 from stress.engine.serial import play_ordered, play_seeded
+from stress.engine.virtual import begin_virtual, play_virtual
 
 _CPU, _KWORKER, _ORDERED, _SEEDED = range(4)
 
@@ -27,6 +29,17 @@ def counting_main(m: Machine, part: int, run: int, a: int, b: int, c: int) -> in
     if part == _ORDERED:
         return play_ordered(m, run, a, b, c)
     return play_seeded(m, run, a)
+
+
+@entry
+def virtual_main(m: Machine, part: int, run: int, loop: int, steps: int) -> int:
+    """The program of machines with VTIME; m is the kworker's. part: 0 begins, 1 plays `steps` operations, 2 ends."""
+    if part == 0:
+        return begin_virtual(m, run, loop)
+    if part == 2:
+        drain_all_pages(m)
+        return 0
+    return play_virtual(m, run, loop, steps)
 
 
 def program_of(m: Machine, *, kworker: bool) -> Entry:

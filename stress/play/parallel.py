@@ -38,16 +38,17 @@ SLOWEST = 1e-6  # seconds an operation may take, before a block without other si
 
 
 def play_in_parallel(stage: Stage) -> None:
-    """Play until the time is spent; blocks and censuses go into the record. Raises Lost and TimeoutError as `Crew`
-    does."""
+    """Play until the time is spent; blocks and censuses go into the record. Raises UsageError for a bad setting, Lost
+    and TimeoutError as `Crew` does."""
     arena = stage.arena
+    patience = max(hang_seconds(), SLOWEST * sum(map(len, arena.load.tapes)))  # before anybody waits for a compilation
     counting: list[Target] = [(counting_main, arena.allocator, f | STATS) for f in stage.designs.values()]
     timed: list[Target] = [(cpu_main, arena.allocator, f) for f in stage.designs.values()]
     ready(counting, stage.progress.phase, elsewhere=timed)
     stage.record.watched = preemption.works()
     rate = cycles_per_ns(arena.machine(frozenset(), 0))
     settings = dataclasses.replace(stage.settings, cycles_per_kernel_ns=rate / stage.options.world.pace)
-    play = _Play(stage, settings, rate, max(hang_seconds(), SLOWEST * sum(map(len, arena.load.tapes))))
+    play = _Play(stage, settings, rate, patience)
     play.count()
     play.measure()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from xml.etree.ElementTree import Element
 
 from stress.report.table import PATHS, order
@@ -27,24 +27,40 @@ def alloc_latencies(result: Result) -> Figure | None:
 
 def _latencies(result: Result, title: str, prefix: str) -> Figure | None:
     names = order(result)
-    paths = [
-        path
-        for path in PATHS
-        if path.startswith(prefix) and any(path in result.designs[name].latency_ns for name in names)
-    ]
+    floor = max(result.designs[name].clock_ns or 0.0 for name in names)
+    return latency_figure(
+        title,
+        "One counted pass per design, one after the other: unlike throughput they are not paired, and what "
+        "disturbs the machine shows at the right. The work of counting is in these times, so they are upper bounds; "
+        f"that of the clock ({units.seconds(floor / 1e9)}) is taken off, and what is not longer than that lies in the "
+        "grey band.",
+        {name: result.designs[name].latency_ns for name in names},
+        prefix,
+        floor,
+    )
+
+
+def latency_figure(
+    title: str, caption: str, designs: Mapping[str, Mapping[str, Latency]], prefix: str, floor: float = 0.0
+) -> Figure | None:
+    """How long operations take by path, a plot for each path that begins with `prefix`; None if none has been taken.
+
+    designs: a name's latencies by path. floor: ns that cannot be told from nothing.
+    """
+    names = list(designs)
+    paths = [path for path in PATHS if path.startswith(prefix) and any(path in designs[name] for name in names)]
     if not paths:
         return None
     # One scale for all paths of frees and allocations.
-    all_ = [latency for name in names for latency in result.designs[name].latency_ns.values()]
+    all_ = [latency for found in designs.values() for latency in found.values()]
     rarest, top = max(latency.operations for latency in all_), max(latency.max for latency in all_)
-    floor = max(result.designs[name].clock_ns or 0.0 for name in names)
     drawings: list[tuple[str, Element]] = []
     rows: list[tuple[str, ...]] = []
     for path in paths:
         found = [
             (number, name, latency)
             for number, name in enumerate(names)
-            if (latency := result.designs[name].latency_ns.get(path))
+            if (latency := designs[name].get(path)) is not None
         ]
         drawings.append(
             (
@@ -57,10 +73,7 @@ def _latencies(result: Result, title: str, prefix: str) -> Figure | None:
     return Figure(
         title,
         "Across: of all operations that took a path, the share that was no slower. Up: how long, on a scale of powers "
-        "of ten. One counted pass per design, one after the other: unlike throughput they are not paired, and what "
-        "disturbs the machine shows at the right. The work of counting is in these times, so they are upper bounds; "
-        f"that of the clock ({units.seconds(floor / 1e9)}) is taken off, and what is not longer than that lies in the "
-        "grey band.",
+        f"of ten. {caption}",
         drawings,
         designs_legend(names),
         HEADER,

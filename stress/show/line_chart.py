@@ -14,7 +14,7 @@ LEFT = 52.0  # where the vertical axis stands; its labels are left of it
 class LineChart:
     """A chart in the making. drawn: the picture so far, in which what is added later lies above.
 
-    x, y: where a value stands, in units of the SVG; both by ratios where `log`.
+    x, y: where a value stands, in units of the SVG; both by ratios where `log`, x alone where `log_x`.
     """
 
     def __init__(
@@ -28,12 +28,13 @@ class LineChart:
         bottom: float,
         right: float = WIDTH - 6,
         log: bool = False,
+        log_x: bool = False,
         gap: float = 5.0,
     ) -> None:
         """x, y: ranges. top, bottom: room above and below the plot; right: its end. gap: from labels to the plot."""
         self.drawn = svg(height, label)
         self.height, self.top, self.floor, self.right, self.gap = height, top, height - bottom, right, gap
-        self.x = Scale(*x, LEFT, right, log=log)
+        self.x = Scale(*x, LEFT, right, log=log or log_x)
         self.y = Scale(*y, self.floor, top, log=log)
 
     def level(self, value: float, text: str, class_: str = "grid") -> None:

@@ -97,6 +97,20 @@ class Progress:
             seen.line = now
             self._show(f"{share:4.0%} {design}: {_state(seen)}{left and f', {left}'}")
 
+    def advance(self, done: float, text: str) -> None:
+        """How far something without designs is: share done (0 to 1), and a line of text. Cheap enough to call often."""
+        now = self._clock()
+        share = min(max(done, 0.0), 1.0)
+        left = self._left(share)
+        if self._quiet or now - self._last < (LIVE_EVERY if self._live else PLAIN_EVERY):
+            return
+        if self._live is not None:
+            from rich.console import Group
+
+            self._show(Group(_bar(share, left), text))
+        else:
+            self._show(f"{share:4.0%} {text}{left and f', {left}'}")
+
     def close(self) -> None:
         """Take the live line away. May be called more than once."""
         if self._live is not None:
@@ -126,11 +140,9 @@ class Progress:
 
     def _view(self, share: float, left: str, current: str) -> RenderableType:
         from rich.console import Group
-        from rich.progress_bar import ProgressBar
         from rich.table import Table
 
-        head, rows = Table.grid(padding=(0, 1)), Table.grid(padding=(0, 1))
-        head.add_row(ProgressBar(total=1.0, completed=share, width=30), f"{share:4.0%}", left)
+        rows = Table.grid(padding=(0, 1))
         for name, seen in self._designs.items():
             rows.add_row(
                 "›" if name == current else " ",
@@ -139,7 +151,7 @@ class Progress:
                 _state(seen),
                 style=None if name == current else "dim",
             )
-        return Group(head, rows)
+        return Group(_bar(share, left), rows)
 
     def _show(self, text: RenderableType) -> None:
         if self._quiet:
@@ -149,6 +161,15 @@ class Progress:
             self._live.update(text, refresh=True)
         else:
             print(text, file=self._stream, flush=True)
+
+
+def _bar(share: float, left: str) -> RenderableType:
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    drawn = Table.grid(padding=(0, 1))
+    drawn.add_row(ProgressBar(total=1.0, completed=share, width=30), f"{share:4.0%}", left)
+    return drawn
 
 
 def _state(seen: _Seen) -> str:

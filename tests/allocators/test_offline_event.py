@@ -117,7 +117,7 @@ def test_a_free_that_emptied_the_child_may_drop_its_reference(monkeypatch, waits
     scene.works(lambda m: offline.offline_one(m, child))
     if not waits:
         monkeypatch.setattr(offline, "_grace_period_first", lambda m: False)
-    found = search(scene.space(), bound=2, budget=Budget(60), kinds=("use after free", "corruption"))
+    found = search(scene.space(), bound=2, budget=Budget(schedules=20_000), kinds=("use after free", "corruption"))
     assert found.exhaustive if waits else found.outcome.kind == "use after free"
     assert (found.outcome is None) == waits
 

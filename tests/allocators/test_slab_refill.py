@@ -116,6 +116,6 @@ def test_an_allocation_that_migrates_while_it_grows():
     scene.task("wanderer", 0, allocate, cpus=(0, 1))
     scene.allocates("alloc", 0, 2)
     scene.works()
-    found = search(scene.space(), bound=2, budget=Budget(120))
+    found = search(scene.space(), bound=2, budget=Budget(schedules=20_000))
     assert found.outcome is None, found.outcome
     assert found.exhaustive

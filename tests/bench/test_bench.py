@@ -18,7 +18,7 @@ from stress.bench.reference import NoCompiler, compile_reference
 from stress.bench.report import print_report
 from stress.bench.result import goals
 from stress.bench.speed import Speed, take_turns
-from stress.engine import PLAY, cpu_main
+from stress.engine import PLAY, play_block
 from stress.judge.ratio import Ratio
 from stress.schema import schema
 
@@ -47,7 +47,7 @@ def test_reference_takes_the_same_paths(batch, shuffle):
     load = workloads.batches(batch, 1 << 15, shuffle=shuffle)
     ours, theirs = (workloads.warm_arena(load, features) for _ in range(2))
     try:
-        cpu_main(ours.machine(features, 0), ours.run)
+        play_block(ours.machine(features, 0), ours.run)
         played = compile_reference(stats=True)(theirs.segment.address, 0, theirs.run)
         assert played == load.operations() + 1
         found = counters(ours)

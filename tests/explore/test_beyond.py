@@ -28,5 +28,5 @@ def test_a_preempted_allocation_charges_no_memcg_that_is_gone(monkeypatch):
             raise Violation("corruption", "a memcg that is gone was charged")
 
     monkeypatch.setattr(scenes, "at_rest", uncharged)
-    found = search(scene.space(), bound=1, budget=Budget(60))
+    found = search(scene.space(), bound=1, budget=Budget(schedules=20_000))
     assert found.outcome is None and found.exhaustive

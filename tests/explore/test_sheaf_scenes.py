@@ -88,14 +88,16 @@ def two_frees_and_a_full_barn() -> Scene:
     ids=lambda s: s.__name__,
 )
 def test_tasks_of_one_cpu_that_drop_the_local_lock(build_scene, small_sheaves):
-    found = search(build_scene().space(), bound=1, budget=Budget(60))
+    found = search(build_scene().space(), bound=1, budget=Budget(schedules=20_000))
     assert found.outcome is None, found.outcome
     assert found.exhaustive
 
 
 @pytest.mark.parametrize(("model", "bound"), [("shrink-vs-sheaf", 2), ("preempted-in-sheaf", 1)])
 def test_no_flush_comes_in_the_middle_of_an_operation(model, bound, small_sheaves):
-    found = search(build(Request(model, "slub", "linux-6.18", "sc", 1)).space(), bound=bound, budget=Budget(60))
+    found = search(
+        build(Request(model, "slub", "linux-6.18", "sc", 1)).space(), bound=bound, budget=Budget(schedules=20_000)
+    )
     assert found.outcome is None, found.outcome
     assert found.exhaustive
 
@@ -104,7 +106,11 @@ def test_no_flush_comes_in_the_middle_of_an_operation(model, bound, small_sheave
 @pytest.mark.parametrize("model", ["R1b", "R5", "R10"])
 def test_stocks_and_references_of_owners_bear_preemption(model, design):
     """The scenes of these races have preemptible tasks; what they are about is not there without child caches."""
-    found = search(build(Request(model, "slub", design, "sc", MODELS[model].cpus)).space(), bound=1, budget=Budget(60))
+    found = search(
+        build(Request(model, "slub", design, "sc", MODELS[model].cpus)).space(),
+        bound=1,
+        budget=Budget(schedules=20_000),
+    )
     assert found.outcome is None, found.outcome
     assert found.exhaustive
 
@@ -115,7 +121,7 @@ def test_two_shrinks_at_once_wait_for_each_other(small_sheaves):
     scene.free(1, [scene.alloc(1)])
     scene.task("shrink", 0, lambda m: kmem_cache_shrink(m, scene.root))
     scene.task("other shrink", 1, lambda m: kmem_cache_shrink(m, scene.root))
-    found = search(scene.space(), bound=1, budget=Budget(60))
+    found = search(scene.space(), bound=1, budget=Budget(schedules=20_000))
     assert found.outcome is None, found.outcome
     assert found.exhaustive
 
@@ -126,7 +132,7 @@ def test_a_shrink_and_an_offline_wait_for_each_other(small_sheaves):
     scene.free(1, [scene.alloc(1)])
     scene.task("shrink", 0, lambda m: kmem_cache_shrink(m, scene.root))
     scene.works(scene.offline)
-    found = search(scene.space(), bound=1, budget=Budget(60))
+    found = search(scene.space(), bound=1, budget=Budget(schedules=20_000))
     assert found.outcome is None, found.outcome
     assert found.exhaustive
 
@@ -141,7 +147,7 @@ def test_the_sheaves_of_a_cache_that_is_destroyed_are_flushed(small_sheaves):
         destroy_root(m, scene.root)
 
     scene.works(destroy)
-    found = search(scene.space(), bound=2, budget=Budget(60))
+    found = search(scene.space(), bound=2, budget=Budget(schedules=20_000))
     assert found.outcome is None, found.outcome
     assert found.exhaustive
 
@@ -181,5 +187,5 @@ def test_found(name, monkeypatch, small_sheaves):
     mutant = MUTANTS[name]
     scene = mutant.scene()
     mutate(monkeypatch, mutant)
-    found = search(scene.space(), bound=2, budget=Budget(20))
+    found = search(scene.space(), bound=2, budget=Budget(schedules=20_000))
     assert found.outcome is not None, f"nothing found in {found.schedules} schedules, exhaustive: {found.exhaustive}"

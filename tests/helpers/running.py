@@ -74,6 +74,10 @@ class Run:
     def stdout(self) -> str:
         return self.stdout_path.read_text()
 
+    @property
+    def log_text(self) -> str:
+        return self.log.read_text() if self.log.exists() else ""
+
     def processes(self) -> list[psutil.Process]:
         """All living processes of this run, the coordinator's own included."""
         found = []
@@ -93,8 +97,7 @@ class Run:
         return self.until(lambda: self._living(name))
 
     def _living(self, name: str) -> psutil.Process | None:
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
-        ready = [text for text in lines if f" {name}[" in text and "ready" in text]
+        ready = [text for text in self.log_text.splitlines() if f" {name}[" in text and "ready" in text]
         try:
             return psutil.Process(int(ready[-1].split(f" {name}[")[1].split("]")[0])) if ready else None
         except psutil.NoSuchProcess:

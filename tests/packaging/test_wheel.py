@@ -52,12 +52,14 @@ from stress import schema
 from stress.bench.reference import compile_reference
 from stress.claims import recorded
 from stress.explore.found.schedule import source_hash as explorer_hash
+from stress.profiles import load
 from stress.show import html
 
 print(source_hash(), explorer_hash())
 assert all(recorded.recorded(scenario) for scenario in ("remote", "leak", "churn"))
 assert b"--" in html.document("a page", html.el("body"))  # its style has variables
 assert all(schema.path(name).read_bytes() == schema.encode_schema(name) for name in schema.SCHEMAS)
+assert "xeon-2014" in load.shipped() and all(load.load(name) for name in load.shipped())
 assert shutil.which("cc") is None or compile_reference()
 """
 

@@ -6,12 +6,15 @@ import time
 
 import psutil
 import pytest
-from running import Run, small
+from running import Run, invoke, small
 from until import drawn_delay, until
+
+from stress.play import compiled
 
 pytestmark = pytest.mark.xdist_group("cpus")
 
-MOMENTS = ("warming up linux-3.16", "counting v3", "% v3")  # the last one is shown in launches alone
+MOMENTS = ("warming up linux-3.16", "counting v3", "first launch")
+CREWS = {"first launch": 3, "second launch": 4}  # of the passes in one world, of the trial, of a launch each
 LONG = ("--seconds", "300", "--launches", "5")
 
 
@@ -30,7 +33,10 @@ def long_run(tmp_path, request):
         run = Run(tmp_path, "--after", "v3", *LONG, *small(operations), *log, *arguments, env=env)
         run.shared_before = before
         runs.append(run)
-        run.until_says(moment)
+        if moment in CREWS:  # said by the log at once, by the progress in its next line, seconds later
+            run.until(lambda: run.log_text.count(" workers ready after ") >= CREWS[moment])
+        else:
+            run.until_says(moment)
         time.sleep(drawn_delay(request.node.name, 0.3))
         return run
 
@@ -101,7 +107,7 @@ def test_ctrl_c_reaches_the_whole_group(long_run, moment, number):
 
 @pytest.mark.parametrize("end", ["Ctrl-C", "a killed worker"])
 def test_launches_that_have_ended_are_kept(long_run, end):
-    run = long_run(" frees/s", "--launches", "200")  # which are known of a launch that has ended
+    run = long_run("second launch", "--launches", "200")
     if end == "Ctrl-C":
         os.killpg(run.process.pid, signal.SIGINT)
     else:
@@ -160,7 +166,11 @@ def test_a_stopped_worker_is_a_hang(long_run, victim):
     )
 
 
-def test_a_bad_patience_is_refused(tmp_path):
-    with Run(tmp_path, "--quiet", env={"SLAB_STRESS_HANG_SECONDS": "soon"}) as run:
-        assert run.wait() == 2
-        assert run.stderr.startswith("error: SLAB_STRESS_HANG_SECONDS=soon") and run.stdout == ""
+@pytest.mark.parametrize("command", ["run", "calibrate"])
+def test_a_bad_patience_is_refused_before_anything_is_compiled(tmp_path, monkeypatch, command):
+    monkeypatch.setenv("SLAB_STRESS_HANG_SECONDS", "soon")
+    monkeypatch.setattr(compiled, "_in_helpers", lambda *_: pytest.fail("somebody had to wait"))
+    monkeypatch.setattr(compiled, "_uncached", list)
+    done = invoke(tmp_path, "--quiet", command=command)
+    assert done.exit_code == 2, done.exception
+    assert done.stderr.startswith("error: SLAB_STRESS_HANG_SECONDS=soon") and done.stdout == ""

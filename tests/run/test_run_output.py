@@ -69,8 +69,8 @@ def test_markdown_of_serial_play(tmp_path):
 @pytest.mark.xdist_group("cpus")
 def test_more_cpus_than_there_are(tmp_path):
     """Said to be oversubscribed, and comes to its end."""
-    settings = ("--set", "rounds=4", "--set", "batch=64")
-    run = finish(tmp_path, "--cpus", "40", "--scenario", "remote-free", *settings, "--after", "v3", "--seconds", "0.1")
+    settings = ("--scenario", "remote-free", "--set", "rounds=4", "--set", "batch=64", "--after", "v3")
+    run = finish(tmp_path, "--cpus", "40", *settings, "--seconds", "0.1", "--launches", "1")
     result = run.result()
     assert result.oversubscribed and result.cpus == 40 and not result.partial
     assert "oversubscribed" in run.stdout and result.trust.grade == "poor"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from small_program import FEATURES, memory, small_program
+from until import PATIENCE
 
 from shm.numba_internals import Probes, lean, needed
 
@@ -25,7 +26,7 @@ def python(code: str, cache: Path, **environment: str) -> subprocess.CompletedPr
         env=kept | {"SLAB_STRESS_CACHE": str(cache), "PYTHONPATH": os.pathsep.join(sys.path)} | environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
     )
 
 

@@ -93,21 +93,21 @@ def shell_asks(*words: str) -> list[str]:
     """What the console script answers to a shell that completes the last word."""
     asked = {"_SLAB_STRESS_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
     command = [sys.executable, "-c", "from stress.__main__ import main; main()"]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | asked, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | asked, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 
 
 def test_a_shell_completes_commands_options_and_choices():
     assert shell_asks("slab-stress", "re") == ["replay", "report", "results"]
-    assert shell_asks("slab-stress", "list", "") == ["allocators", "designs", "scenarios", "races"]
+    assert shell_asks("slab-stress", "list", "") == ["allocators", "designs", "scenarios", "races", "machines"]
     assert shell_asks("slab-stress", "run", "--until") == ["--until-sure"]
 
 
 def test_completion_is_for_the_console_script_whoever_prints_it():
     command = [sys.executable, "-m", "stress", "--show-completion", "bash"]
     environment = os.environ | {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE)
     assert "_SLAB_STRESS_COMPLETE=complete_bash" in done.stdout and done.stdout.strip().endswith(" slab-stress")
 
 

@@ -7,12 +7,14 @@ import subprocess
 
 import pytest
 from claims_report import report
+from simulations import everything
 from stress_records import TRACE, record
 from until import PATIENCE
 
 from stress.claims import page as claims_page
 from stress.measure.evaluation import measure
 from stress.report import page
+from stress.simulate import page as simulate_page
 
 BROWSER = next(
     filter(
@@ -63,8 +65,14 @@ def page_of_claims() -> str:
     return claims_page.render(report()).decode()
 
 
+def page_of_simulation() -> str:
+    return simulate_page.render(everything()).decode()
+
+
 # The page, its figures and its plots.
-@pytest.fixture(params=[(run_page, 9, 17), (page_of_claims, 2, 3)], ids=["run", "claims"])
+@pytest.fixture(
+    params=[(run_page, 9, 17), (page_of_claims, 2, 3), (page_of_simulation, 6, 8)], ids=["run", "claims", "simulate"]
+)
 def drawn(request):
     make, figures, plots = request.param
     return make(), figures, plots

@@ -62,7 +62,7 @@ def python() -> str:
 
 def source_hash() -> str:
     """Of every source an explored execution runs through."""
-    return source_digest("shm/*.py", "allocators/**/*.py", "stress/explore/**/*.py")
+    return source_digest("shm/**/*.py", "allocators/**/*.py", "stress/explore/**/*.py")
 
 
 def record(

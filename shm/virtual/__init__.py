@@ -1,0 +1,12 @@
+"""Virtual time: the machine with a clock for each CPU and a price for each access (feature VTIME).
+
+    words     the tables: prices, clocks, what time is spent on
+    lines     the cache lines: who has them, what an access costs, and who waits for whom
+    calendar  locks: when they are held, and when the next one gets them
+    calls     interrupts, grace periods, work: what one CPU asks of others
+    native    what compiled code does instead of a bare instruction
+    machine   the interpreted machine, and the tables' memory
+
+Imports the parts of `shm` that locks and interrupts stand on. One process plays all CPUs, an operation at a time
+(`stress.engine.virtual`), so the tables need no protection. Times are integers, in picoseconds: the same everywhere.
+"""

@@ -1,0 +1,77 @@
+"""What one CPU asks of others, in virtual time: interrupts, work, grace periods.
+
+The caller plays the handlers of all others itself, one after another, as in serial play. Each runs at the time when the
+interrupt reaches its CPU, or when that CPU's operation is over, if it is ahead: operations are not cut. What the
+handler takes is taken from the CPU's own work; one that is idle loses nothing.
+"""
+
+from __future__ import annotations
+
+from shm.atomics import read_book, write_book
+from shm.compiler import dual, dual_slow
+from shm.machine import MACHINE, Machine
+from shm.virtual.words import (
+    ANSWERS,
+    GRACE,
+    INTERRUPT,
+    INTERRUPTS,
+    PRICE,
+    VCPU,
+    WORK,
+    enter,
+    leave,
+    price,
+    spend,
+    vcpu,
+    vcpu_of,
+    wait_until,
+)
+
+
+@dual_slow
+def begin_call(m: Machine, there: Machine, work: bool) -> int:
+    """This CPU interrupts another, or queues work for it; what follows is done there. Returns what `end_call` wants."""
+    v = vcpu(m)
+    u = vcpu(there)
+    spend(m, v, ANSWERS, price(m, PRICE.ipi_send))
+    before = read_book(m, u + VCPU.clock)
+    arrived = max(before, read_book(m, v + VCPU.clock) + price(m, PRICE.wakeup if work else PRICE.ipi))
+    write_book(m, u + VCPU.before, before)
+    write_book(m, u + VCPU.arrived, arrived)
+    write_book(m, u + VCPU.clock, arrived)
+    where = enter(there, WORK if work else INTERRUPT)
+    if not work:
+        spend(there, u, INTERRUPTS, price(m, PRICE.interrupt))
+    return where
+
+
+@dual_slow
+def end_call(m: Machine, there: Machine, where: int) -> None:
+    """The other CPU has done it."""
+    v = vcpu(m)
+    u = vcpu(there)
+    leave(there, where)
+    end = read_book(m, u + VCPU.clock)
+    write_book(m, v + VCPU.awaited, max(end, read_book(m, v + VCPU.awaited)))
+    if read_book(m, u + VCPU.idle) == 0:
+        # It went on with its own work until the interrupt came.
+        write_book(m, u + VCPU.clock, read_book(m, u + VCPU.before) + end - read_book(m, u + VCPU.arrived))
+
+
+@dual
+def await_calls(m: Machine) -> None:
+    """Wait until all that were called have answered."""
+    v = vcpu(m)
+    wait_until(m, v, ANSWERS, read_book(m, v + VCPU.awaited))
+
+
+@dual_slow
+def grace_period(m: Machine) -> None:
+    """Wait until every CPU has passed a quiescent state: its operation is over, and the kernel has noticed."""
+    v = vcpu(m)
+    last = 0
+    for cpu in range(read_book(m, MACHINE.nr_cpus)):
+        u = vcpu_of(m, cpu)
+        if read_book(m, u + VCPU.idle) == 0:
+            last = max(last, read_book(m, u + VCPU.clock))
+    wait_until(m, v, GRACE, max(last, read_book(m, v + VCPU.clock) + price(m, PRICE.grace_period)))

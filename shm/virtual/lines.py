@@ -1,0 +1,335 @@
+"""Cache lines: what an access costs, and who waits for whom.
+
+A CPU has a line if the line's key is among the tags of its first level, or, a little later, of all of its own cache
+(`FROM_L2`). Otherwise the line comes from where it is: another core
+that has it, told by distance, the last level cache of the own complex, or memory. Loads and locked instructions wait
+for it. A store that misses goes into the store buffer and does not wait, unless the buffer is full; stores reach the
+cache in their order (x86-TSO), locked instructions and fences wait until all have.
+
+A core works on several operations at once, so what misses outside of critical sections overlaps with what comes
+before and after: it takes a part of its way only (`overlap`).
+
+A line that moves serves one after the other: `since` to `until` it is on its way, back to back transfers together. An
+operation that is simulated later may want it earlier: if the transfer fits before `since`, it does not wait. Copies for
+readers take less of the line's time (`shared_gap`).
+
+What this is not: several misses at a time, speculation, prefetching (but of tapes), the width of links.
+"""
+
+from __future__ import annotations
+
+from shm.atomics import read_book, this_cpu, write_book
+from shm.compiler import dual, dual_slow
+from shm.machine import Machine
+from shm.virtual.words import (
+    BUSY_LINE,
+    EXCLUSIVE,
+    FROM_COMPLEX,
+    FROM_FAR,
+    FROM_L2,
+    FROM_LLC,
+    FROM_MEMORY,
+    FROM_NODE,
+    FROM_REMOTE,
+    LINE,
+    LOCKED,
+    OWN,
+    OWNER_MASK,
+    PRICE,
+    READER_AT,
+    STORES,
+    VCPU,
+    VERSION_AT,
+    VERSION_BITS,
+    VERSION_MASK,
+    VTIME,
+    WAYS,
+    price,
+    spend,
+    vcpu,
+    vcpu_of,
+    vtime,
+    wait_until,
+)
+
+_GOLDEN = 0x9E3779B1  # spreads lines over sets
+
+
+@dual
+def _set(line: int, base: int, sets: int) -> int:
+    """Where the tags are that may hold a line."""
+    return base + (((line * _GOLDEN) & 0xFFFFFFFF) * sets >> 32) * WAYS
+
+
+@dual
+def _has(m: Machine, s: int, key: int) -> bool:
+    """Is a key in a set?"""
+    for way in range(WAYS):
+        if read_book(m, s + way) == key:
+            return True
+    return False
+
+
+@dual
+def _insert(m: Machine, s: int, key: int) -> None:
+    """Put a key first in a set; an old version of it or else the oldest key goes."""
+    line = key >> VERSION_BITS
+    last = 0
+    while last < WAYS - 1 and read_book(m, s + last) >> VERSION_BITS != line:
+        last += 1
+    while last > 0:
+        write_book(m, s + last, read_book(m, s + last - 1))
+        last -= 1
+    write_book(m, s, key)
+
+
+@dual
+def _key(line: int, state: int) -> int:
+    return line << VERSION_BITS | state >> VERSION_AT & VERSION_MASK
+
+
+@dual
+def home_of(m: Machine, a: int) -> int:
+    """The node whose memory a word is in."""
+    if a >= vtime(m, VTIME.frames):
+        node = (a - vtime(m, VTIME.frames)) // vtime(m, VTIME.node_words)
+        return min(node, vtime(m, VTIME.nr_nodes) - 1)
+    if vtime(m, VTIME.percpu) <= a < vtime(m, VTIME.percpu_end):
+        cpu = (a - vtime(m, VTIME.percpu)) // vtime(m, VTIME.percpu_stride)
+        return read_book(m, vcpu_of(m, cpu) + VCPU.node)
+    if vtime(m, VTIME.nodes) <= a < vtime(m, VTIME.nodes_end):
+        return ((a - vtime(m, VTIME.nodes)) >> 3) % vtime(m, VTIME.nr_nodes)
+    return 0
+
+
+@dual
+def distance(m: Machine, v: int, u: int) -> int:
+    """FROM_COMPLEX, FROM_NODE or FROM_REMOTE: from VCPU `u` to VCPU `v`."""
+    if read_book(m, v + VCPU.complex) == read_book(m, u + VCPU.complex):
+        return FROM_COMPLEX
+    return FROM_NODE if read_book(m, v + VCPU.node) == read_book(m, u + VCPU.node) else FROM_REMOTE
+
+
+@dual
+def price_from(m: Machine, source: int) -> int:
+    """What a line costs from there, ps: FROM_L2 and on."""
+    return price(m, PRICE.l2 + source - FROM_L2)
+
+
+@dual
+def _way(m: Machine, v: int, source: int) -> int:
+    """What a load or a store that misses takes, ps."""
+    takes = price_from(m, source)
+    if source == FROM_L2 or read_book(m, v + VCPU.locks):
+        return takes
+    return takes * 100 // price(m, PRICE.overlap)
+
+
+@dual
+def _source(m: Machine, v: int, line: int, state: int) -> int:
+    """Where a line that the CPU does not have comes from: FROM_LLC and on."""
+    key = _key(line, state)
+    me = this_cpu(m) + 1
+    owner = state & OWNER_MASK
+    u = vcpu_of(m, owner - 1)
+    if owner == 0 or owner == me or state & EXCLUSIVE == 0:
+        if _has(m, _set(line, read_book(m, v + VCPU.llc), vtime(m, VTIME.llc_sets)), key):
+            return FROM_LLC
+    if owner and owner != me:
+        if _has(m, _set(line, read_book(m, u + VCPU.tags), vtime(m, VTIME.private_sets)), key):
+            return distance(m, v, u)
+        if _has(m, _set(line, read_book(m, u + VCPU.llc), vtime(m, VTIME.llc_sets)), key):
+            far = distance(m, v, u)
+            return FROM_LLC if far == FROM_COMPLEX else far
+    return FROM_MEMORY if home_of(m, line << 3) == read_book(m, v + VCPU.node) else FROM_FAR
+
+
+@dual
+def _keep(m: Machine, v: int, key: int) -> None:
+    """The CPU has the line now, and so has its last level cache."""
+    line = key >> VERSION_BITS
+    _insert(m, _set(line, read_book(m, v + VCPU.l1), vtime(m, VTIME.l1_sets)), key)
+    _insert(m, _set(line, read_book(m, v + VCPU.tags), vtime(m, VTIME.private_sets)), key)
+    _insert(m, _set(line, read_book(m, v + VCPU.llc), vtime(m, VTIME.llc_sets)), key)
+
+
+@dual
+def _serve(m: Machine, d: int, at: int, takes: int, busy: int) -> int:
+    """When a line that is wanted at `at` sets out to whom it takes `takes` ps; it is busy for `busy` of them."""
+    since = read_book(m, d + LINE.since)
+    until = read_book(m, d + LINE.until)
+    begin = at
+    if at < until and at + takes > since:
+        begin = until
+    if begin + busy > until:
+        if begin > until:
+            write_book(m, d + LINE.since, begin)
+        write_book(m, d + LINE.until, begin + busy)
+    return begin
+
+
+@dual
+def _stall(m: Machine, v: int, d: int, source: int, takes: int, busy: int) -> None:
+    """The CPU waits for a line, which takes it `takes` ps and is busy for `busy`."""
+    clock = read_book(m, v + VCPU.clock)
+    begin = _serve(m, d, clock, takes, busy)
+    if begin > clock:
+        spend(m, v, BUSY_LINE, begin - clock)
+    spend(m, v, source, takes)
+    write_book(m, d + LINE.stalled, read_book(m, d + LINE.stalled) + begin - clock + takes)
+
+
+@dual
+def _is_quiet(m: Machine, a: int) -> bool:
+    return vtime(m, VTIME.quiet) <= a < vtime(m, VTIME.quiet_end)
+
+
+@dual
+def _to_first(m: Machine, v: int, key: int) -> None:
+    """A line that the core's own cache has moves to its first level."""
+    line = key >> VERSION_BITS
+    _insert(m, _set(line, read_book(m, v + VCPU.l1), vtime(m, VTIME.l1_sets)), key)
+    _insert(m, _set(line, read_book(m, v + VCPU.tags), vtime(m, VTIME.private_sets)), key)
+
+
+@dual_slow
+def charge_read(m: Machine, a: int) -> None:
+    """This CPU loads word `a`."""
+    v = vcpu(m)
+    spend(m, v, OWN, price(m, PRICE.access))
+    line = a >> 3
+    d = vtime(m, VTIME.lines) + line * LINE.SIZE
+    state = read_book(m, d)
+    key = _key(line, state)
+    s = _set(line, read_book(m, v + VCPU.l1), vtime(m, VTIME.l1_sets))
+    if read_book(m, s) != key:
+        _read_elsewhere(m, v, a, d, state, s, key)
+
+
+@dual_slow
+def _read_elsewhere(m: Machine, v: int, a: int, d: int, state: int, s: int, key: int) -> None:
+    if _has(m, s, key):
+        _insert(m, s, key)
+        return
+    if _is_quiet(m, a):
+        return
+    line = a >> 3
+    if _has(m, _set(line, read_book(m, v + VCPU.tags), vtime(m, VTIME.private_sets)), key):
+        spend(m, v, FROM_L2, price(m, PRICE.l2))
+        _to_first(m, v, key)
+        return
+    source = _source(m, v, line, state)
+    me = this_cpu(m) + 1
+    shared = source == FROM_LLC or source >= FROM_MEMORY or state & EXCLUSIVE == 0
+    takes = _way(m, v, source)
+    _stall(m, v, d, source, takes, min(takes, price(m, PRICE.shared_gap)) if shared else takes)
+    if state & OWNER_MASK == 0 or (source >= FROM_MEMORY and state & EXCLUSIVE):
+        # Nobody has it: the first reader may write it later without asking.
+        write_book(m, d, (state & ~OWNER_MASK) | EXCLUSIVE | me)
+    elif state & OWNER_MASK != me:
+        write_book(m, d, (state & ~(EXCLUSIVE | OWNER_MASK << READER_AT)) | me << READER_AT)
+    _keep(m, v, key)
+
+
+@dual
+def _take(m: Machine, v: int, line: int, d: int, state: int) -> int:
+    """Where from the CPU gets a line that it will write and that its first level does not have; afterwards it alone has
+    it."""
+    me = this_cpu(m) + 1
+    s = _set(line, read_book(m, v + VCPU.tags), vtime(m, VTIME.private_sets))
+    source = FROM_LLC
+    if _has(m, s, _key(line, state)):
+        if state & (EXCLUSIVE | OWNER_MASK) == EXCLUSIVE | me:
+            _to_first(m, v, _key(line, state))
+            return FROM_L2
+        # It has a copy, and so may others: they are told.
+        other = state & OWNER_MASK
+        if other == me:
+            other = state >> READER_AT & OWNER_MASK
+        if other and other != me:
+            source = distance(m, v, vcpu_of(m, other - 1))
+    else:
+        source = _source(m, v, line, state)
+    state = ((state >> VERSION_AT) + 1) << VERSION_AT | EXCLUSIVE | me
+    write_book(m, d, state)
+    _keep(m, v, _key(line, state))
+    return source
+
+
+@dual
+def _owns(m: Machine, v: int, line: int, state: int) -> bool:
+    """Is the line in the first level of this CPU, and in no other cache?"""
+    if state & (EXCLUSIVE | OWNER_MASK) != EXCLUSIVE | this_cpu(m) + 1:
+        return False
+    return _has(m, _set(line, read_book(m, v + VCPU.l1), vtime(m, VTIME.l1_sets)), _key(line, state))
+
+
+@dual_slow
+def charge_write(m: Machine, a: int) -> None:
+    """This CPU stores to word `a`."""
+    v = vcpu(m)
+    spend(m, v, OWN, price(m, PRICE.access))
+    line = a >> 3
+    d = vtime(m, VTIME.lines) + line * LINE.SIZE
+    state = read_book(m, d)
+    if not _owns(m, v, line, state):
+        _buffer(m, v, line, d, state)
+
+
+@dual_slow
+def _buffer(m: Machine, v: int, line: int, d: int, state: int) -> None:
+    """A store that misses: the line is asked for, and nobody waits, if there is room in the store buffer."""
+    depth = vtime(m, VTIME.depth)
+    number = read_book(m, v + VCPU.stores)
+    slot = v + VCPU.pending + number % depth
+    wait_until(m, v, STORES, read_book(m, slot))
+    clock = read_book(m, v + VCPU.clock)
+    takes = _way(m, v, _take(m, v, line, d, state))
+    begin = max(_serve(m, d, clock, takes, takes), read_book(m, v + VCPU.drained))
+    drained = begin + takes
+    write_book(m, slot, drained)
+    write_book(m, v + VCPU.drained, drained)
+    write_book(m, v + VCPU.stores, number + 1)
+
+
+@dual_slow
+def charge_locked(m: Machine, a: int) -> None:
+    """This CPU changes word `a` by a locked instruction, which waits for all stores before it."""
+    v = vcpu(m)
+    spend(m, v, OWN, price(m, PRICE.access))
+    wait_until(m, v, STORES, read_book(m, v + VCPU.drained))
+    spend(m, v, LOCKED, price(m, PRICE.locked))
+    _change(m, v, a)
+
+
+@dual_slow
+def charge_this_cpu(m: Machine, a: int) -> None:
+    """This CPU changes word `a` by an unlocked compare-and-swap."""
+    v = vcpu(m)
+    spend(m, v, OWN, price(m, PRICE.access) + price(m, PRICE.this_cpu))
+    _change(m, v, a)
+
+
+@dual
+def _change(m: Machine, v: int, a: int) -> None:
+    line = a >> 3
+    d = vtime(m, VTIME.lines) + line * LINE.SIZE
+    state = read_book(m, d)
+    if not _owns(m, v, line, state):
+        source = _take(m, v, line, d, state)
+        takes = _way(m, v, source)
+        _stall(m, v, d, source, takes, takes)
+
+
+@dual_slow
+def charge_barrier(m: Machine) -> None:
+    """A full fence: it waits for all stores before it."""
+    v = vcpu(m)
+    wait_until(m, v, STORES, read_book(m, v + VCPU.drained))
+    spend(m, v, LOCKED, price(m, PRICE.barrier))
+
+
+@dual_slow
+def charge_irq(m: Machine) -> None:
+    """This CPU has turned interrupts off and on again."""
+    spend(m, vcpu(m), OWN, price(m, PRICE.irq))

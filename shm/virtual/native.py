@@ -1,0 +1,107 @@
+"""What compiled code does on a machine with VTIME: the price is paid, then the access is made, by plain instructions.
+
+One process plays all CPUs, so nothing needs to be atomic. Without the feature none of this is compiled: the operations
+are the instructions of `shm.native`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from shm import atomics
+from shm.atomics import read_book, write_book
+from shm.compiler import chosen_by_type
+from shm.native import MachineType
+from shm.virtual.lines import charge_barrier, charge_irq, charge_locked, charge_read, charge_this_cpu, charge_write
+from shm.virtual.words import clock_of
+
+
+def _priced(*operations: Callable[..., Any]) -> Callable[[Callable[..., Any]], None]:
+    """Decorator: what these operations do on a machine with VTIME."""
+
+    def wrap(meaning: Callable[..., Any]) -> None:
+        def choose(m, *words):
+            return meaning if isinstance(m, MachineType) and "VTIME" in m.features else None
+
+        for operation in operations:
+            chosen_by_type(operation, choose)
+
+    return wrap
+
+
+@_priced(atomics.load, atomics.read_once, atomics.load_acquire)
+def _load(m, a):
+    charge_read(m, a)
+    return read_book(m, a)
+
+
+@_priced(atomics.store, atomics.write_once, atomics.store_release)
+def _store(m, a, v):
+    charge_write(m, a)
+    write_book(m, a, v)
+
+
+@_priced(atomics.cmpxchg)
+def _cmpxchg(m, a, old, new):
+    charge_locked(m, a)
+    seen = read_book(m, a)
+    if seen == old:
+        write_book(m, a, new)
+    return seen
+
+
+@_priced(atomics.this_cpu_cmpxchg)
+def _this_cpu_cmpxchg(m, a, old, new):
+    charge_this_cpu(m, a)
+    seen = read_book(m, a)
+    if seen == old:
+        write_book(m, a, new)
+    return seen
+
+
+@_priced(atomics.xchg)
+def _xchg(m, a, new):
+    charge_locked(m, a)
+    seen = read_book(m, a)
+    write_book(m, a, new)
+    return seen
+
+
+@_priced(atomics.fetch_add)
+def _fetch_add(m, a, delta):
+    charge_locked(m, a)
+    seen = read_book(m, a)
+    write_book(m, a, seen + delta)
+    return seen
+
+
+@_priced(atomics.fetch_or)
+def _fetch_or(m, a, bits):
+    charge_locked(m, a)
+    seen = read_book(m, a)
+    write_book(m, a, seen | bits)
+    return seen
+
+
+@_priced(atomics.fetch_and)
+def _fetch_and(m, a, bits):
+    charge_locked(m, a)
+    seen = read_book(m, a)
+    write_book(m, a, seen & bits)
+    return seen
+
+
+@_priced(atomics.smp_mb)
+def _smp_mb(m):
+    charge_barrier(m)
+
+
+@_priced(atomics._irqs_on_again)
+def _irqs_on_again(m):
+    charge_irq(m)
+
+
+@_priced(atomics.cycles)
+def _cycles(m):
+    return clock_of(m)

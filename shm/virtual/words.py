@@ -1,0 +1,251 @@
+"""The tables of virtual time. They lie in a segment of their own; `MACHINE.vtime` is the word where it begins, counted
+from the machine's first one.
+
+    VTIME       one: prices, topology, where the rest is
+    VCPU        one per CPU, right behind it: its clock, its store buffer, what it spent time on
+    tags        of each CPU's private cache and of each complex's last level cache: sets of WAYS keys, newest first
+    LINE        one per cache line of the machine: who has it, and when it is on its way
+    lock table  open addressing by the lock's word, and a CALENDAR for each
+
+A *key* is a line's number and version. The version changes whenever somebody takes the line to write, so a copy with
+an old version is not valid, and nobody has to look for copies.
+"""
+
+from __future__ import annotations
+
+from shm.atomics import read_book, this_cpu, write_book
+from shm.compiler import dual
+from shm.layout import struct
+from shm.machine import MACHINE, Machine
+
+# What time is spent on.
+WHATS = (
+    "own work",  # accesses that hit, with the instructions around them
+    "locked",  # locked instructions and fences, beyond the access
+    "second level",  # the core's own cache, but not its first level
+    "own cache",  # the last level cache of the CPU's complex
+    "same complex",  # another core's line, by where that core is
+    "same node",
+    "other node",
+    "memory",
+    "far memory",
+    "busy line",  # it was on its way to somebody else
+    "stores",  # the store buffer was full, or had to be drained
+    "interrupts",  # entering and leaving handlers, and their work
+    "interrupt answers",  # waiting until others have handled theirs
+    "grace periods",
+    "asleep",  # nothing to do, or another CPU's turn
+)
+(
+    OWN,
+    LOCKED,
+    FROM_L2,
+    FROM_LLC,
+    FROM_COMPLEX,
+    FROM_NODE,
+    FROM_REMOTE,
+    FROM_MEMORY,
+    FROM_FAR,
+    BUSY_LINE,
+    STORES,
+    INTERRUPTS,
+    ANSWERS,
+    GRACE,
+    ASLEEP,
+) = range(len(WHATS))
+LOCK_WAIT = 15  # and on: waiting for a lock, by its class
+LOCK_KINDS = 8  # `shm.locks.LOCK_CLASSES`
+SPENT = LOCK_WAIT + LOCK_KINDS
+
+# On whose behalf.
+WHERES = ("tape", "alloc", "free", "page allocator", "interrupt", "work")
+TAPE, ALLOC, FREE, PAGES, INTERRUPT, WORK = range(len(WHERES))
+
+# Prices, picoseconds, but for `overlap`, in hundredths; see `stress.profiles`.
+PRICES = (
+    "access",
+    "this_cpu",
+    "locked",
+    "barrier",
+    "l2",
+    "llc",
+    "complex",
+    "node",
+    "remote",
+    "memory_near",
+    "memory_far",
+    "call",
+    "irq",
+    "ipi",
+    "ipi_send",
+    "interrupt",
+    "wakeup",
+    "grace_period",
+    "shared_gap",
+    "overlap",
+)
+PRICE = struct("PRICE", *PRICES)
+
+WAYS = 4
+DEEPEST = 128  # store buffer entries at most
+
+VTIME = struct(
+    "VTIME",
+    ("price", PRICE.SIZE),
+    "ticket",  # 1: ticket locks, 0: queued ones
+    "depth",  # of the store buffer
+    "l1_sets",
+    "private_sets",
+    "llc_sets",
+    "lines",  # LINE[]
+    "lock_table",  # pairs: a lock's word (0: free), its CALENDAR
+    "lock_mask",
+    "calendars",  # the next unused CALENDAR
+    "calendars_end",
+    "full",  # 1: there were more locks than calendars
+    "quiet",  # words from here …
+    "quiet_end",  # … to here are read ahead of use: a tape
+    "horizon",  # no CPU's clock is before this
+    # Where words are at home: frames by node, per-CPU areas and NODEs with theirs, all else on node 0.
+    "frames",
+    "node_words",
+    "nodes",
+    "nodes_end",
+    "nr_nodes",
+    "pcp_order",  # blocks up to this order are kept in per-CPU page lists
+    "pcp_batch",  # pages that move between a list and the zone at a time
+    "pcp_high",  # most pages in a list
+    "percpu",
+    "percpu_end",
+    "percpu_stride",
+    size=64,
+)
+
+VCPU = struct(
+    "VCPU",
+    "clock",
+    "drained",  # when the last store of the buffer is in the cache
+    "stores",  # so many stores have gone through the buffer
+    "node",
+    "complex",
+    "tags",  # of all of the core's own cache; `l1`: of its first level
+    "llc",
+    "where",  # row of `spent`, in words
+    "idle",  # 1: it has nothing to do; an interrupt takes nothing from anybody
+    "arrived",  # when the interrupt that is handled came, and what the clock was
+    "before",
+    "awaited",  # when the last of those that this CPU called will have answered
+    "ended",  # what the clock was when the tape had been played
+    "pcp",  # PCP[nodes][PCP_ORDERS]
+    "locks",  # so many locks it holds
+    "l1",
+    ("pending", DEEPEST),  # when each store of the buffer is in the cache, a ring
+    ("spent", SPENT * len(WHERES)),
+    size=16 + DEEPEST + SPENT * len(WHERES) + 4,
+)
+
+LINE = struct(
+    "LINE",
+    "state",  # version, exclusive, reader, owner; CPUs plus 1, 0: nobody
+    "since",  # from when
+    "until",  # to when it is on its way
+    "stalled",  # ps that CPUs waited for it, all together
+)
+OWNER_MASK = (1 << 11) - 1
+READER_AT = 11
+EXCLUSIVE = 1 << 22
+VERSION_AT = 24
+VERSION_BITS = 20  # of it in a key
+VERSION_MASK = (1 << VERSION_BITS) - 1
+
+PCP = struct("PCP", "first", "count")  # a per-CPU list of free blocks of one order, and how many they are
+PCP_ORDERS = 4
+
+HOLDS = 64
+CALENDAR = struct(
+    "CALENDAR",
+    "lock",
+    "kind",
+    "acquired",
+    "contended",
+    "held",  # ps in all
+    "waited",
+    "begin",  # of the hold that goes on
+    "owner",  # CPU that held it last, plus 1
+    "count",  # holds that are remembered
+    "floor",  # those before it are forgotten: it counts as held until then
+    "longest",  # ps that somebody waited
+    "first",  # the oldest hold's place in the rings
+    ("begins", HOLDS),
+    ("ends", HOLDS),
+    size=16 + 2 * HOLDS,
+)
+
+
+@dual
+def vtime(m: Machine, field: int) -> int:
+    """A word of VTIME."""
+    return read_book(m, read_book(m, MACHINE.vtime) + field)
+
+
+@dual
+def price(m: Machine, what: int) -> int:
+    """A price, ps: an offset in PRICE."""
+    return read_book(m, read_book(m, MACHINE.vtime) + VTIME.price + what)
+
+
+@dual
+def vcpu_of(m: Machine, cpu: int) -> int:
+    """The VCPU of any CPU."""
+    return read_book(m, MACHINE.vtime) + VTIME.SIZE + cpu * VCPU.SIZE
+
+
+@dual
+def vcpu(m: Machine) -> int:
+    """This CPU's VCPU."""
+    return vcpu_of(m, this_cpu(m))
+
+
+@dual
+def clock_of(m: Machine) -> int:
+    """This CPU's clock, ps."""
+    return read_book(m, vcpu(m) + VCPU.clock)
+
+
+@dual
+def spend(m: Machine, v: int, what: int, ps: int) -> None:
+    """A CPU's clock goes on, and why."""
+    write_book(m, v + VCPU.clock, read_book(m, v + VCPU.clock) + ps)
+    a = v + VCPU.spent + read_book(m, v + VCPU.where) + what
+    write_book(m, a, read_book(m, a) + ps)
+
+
+@dual
+def wait_until(m: Machine, v: int, what: int, at: int) -> None:
+    """A CPU's clock goes on to `at`, if it is not that late yet."""
+    wait = at - read_book(m, v + VCPU.clock)
+    if wait > 0:
+        spend(m, v, what, wait)
+
+
+@dual
+def enter(m: Machine, where: int) -> int:
+    """From now on this CPU's time is spent there; returns what `leave` wants."""
+    v = vcpu(m)
+    before = read_book(m, v + VCPU.where)
+    write_book(m, v + VCPU.where, where * SPENT)
+    return before
+
+
+@dual
+def begin_call_of(m: Machine, where: int) -> int:
+    """As `enter`, for a call of the allocator: what it costs beside its accesses."""
+    before = enter(m, where)
+    spend(m, vcpu(m), OWN, price(m, PRICE.call))
+    return before
+
+
+@dual
+def leave(m: Machine, before: int) -> None:
+    """Back to where it was spent before."""
+    write_book(m, vcpu(m) + VCPU.where, before)

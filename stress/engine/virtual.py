@@ -1,0 +1,228 @@
+"""Virtual time: one process plays all CPUs, always the one whose clock is least, an operation at a time (VTIME).
+
+CPUs that can go on lie in a heap by their clocks. One that waits (for a slot that another CPU fills or empties, or for
+an event) leaves it, and comes back with the clock of whoever gave what it waited for. The kworker is one of them: it
+wakes when work is queued, or when a round that an event waits for is reached everywhere.
+
+What keeps this going is the laboratory's and costs nothing; what a tape's operation does is priced, the tape included.
+"""
+
+from __future__ import annotations
+
+from allocators.core.world import WORLD, WORLD_AT
+from scenarios.tape import OP_ALLOC, OP_END, OP_FREE, OP_ROUND, OP_WAIT
+from shm.atomics import call_settling, call_timers, load, on_cpu, read_book, write_book
+from shm.compiler import dual
+from shm.layout import struct
+from shm.machine import MACHINE, Machine
+from shm.ring import RING
+from shm.virtual.words import ASLEEP, PRICE, VCPU, VTIME, WORK, enter, price, vcpu_of, wait_until
+from stress.engine.kworker import kworker_turn
+from stress.engine.play import execute
+from stress.engine.words import FINISHED, PLAY, PLAYING, RUN, STUCK, c_of, opcode
+
+# What the loop keeps. `heap`: pairs of a clock, as it was when the CPU came in, and a CPU. `waiters`: by slot, the CPU
+# that waits for it, plus 1. `waits`: by CPU, 1 while it waits for an event.
+LOOP = struct("LOOP", "heap", "count", "waiters", "waits", "queued", size=8)
+
+
+@dual
+def _before(m: Machine, h: int, i: int, k: int) -> bool:
+    """Does entry i of the heap come before entry k?"""
+    a = read_book(m, h + 2 * i)
+    b = read_book(m, h + 2 * k)
+    return a < b or (a == b and read_book(m, h + 2 * i + 1) < read_book(m, h + 2 * k + 1))
+
+
+@dual
+def _swap(m: Machine, h: int, i: int, k: int) -> None:
+    for word in range(2):
+        kept = read_book(m, h + 2 * i + word)
+        write_book(m, h + 2 * i + word, read_book(m, h + 2 * k + word))
+        write_book(m, h + 2 * k + word, kept)
+
+
+@dual
+def _sink(m: Machine, loop: int) -> None:
+    """The first entry may be later than others now."""
+    h = read_book(m, loop + LOOP.heap)
+    count = read_book(m, loop + LOOP.count)
+    i = 0
+    while 2 * i + 1 < count:
+        k = 2 * i + 1
+        if k + 1 < count and _before(m, h, k + 1, k):
+            k += 1
+        if not _before(m, h, k, i):
+            break
+        _swap(m, h, i, k)
+        i = k
+
+
+@dual
+def _come_in(m: Machine, loop: int, cpu: int) -> None:
+    """A CPU can go on."""
+    h = read_book(m, loop + LOOP.heap)
+    i = read_book(m, loop + LOOP.count)
+    write_book(m, loop + LOOP.count, i + 1)
+    write_book(m, h + 2 * i, read_book(m, vcpu_of(m, cpu) + VCPU.clock))
+    write_book(m, h + 2 * i + 1, cpu)
+    while i > 0 and _before(m, h, i, (i - 1) // 2):
+        _swap(m, h, i, (i - 1) // 2)
+        i = (i - 1) // 2
+
+
+@dual
+def _leave_first(m: Machine, loop: int) -> None:
+    """The first CPU of the heap waits, or has ended."""
+    h = read_book(m, loop + LOOP.heap)
+    count = read_book(m, loop + LOOP.count) - 1
+    write_book(m, loop + LOOP.count, count)
+    write_book(m, vcpu_of(m, read_book(m, h + 1)) + VCPU.idle, 1)
+    _swap(m, h, 0, count)
+    _sink(m, loop)
+
+
+@dual
+def _wake(m: Machine, loop: int, cpu: int, at: int) -> None:
+    """A CPU that waited goes on, not before `at`."""
+    v = vcpu_of(m, cpu)
+    if read_book(m, v + VCPU.idle):
+        write_book(m, v + VCPU.idle, 0)
+        wait_until(m, v, ASLEEP, at)
+        _come_in(m, loop, cpu)
+
+
+@dual
+def _queued(m: Machine) -> int:
+    """Items that were ever queued for the kworker."""
+    workqueue = read_book(m, WORLD_AT + WORLD.workqueue)
+    rcu_queue = read_book(m, WORLD_AT + WORLD.rcu_queue)
+    return read_book(m, workqueue + RING.tail) + read_book(m, rcu_queue + RING.tail)
+
+
+@dual
+def begin_virtual(m: Machine, run: int, loop: int) -> int:
+    """All CPUs come to the heap, the kworker too; their clocks stay as they are."""
+    write_book(m, loop + LOOP.count, 0)
+    workers = read_book(m, MACHINE.workers)
+    for cpu in range(workers + 1):
+        _come_in(m, loop, cpu)
+    enter(on_cpu(m, workers), WORK)
+    return 0
+
+
+@dual
+def play_virtual(m: Machine, run: int, loop: int, steps: int) -> int:
+    """Play `steps` operations; m is the kworker's machine. Returns PLAYING, FINISHED, or STUCK: nothing can move."""
+    workers = read_book(m, MACHINE.workers)
+    horizon = read_book(m, MACHINE.vtime) + VTIME.horizon
+    for _ in range(steps):
+        while read_book(m, loop + LOOP.count) == 0:
+            if not _all_ended(m, run):
+                return STUCK
+            if not _settle(m, run, loop):
+                return FINISHED
+        h = read_book(m, loop + LOOP.heap)
+        cpu = read_book(m, h + 1)
+        clock = read_book(m, vcpu_of(m, cpu) + VCPU.clock)
+        if clock > read_book(m, h):
+            # An interrupt has taken time from it since it came in.
+            write_book(m, h, clock)
+            _sink(m, loop)
+            continue
+        write_book(m, horizon, clock)
+        if cpu == workers:
+            _kworker(m, run, loop)
+        else:
+            _step(m, run, loop, cpu)
+    return PLAYING
+
+
+@dual
+def _step(m: Machine, run: int, loop: int, cpu: int) -> None:
+    """The first CPU of the heap plays its next operation, or finds that it must wait."""
+    p = read_book(m, run + RUN.plays) + cpu * PLAY.SIZE
+    at = read_book(m, p + PLAY.tape)
+    there = on_cpu(m, cpu)
+    op = load(there, at)
+    code = opcode(op)
+    if code == OP_END:
+        write_book(m, vcpu_of(m, cpu) + VCPU.ended, read_book(m, vcpu_of(m, cpu) + VCPU.clock))
+        _leave_first(m, loop)
+        return
+    if not execute(there, p, run, op):
+        if code == OP_WAIT:
+            write_book(m, read_book(m, loop + LOOP.waits) + cpu, 1)
+        else:
+            write_book(m, read_book(m, loop + LOOP.waiters) + c_of(op), cpu + 1)
+        _leave_first(m, loop)
+        return
+    write_book(m, p + PLAY.tape, at + 1)
+    write_book(m, p + PLAY.operations, read_book(m, p + PLAY.operations) + 1)
+    clock = read_book(m, vcpu_of(m, cpu) + VCPU.clock)
+    write_book(m, read_book(m, loop + LOOP.heap), clock)
+    _sink(m, loop)
+    if code == OP_ALLOC or code == OP_FREE:
+        waiter = read_book(m, loop + LOOP.waiters) + c_of(op)
+        if read_book(m, waiter):
+            other = read_book(m, waiter) - 1
+            write_book(m, waiter, 0)
+            _wake(m, loop, other, clock)
+    elif code == OP_ROUND:
+        _wake(m, loop, read_book(m, MACHINE.workers), clock)
+    if _queued(m) != read_book(m, loop + LOOP.queued):
+        write_book(m, loop + LOOP.queued, _queued(m))
+        _wake(m, loop, read_book(m, MACHINE.workers), clock + price(m, PRICE.wakeup))
+    if clock // 1000 >= read_book(m, WORLD_AT + WORLD.reaper_due):
+        call_timers(there)
+
+
+@dual
+def _kworker(m: Machine, run: int, loop: int) -> None:
+    """The kworker, first of the heap, does what is to be done, or sleeps."""
+    events = read_book(m, run + RUN.events_done)
+    if not kworker_turn(m, run):
+        _leave_first(m, loop)
+        return
+    write_book(m, loop + LOOP.queued, _queued(m))
+    clock = read_book(m, vcpu_of(m, read_book(m, MACHINE.workers)) + VCPU.clock)
+    write_book(m, read_book(m, loop + LOOP.heap), clock)
+    _sink(m, loop)
+    if read_book(m, run + RUN.events_done) != events:
+        waits = read_book(m, loop + LOOP.waits)
+        for cpu in range(read_book(m, MACHINE.workers)):
+            if read_book(m, waits + cpu):
+                write_book(m, waits + cpu, 0)
+                _wake(m, loop, cpu, clock)
+
+
+@dual
+def _all_ended(m: Machine, run: int) -> bool:
+    plays = read_book(m, run + RUN.plays)
+    for cpu in range(read_book(m, MACHINE.workers)):
+        if opcode(read_book(m, read_book(m, plays + cpu * PLAY.SIZE + PLAY.tape))) != OP_END:
+            return False
+    return read_book(m, run + RUN.events_done) == read_book(m, run + RUN.events)
+
+
+@dual
+def _settle(m: Machine, run: int, loop: int) -> bool:
+    """All tapes have ended: on to when timers may find dead caches; False when it is time to end."""
+    due = call_settling(m)
+    if due == 0:
+        return False
+    workers = read_book(m, MACHINE.workers)
+    last = 0
+    for cpu in range(workers + 1):
+        last = max(last, read_book(m, vcpu_of(m, cpu) + VCPU.clock))
+    if read_book(m, run + RUN.settled_at) == 0:
+        write_book(m, run + RUN.settled_at, last // 1000 + read_book(m, run + RUN.settle_ns))
+    end = read_book(m, run + RUN.settled_at)
+    if last // 1000 >= end:
+        return False
+    at = min(due, end)
+    for cpu in range(workers + 1):
+        wait_until(m, vcpu_of(m, cpu), ASLEEP, 1000 * at)
+    call_timers(m)
+    _wake(m, loop, workers, 1000 * at)
+    return True

@@ -1,0 +1,249 @@
+"""An arena played in virtual time: its tables beside it, and what they hold afterwards (see `shm.virtual`)."""
+
+from __future__ import annotations
+
+import dataclasses
+import mmap
+from collections.abc import Callable
+
+import numpy as np
+
+from allocators.catalogue import ALLOCATORS
+from allocators.core.world import PAGE_SHIFT
+from shm.layout import Plan, view
+from shm.machine import MACHINE
+from shm.segment import Segment
+from shm.virtual.words import (
+    CALENDAR,
+    DEEPEST,
+    LINE,
+    PCP,
+    PCP_ORDERS,
+    PRICE,
+    PRICES,
+    SPENT,
+    VCPU,
+    VTIME,
+    WAYS,
+    WHERES,
+)
+from stress.engine import FINISHED, LOOP, PLAYING, virtual_main
+from stress.play.arena import Arena
+from stress.play.compiled import STATS
+from stress.process.errors import UsageError
+from stress.profiles.profile import Profile
+
+VTIME_FEATURE = frozenset({"VTIME"})
+STEPS = 100_000  # between two looks at the world (and at Ctrl-C)
+LOCKS_EACH = 2  # locks of a cache on a node at most: list_lock, and SLAB's alien ones share what is left
+SPARE_LOCKS = 1 << 12
+
+
+def nodes_for(profile: Profile, cpus: int) -> int:
+    """Nodes that so many CPUs take, one filled after the other."""
+    cores = profile.topology.complexes_per_node * profile.topology.cores_per_complex
+    return max(1, min(profile.topology.nodes, -(-cpus // cores)))
+
+
+def prices_of(profile: Profile) -> dict[str, int]:
+    """PRICE's fields, ps.
+
+    What no profile says: a copy for a reader keeps a line busy for a quarter of the way in a complex; to send one
+    interrupt takes a tenth of its way.
+    """
+    known = dataclasses.asdict(profile.ps)
+    derived = {
+        "grace_period": profile.kernel.grace_period,
+        "shared_gap": profile.ps.complex // 4,
+        "ipi_send": profile.ps.ipi // 10,
+        "overlap": round(100 * profile.cache.overlap),
+    }
+    return {name: derived[name] if name in derived else known[name] for name in PRICES}
+
+
+def kernel_pages(features: frozenset[str]) -> dict[str, int]:
+    """Per-CPU page lists of a design's kernel, in pages.
+
+    Single pages, 31 at a time and 186 at most (v3.16 zone_batchsize, pageset_set_batch); since 5.13 blocks up to
+    order 3, 63 pages at a time; how many at most depends on the machine's memory there, four batches are assumed.
+    """
+    if "F_SHEAF" in features:
+        return {"pcp_order": 3, "pcp_batch": 63, "pcp_high": 252}
+    return {"pcp_order": 0, "pcp_batch": 31, "pcp_high": 186}
+
+
+class VirtualTime:
+    """The tables of one play of an arena, which must have been reset just before.
+
+    features: of the design. Raises UsageError when the tables cannot be had.
+    """
+
+    def __init__(self, arena: Arena, features: frozenset[str], profile: Profile) -> None:
+        self.arena = arena
+        self.profile = profile
+        layout = arena.layout
+        cpus = layout.nr_cpus
+        self.complex_of = _complexes(layout.limits.workers, layout.limits.nodes, profile)
+        self.l1_sets = max(1, profile.cache.l1_lines // WAYS)
+        self.private_sets = max(1, profile.cache.private_lines // WAYS)
+        self.llc_sets = max(1, profile.cache.llc_lines // WAYS)
+        self.locks = LOCKS_EACH * layout.limits.caches * layout.limits.nodes + SPARE_LOCKS
+        mask = (1 << (2 * self.locks - 1).bit_length()) - 1
+        plan = self.plan = Plan()
+        plan.reserve("vtime", VTIME.SIZE)
+        plan.reserve("vcpus", VCPU.SIZE * cpus)
+        assert plan["vcpus"] == VTIME.SIZE
+        plan.reserve("loop", LOOP.SIZE)
+        plan.reserve("heap", 2 * cpus)
+        plan.reserve("waits", cpus)
+        plan.reserve("waiters", max(1, arena.load.slots))
+        plan.reserve("pcp", PCP.SIZE * PCP_ORDERS * layout.limits.nodes * cpus)
+        plan.reserve("lock_table", 2 * (mask + 1))
+        plan.reserve("calendars", CALENDAR.SIZE * self.locks)
+        plan.reserve("l1", self.l1_sets * WAYS * cpus)
+        plan.reserve("tags", self.private_sets * WAYS * cpus)
+        plan.reserve("llc", self.llc_sets * WAYS * (max(self.complex_of) + 1))
+        plan.reserve("lines", LINE.SIZE * (layout.words // 8 + 1))
+        try:
+            self.segment = Segment(plan.end)
+        except (ValueError, MemoryError) as error:
+            raise UsageError(f"the tables of virtual time cannot be made: {error}; change --memory or --cpus") from None
+        self.words = self.segment.array
+        self.offset = (self.segment.address - arena.segment.address) // 8
+        self._pages = kernel_pages(features)
+        self._fill(self._pages)
+        self.machine = arena.machine(features | STATS | VTIME_FEATURE, arena.kworker_cpu)
+        self._begin()
+
+    def _begin(self) -> None:
+        virtual_main(self.machine, 0, self.arena.run, self.offset + self.plan["loop"], 0)
+
+    def _fill(self, pages: dict[str, int]) -> None:
+        arena, layout, plan, profile = self.arena, self.arena.layout, self.plan, self.profile
+        words, at = self.words, self.offset
+        for name, ps in prices_of(profile).items():
+            words[VTIME.price + getattr(PRICE, name)] = ps
+        tapes = [arena.plan.regions[f"tape{cpu}"] for cpu in range(arena.load.cpus)]
+        frames = layout.last_frame - layout.first_frame
+        nodes, node_words = arena.plan.regions["nodes"]
+        for field, value in {
+            "ticket": int(profile.kernel.locks == "ticket"),
+            "depth": min(DEEPEST, profile.cache.store_buffer),
+            "l1_sets": self.l1_sets,
+            "private_sets": self.private_sets,
+            "llc_sets": self.llc_sets,
+            "lines": at + plan["lines"],
+            "lock_table": at + plan["lock_table"],
+            "lock_mask": plan.regions["lock_table"][1] // 2 - 1,
+            "calendars": at + plan["calendars"],
+            "calendars_end": at + plan["calendars"] + CALENDAR.SIZE * self.locks,
+            "quiet": min(base for base, _ in tapes),
+            "quiet_end": max(base + size for base, size in tapes),
+            "frames": layout.first_frame << PAGE_SHIFT,
+            "node_words": frames // layout.limits.nodes << PAGE_SHIFT,
+            "nodes": nodes,
+            "nodes_end": nodes + node_words,
+            "nr_nodes": layout.limits.nodes,
+            **pages,
+            "percpu": layout.percpu_base,
+            "percpu_end": layout.percpu_base + layout.percpu_stride * layout.nr_cpus,
+            "percpu_stride": layout.percpu_stride,
+        }.items():
+            words[getattr(VTIME, field)] = value
+        cpus = self.vcpus()
+        workers = layout.limits.workers
+        number = np.arange(layout.nr_cpus)
+        cpus["node"] = np.where(number < workers, number * layout.limits.nodes // workers, layout.limits.nodes - 1)
+        cpus["complex"] = self.complex_of
+        cpus["pcp"] = at + plan["pcp"] + number * PCP.SIZE * PCP_ORDERS * layout.limits.nodes
+        cpus["l1"] = at + plan["l1"] + number * self.l1_sets * WAYS
+        cpus["tags"] = at + plan["tags"] + number * self.private_sets * WAYS
+        cpus["llc"] = at + plan["llc"] + np.array(self.complex_of) * self.llc_sets * WAYS
+        for name in ("heap", "waits", "waiters"):
+            words[plan["loop"] + getattr(LOOP, name)] = at + plan[name]
+        arena.words[MACHINE.vtime] = at
+
+    def play(self, tick: Callable[[], None]) -> bool:
+        """Play to the end; False when a tape got stuck. tick: called every `STEPS` operations.
+
+        Raises UsageError when there were more locks than the tables have room for.
+        """
+        loop = self.offset + self.plan["loop"]
+        while (state := virtual_main(self.machine, 1, self.arena.run, loop, STEPS)) == PLAYING:
+            tick()
+            if self.words[VTIME.full]:
+                raise UsageError(f"more than {self.locks} locks are in use; play fewer caches, cgroups or nodes")
+        return state == FINISHED
+
+    def rewind(self) -> None:
+        """The arena was reset to be played once more: all clocks are 0 again, and the last level caches stay warm.
+
+        Those of the cores do not: who boots a world, and what other worlds do meanwhile, leaves nothing there.
+        """
+        warm = self.lines()["state"].copy()
+        tags = slice(self.plan["llc"], self.plan["lines"])
+        kept = self.words[tags].copy()
+        self.words[:] = 0
+        self._fill(self._pages)
+        self.words[tags] = kept
+        self.lines()["state"] = warm
+        self._begin()
+
+    def end(self) -> None:
+        """Give the pages of per-CPU lists back, so that the world can be looked at. What time it takes is lost: read
+        the tables before."""
+        virtual_main(self.machine, 2, self.arena.run, 0, 0)
+
+    def vcpus(self) -> np.ndarray:
+        """The VCPU structs: of the workers, then the kworker's."""
+        return view(self.words, VCPU, self.plan["vcpus"], self.arena.layout.nr_cpus)
+
+    def horizon(self) -> int:
+        """The least of all clocks, ps."""
+        return int(self.words[VTIME.horizon])
+
+    def spent(self) -> np.ndarray:
+        """Picoseconds that each CPU spent, as [cpu, where, what]; the kworker is the last one."""
+        return self.vcpus()["spent"].reshape(-1, len(WHERES), SPENT)
+
+    def calendars(self) -> np.ndarray:
+        """The CALENDAR structs of all locks that were ever taken."""
+        used = (int(self.words[VTIME.calendars]) - self.offset - self.plan["calendars"]) // CALENDAR.SIZE
+        return view(self.words, CALENDAR, self.plan["calendars"], used)
+
+    def lines(self) -> np.ndarray:
+        """The LINE structs, by the number of a line (eight words of the arena)."""
+        return view(self.words, LINE, self.plan["lines"], self.arena.layout.words // 8 + 1)
+
+    def touched_lines(self) -> np.ndarray:
+        """Numbers of the lines whose structs have memory: nobody has accessed another one.
+
+        A look at all structs would give memory to every one of them, some hundred MiB.
+        """
+        each = mmap.PAGESIZE // 8
+        first = (self.segment.touched() * each - self.plan["lines"]) // LINE.SIZE
+        numbers = (first[:, None] + np.arange(each // LINE.SIZE)).ravel()
+        return numbers[(numbers >= 0) & (numbers <= self.arena.layout.words // 8)]
+
+    def close(self) -> None:
+        self.arena.words[MACHINE.vtime] = 0
+        self.segment.close()
+
+
+def _complexes(workers: int, nodes: int, profile: Profile) -> list[int]:
+    """The complex of each CPU, the kworker's last: nodes are cut into complexes of the machine's size."""
+    size = profile.topology.cores_per_complex
+    found: list[int] = []
+    base = 0
+    for node in range(nodes):
+        cpus = [cpu for cpu in range(workers) if cpu * nodes // workers == node]
+        found += [base + i // size for i in range(len(cpus))]
+        base += -(-len(cpus) // size)
+    return [*found, found[-1]]
+
+
+def features_of(design: str, allocator: str) -> frozenset[str]:
+    """What programs in virtual time are compiled for."""
+    from allocators.designs import parse_design
+
+    return parse_design(design).features(allocator) | STATS | VTIME_FEATURE | ALLOCATORS[allocator].feature

@@ -1,0 +1,212 @@
+"""One point of the curve: a design on a number of CPUs, played in virtual time and summed up."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from scenarios.tape import OP_ALLOC, OP_FREE, OP_MASK, SECTIONS, Workload
+from shm.locks import LOCK_CLASSES
+from shm.virtual.words import VERSION_AT, WHATS, WHERES
+from stress.judge.ratio import concurrent_rate
+from stress.measure.latency import summarise
+from stress.measure.records import Census
+from stress.play.arena import Arena, BlockSettings
+from stress.play.census import pinned_now, section_sums, take_census
+from stress.play.virtual import STATS, VirtualTime, features_of
+from stress.profiles.profile import Profile
+from stress.result.data import Violation
+from stress.simulate.names import Named
+from stress.simulate.result import Dead, DeadSample, LineUse, LockUse, Point
+
+PS_PER_NS = 1000
+HOTTEST = 8  # locks and lines that are kept
+SAMPLES = 256
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Job:
+    """What a point is made of.
+
+    memory: of the arena, bytes. settle: kernel seconds for timers after the tapes. warm: the tapes are played twice,
+    and the second time, when caches are warm, counts.
+    """
+
+    design: str
+    allocator: str
+    cpus: int
+    nodes: int
+    profile: Profile
+    memory: int
+    seed: int
+    settle: float
+    load: Workload
+    warm: bool = False
+
+
+def play_point(job: Job, tick: Callable[[float], None]) -> Point:
+    """Play it. tick: called with the share that is done. Raises UsageError when its tables cannot be had."""
+    began = time.monotonic()
+    features = features_of(job.design, job.allocator)
+    booted = features - STATS - {"VTIME"}
+    arena = Arena(job.load, job.allocator, features=booted, nodes=job.nodes, memory=job.memory, serial=True)
+    try:
+        settings = BlockSettings(seed=job.seed, settle_ns=int(job.settle * 1e9))
+        arena.reset(booted, settings)
+        virtual = VirtualTime(arena, booted, job.profile)
+        try:
+            if job.warm:
+                virtual.play(lambda: tick(0.0))
+                arena.reset(booted, settings)
+                virtual.rewind()
+            return _played(job, arena, virtual, features, tick, began)
+        finally:
+            virtual.close()
+    finally:
+        arena.close()
+
+
+def _played(
+    job: Job,
+    arena: Arena,
+    virtual: VirtualTime,
+    features: frozenset[str],
+    tick: Callable[[float], None],
+    began: float,
+) -> Point:
+    total = max(1, sum(map(len, job.load.tapes)))
+    curve: list[DeadSample] = []
+
+    def look() -> None:
+        _sample(arena, virtual, curve)
+        tick(int(arena.plays()["operations"].sum()) / total)
+
+    finished = virtual.play(look)
+    _sample(arena, virtual, curve)
+    spent = virtual.spent().copy()
+    span = int(virtual.vcpus()["ended"][: job.cpus].max())
+    locks, lines = _locks(arena, virtual, span, job.cpus), _lines(arena, virtual, span, job.cpus)
+    virtual.end()
+    census = take_census(arena, job.design, features - {"VTIME"}, float(PS_PER_NS))
+    operations = sum(int(np.isin(tape & OP_MASK, (OP_ALLOC, OP_FREE)).sum()) for tape in job.load.tapes)
+    rates, ns = _rates(arena)
+    return Point(
+        design=job.design,
+        cpus=job.cpus,
+        nodes=job.nodes,
+        operations=operations,
+        ms=span / 1e9,
+        rates=rates,
+        ns=ns,
+        spent=_spent(spent[: job.cpus].sum(axis=0), max(1, operations)),
+        kworker=_spent(spent[job.cpus], max(1, operations)),
+        latencies={path: summarise([one]) for path, one in census.latencies.items()},
+        locks=locks,
+        lines=lines,
+        dead=_dead(census, curve),
+        counts=_counts(census),
+        violations=[Violation(invariant=name, design=job.design, description=text) for name, text in census.violated],
+        stuck=None if finished else "no CPU can move any more: a tape waits for something that never comes",
+        seconds=round(time.monotonic() - began, 3),
+    )
+
+
+def _sample(arena: Arena, virtual: VirtualTime, curve: list[DeadSample]) -> None:
+    """Keep a look at the dead caches; when there are too many, every second one goes."""
+    dead, pages = pinned_now(arena)
+    curve.append(DeadSample(ms=virtual.horizon() / 1e9, caches=dead, pages=pages))
+    if len(curve) > SAMPLES:
+        del curve[1:-1:2]
+
+
+def _rates(arena: Arena) -> tuple[dict[str, float], dict[str, float]]:
+    """Operations a second of all CPUs, and ns of one CPU an operation, by kind of section; and of all frees."""
+    sums = section_sums(arena, float(PS_PER_NS))
+    sums["frees"] = [
+        dataclasses.replace(
+            live, operations=live.operations + dead.operations, nanoseconds=live.nanoseconds + dead.nanoseconds
+        )
+        for live, dead in zip(sums["live"], sums["dead"])
+    ]
+    rates, each = {}, {}
+    for kind in (*SECTIONS, "frees"):
+        operations, ns = [one.operations for one in sums[kind]], [one.nanoseconds for one in sums[kind]]
+        rate = concurrent_rate(operations, ns)
+        if rate is not None:
+            rates[kind] = round(rate, 1)
+            each[kind] = round(sum(ns) / sum(operations), 4)
+    return rates, each
+
+
+def _spent(table: np.ndarray, operations: int) -> dict[str, dict[str, float]]:
+    """ns an operation by where and what; what is nothing is left out."""
+    whats = (*WHATS, *LOCK_CLASSES)
+    found = {}
+    for where, row in zip(WHERES, table.tolist(), strict=True):
+        named = {what: round(ps / PS_PER_NS / operations, 4) for what, ps in zip(whats, row, strict=True) if ps}
+        if named:
+            found[where] = named
+    return found
+
+
+def _locks(arena: Arena, virtual: VirtualTime, span: int, cpus: int) -> list[LockUse]:
+    """The locks that are waited for most, then those that are held most."""
+    found = virtual.calendars()
+    order = np.lexsort((found["lock"], -found["held"], -found["waited"]))[:HOTTEST]
+    names = Named(arena)
+    return [
+        LockUse(
+            name=names.of(int(one["lock"])),
+            kind=LOCK_CLASSES[int(one["kind"])],
+            acquired=int(one["acquired"]),
+            contended=int(one["contended"]),
+            busy=round(min(1.0, int(one["held"]) / max(1, span)), 6),
+            waited=round(int(one["waited"]) / max(1, span * cpus), 6),
+            longest_ns=int(one["longest"]) / PS_PER_NS,
+        )
+        for one in found[order]
+    ]
+
+
+def _lines(arena: Arena, virtual: VirtualTime, span: int, cpus: int) -> list[LineUse]:
+    """The lines that are waited for most."""
+    touched = virtual.touched_lines()
+    stalled = virtual.lines()["stalled"][touched]
+    least = np.partition(stalled, -HOTTEST)[-HOTTEST] if len(stalled) > HOTTEST else 0
+    top = np.flatnonzero(stalled >= max(1, least))
+    top = top[np.lexsort((touched[top], -stalled[top]))][:HOTTEST]
+    names = Named(arena)
+    return [
+        LineUse(
+            name=names.of(int(touched[at]) << 3),
+            stalled=round(int(stalled[at]) / max(1, span * cpus), 6),
+            taken=int(virtual.lines()["state"][touched[at]]) >> VERSION_AT,
+        )
+        for at in top.tolist()
+    ]
+
+
+def _dead(census: Census, curve: list[DeadSample]) -> Dead:
+    lived = sorted(census.lifetimes_ns)
+
+    def upto(share: float) -> float | None:
+        return lived[min(len(lived) - 1, int(share * len(lived)))] / 1e6 if lived else None
+
+    return Dead(
+        offlined=census.offlined,
+        destroyed=census.destroyed,
+        left=census.offlined - census.destroyed,
+        lifetime_p50_ms=upto(0.5),
+        lifetime_p99_ms=upto(0.99),
+        lifetime_max_ms=upto(1.0),
+        curve=curve,
+    )
+
+
+def _counts(census: Census) -> dict[str, int]:
+    """What the report speaks of; the allocator's own statistics are in `run`'s results."""
+    wanted = ("free", "dead_free", "alloc", "ipi", "page_alloc", "page_free", "slow", "this_cpu_cas", "page_cas")
+    return {name: census.operations[name] for name in wanted} | {"pages_left": census.pages_left}

@@ -1,0 +1,77 @@
+"""A simulation as text for a terminal, as Markdown and as JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TextIO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from stress.result.files import encode
+from stress.show import markdown
+from stress.show.terminal import draw_table, item, make_console
+from stress.simulate import tables
+from stress.simulate.result import Simulation
+
+GAP = 2  # between columns
+ALARMS = ("INVARIANT", "STUCK")
+
+
+def write(found: Simulation, format: str, stream: TextIO, page: Path | None = None) -> None:
+    """Print as `text`, `markdown` or `json`. page: where one was written."""
+    if format == "json":
+        stream.write(encode(found).decode())
+    elif format == "markdown":
+        stream.write(render_markdown(found))
+    else:
+        _print_text(found, stream, page)
+
+
+def _print_text(found: Simulation, stream: TextIO, page: Path | None) -> None:
+    console = make_console(stream)
+    console.print(tables.heading(found), style="bold")
+    if found.partial:
+        console.print("Incomplete: these are the points that were done.", style="bold red")
+    for sentence in found.sentences:
+        item(console, sentence, "bold red" if sentence.startswith(ALARMS) else None)
+    _print_curve(console, found)
+    points = tables.largest(found)
+    console.print(f"On {tables.where(points)}", style="bold")
+    console.print(draw_table(tables.columns(points), tables.point_groups(points)))
+    for note in found.notes:
+        item(console, note, "dim")
+    if page is not None:
+        console.print(f"Page: {page}", soft_wrap=True)
+
+
+def _print_curve(console: Console, found: Simulation) -> None:
+    """Without what takes most time where there is no room for it."""
+    table = tables.curve_table(found)
+    if sum(max(map(len, column)) + GAP for column in zip(*table, strict=True)) - GAP > console.width:
+        table = tables.curve_table(found, spent=False)
+    drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, padding=(0, GAP // 2))
+    for title in table[0]:
+        drawn.add_column(title, justify="right")
+    for row in table[1:]:
+        drawn.add_row(*row)
+    console.print(drawn)
+
+
+def render_markdown(found: Simulation) -> str:
+    """Heading, sentences, the curve, the largest points, notes."""
+    points = tables.largest(found)
+    lines = ["# Simulation", "", markdown.escape(tables.heading(found)), ""]
+    if found.partial:
+        lines += ["**Incomplete**: these are the points that were done.", ""]
+    lines += [f"- {markdown.escape(sentence)}" for sentence in found.sentences]
+    lines += ["", "## " + markdown.escape(tables.span(found)), ""]
+    header, *rows = [[markdown.escape(cell) for cell in row] for row in tables.curve_table(found)]
+    lines += markdown.grid(header, rows)
+    lines += ["", f"## On {tables.where(points)}", ""]
+    lines += markdown.groups_grid(tables.columns(points), tables.point_groups(points))
+    if found.notes:
+        lines += ["", *(f"- {markdown.escape(note)}" for note in found.notes)]
+    lines += ["", f"Repeat it: `{found.command}`"]
+    return "\n".join(lines) + "\n"
