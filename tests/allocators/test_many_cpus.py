@@ -13,6 +13,9 @@ from allocators.caches.boot import boot
 from allocators.core.world import DEFRAG, DEFRAG_AT, INJECTION, INJECTION_AT
 from allocators.slub import deactivate
 from shm import cpumask, ipi
+from stress.explore.races.hiding import free_and_offline
+from stress.explore.search.search import Budget, search
+from stress.explore.space.space import Outcome
 
 CPUS, NODES = 70, 3
 
@@ -53,6 +56,19 @@ def without(cpu: int, made: Callable[..., int]) -> Callable[..., int]:
 def test_a_mask_that_loses_a_cpu_leaves_the_cache(monkeypatch, allocator, module, name, cpu):
     monkeypatch.setattr(module, name, without(cpu, getattr(module, name)))
     assert not a_dead_cache_is_destroyed("linux-3.16", allocator)
+
+
+def a_free_while_the_cgroup_goes(design: str) -> Outcome | None:
+    """The last of 70 CPUs frees the only object of the child cache while it dies: what random schedules find."""
+    scene = free_and_offline(design, cpus=CPUS, nodes=NODES)
+    return search(scene.space(), "random", budget=Budget(schedules=30)).outcome
+
+
+def test_the_explorer_has_large_worlds(monkeypatch):
+    assert a_free_while_the_cgroup_goes("v3+F_NRP") is None
+    monkeypatch.setattr(deactivate, "_holders", without(CPUS, deactivate._holders))  # the kworker's own CPU slab stays
+    found = a_free_while_the_cgroup_goes("v3+F_NRP")
+    assert found is not None and found.kind == "leak"
 
 
 def test_no_two_cpus_draw_the_same_numbers():

@@ -99,7 +99,7 @@ def test_everybody_online_is_called(cpus: int, rng: random.Random):
         assert called(bare, program, me, "roll") == in_order(set(range(cpus)) - gone, me)
 
 
-def test_the_explorer_has_more_cpus_than_a_word():
+def test_calls_that_meet_reach_everybody():
     """Two CPUs call all 66 at once, in random interleavings: each call reaches everybody."""
     cpus, callers = CPUS_IN_WORD + 3, (0, CPUS_IN_WORD + 1)
 
