@@ -81,7 +81,8 @@ def run(
         typer.Option(
             metavar="N",
             help="CPUs of the model, each a worker process (with --serial: all stepped by one); more than can be "
-            "pinned to share them, which the report says.  [default: as many as can be pinned to; 4 with --serial]",
+            "pinned to share them, which the report says. Up to 128, or 512 with --serial.  [default: as many as can "
+            "be pinned to; 4 with --serial]",
         ),
     ] = None,
     nodes: Annotated[int, typer.Option(metavar="N", help="NUMA nodes of the model; CPUs are spread over them.")] = 1,
