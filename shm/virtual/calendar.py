@@ -13,7 +13,7 @@ room for, the first of them are forgotten, and the gaps between them are lost.
 
 from __future__ import annotations
 
-from shm.atomics import read_book, this_cpu, write_book
+from shm.atomics import book, read_book, this_cpu, write_book
 from shm.compiler import dual, dual_slow
 from shm.machine import MACHINE, Machine
 from shm.virtual.lines import charge_locked, charge_read, charge_write, distance, price_from
@@ -129,6 +129,7 @@ def lock_in_time(m: Machine, lock: int, kind: int) -> bool:
     write_book(m, c + CALENDAR.acquired, read_book(m, c + CALENDAR.acquired) + 1)
     write_book(m, c + CALENDAR.owner, this_cpu(m) + 1)
     write_book(m, c + CALENDAR.begin, free)
+    book(m, v + VCPU.locks, 1)
     return free > at
 
 
@@ -152,6 +153,7 @@ def try_in_time(m: Machine, lock: int, kind: int) -> bool:
     write_book(m, c + CALENDAR.acquired, read_book(m, c + CALENDAR.acquired) + 1)
     write_book(m, c + CALENDAR.owner, this_cpu(m) + 1)
     write_book(m, c + CALENDAR.begin, at)
+    book(m, vcpu(m) + VCPU.locks, 1)
     return True
 
 
@@ -160,6 +162,7 @@ def unlock_in_time(m: Machine, lock: int) -> None:
     """Give the lock in word `lock` up."""
     charge_write(m, lock)
     c = calendar_of(m, lock)
+    book(m, vcpu(m) + VCPU.locks, -1)
     begin = read_book(m, c + CALENDAR.begin)
     end = read_book(m, vcpu(m) + VCPU.clock)
     write_book(m, c + CALENDAR.held, read_book(m, c + CALENDAR.held) + end - begin)

@@ -1,9 +1,13 @@
 """Cache lines: what an access costs, and who waits for whom.
 
-A CPU has a line if the line's key is among its private tags. Otherwise the line comes from where it is: another core
+A CPU has a line if the line's key is among the tags of its first level, or, a little later, of all of its own cache
+(`FROM_L2`). Otherwise the line comes from where it is: another core
 that has it, told by distance, the last level cache of the own complex, or memory. Loads and locked instructions wait
 for it. A store that misses goes into the store buffer and does not wait, unless the buffer is full; stores reach the
 cache in their order (x86-TSO), locked instructions and fences wait until all have.
+
+A core works on several operations at once, so what misses outside of critical sections overlaps with what comes
+before and after: it takes a part of its way only (`overlap`).
 
 A line that moves serves one after the other: `since` to `until` it is on its way, back to back transfers together. An
 operation that is simulated later may want it earlier: if the transfer fits before `since`, it does not wait. Copies for
@@ -22,6 +26,7 @@ from shm.virtual.words import (
     EXCLUSIVE,
     FROM_COMPLEX,
     FROM_FAR,
+    FROM_L2,
     FROM_LLC,
     FROM_MEMORY,
     FROM_NODE,
@@ -107,8 +112,17 @@ def distance(m: Machine, v: int, u: int) -> int:
 
 @dual
 def price_from(m: Machine, source: int) -> int:
-    """What a line costs from there, ps: FROM_LLC and on."""
-    return price(m, PRICE.llc + source - FROM_LLC)
+    """What a line costs from there, ps: FROM_L2 and on."""
+    return price(m, PRICE.l2 + source - FROM_L2)
+
+
+@dual
+def _way(m: Machine, v: int, source: int) -> int:
+    """What a load or a store that misses takes, ps."""
+    takes = price_from(m, source)
+    if source == FROM_L2 or read_book(m, v + VCPU.locks):
+        return takes
+    return takes * 100 // price(m, PRICE.overlap)
 
 
 @dual
@@ -134,6 +148,7 @@ def _source(m: Machine, v: int, line: int, state: int) -> int:
 def _keep(m: Machine, v: int, key: int) -> None:
     """The CPU has the line now, and so has its last level cache."""
     line = key >> VERSION_BITS
+    _insert(m, _set(line, read_book(m, v + VCPU.l1), vtime(m, VTIME.l1_sets)), key)
     _insert(m, _set(line, read_book(m, v + VCPU.tags), vtime(m, VTIME.private_sets)), key)
     _insert(m, _set(line, read_book(m, v + VCPU.llc), vtime(m, VTIME.llc_sets)), key)
 
@@ -154,10 +169,9 @@ def _serve(m: Machine, d: int, at: int, takes: int, busy: int) -> int:
 
 
 @dual
-def _stall(m: Machine, v: int, d: int, source: int, busy: int) -> None:
-    """The CPU waits for a line."""
+def _stall(m: Machine, v: int, d: int, source: int, takes: int, busy: int) -> None:
+    """The CPU waits for a line, which takes it `takes` ps and is busy for `busy`."""
     clock = read_book(m, v + VCPU.clock)
-    takes = price_from(m, source)
     begin = _serve(m, d, clock, takes, busy)
     if begin > clock:
         spend(m, v, BUSY_LINE, begin - clock)
@@ -170,6 +184,14 @@ def _is_quiet(m: Machine, a: int) -> bool:
     return vtime(m, VTIME.quiet) <= a < vtime(m, VTIME.quiet_end)
 
 
+@dual
+def _to_first(m: Machine, v: int, key: int) -> None:
+    """A line that the core's own cache has moves to its first level."""
+    line = key >> VERSION_BITS
+    _insert(m, _set(line, read_book(m, v + VCPU.l1), vtime(m, VTIME.l1_sets)), key)
+    _insert(m, _set(line, read_book(m, v + VCPU.tags), vtime(m, VTIME.private_sets)), key)
+
+
 @dual_slow
 def charge_read(m: Machine, a: int) -> None:
     """This CPU loads word `a`."""
@@ -179,7 +201,7 @@ def charge_read(m: Machine, a: int) -> None:
     d = vtime(m, VTIME.lines) + line * LINE.SIZE
     state = read_book(m, d)
     key = _key(line, state)
-    s = _set(line, read_book(m, v + VCPU.tags), vtime(m, VTIME.private_sets))
+    s = _set(line, read_book(m, v + VCPU.l1), vtime(m, VTIME.l1_sets))
     if read_book(m, s) != key:
         _read_elsewhere(m, v, a, d, state, s, key)
 
@@ -192,10 +214,15 @@ def _read_elsewhere(m: Machine, v: int, a: int, d: int, state: int, s: int, key:
     if _is_quiet(m, a):
         return
     line = a >> 3
+    if _has(m, _set(line, read_book(m, v + VCPU.tags), vtime(m, VTIME.private_sets)), key):
+        spend(m, v, FROM_L2, price(m, PRICE.l2))
+        _to_first(m, v, key)
+        return
     source = _source(m, v, line, state)
     me = this_cpu(m) + 1
     shared = source == FROM_LLC or source >= FROM_MEMORY or state & EXCLUSIVE == 0
-    _stall(m, v, d, source, price(m, PRICE.shared_gap) if shared else price_from(m, source))
+    takes = _way(m, v, source)
+    _stall(m, v, d, source, takes, min(takes, price(m, PRICE.shared_gap)) if shared else takes)
     if state & OWNER_MASK == 0 or (source >= FROM_MEMORY and state & EXCLUSIVE):
         # Nobody has it: the first reader may write it later without asking.
         write_book(m, d, (state & ~OWNER_MASK) | EXCLUSIVE | me)
@@ -206,11 +233,15 @@ def _read_elsewhere(m: Machine, v: int, a: int, d: int, state: int, s: int, key:
 
 @dual
 def _take(m: Machine, v: int, line: int, d: int, state: int) -> int:
-    """Where from the CPU gets a line that it will write; afterwards it alone has it."""
+    """Where from the CPU gets a line that it will write and that its first level does not have; afterwards it alone has
+    it."""
     me = this_cpu(m) + 1
     s = _set(line, read_book(m, v + VCPU.tags), vtime(m, VTIME.private_sets))
     source = FROM_LLC
     if _has(m, s, _key(line, state)):
+        if state & (EXCLUSIVE | OWNER_MASK) == EXCLUSIVE | me:
+            _to_first(m, v, _key(line, state))
+            return FROM_L2
         # It has a copy, and so may others: they are told.
         other = state & OWNER_MASK
         if other == me:
@@ -227,11 +258,10 @@ def _take(m: Machine, v: int, line: int, d: int, state: int) -> int:
 
 @dual
 def _owns(m: Machine, v: int, line: int, state: int) -> bool:
-    """Is the line in this CPU's private cache, and in no other?"""
+    """Is the line in the first level of this CPU, and in no other cache?"""
     if state & (EXCLUSIVE | OWNER_MASK) != EXCLUSIVE | this_cpu(m) + 1:
         return False
-    s = _set(line, read_book(m, v + VCPU.tags), vtime(m, VTIME.private_sets))
-    return _has(m, s, _key(line, state))
+    return _has(m, _set(line, read_book(m, v + VCPU.l1), vtime(m, VTIME.l1_sets)), _key(line, state))
 
 
 @dual_slow
@@ -254,9 +284,9 @@ def _buffer(m: Machine, v: int, line: int, d: int, state: int) -> None:
     slot = v + VCPU.pending + number % depth
     wait_until(m, v, STORES, read_book(m, slot))
     clock = read_book(m, v + VCPU.clock)
-    takes = price_from(m, _take(m, v, line, d, state))
-    begin = _serve(m, d, clock, takes, takes)
-    drained = max(read_book(m, v + VCPU.drained), begin + takes)
+    takes = _way(m, v, _take(m, v, line, d, state))
+    begin = max(_serve(m, d, clock, takes, takes), read_book(m, v + VCPU.drained))
+    drained = begin + takes
     write_book(m, slot, drained)
     write_book(m, v + VCPU.drained, drained)
     write_book(m, v + VCPU.stores, number + 1)
@@ -287,7 +317,8 @@ def _change(m: Machine, v: int, a: int) -> None:
     state = read_book(m, d)
     if not _owns(m, v, line, state):
         source = _take(m, v, line, d, state)
-        _stall(m, v, d, source, price_from(m, source))
+        takes = _way(m, v, source)
+        _stall(m, v, d, source, takes, takes)
 
 
 @dual_slow

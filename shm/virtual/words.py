@@ -22,6 +22,7 @@ from shm.machine import MACHINE, Machine
 WHATS = (
     "own work",  # accesses that hit, with the instructions around them
     "locked",  # locked instructions and fences, beyond the access
+    "second level",  # the core's own cache, but not its first level
     "own cache",  # the last level cache of the CPU's complex
     "same complex",  # another core's line, by where that core is
     "same node",
@@ -38,6 +39,7 @@ WHATS = (
 (
     OWN,
     LOCKED,
+    FROM_L2,
     FROM_LLC,
     FROM_COMPLEX,
     FROM_NODE,
@@ -51,7 +53,7 @@ WHATS = (
     GRACE,
     ASLEEP,
 ) = range(len(WHATS))
-LOCK_WAIT = 14  # and on: waiting for a lock, by its class
+LOCK_WAIT = 15  # and on: waiting for a lock, by its class
 LOCK_KINDS = 8  # `shm.locks.LOCK_CLASSES`
 SPENT = LOCK_WAIT + LOCK_KINDS
 
@@ -59,12 +61,13 @@ SPENT = LOCK_WAIT + LOCK_KINDS
 WHERES = ("tape", "alloc", "free", "page allocator", "interrupt", "work")
 TAPE, ALLOC, FREE, PAGES, INTERRUPT, WORK = range(len(WHERES))
 
-# Prices, picoseconds; see `stress.profiles`.
+# Prices, picoseconds, but for `overlap`, in hundredths; see `stress.profiles`.
 PRICES = (
     "access",
     "this_cpu",
     "locked",
     "barrier",
+    "l2",
     "llc",
     "complex",
     "node",
@@ -79,6 +82,7 @@ PRICES = (
     "wakeup",
     "grace_period",
     "shared_gap",
+    "overlap",
 )
 PRICE = struct("PRICE", *PRICES)
 
@@ -90,6 +94,7 @@ VTIME = struct(
     ("price", PRICE.SIZE),
     "ticket",  # 1: ticket locks, 0: queued ones
     "depth",  # of the store buffer
+    "l1_sets",
     "private_sets",
     "llc_sets",
     "lines",  # LINE[]
@@ -123,7 +128,7 @@ VCPU = struct(
     "stores",  # so many stores have gone through the buffer
     "node",
     "complex",
-    "tags",
+    "tags",  # of all of the core's own cache; `l1`: of its first level
     "llc",
     "where",  # row of `spent`, in words
     "idle",  # 1: it has nothing to do; an interrupt takes nothing from anybody
@@ -132,7 +137,8 @@ VCPU = struct(
     "awaited",  # when the last of those that this CPU called will have answered
     "ended",  # what the clock was when the tape had been played
     "pcp",  # PCP[nodes][PCP_ORDERS]
-    ("pad", 2),
+    "locks",  # so many locks it holds
+    "l1",
     ("pending", DEEPEST),  # when each store of the buffer is in the cache, a ring
     ("spent", SPENT * len(WHERES)),
     size=16 + DEEPEST + SPENT * len(WHERES) + 4,

@@ -56,6 +56,7 @@ def prices_of(profile: Profile) -> dict[str, int]:
         "grace_period": profile.kernel.grace_period,
         "shared_gap": profile.ps.complex // 4,
         "ipi_send": profile.ps.ipi // 10,
+        "overlap": round(100 * profile.cache.overlap),
     }
     return {name: derived[name] if name in derived else known[name] for name in PRICES}
 
@@ -83,6 +84,7 @@ class VirtualTime:
         layout = arena.layout
         cpus = layout.nr_cpus
         self.complex_of = _complexes(layout.limits.workers, layout.limits.nodes, profile)
+        self.l1_sets = max(1, profile.cache.l1_lines // WAYS)
         self.private_sets = max(1, profile.cache.private_lines // WAYS)
         self.llc_sets = max(1, profile.cache.llc_lines // WAYS)
         self.locks = LOCKS_EACH * layout.limits.caches * layout.limits.nodes + SPARE_LOCKS
@@ -98,6 +100,7 @@ class VirtualTime:
         plan.reserve("pcp", PCP.SIZE * PCP_ORDERS * layout.limits.nodes * cpus)
         plan.reserve("lock_table", 2 * (mask + 1))
         plan.reserve("calendars", CALENDAR.SIZE * self.locks)
+        plan.reserve("l1", self.l1_sets * WAYS * cpus)
         plan.reserve("tags", self.private_sets * WAYS * cpus)
         plan.reserve("llc", self.llc_sets * WAYS * (max(self.complex_of) + 1))
         plan.reserve("lines", LINE.SIZE * (layout.words // 8 + 1))
@@ -107,9 +110,13 @@ class VirtualTime:
             raise UsageError(f"the tables of virtual time cannot be made: {error}; change --memory or --cpus") from None
         self.words = self.segment.array
         self.offset = (self.segment.address - arena.segment.address) // 8
-        self._fill(kernel_pages(features))
+        self._pages = kernel_pages(features)
+        self._fill(self._pages)
         self.machine = arena.machine(features | STATS | VTIME_FEATURE, arena.kworker_cpu)
-        virtual_main(self.machine, 0, arena.run, self.offset + plan["loop"], 0)
+        self._begin()
+
+    def _begin(self) -> None:
+        virtual_main(self.machine, 0, self.arena.run, self.offset + self.plan["loop"], 0)
 
     def _fill(self, pages: dict[str, int]) -> None:
         arena, layout, plan, profile = self.arena, self.arena.layout, self.plan, self.profile
@@ -122,6 +129,7 @@ class VirtualTime:
         for field, value in {
             "ticket": int(profile.kernel.locks == "ticket"),
             "depth": min(DEEPEST, profile.cache.store_buffer),
+            "l1_sets": self.l1_sets,
             "private_sets": self.private_sets,
             "llc_sets": self.llc_sets,
             "lines": at + plan["lines"],
@@ -148,6 +156,7 @@ class VirtualTime:
         cpus["node"] = np.where(number < workers, number * layout.limits.nodes // workers, layout.limits.nodes - 1)
         cpus["complex"] = self.complex_of
         cpus["pcp"] = at + plan["pcp"] + number * PCP.SIZE * PCP_ORDERS * layout.limits.nodes
+        cpus["l1"] = at + plan["l1"] + number * self.l1_sets * WAYS
         cpus["tags"] = at + plan["tags"] + number * self.private_sets * WAYS
         cpus["llc"] = at + plan["llc"] + np.array(self.complex_of) * self.llc_sets * WAYS
         for name in ("heap", "waits", "waiters"):
@@ -165,6 +174,20 @@ class VirtualTime:
             if self.words[VTIME.full]:
                 raise UsageError(f"more than {self.locks} locks are in use; play fewer caches, cgroups or nodes")
         return state == FINISHED
+
+    def rewind(self) -> None:
+        """The arena was reset to be played once more: all clocks are 0 again, and the last level caches stay warm.
+
+        Those of the cores do not: who boots a world, and what other worlds do meanwhile, leaves nothing there.
+        """
+        warm = self.lines()["state"].copy()
+        tags = slice(self.plan["llc"], self.plan["lines"])
+        kept = self.words[tags].copy()
+        self.words[:] = 0
+        self._fill(self._pages)
+        self.words[tags] = kept
+        self.lines()["state"] = warm
+        self._begin()
 
     def end(self) -> None:
         """Give the pages of per-CPU lists back, so that the world can be looked at. What time it takes is lost: read

@@ -19,7 +19,14 @@ SUFFIX = ".toml"
 # Tables of a file, and what each of their keys must be.
 TABLES: dict[str, dict[str, type]] = {
     "topology": {field.name: int for field in dataclasses.fields(Topology)},
-    "cache": {"private_kib": int, "llc_mib": float, "line_bytes": int, "store_buffer": int},
+    "cache": {
+        "l1_kib": int,
+        "private_kib": int,
+        "llc_mib": float,
+        "line_bytes": int,
+        "store_buffer": int,
+        "overlap": float,
+    },
     "ns": {field.name: float for field in dataclasses.fields(Prices)},
     "kernel": {"hz": int, "locks": str, "grace_period_ms": float},
 }
@@ -90,7 +97,7 @@ def parse(data: bytes, where: str) -> Profile:
             about=found["about"],
             sources=tuple(sources),
             topology=Topology(**found["topology"]),
-            cache=Cache(**{**found["cache"], "llc_mib": float(found["cache"]["llc_mib"])}),
+            cache=Cache(**{**found["cache"], **{of: float(found["cache"][of]) for of in ("llc_mib", "overlap")}}),
             ps=Prices(**{name: round(value * PS_PER_NS) for name, value in found["ns"].items()}),
             kernel=Kernel(kernel["hz"], kernel["locks"], round(kernel["grace_period_ms"] * PS_PER_MS)),
         ),

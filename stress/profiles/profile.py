@@ -38,15 +38,24 @@ class Topology:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Cache:
-    """private_kib: what a core has for itself (L1 and L2). llc_mib: the last-level cache of a complex.
+    """l1_kib, private_kib: a core's first level, and all that it has for itself (L1 and L2). llc_mib: the last-level
+    cache of a complex.
 
-    line_bytes: 64, as the structs of the allocators are laid out for. store_buffer: entries.
+    line_bytes: 64, as the structs of the allocators are laid out for. store_buffer: entries. overlap: how many misses
+    a core has under way at a time outside of critical sections; each takes so many times less of its way.
     """
 
+    l1_kib: int
     private_kib: int
     llc_mib: float
     line_bytes: int
     store_buffer: int
+    overlap: float
+
+    @property
+    def l1_lines(self) -> int:
+        """Lines that a core's first level holds."""
+        return self.l1_kib * 1024 // self.line_bytes
 
     @property
     def private_lines(self) -> int:
@@ -67,6 +76,7 @@ class Prices:
     this_cpu     added by an unlocked compare-and-swap on this CPU's own line
     locked       added by a locked instruction on a line that the core owns
     barrier      a full fence
+    l2           a line in the core's own cache, but not in its first level
     llc          a line that is clean in the last-level cache of the own complex
     complex      a line that is dirty in another core of the own complex
     node         a line that is dirty in another complex of the own node
@@ -84,6 +94,7 @@ class Prices:
     this_cpu: int
     locked: int
     barrier: int
+    l2: int
     llc: int
     complex: int
     node: int
@@ -145,7 +156,7 @@ MAY_BE_FREE = ("this_cpu", "locked", "barrier", "call", "irq", "ipi", "interrupt
 MOST_GRACE_PERIOD_MS = 10_000
 # Dearer from left to right; equal is allowed, for machines that lack one of the steps.
 ORDERS = (
-    ("access", "llc", "complex", "node", "remote"),
+    ("access", "l2", "llc", "complex", "node", "remote"),
     ("llc", "memory_near", "memory_far"),
 )
 
@@ -181,11 +192,13 @@ def check(profile: Profile, where: str) -> Profile:
             f"allowed are up to {MAX_CPUS}"
         )
     _check_range(where, "cache.private_kib", cache.private_kib, 4, 65_536)
+    _check_range(where, "cache.l1_kib", cache.l1_kib, 1, cache.private_kib)
     _check_range(where, "cache.llc_mib", cache.llc_mib, 0.0625, 65_536)
     if cache.llc_mib * 1024 < cache.private_kib:
         raise wrong(where, "cache.llc_mib", cache.llc_mib, f"no less than cache.private_kib ({cache.private_kib} KiB)")
     _check_range(where, "cache.line_bytes", cache.line_bytes, LINE_BYTES, LINE_BYTES)
     _check_range(where, "cache.store_buffer", cache.store_buffer, 1, 1_024)
+    _check_range(where, "cache.overlap", cache.overlap, 1, 64)
     for name, most in MOST_NS.items():
         ps = getattr(profile.ps, name)
         least = 0 if name in MAY_BE_FREE else 1

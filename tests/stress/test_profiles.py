@@ -27,6 +27,7 @@ NONSENSE = [
     ("cache.llc_mib", "llc_mib = inf"),
     ("cache.line_bytes", "line_bytes = 128"),
     ("cache.store_buffer", "store_buffer = 0"),
+    ("cache.overlap", "overlap = 0.5"),
     ("ns.access", "access = 0"),
     ("ns.access", "access = 0.0001"),  # less than a picosecond
     ("ns.call", "call = -1"),
@@ -115,7 +116,14 @@ def profiles(draw) -> Profile:
         about=draw(text),
         sources=tuple(draw(st.lists(text, min_size=1, max_size=3))),
         topology=Topology(draw(st.integers(1, 16)), 1, per_node),
-        cache=Cache(private, draw(st.floats(max(0.0625, private / 1024), 65_536)), 64, draw(st.integers(1, 1024))),
+        cache=Cache(
+            draw(st.integers(1, private)),
+            private,
+            draw(st.floats(max(0.0625, private / 1024), 65_536)),
+            64,
+            draw(st.integers(1, 1024)),
+            draw(st.floats(1, 64)),
+        ),
         ps=Prices(**prices),
         kernel=Kernel(
             draw(st.sampled_from((100, 250, 300, 1000))), draw(st.sampled_from(LOCKS)), draw(st.integers(1, 10**13))
