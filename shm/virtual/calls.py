@@ -30,7 +30,8 @@ from shm.virtual.words import (
 
 @dual_slow
 def call_at_once(m: Machine, there: Machine, work: bool) -> int:
-    """This CPU interrupts another, or queues work for it; what follows is done there. Returns what `call_is_over` wants."""
+    """This CPU interrupts another, or queues work for it; what follows is done there. Returns what `call_is_over`
+    wants."""
     v = vcpu(m)
     u = vcpu(there)
     spend(m, v, ANSWERS, price(m, PRICE.ipi_send))
