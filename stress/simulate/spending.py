@@ -11,7 +11,7 @@ OWN = "own work"
 IDLE = "asleep"
 MISSES = "cache misses"
 # Lines from somewhere else, by where that is; a busy line is on its way to somebody else.
-MISSED = ("own cache", "same complex", "same node", "other node", "memory", "far memory", "busy line")
+MISSED = ("second level", "own cache", "same complex", "same node", "other node", "memory", "far memory", "busy line")
 NAMED_LOCKS = 2  # classes of locks that have a part of their own in pictures
 INTERRUPTS = ("interrupts", "interrupt answers", "grace periods")
 
