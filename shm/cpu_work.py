@@ -30,7 +30,7 @@ from shm.cpumask import cpus_from
 from shm.ipi import SERVICE_CALL, post
 from shm.machine import CPU, MACHINE, Machine
 from shm.rcu import quiescent_point
-from shm.virtual.calls import begin_call, end_call
+from shm.virtual.waits import begin_call, end_call
 from shm.waiting import NAP
 
 

@@ -41,7 +41,8 @@ from shm.compiler import dual, dual_slow
 from shm.cpumask import CPUS_IN_WORD, cpu_online_mask, cpus_from
 from shm.idle import ask
 from shm.machine import CPU, MACHINE, Machine
-from shm.virtual.calls import await_calls, begin_call, end_call
+from shm.virtual.calls import await_calls
+from shm.virtual.waits import begin_call, end_call
 from shm.waiting import NAP, PROMPT, await_answer
 
 SERVICE_IPI = 1

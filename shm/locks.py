@@ -19,7 +19,7 @@ from shm.compiler import dual, dual_slow
 from shm.ipi import serve_ipis
 from shm.layout import struct
 from shm.machine import CPU, Machine
-from shm.virtual.calendar import lock_in_time, try_in_time, unlock_in_time
+from shm.virtual.waits import lock_in_time, try_in_time, unlock_in_time
 from shm.virtual.words import LOCK_KINDS
 from shm.waiting import NAP, pause
 

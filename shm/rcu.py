@@ -29,7 +29,7 @@ from shm.idle import ask
 from shm.ipi import SERVICE_BELL, SERVICE_CALL, SERVICE_QS, serve_cpu_work, serve_ipis
 from shm.machine import CPU, MACHINE, Machine
 from shm.ring import ITEM, ring_count, ring_pop_into, ring_push
-from shm.virtual.calls import grace_period
+from shm.virtual.waits import grace_period
 from shm.waiting import await_answer
 
 

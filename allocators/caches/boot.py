@@ -82,7 +82,7 @@ def boot(words: np.ndarray, layout: Layout, *, serial: bool, seed: int = 1) -> N
     for cpu in range(layout.nr_cpus):
         area = layout.area(cpu)
         words[area + CPU.online] = 1
-        number = 64 * seed + cpu + 1
+        number = _generator_number(seed, cpu)
         words[area + INJECTION_AT + INJECTION.random] = seed_of(number)
         words[area + DEFRAG_AT + DEFRAG.random] = seed_of(number, 1)
     for field, value in {
@@ -113,6 +113,12 @@ def boot(words: np.ndarray, layout: Layout, *, serial: bool, seed: int = 1) -> N
         words[base + RING.capacity] = (size - RING.SIZE) // 4
     _boot_pages(words, layout)
     _boot_descriptors(words, layout)
+
+
+def _generator_number(seed: int, cpu: int) -> int:
+    """What seeds a CPU's generators: of its own among all CPUs under all seeds below 2**44."""
+    block, place = divmod(cpu, 63)
+    return (block << 50) + 64 * seed + place + 1
 
 
 def _boot_pages(words: np.ndarray, layout: Layout) -> None:

@@ -43,7 +43,7 @@ from allocators.slub import inspect as slub_inspect
 from allocators.slub.sheaf import sheaf_ipi
 from allocators.slub.sheaf_state import sheaf_words
 from allocators.slub.sizing import Sizing, sizing
-from shm.layout import view
+from shm.layout import CACHE_LINE, view
 from shm.machine import Machine, register_vectors
 
 
@@ -175,7 +175,8 @@ def _slub_regions(limits: Limits, sizes: Sequence[Sizing], features: frozenset[s
     regions: dict[str, int] = {}
     nr_cpus = limits.workers + 1
     owners = "F_OBJCG" in features
-    objcgs = 4 * limits.memcgs if owners else 0
+    # A multiple of a line's words: the parts of the references of two CPUs lie in no line together.
+    objcgs = -(-4 * limits.memcgs // CACHE_LINE) * CACHE_LINE if owners else 0
     if owners:
         regions |= {"objcgs": objcgs * OBJCG.SIZE, "objcg_refs": objcgs * nr_cpus, "obj_cgroups": 1}
     per_root = sheaf_words(nr_cpus, limits.nodes) if "F_SHEAF" in features else 0

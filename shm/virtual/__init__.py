@@ -4,6 +4,7 @@
     lines     the cache lines: who has them, what an access costs, and who waits for whom
     calendar  locks: when they are held, and when the next one gets them
     calls     interrupts, grace periods, work: what one CPU asks of others
+    waits     what of it each machine does in its own way
     native    what compiled code does instead of a bare instruction
     machine   the interpreted machine, and the tables' memory
 

@@ -104,7 +104,7 @@ def _ahead(m: Machine, c: int, at: int, free: int) -> int:
 
 
 @dual_slow
-def lock_in_time(m: Machine, lock: int, kind: int) -> bool:
+def lock_by_calendar(m: Machine, lock: int, kind: int) -> bool:
     """Wait for the lock in word `lock` and have it from now on; was it held? kind: its class."""
     charge_locked(m, lock)
     v = vcpu(m)
@@ -134,7 +134,7 @@ def lock_in_time(m: Machine, lock: int, kind: int) -> bool:
 
 
 @dual_slow
-def try_in_time(m: Machine, lock: int, kind: int) -> bool:
+def try_by_calendar(m: Machine, lock: int, kind: int) -> bool:
     """Have the lock in word `lock` if nobody holds it now."""
     c = calendar_of(m, lock)
     _forget(m, c)
@@ -158,7 +158,7 @@ def try_in_time(m: Machine, lock: int, kind: int) -> bool:
 
 
 @dual_slow
-def unlock_in_time(m: Machine, lock: int) -> None:
+def unlock_by_calendar(m: Machine, lock: int) -> None:
     """Give the lock in word `lock` up."""
     charge_write(m, lock)
     c = calendar_of(m, lock)

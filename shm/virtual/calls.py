@@ -29,8 +29,11 @@ from shm.virtual.words import (
 
 
 @dual_slow
-def begin_call(m: Machine, there: Machine, work: bool) -> int:
-    """This CPU interrupts another, or queues work for it; what follows is done there. Returns what `end_call` wants."""
+def call_at_once(m: Machine, there: Machine, work: bool) -> int:
+    """This CPU interrupts another, or queues work for it; what follows is done there.
+
+    Returns what `call_is_over` wants.
+    """
     v = vcpu(m)
     u = vcpu(there)
     spend(m, v, ANSWERS, price(m, PRICE.ipi_send))
@@ -46,7 +49,7 @@ def begin_call(m: Machine, there: Machine, work: bool) -> int:
 
 
 @dual_slow
-def end_call(m: Machine, there: Machine, where: int) -> None:
+def call_is_over(m: Machine, there: Machine, where: int) -> None:
     """The other CPU has done it."""
     v = vcpu(m)
     u = vcpu(there)
@@ -66,7 +69,7 @@ def await_calls(m: Machine) -> None:
 
 
 @dual_slow
-def grace_period(m: Machine) -> None:
+def grace_at_once(m: Machine) -> None:
     """Wait until every CPU has passed a quiescent state: its operation is over, and the kernel has noticed."""
     v = vcpu(m)
     last = 0

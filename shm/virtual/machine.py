@@ -3,12 +3,42 @@
 from __future__ import annotations
 
 from shm.machine import Machine
+from shm.virtual.calendar import lock_by_calendar, try_by_calendar, unlock_by_calendar
+from shm.virtual.calls import call_at_once, call_is_over, grace_at_once
 from shm.virtual.lines import charge_barrier, charge_irq, charge_locked, charge_read, charge_this_cpu, charge_write
 from shm.virtual.words import clock_of
 
 
+class Joined:
+    """The memory of an interpreted machine whose tables lie in another segment.
+
+    arena, tables: words of both, as memoryviews ('q'). offset: word 0 of the tables, from the arena's first one on; it
+    may be negative.
+    """
+
+    __slots__ = ("arena", "tables", "words", "offset")
+
+    def __init__(self, arena: memoryview, tables: memoryview, offset: int) -> None:
+        self.arena, self.tables, self.offset, self.words = arena, tables, offset, len(arena)
+
+    def __getitem__(self, a: int) -> int:
+        if 0 <= a < self.words:
+            return self.arena[a]
+        if a < self.offset:
+            raise IndexError(a)
+        return self.tables[a - self.offset]
+
+    def __setitem__(self, a: int, v: int) -> None:
+        if 0 <= a < self.words:
+            self.arena[a] = v
+        elif a < self.offset:
+            raise IndexError(a)
+        else:
+            self.tables[a - self.offset] = v
+
+
 class PricedMachine(Machine):
-    """A machine with VTIME. `mem` holds the tables too: `MACHINE.vtime` must not be negative."""
+    """A machine with VTIME. `mem` holds the tables too: see `Joined`."""
 
     __slots__ = ()
 
@@ -65,3 +95,21 @@ class PricedMachine(Machine):
 
     def cycles(self) -> int:
         return clock_of(self)
+
+    def lock_in_time(self, lock: int, kind: int) -> bool:
+        return lock_by_calendar(self, lock, kind)
+
+    def try_in_time(self, lock: int, kind: int) -> bool:
+        return try_by_calendar(self, lock, kind)
+
+    def unlock_in_time(self, lock: int) -> None:
+        unlock_by_calendar(self, lock)
+
+    def begin_call(self, there: Machine, work: bool) -> int:
+        return call_at_once(self, there, work)
+
+    def end_call(self, there: Machine, where: int) -> None:
+        call_is_over(self, there, where)
+
+    def grace_period(self) -> None:
+        grace_at_once(self)

@@ -13,6 +13,9 @@ from shm import atomics
 from shm.atomics import read_book, write_book
 from shm.compiler import chosen_by_type
 from shm.native import MachineType
+from shm.virtual import waits
+from shm.virtual.calendar import lock_by_calendar, try_by_calendar, unlock_by_calendar
+from shm.virtual.calls import call_at_once, call_is_over, grace_at_once
 from shm.virtual.lines import charge_barrier, charge_irq, charge_locked, charge_read, charge_this_cpu, charge_write
 from shm.virtual.words import clock_of
 
@@ -105,3 +108,33 @@ def _irqs_on_again(m):
 @_priced(atomics.cycles)
 def _cycles(m):
     return clock_of(m)
+
+
+@_priced(waits.lock_in_time)
+def _lock_in_time(m, lock, kind):
+    return lock_by_calendar(m, lock, kind)
+
+
+@_priced(waits.try_in_time)
+def _try_in_time(m, lock, kind):
+    return try_by_calendar(m, lock, kind)
+
+
+@_priced(waits.unlock_in_time)
+def _unlock_in_time(m, lock):
+    unlock_by_calendar(m, lock)
+
+
+@_priced(waits.begin_call)
+def _begin_call(m, there, work):
+    return call_at_once(m, there, work)
+
+
+@_priced(waits.end_call)
+def _end_call(m, there, where):
+    call_is_over(m, there, where)
+
+
+@_priced(waits.grace_period)
+def _grace_period(m):
+    grace_at_once(m)

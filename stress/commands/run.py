@@ -81,7 +81,8 @@ def run(
         typer.Option(
             metavar="N",
             help="CPUs of the model, each a worker process (with --serial: all stepped by one); more than can be "
-            "pinned to share them, which the report says.  [default: as many as can be pinned to; 4 with --serial]",
+            "pinned to share them, which the report says. Up to 128, or 512 with --serial.  [default: as many as can "
+            "be pinned to; 4 with --serial]",
         ),
     ] = None,
     nodes: Annotated[int, typer.Option(metavar="N", help="NUMA nodes of the model; CPUs are spread over them.")] = 1,
@@ -219,7 +220,8 @@ def run_job(
     from stress.process.streams import printing
 
     try:
-        with session(quiet=quiet, log_level=log_level, log_file=log_file) as progress:
+        intervals = options.measuring.gives_intervals
+        with session(quiet=quiet, log_level=log_level, log_file=log_file, intervals=intervals) as progress:
             from stress.measure.evaluation import measure
             from stress.measure.turns_file import write_turns
             from stress.play import coordinator

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, NoReturn
 import msgspec
 import pytest
 
+from allocators.catalogue import MAX_CPUS
 from shm.locks import PERCPU_WORDS
 from shm.machine import CPU, MACHINE, Bug
 from stress.explore.found import schedule as schedules
@@ -28,9 +29,9 @@ from stress.explore.space.violation import Violation
 from stress.explore.world.scene import Scene
 from stress.process.errors import UsageError
 
-MAX_CPUS = 8
+FEW_CPUS = 8  # have their areas before the words, more have them behind
 STRIDE = -(-PERCPU_WORDS // 64) * 64
-FIRST_WORD = MACHINE.SIZE + MAX_CPUS * STRIDE
+FIRST_WORD = MACHINE.SIZE + FEW_CPUS * STRIDE
 OF_A_TEST = "pytest "  # what the model of such a schedule begins with
 
 
@@ -243,15 +244,19 @@ class Explorer:
     def _space(self, races: bool) -> Space:
         cpus = max(body.cpu for body in self._bodies) + 1
         mem = [0] * FIRST_WORD + self._words
+        areas = MACHINE.SIZE
+        if cpus > FEW_CPUS:
+            areas = -(-len(mem) // STRIDE) * STRIDE
+            mem += [0] * (areas + cpus * STRIDE - len(mem))
         for field, value in {
             "nr_cpus": cpus,
             "workers": cpus,
-            "percpu_base": MACHINE.SIZE,
+            "percpu_base": areas,
             "percpu_stride": STRIDE,
         }.items():
             mem[getattr(MACHINE, field)] = value
         for cpu in range(cpus):
-            mem[MACHINE.SIZE + STRIDE * cpu + CPU.online] = 1
+            mem[areas + STRIDE * cpu + CPU.online] = 1
         memory_model = self.options.memory_model if self.kept is None else self.kept.memory_model
         space = _Space(
             mem, self._bodies, features=frozenset(self.options.features), tso=memory_model == "tso",

@@ -79,7 +79,7 @@ def assemble(
     if "ipi" not in ns or "interrupt" not in ns:
         ns |= {"ipi": like.ps.ipi / PS_PER_NS, "interrupt": like.ps.interrupt / PS_PER_NS}
         assumed.append(f"ipi and interrupt (no second CPU, or no membarrier) as {LIKE} has them")
-    ns["l2"] = like.ps.l2 / PS_PER_NS
+    ns["l2"] = min(like.ps.l2 / PS_PER_NS, ns["llc"])
     assumed.append(f"l1_kib and l2 as {LIKE} has them")
     _order(ns, findings)
     hz = tick_hz()

@@ -155,7 +155,8 @@ def _disturbances(record: RunRecord, measured: list[BlockSample]) -> list[Findin
         found.append(
             _warning(
                 f"Allocations that failed for want of memory in the counted passes: {', '.join(counted.values())}; "
-                "their frees were left out, so counts of different designs come from different work."
+                "their frees were left out, so counts of different designs come from different work; give more "
+                "--memory."
             )
         )
     return found

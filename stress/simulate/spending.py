@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shm.locks import LOCK_CLASSES
+from shm.virtual.words import BUSY_LINE, FROM_L2, WHATS
 from stress.simulate.result import Point
 
 OWN = "own work"
 IDLE = "asleep"
 MISSES = "cache misses"
 # Lines from somewhere else, by where that is; a busy line is on its way to somebody else.
-MISSED = ("second level", "own cache", "same complex", "same node", "other node", "memory", "far memory", "busy line")
+MISSED = WHATS[FROM_L2 : BUSY_LINE + 1]
 NAMED_LOCKS = 2  # classes of locks that have a part of their own in pictures
 INTERRUPTS = ("interrupts", "interrupt answers", "grace periods")
 

@@ -226,9 +226,10 @@ MUTANTS = {
     ),
     "a page is marked as taken after the unlock": Mutant(
         page_alloc._alloc_on_node,
-        "    spin_unlock(m, zone + ZONE.lock)\n",
-        "    if page:\n        store(m, page + PAGE.kind, KIND_BUDDY)\n    spin_unlock(m, zone + ZONE.lock)\n    if "
-        "page:\n        store(m, page + PAGE.kind, KIND_SLAB)\n",
+        "        spin_unlock(m, zone + ZONE.lock)\n",
+        "        if page:\n            store(m, page + PAGE.kind, KIND_BUDDY)\n"
+        "        spin_unlock(m, zone + ZONE.lock)\n"
+        "        if page:\n            store(m, page + PAGE.kind, KIND_SLAB)\n",
         alloc_beside_its_buddy,
     ),
     "a slow free does not look again whose the slab is": Mutant(
@@ -256,7 +257,7 @@ MUTANTS = {
         reparented,
     ),
     "a freed page is not returned": Mutant(
-        page_alloc.free_pages, "_push(m, zone, MEM_MAP + frame * PAGE.SIZE, order)", "pass", dead
+        page_alloc._give_back, "_push(m, zone, MEM_MAP + frame * PAGE.SIZE, order)", "pass", dead
     ),
 }
 

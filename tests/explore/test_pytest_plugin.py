@@ -317,3 +317,28 @@ def test_loading_it_imports_nothing_of_the_laboratory():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["stress.pytest_plugin"]
+
+
+def test_a_test_may_have_hundreds_of_cpus(pytester: pytest.Pytester):
+    pytester.makepyfile(f"""
+import pytest
+from shm.atomics import fetch_add, this_cpu
+
+@pytest.mark.stress_explore(strategy="random", schedules=3, seconds={PATIENCE})
+@pytest.mark.parametrize("last", [8, 100, 511])
+def test_far_apart(stress_explorer, last):
+    before, seen, after = (stress_explorer.word(name) for name in ("before", "seen", "after"))
+    for cpu in (0, last):
+        stress_explorer.task(lambda m: fetch_add(m, seen, 1000 + this_cpu(m)), cpu=cpu)
+
+    @stress_explorer.check
+    def both_have_come(read):
+        assert (read(before), read(seen), read(after)) == (0, 2000 + last, 0)
+
+    stress_explorer.run()
+
+def test_beyond(stress_explorer):
+    with pytest.raises(ValueError, match="there are CPUs 0 to 511"):
+        stress_explorer.task(print, cpu=512)
+""")
+    pytester.runpytest_inprocess(*SPARE, "-p", "stress.pytest_plugin").assert_outcomes(passed=4)

@@ -109,6 +109,8 @@ def profiles(draw) -> Profile:
     prices = {field.name: draw(st.integers(1, 100_000_000)) for field in dataclasses.fields(Prices)}
     for names in (ORDERS[1], ORDERS[0], ("llc", "memory_near", "memory_far")):  # llc is in both
         prices |= zip(names, sorted(prices[name] for name in names), strict=True)
+    for cheaper, dearer in (("l2", "llc"), ("access", "l2")):
+        prices[cheaper] = min(prices[cheaper], prices[dearer])
     private = draw(st.integers(4, 65_536))
     text = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=20)
     return Profile(

@@ -50,6 +50,7 @@ class Scene:
         *,
         allocator: str = DEFAULT,
         cpus: int = 2,
+        nodes: int = 1,
         objects: int = 1,
         stats: bool = False,
         preempt: bool = False,
@@ -65,8 +66,9 @@ class Scene:
             parsed.features(allocator) | ({"STATS"} if stats else set()) | ({"PREEMPT"} if preempt else set())
         )
         limits = Limits(
-            workers=cpus, nodes=1, memory=4 << 20, caches=CACHES, memcgs=2, roots=1, cgroup_indices=3, cache_indices=1
-        )
+            workers=cpus, nodes=nodes, memory=nodes << 22, caches=CACHES, memcgs=2, roots=1, cgroup_indices=3,
+            cache_indices=1,
+        )  # fmt: skip
         size = PAGE_BYTES // objects // 8 * 8
         model = KINDS[allocator].model
         if model is None:
@@ -185,9 +187,10 @@ class Scene:
 
     def _locks(self) -> frozenset[int]:
         plan_, limits = self.layout.plan, self.layout.limits
-        locks = {WORLD_AT + WORLD.slab_mutex, WORLD_AT + WORLD.memcg_slab_mutex, plan_["zones"] + ZONE.lock}
+        locks = {WORLD_AT + WORLD.slab_mutex, WORLD_AT + WORLD.memcg_slab_mutex}
+        locks |= {plan_["zones"] + i * ZONE.SIZE + ZONE.lock for i in range(limits.nodes)}
         locks |= {plan_[ring] + RING.lock for ring in ("workqueue", "rcu_queue")}
-        locks |= {plan_["nodes"] + i * NODE.SIZE + NODE.list_lock for i in range(limits.caches)}
+        locks |= {plan_["nodes"] + i * NODE.SIZE + NODE.list_lock for i in range(limits.caches * limits.nodes)}
         locks |= {self.layout.area(cpu) + CPU.ipi_lock for cpu in range(self.layout.nr_cpus)}
         return frozenset(locks) | KINDS[self.allocator].locks(self.layout)
 

@@ -1,0 +1,49 @@
+"""Virtual time on both engines, and an operation at a time against an access at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from shm.virtual.machine import Joined, PricedMachine
+from stress.engine import FINISHED, PLAYING
+from stress.engine.virtual import begin_virtual, play_virtual
+from stress.play.arena import Arena, BlockSettings
+from stress.play.virtual import STATS, VirtualTime, features_of
+from stress.play.workload import build_workload
+from stress.profiles.load import load
+
+PLAYS = (
+    ("remote-free", {"batch": "96", "rounds": "2"}),
+    ("offline-storm", {"operations": "256", "cgroups": "3", "active": "2"}),
+)
+
+
+@pytest.mark.parametrize("allocator, design", [("slub", "linux-3.16"), ("slab", "linux-3.16")])
+@pytest.mark.parametrize("scenario, sizes", PLAYS, ids=[name for name, _ in PLAYS])
+def test_both_engines_leave_the_same_words(allocator: str, design: str, scenario: str, sizes: dict[str, str]) -> None:
+    workload, _ = build_workload(scenario, sizes, 3, 1)
+    features = features_of(design, allocator)
+    booted = features - STATS - {"VTIME"}
+    arena = Arena(workload, allocator, features=booted, nodes=2, memory=16 << 20, serial=True)
+    arena.reset(booted, BlockSettings(seed=1, settle_ns=10_000_000_000))
+    virtual = VirtualTime(arena, booted, load("xeon-2014"))
+    before = [words.copy() for words in (arena.words, virtual.words)]
+    assert virtual.play(lambda: None)
+    compiled = [words.copy() for words in (arena.words, virtual.words)]
+    assert (compiled[0] != before[0]).any() and (compiled[1] != before[1]).any()
+    for words, kept in zip((arena.words, virtual.words), before):
+        words[:] = kept
+    memory = Joined(arena.segment.words_view, virtual.segment.words_view, virtual.offset)
+    machine = PricedMachine(memory, arena.kworker_cpu, features, allocator)
+    loop = virtual.offset + virtual.plan["loop"]
+    begin_virtual(machine, arena.run, loop)
+    assert np.array_equal(virtual.words, before[1])
+    while (state := play_virtual(machine, arena.run, loop, 1000)) == PLAYING:
+        pass
+    assert state == FINISHED
+    for words, kept, names in zip((arena.words, virtual.words), compiled, (arena.plan, virtual.plan)):
+        differ = np.flatnonzero(words != kept)
+        assert not len(differ), (names.regions, differ[:10], words[differ[:10]], kept[differ[:10]])
+    virtual.close()
+    arena.close()
