@@ -12,10 +12,13 @@ import pytest
 from running import invoke
 from simulations import LINEAR, Parsed, curve, dead, everything, line, lock, point, simulation
 
+from shm.locks import LOCK_CLASSES
+from shm.virtual.words import WHATS
 from stress.process.errors import DamagedRun, UsageError
 from stress.profiles.load import load
 from stress.result.data import Violation
 from stress.show.progress import Progress
+from stress.show.shapes import COLOURS
 from stress.simulate import report, study
 from stress.simulate.command import exit_status
 from stress.simulate.options import DEFAULT_CPUS, make_options
@@ -88,6 +91,9 @@ def test_time_is_summed_over_what_it_is_spent_for():
     places, (found,) = parts([one])
     assert places == ["own work", "cache misses", "waiting for list_lock"] and sum(found.values()) == 15
     assert biggest(point("v1", 1, 1e6, spent={"free": {"own work": 1.0}})) is None
+    everything_there_is = dict.fromkeys((*WHATS, *LOCK_CLASSES), 1.0)
+    places, (found,) = parts([point("v1", 1, 1e6, spent={"free": everything_there_is})])
+    assert set(found) == set(places) and sum(found.values()) == len(everything_there_is) and len(places) <= COLOURS
 
 
 def test_a_lock_is_called_busy_from_where_it_is_and_only_there():
