@@ -18,8 +18,9 @@ from stress.bench.reference import NoCompiler, compile_reference
 from stress.bench.report import print_report
 from stress.bench.result import goals
 from stress.bench.speed import Speed, take_turns
-from stress.engine import PLAY, play_block
+from stress.engine import PLAY, counting_main, play_block
 from stress.judge.ratio import Ratio
+from stress.play.compiled import ready
 from stress.schema import schema
 
 FEATURES = DESIGNS["linux-3.16"].features("slub")
@@ -45,6 +46,7 @@ def counters(arena) -> dict[str, int]:
 def test_reference_takes_the_same_paths(batch, shuffle):
     features = FEATURES | {"STATS"}
     load = workloads.batches(batch, 1 << 15, shuffle=shuffle)
+    ready([(counting_main, "slub", features)])
     ours, theirs = (workloads.warm_arena(load, features) for _ in range(2))
     try:
         play_block(ours.machine(features, 0), ours.run)
