@@ -22,7 +22,7 @@ from stress.engine.play import execute
 from stress.engine.words import FINISHED, PLAY, PLAYING, RUN, STUCK, c_of, opcode
 
 # What the loop keeps. `heap`: pairs of a clock, as it was when the CPU came in, and a CPU. `waiters`: by slot, the CPU
-# that waits for it, plus 1. `since`: by slot, when it was filled or emptied; whoever comes earlier than that waits, too,
+# that waits for it, plus 1. `since`: by slot, when it was filled or emptied; whoever comes earlier than that waits too,
 # since an operation is played to its end at the time of its beginning. `waits`: by CPU, 1 while it waits for an event.
 # `event_at`: when the last event was over.
 LOOP = struct("LOOP", "heap", "count", "waiters", "waits", "queued", "since", "event_at", size=8)
