@@ -74,10 +74,11 @@ def _grid(chart: LineChart, cpus: Sequence[int]) -> None:
     free = 0.0
     for at in cpus:
         chart.upright(at)
-        half = LETTER * len(str(at)) / 2
-        if chart.x(at) - half > free:
-            chart.below(chart.x(at), str(at))
-            free = chart.x(at) + half + 3
+        half = LETTER * len(str(at)) / 2 + 1
+        place = min(chart.x(at), WIDTH - half)
+        if place - half > free:
+            chart.below(place, str(at))
+            free = place + half + 2
     chart.title("CPUs")
 
 

@@ -103,7 +103,8 @@ def _locks(curve: Curve) -> Iterator[str]:
         first = busy[0]
         lock = tops[first]
         later = [cpus for cpus in tops if cpus >= first]
-        on = "from" if later == busy and len(later) > 1 else "at"
+        alike = all(tops[cpus].kind == lock.kind for cpus in later)
+        on = "from" if later == busy and len(later) > 1 and alike else "at"
         yield (
             f"{curve.design}: {lock_title(lock)} is {_percent(lock.busy)} busy {on} {_cpus(first)}"
             f"{' on' if on == 'from' else ''}."
