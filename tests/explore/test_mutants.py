@@ -227,7 +227,8 @@ MUTANTS = {
     "a page is marked as taken after the unlock": Mutant(
         page_alloc._alloc_on_node,
         "        spin_unlock(m, zone + ZONE.lock)\n",
-        "        if page:\n            store(m, page + PAGE.kind, KIND_BUDDY)\n        spin_unlock(m, zone + ZONE.lock)\n"
+        "        if page:\n            store(m, page + PAGE.kind, KIND_BUDDY)\n"
+        "        spin_unlock(m, zone + ZONE.lock)\n"
         "        if page:\n            store(m, page + PAGE.kind, KIND_SLAB)\n",
         alloc_beside_its_buddy,
     ),
