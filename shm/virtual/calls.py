@@ -16,7 +16,9 @@ from shm.virtual.words import (
     INTERRUPT,
     INTERRUPTS,
     PRICE,
+    STORES,
     VCPU,
+    VTIME,
     WORK,
     enter,
     leave,
@@ -24,6 +26,7 @@ from shm.virtual.words import (
     spend,
     vcpu,
     vcpu_of,
+    vtime,
     wait_until,
 )
 
@@ -53,12 +56,19 @@ def call_is_over(m: Machine, there: Machine, where: int) -> None:
     """The other CPU has done it."""
     v = vcpu(m)
     u = vcpu(there)
+    # The return from an interrupt, or from a worker's function, waits for all stores.
+    wait_until(there, u, STORES, read_book(m, u + VCPU.drained))
     leave(there, where)
     end = read_book(m, u + VCPU.clock)
     write_book(m, v + VCPU.awaited, max(end, read_book(m, v + VCPU.awaited)))
     if read_book(m, u + VCPU.idle) == 0:
-        # It went on with its own work until the interrupt came.
-        write_book(m, u + VCPU.clock, read_book(m, u + VCPU.before) + end - read_book(m, u + VCPU.arrived))
+        # It went on with its own work until the interrupt came. Its store buffer is empty, so that nothing of the
+        # handler's is waited for by work of its own that lies before.
+        clock = read_book(m, u + VCPU.before) + end - read_book(m, u + VCPU.arrived)
+        write_book(m, u + VCPU.clock, clock)
+        write_book(m, u + VCPU.drained, clock)
+        for slot in range(vtime(m, VTIME.depth)):
+            write_book(m, u + VCPU.pending + slot, min(clock, read_book(m, u + VCPU.pending + slot)))
 
 
 @dual

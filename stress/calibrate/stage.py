@@ -71,11 +71,11 @@ class Stage:
     def __init__(self, options: CalibrateOptions, features: frozenset[str], progress: Progress) -> None:
         self.options, self.features = options, features
         self.cpus = options.cpus or min(len(host.available_cpus()), MAX_PROCESSES)
-        self.patience = hang_seconds()
         load, self.parameters = self._build(options.seed)
         present = set(np.concatenate([sections_of(tape).kind for tape in load.tapes]).tolist())
         frees = [kind for kind in (SECTION_LIVE_FREE, SECTION_DEAD_FREE) if kind in present]
         self.kinds = frees or [SECTION_MIXED]
+        self.patience = hang_seconds()
         self.cycles_per_ns = cycles_per_ns(Machine([0] * MACHINE.SIZE, 0, (), options.allocator))
 
     def _build(self, seed: int) -> tuple[Workload, dict[str, object]]:

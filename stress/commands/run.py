@@ -220,7 +220,8 @@ def run_job(
     from stress.process.streams import printing
 
     try:
-        with session(quiet=quiet, log_level=log_level, log_file=log_file) as progress:
+        intervals = options.measuring.gives_intervals
+        with session(quiet=quiet, log_level=log_level, log_file=log_file, intervals=intervals) as progress:
             from stress.measure.evaluation import measure
             from stress.measure.turns_file import write_turns
             from stress.play import coordinator

@@ -22,8 +22,10 @@ from stress.engine.play import execute
 from stress.engine.words import FINISHED, PLAY, PLAYING, RUN, STUCK, c_of, opcode
 
 # What the loop keeps. `heap`: pairs of a clock, as it was when the CPU came in, and a CPU. `waiters`: by slot, the CPU
-# that waits for it, plus 1. `waits`: by CPU, 1 while it waits for an event.
-LOOP = struct("LOOP", "heap", "count", "waiters", "waits", "queued", size=8)
+# that waits for it, plus 1. `since`: by slot, when it was filled or emptied; whoever comes earlier than that waits too,
+# since an operation is played to its end at the time of its beginning. `waits`: by CPU, 1 while it waits for an event.
+# `event_at`: when the last event was over.
+LOOP = struct("LOOP", "heap", "count", "waiters", "waits", "queued", "since", "event_at", size=8)
 
 
 @dual
@@ -139,6 +141,17 @@ def play_virtual(m: Machine, run: int, loop: int, steps: int) -> int:
 
 
 @dual
+def _known(m: Machine, run: int, loop: int, op: int) -> int:
+    """From when on the CPUs can know what an operation looks at: its slot, or that its event is over."""
+    code = opcode(op)
+    if code == OP_ALLOC or code == OP_FREE:
+        return read_book(m, read_book(m, loop + LOOP.since) + c_of(op))
+    if code == OP_WAIT and c_of(op) == read_book(m, run + RUN.events_done):
+        return read_book(m, loop + LOOP.event_at)
+    return 0
+
+
+@dual
 def _step(m: Machine, run: int, loop: int, cpu: int) -> None:
     """The first CPU of the heap plays its next operation, or finds that it must wait."""
     p = read_book(m, run + RUN.plays) + cpu * PLAY.SIZE
@@ -149,6 +162,12 @@ def _step(m: Machine, run: int, loop: int, cpu: int) -> None:
     if code == OP_END:
         write_book(m, vcpu_of(m, cpu) + VCPU.ended, read_book(m, vcpu_of(m, cpu) + VCPU.clock))
         _leave_first(m, loop)
+        return
+    known = _known(m, run, loop, op)
+    if known > read_book(m, vcpu_of(m, cpu) + VCPU.clock):
+        wait_until(m, vcpu_of(m, cpu), ASLEEP, known)
+        write_book(m, read_book(m, loop + LOOP.heap), known)
+        _sink(m, loop)
         return
     if not execute(there, p, run, op):
         if code == OP_WAIT:
@@ -163,6 +182,7 @@ def _step(m: Machine, run: int, loop: int, cpu: int) -> None:
     write_book(m, read_book(m, loop + LOOP.heap), clock)
     _sink(m, loop)
     if code == OP_ALLOC or code == OP_FREE:
+        write_book(m, read_book(m, loop + LOOP.since) + c_of(op), clock)
         waiter = read_book(m, loop + LOOP.waiters) + c_of(op)
         if read_book(m, waiter):
             other = read_book(m, waiter) - 1
@@ -189,6 +209,7 @@ def _kworker(m: Machine, run: int, loop: int) -> None:
     write_book(m, read_book(m, loop + LOOP.heap), clock)
     _sink(m, loop)
     if read_book(m, run + RUN.events_done) != events:
+        write_book(m, loop + LOOP.event_at, clock)
         waits = read_book(m, loop + LOOP.waits)
         for cpu in range(read_book(m, MACHINE.workers)):
             if read_book(m, waits + cpu):

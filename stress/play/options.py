@@ -88,6 +88,13 @@ class Measuring:
     check_blocks: bool = False
     launches: int | None = None
 
+    @property
+    def gives_intervals(self) -> bool:
+        """May there be so many launches that ratios get an interval?"""
+        from stress.judge.ratio import least_pairs
+
+        return not self.serial and (self.launches is None or self.launches >= least_pairs())
+
     def check(self) -> None:
         """Raises UsageError."""
         if not (math.isfinite(self.seconds) and self.seconds > 0):

@@ -15,9 +15,10 @@ DONE, VIOLATED, USAGE, DAMAGED = 0, 1, 2, 3
 
 
 @contextlib.contextmanager
-def session(*, quiet: bool, log_level: str, log_file: Path | None = None) -> Iterator[Progress]:
+def session(*, quiet: bool, log_level: str, log_file: Path | None = None, intervals: bool = True) -> Iterator[Progress]:
     """Within it blocks may be played: the log is set up, signals end what goes on, and the progress yielded is shown.
 
+    intervals: of ratios may be worked out in the end.
     Enter it before anything imports NumPy: BLAS threads would be forked over, and nothing here needs them.
     Whoever has all that it wants calls `ending.ignore_further` before it writes.
     """
@@ -28,7 +29,8 @@ def session(*, quiet: bool, log_level: str, log_file: Path | None = None) -> Ite
     try:
         with ending.interruptible(), Progress(quiet=quiet) as progress:
             progress.phase("preparing")
-            ratio.warm_up()  # now, so that Ctrl-C later need not wait for it
+            if intervals:
+                ratio.warm_up()  # now, so that Ctrl-C later need not wait for it
             yield progress
     finally:
         close_logging()

@@ -97,6 +97,7 @@ class VirtualTime:
         plan.reserve("heap", 2 * cpus)
         plan.reserve("waits", cpus)
         plan.reserve("waiters", max(1, arena.load.slots))
+        plan.reserve("since", max(1, arena.load.slots))
         plan.reserve("pcp", PCP.SIZE * PCP_ORDERS * layout.limits.nodes * cpus)
         plan.reserve("lock_table", 2 * (mask + 1))
         plan.reserve("calendars", CALENDAR.SIZE * self.locks)
@@ -159,7 +160,7 @@ class VirtualTime:
         cpus["l1"] = at + plan["l1"] + number * self.l1_sets * WAYS
         cpus["tags"] = at + plan["tags"] + number * self.private_sets * WAYS
         cpus["llc"] = at + plan["llc"] + np.array(self.complex_of) * self.llc_sets * WAYS
-        for name in ("heap", "waits", "waiters"):
+        for name in ("heap", "waits", "waiters", "since"):
             words[plan["loop"] + getattr(LOOP, name)] = at + plan[name]
         arena.words[MACHINE.vtime] = at
 

@@ -1,6 +1,7 @@
 """`python -m stress simulate`: play all points in virtual time, and print what they say.
 
-Exit status: 0 done; 1 an invariant was violated; 2 bad usage; 3 interrupted, or a point is missing or got stuck.
+Exit status: 0 done; 1 an invariant was violated; 2 bad usage; 3 interrupted, or a point is missing, got
+stuck or ran out of memory.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def main(options: SimulateOptions, *, format: str, quiet: bool) -> int:
 def exit_status(found: Simulation) -> int:
     """A violated invariant outweighs the rest."""
     from stress.play.session import DAMAGED, DONE, VIOLATED
+    from stress.simulate.sentences import sound
 
     if any(point.violations for point in found.points):
         return VIOLATED
-    return DAMAGED if found.partial or any(point.stuck for point in found.points) else DONE
+    return DAMAGED if found.partial or not all(map(sound, found.points)) else DONE

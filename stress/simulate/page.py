@@ -13,9 +13,8 @@ from stress.show.html import document, el, grid
 from stress.show.shapes import COLOURS, swatch
 from stress.simulate import spending, tables
 from stress.simulate.rates import NAMES, Curve, curves
-from stress.simulate.report import ALARMS
 from stress.simulate.result import Point, Simulation
-from stress.simulate.sentences import lock_title
+from stress.simulate.sentences import ALARMS, lock_title
 
 
 def render(found: Simulation) -> bytes:

@@ -209,4 +209,7 @@ def _dead(census: Census, curve: list[DeadSample]) -> Dead:
 def _counts(census: Census) -> dict[str, int]:
     """What the report speaks of; the allocator's own statistics are in `run`'s results."""
     wanted = ("free", "dead_free", "alloc", "ipi", "page_alloc", "page_free", "slow", "this_cpu_cas", "page_cas")
-    return {name: census.operations[name] for name in wanted} | {"pages_left": census.pages_left}
+    return {name: census.operations[name] for name in wanted} | {
+        "pages_left": census.pages_left,
+        "failed_allocations": census.failed_allocations,
+    }

@@ -14,9 +14,9 @@ from stress.show import markdown
 from stress.show.terminal import draw_table, item, make_console
 from stress.simulate import tables
 from stress.simulate.result import Simulation
+from stress.simulate.sentences import ALARMS
 
 GAP = 2  # between columns
-ALARMS = ("INVARIANT", "STUCK")
 
 
 def write(found: Simulation, format: str, stream: TextIO, page: Path | None = None) -> None:

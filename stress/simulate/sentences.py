@@ -20,6 +20,14 @@ TAPES = "run["  # names of the words that tapes wait at begin so
 IDLE = 0.5  # share of time from which the scenario, not the allocator, is said to set the pace
 
 
+ALARMS = ("INVARIANT", "STUCK", "OUT OF MEMORY")  # what sentences begin with that say so
+
+
+def sound(point: Point) -> bool:
+    """It came to its end and had the memory that it asked for; invariants are another matter."""
+    return point.stuck is None and not point.counts.get("failed_allocations")
+
+
 def sentences(found: Simulation) -> list[str]:
     """All that there is to say, the worst first."""
     every = curves(found)
@@ -58,6 +66,11 @@ def _wrong(found: Simulation) -> Iterator[str]:
             )
         if point.stuck:
             yield f"STUCK: {point.design} on {_cpus(point.cpus)}: {point.stuck}"
+        if failed := point.counts.get("failed_allocations", 0):
+            yield (
+                f"OUT OF MEMORY: {point.design} on {_cpus(point.cpus)}: {units.plural(failed, 'allocation')} failed, "
+                "so these figures mean nothing; give it more with --memory"
+            )
 
 
 def _scaling(curve: Curve) -> Iterator[str]:

@@ -91,10 +91,9 @@ def simulate(options: SimulateOptions, progress: Progress) -> Simulation:
         [(virtual_main, options.allocator, features_of(design, options.allocator)) for design in options.designs],
         progress.phase,
     )
-    queue = deque(_jobs(options, loads))
-    total = len(queue)
+    jobs = _jobs(options, loads)
     loads.clear()
-    points, troubles, interrupted = _play(queue, total, options.jobs, progress)
+    points, troubles, interrupted = play_all(jobs, options.jobs, progress)
     if not points:
         if interrupted:
             raise KeyboardInterrupt
@@ -177,14 +176,20 @@ def _notes(options: SimulateOptions, points: Sequence[Point]) -> list[str]:
     ]
 
 
-def _play(queue: deque[Job], total: int, jobs: int, progress: Progress) -> tuple[list[Point], list[str], bool]:
-    """Play them all: the points that were done, what became of others, and whether it was interrupted."""
+def play_all(jobs: list[Job], at_once: int, progress: Progress) -> tuple[list[Point], list[str], bool]:
+    """Play these points, so many at once, in order; the list is emptied, so that tapes go when they have been played.
+
+    Returns the points that were done, what became of others, and whether it was interrupted. Raises UsageError for a
+    point that cannot be played and DamagedRun for one that failed.
+    """
+    queue, total = deque(jobs), len(jobs)
+    jobs.clear()
     points: list[Point] = []
     troubles: list[str] = []
     playing: list[_Playing] = []
     try:
         while queue or playing:
-            while queue and len(playing) < jobs:
+            while queue and len(playing) < at_once:
                 with ending.held():
                     playing.append(_start(queue.popleft()))
             ending.check()

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.xdist_group("cpus")
 
 MOMENTS = ("warming up linux-3.16", "counting v3", "first launch")
 CREWS = {"first launch": 3, "second launch": 4}  # of the passes in one world, of the trial, of a launch each
-LONG = ("--seconds", "300", "--launches", "5")
+LONG = ("--seconds", "300", "--launches", "4")
 
 
 def shared_memory() -> set[str]:
@@ -24,7 +24,7 @@ def shared_memory() -> set[str]:
 
 @pytest.fixture
 def long_run(tmp_path, request):
-    """Starts a run that would take five minutes, in launches of one, and waits for a moment of it and a bit."""
+    """Starts a run that would take five minutes, in four launches, and waits for a moment of it and a bit."""
     runs = []
 
     def start(moment: str, *arguments: str, operations: int = 20_000, **env: str) -> Run:

@@ -43,6 +43,11 @@ def test_a_simulation_prints_a_screen_and_writes_a_page(tmp_path):
     assert Parsed(page.read_text()).seen.count("figure") >= 5
 
 
+def test_without_memory_figures_are_not_passed_off_as_such(tmp_path):
+    run = finish(tmp_path, *DESIGNS, "--cpus", "8", "--memory", "2M", command="simulate", status=3)
+    assert "OUT OF MEMORY: v3 on 8 CPUs" in run.stdout and "--memory" in run.stdout
+
+
 def test_a_recorded_kernel_plays_in_virtual_time(tmp_path, recorded, valid):
     trace = str(recorded("linux-3.16-slub-v1.csv.zst"))
     run = finish(tmp_path, *DESIGNS, "--trace", trace, "--format", "json", command="simulate")
@@ -60,18 +65,6 @@ def test_ctrl_c_keeps_the_points_that_are_done(tmp_path, valid):
         run.wait_for_all()
         found = valid("simulation", run.stdout)
         assert found["partial"] and 0 < len(found["points"]) < 80 and "Traceback" not in run.stderr
-
-
-def test_a_point_whose_process_is_killed_is_missed_and_the_others_go_on(tmp_path, valid):
-    sizes = ("--cpus", "1,2", "--operations", "2000000", "--jobs", "2")
-    with Run(tmp_path, *DESIGNS, *sizes, "--format", "json", command="simulate") as run:
-        run.until_says("of 4 points")
-        run.until(run.children)[0].kill()
-        assert run.wait() == 3, run.stderr
-        run.wait_for_all()
-        found = valid("simulation", run.stdout)
-        assert found["partial"] and len(found["points"]) == 3
-        assert any("was killed by SIGKILL" in note for note in found["notes"])
 
 
 def test_no_process_outlives_the_one_that_was_started(tmp_path):

@@ -47,3 +47,31 @@ def test_both_engines_leave_the_same_words(allocator: str, design: str, scenario
         assert not len(differ), (names.regions, differ[:10], words[differ[:10]], kept[differ[:10]])
     virtual.close()
     arena.close()
+
+
+def test_an_interrupt_takes_its_own_time_only() -> None:
+    """Of a CPU that is busy and far behind: what the handler stored then is nothing that it waits for now."""
+    workload, _ = build_workload("remote-free", {"batch": "8", "rounds": "1"}, 3, 1)
+    features = features_of("linux-3.16", "slub")
+    booted = features - STATS - {"VTIME"}
+    arena = Arena(workload, features=booted, memory=16 << 20, serial=True)
+    arena.reset(booted)
+    virtual = VirtualTime(arena, booted, load("xeon-2014"))
+    memory = Joined(arena.segment.words_view, virtual.segment.words_view, virtual.offset)
+    sender = PricedMachine(memory, 0, features, "slub")
+    busy = PricedMachine(memory, 1, features, "slub")
+    clocks, late = virtual.vcpus()["clock"], 10**12
+    clocks[0] = late
+    where = sender.begin_call(busy, False)
+    words = arena.layout.first_frame << 9
+    for line in range(100):  # more than the store buffer holds
+        busy.store(words + 8 * line, 1)
+    handled = int(clocks[1]) - late
+    sender.end_call(busy, where)
+    assert 0 < handled < clocks[1] < late // 1000
+    after = int(clocks[1])
+    busy.store(words, 2)
+    busy.cmpxchg(words, 2, 3)
+    assert clocks[1] - after < late // 1000
+    virtual.close()
+    arena.close()

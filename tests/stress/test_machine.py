@@ -68,7 +68,8 @@ def test_it_measures_this_machine_and_writes_a_profile_that_loads(tmp_path):
     by_name = {one["name"]: one["ns"] for one in found["measured"]}
     assert set(HITS) <= set(by_name)
     # No absolute times, and twice the room for noise: a hit is cheaper than the cache beyond, and that than memory.
-    assert by_name["access"] < 2 * by_name["llc"] < 4 * by_name["memory_near"]
+    # How the caches compare beyond that is the neighbours' to say: they may leave nothing of ours in them.
+    assert by_name["access"] < min(by_name["llc"], by_name["memory_near"])
     assert by_name["access"] < by_name["memory_near"] < by_name["wakeup"]
     assert by_name["locked"] > by_name["this_cpu"]
     assert any("memory was chased" in each["text"] or "cache" in each["text"] for each in found["trust"]["findings"])

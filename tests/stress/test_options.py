@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from stress.judge.ratio import estimate_ratio
 from stress.play import options as opt
 from stress.process.errors import UsageError
 from stress.process.usage import check_out
@@ -132,6 +133,13 @@ def test_the_folder_of_results_is_checked_first(tmp_path):
         tmp_path.chmod(0o500)
         with pytest.raises(UsageError, match="not writable"):
             check_out(tmp_path / "results")
+
+
+@pytest.mark.parametrize("launches", [1, 4, 5, 9])
+def test_whether_there_will_be_intervals_is_known_from_the_start(launches):
+    ratio = estimate_ratio([1 + 0.01 * i for i in range(launches)])
+    assert opt.Measuring(launches=launches).gives_intervals == (ratio.low is not None)
+    assert opt.Measuring().gives_intervals and not opt.Measuring(serial=True).gives_intervals
 
 
 def test_failures_on_purpose():

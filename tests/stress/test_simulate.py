@@ -2,18 +2,28 @@
 
 import io
 import json
+import multiprocessing
+import os
 import re
+import signal
+import time
 
 import pytest
 from running import invoke
 from simulations import LINEAR, Parsed, curve, dead, everything, line, lock, point, simulation
 
-from stress.process.errors import UsageError
+from shm.locks import LOCK_CLASSES
+from shm.virtual.words import WHATS
+from stress.process.errors import DamagedRun, UsageError
+from stress.profiles.load import load
 from stress.result.data import Violation
-from stress.simulate import report
+from stress.show.progress import Progress
+from stress.show.shapes import COLOURS
+from stress.simulate import report, study
 from stress.simulate.command import exit_status
 from stress.simulate.options import DEFAULT_CPUS, make_options
 from stress.simulate.page import render
+from stress.simulate.point import Job
 from stress.simulate.rates import Curve, headline_of, rate_of
 from stress.simulate.sizes import sized
 from stress.simulate.spending import biggest, parts
@@ -81,6 +91,9 @@ def test_time_is_summed_over_what_it_is_spent_for():
     places, (found,) = parts([one])
     assert places == ["own work", "cache misses", "waiting for list_lock"] and sum(found.values()) == 15
     assert biggest(point("v1", 1, 1e6, spent={"free": {"own work": 1.0}})) is None
+    everything_there_is = dict.fromkeys((*WHATS, *LOCK_CLASSES), 1.0)
+    places, (found,) = parts([point("v1", 1, 1e6, spent={"free": everything_there_is})])
+    assert set(found) == set(places) and sum(found.values()) == len(everything_there_is) and len(places) <= COLOURS
 
 
 def test_a_lock_is_called_busy_from_where_it_is_and_only_there():
@@ -142,6 +155,9 @@ def test_violations_come_first_and_decide_the_exit_status():
     assert bad.sentences[0] == "INVARIANT VIOLATED under v1 on 8 CPUs: I2: slab 3 <b>" and exit_status(bad) == 1
     stuck = simulation([*fine, point("v1", 8, 1e6, stuck="nothing moves")])
     assert stuck.sentences[0] == "STUCK: v1 on 8 CPUs: nothing moves" and exit_status(stuck) == 3
+    starved = simulation([*fine, point("v1", 8, 1e6, counts={"failed_allocations": 7})])
+    assert starved.sentences[0].startswith("OUT OF MEMORY: v1 on 8 CPUs: 7 allocations failed")
+    assert exit_status(starved) == 3
     assert exit_status(simulation(fine)) == 0 and exit_status(simulation(fine, partial=True)) == 3
 
 
@@ -180,3 +196,39 @@ def test_a_narrow_table_leaves_out_what_takes_most_time():
     report.write(simulation([one for n in range(5) for one in curve(f"linux-{n}", LINEAR)]), "text", stream)
     text = stream.getvalue()
     assert "most beside" not in text and "linux-4" in text and json.dumps("80.0 M")[1:-1] in text
+
+
+def played(monkeypatch, play, cpus=(8, 4, 2, 1)):
+    """Points of one design by two processes in which `play` stands for playing: a job and its Point."""
+    monkeypatch.setattr(study, "play_point", lambda job, tick: play(job))
+    jobs = [Job("v1", "slub", n, 1, load("epyc-2022"), 1 << 20, 1, 0.0, None) for n in cpus]
+    return study.play_all(jobs, 2, Progress(quiet=True))
+
+
+def test_a_point_whose_process_is_killed_is_missed_and_the_others_go_on(monkeypatch):
+    def play(job):
+        if job.cpus == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return point("v1", job.cpus, 1e6)
+
+    points, troubles, interrupted = played(monkeypatch, play)
+    assert sorted(one.cpus for one in points) == [1, 2, 8] and not interrupted
+    assert len(troubles) == 1 and troubles[0].startswith("v1 on 4 CPUs: its process was killed by SIGKILL")
+
+
+@pytest.mark.parametrize(("kind", "raised"), [(UsageError, UsageError), (ValueError, DamagedRun)])
+def test_what_goes_wrong_in_a_process_is_told_and_ends_the_others(monkeypatch, kind, raised):
+    def play(job):
+        if job.cpus == 8:
+            time.sleep(600)
+        raise kind("the tables are too small")
+
+    with pytest.raises(raised, match=r"(?s)v1 on 4 CPUs.*the tables are too small"):
+        played(monkeypatch, play)
+    assert not multiprocessing.active_children()
+
+
+def test_a_point_longer_than_a_pipe_arrives_whole(monkeypatch):
+    long = point("v1", 1, 1e6, locks=[lock(0.5, "x" * 1000)] * 500)
+    points, _, _ = played(monkeypatch, lambda job: long, cpus=(1,))
+    assert points == [long]

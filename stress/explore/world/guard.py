@@ -32,7 +32,7 @@ def _code(module: str, *functions: str) -> _Code:
     return frozenset((f"allocators.{module}", function) for function in functions)
 
 
-_PAGE_ALLOCATOR = _code("core.page_alloc", "_push", "_unlink", "_take", "_alloc_on_node", "free_pages", "_give_back")
+_PAGE_ALLOCATOR = _code("core.page_alloc", "_push", "_unlink", "_take", "_alloc_on_node", "_give_back", "free_pages")
 _CACHE_CORE = _code("caches.slab_common", "take_descriptor", "_retire", "kmem_cache_destroy")
 # It looks at the state of a descriptor to assert that it lives.
 _ASSERTIONS = _code("caches.memcg_caches", "_live_child")

@@ -8,6 +8,8 @@ from allocators.core.page_alloc import PAGE, ZONE
 from allocators.core.page_pair import FROZEN, freelist_of, inuse_of, objects_of
 from allocators.core.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, PAGE_SHIFT, STAT_WORDS, WORLD, WORLD_AT
 from allocators.memcg.memcontrol import MEMCG
+from allocators.slab.state import SLAB_NODE
+from allocators.slob.state import SLOB
 from allocators.slub.state import STAT
 from shm.layout import field_name
 from shm.machine import CPU, MACHINE
@@ -36,15 +38,17 @@ class Names:
             ("caches", CACHE, "cache"),
             ("memcgs", MEMCG, "memcg"),
             ("zones", ZONE, "zone"),
+            ("slob", SLOB, "slob"),
         ):
-            base, size = plan.regions[name]
+            base, size = plan.regions.get(name, (0, 0))
             if base <= a < base + size:
                 number, field = divmod(a - base, struct.SIZE)
                 return f"{label} {number} .{field_name(struct, field)}"
-        base, size = plan.regions["nodes"]
-        if base <= a < base + size:
-            number, field = divmod(a - base, NODE.SIZE)
-            return f"cache {number // limits.nodes} node {number % limits.nodes} .{field_name(NODE, field)}"
+        for name, struct in (("nodes", NODE), ("slab_nodes", SLAB_NODE)):  # SLAB has its own beside the common ones
+            base, size = plan.regions.get(name, (0, 0))
+            if base <= a < base + size:
+                number, field = divmod(a - base, struct.SIZE)
+                return f"cache {number // limits.nodes} node {number % limits.nodes} .{field_name(struct, field)}"
         for name in ("workqueue", "rcu_queue"):
             base, size = plan.regions[name]
             if base <= a < base + size:
