@@ -26,6 +26,7 @@ SPEAK_OF_ONE = {
     "stress/claims/fate.py": {"judge_half", "nothing_left"},
     "stress/claims/recorded.py": {"remote", "judge_files"},
     "stress/explore/races/hiding.py": {"free_and_offline"},
+    "stress/simulate/validate.py": {""},  # the designs that each is compared by
     "scenarios/traces/steps.py": {"read_steps"},
 }
 
