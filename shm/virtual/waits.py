@@ -37,6 +37,11 @@ def end_call(m: Any, there: Machine, where: int) -> None:
     m.end_call(there, where)
 
 
+def callbacks_due(m: Any, waiting: int) -> int:
+    """How many of the callbacks that wait may run now? They wait for a grace period, but nobody waits for them."""
+    return m.callbacks_due(waiting)
+
+
 def grace_period(m: Any) -> None:
     """Wait until every CPU has passed a quiescent state: its operation is over, and the kernel has noticed."""
     m.grace_period()

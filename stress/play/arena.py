@@ -144,7 +144,7 @@ class Arena:
                 extra["outcomes"] = max(1, len(load.order))
         try:
             self.layout = lay_out(allocator, limits_for(load, nodes, memory), sizes, features, extra)
-            self.segment = Segment(self.layout.words)
+            self.segment = Segment(self.layout.words, huge=True)
         except (ValueError, MemoryError) as error:
             raise UsageError(f"the arena cannot be made: {error}; change --memory, --cpus or --nodes") from None
         self.words = self.segment.array
