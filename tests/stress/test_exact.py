@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
+from allocators.core.world import WORLD, WORLD_AT, world
+from allocators.memcg.memcontrol import RCU_UNREGISTER
+from shm.rcu import call_rcu_sched, rcu_process
 from shm.virtual.machine import Joined, PricedMachine
+from shm.virtual.words import HOLDS
 from stress.engine import FINISHED, PLAYING
 from stress.engine.virtual import begin_virtual, play_virtual
 from stress.play.arena import Arena, BlockSettings
@@ -49,21 +55,71 @@ def test_both_engines_leave_the_same_words(allocator: str, design: str, scenario
     arena.close()
 
 
-def test_an_interrupt_takes_its_own_time_only() -> None:
+class Small:
+    """Three CPUs and the kworker at time 0, interpreted."""
+
+    def __init__(self) -> None:
+        workload, _ = build_workload("remote-free", {"batch": "8", "rounds": "1"}, 3, 1)
+        features = features_of("linux-3.16", "slub")
+        booted = features - STATS - {"VTIME"}
+        self.arena = Arena(workload, features=booted, memory=16 << 20, serial=True)
+        self.arena.reset(booted)
+        self.virtual = VirtualTime(self.arena, booted, load("xeon-2014"))
+        memory = Joined(self.arena.segment.words_view, self.virtual.segment.words_view, self.virtual.offset)
+        self.machines = [PricedMachine(memory, cpu, features, "slub") for cpu in range(4)]
+        self.clocks = self.virtual.vcpus()["clock"]
+
+
+@pytest.fixture
+def small() -> Iterator[Small]:
+    made = Small()
+    yield made
+    made.virtual.close()
+    made.arena.close()
+
+
+def test_a_lock_is_free_long_before_any_number_of_holds(small: Small) -> None:
+    """Of CPUs that are ahead, more than a calendar has room for."""
+    ahead, behind = small.machines[:2]
+    lock = WORLD_AT + WORLD.slab_mutex
+    small.clocks[0] = late = 10**12
+    for _ in range(3 * HOLDS):
+        assert not ahead.lock_in_time(lock, 0)
+        ahead.unlock_in_time(lock)
+    assert not behind.lock_in_time(lock, 0)
+    behind.unlock_in_time(lock)
+    assert 0 < small.clocks[1] < late // 1000
+    ahead.lock_in_time(lock, 0)
+    small.clocks[1] = small.clocks[0]
+    small.clocks[0] += late // 1000
+    ahead.unlock_in_time(lock)
+    assert behind.lock_in_time(lock, 0) and small.clocks[1] >= small.clocks[0]
+
+
+def test_callbacks_wait_for_a_grace_period_and_nobody_for_them(small: Small) -> None:
+    kworker = small.machines[3]
+    queue, scratch = world(kworker, WORLD.rcu_queue), small.arena.layout.first_frame << 9
+    assert call_rcu_sched(kworker, queue, RCU_UNREGISTER + 1000, 0)  # whose function does nothing
+    began = int(small.clocks[3])
+    small.clocks[:3] = began
+    assert rcu_process(kworker, queue, scratch) == 0
+    assert call_rcu_sched(kworker, queue, RCU_UNREGISTER + 1000, 0)  # too late for this period
+    period = load("xeon-2014").kernel.grace_period
+    assert rcu_process(kworker, queue, scratch) == 0 and small.clocks[3] < began + period // 2
+    small.clocks[3] = began + 2 * period
+    assert rcu_process(kworker, queue, scratch) == 1
+    assert rcu_process(kworker, queue, scratch) == 0
+    small.clocks[3] += 2 * period
+    assert rcu_process(kworker, queue, scratch) == 1 == rcu_process(kworker, queue, scratch) + 1
+
+
+def test_an_interrupt_takes_its_own_time_only(small: Small) -> None:
     """Of a CPU that is busy and far behind: what the handler stored then is nothing that it waits for now."""
-    workload, _ = build_workload("remote-free", {"batch": "8", "rounds": "1"}, 3, 1)
-    features = features_of("linux-3.16", "slub")
-    booted = features - STATS - {"VTIME"}
-    arena = Arena(workload, features=booted, memory=16 << 20, serial=True)
-    arena.reset(booted)
-    virtual = VirtualTime(arena, booted, load("xeon-2014"))
-    memory = Joined(arena.segment.words_view, virtual.segment.words_view, virtual.offset)
-    sender = PricedMachine(memory, 0, features, "slub")
-    busy = PricedMachine(memory, 1, features, "slub")
-    clocks, late = virtual.vcpus()["clock"], 10**12
+    sender, busy, *_ = small.machines
+    clocks, late = small.clocks, 10**12
     clocks[0] = late
     where = sender.begin_call(busy, False)
-    words = arena.layout.first_frame << 9
+    words = small.arena.layout.first_frame << 9
     for line in range(100):  # more than the store buffer holds
         busy.store(words + 8 * line, 1)
     handled = int(clocks[1]) - late
@@ -73,5 +129,3 @@ def test_an_interrupt_takes_its_own_time_only() -> None:
     busy.store(words, 2)
     busy.cmpxchg(words, 2, 3)
     assert clocks[1] - after < late // 1000
-    virtual.close()
-    arena.close()
