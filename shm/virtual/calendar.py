@@ -117,7 +117,8 @@ def lock_by_calendar(m: Machine, lock: int, kind: int) -> bool:
         handover = 0
         owner = read_book(m, c + CALENDAR.owner)
         if owner and owner != this_cpu(m) + 1:
-            handover = price_from(m, distance(m, v, vcpu_of(m, owner - 1)))
+            # Who waits has taken the line with the lock from its holder, who fetches it again to do its work.
+            handover = 2 * price_from(m, distance(m, v, vcpu_of(m, owner - 1)))
         if vtime(m, VTIME.ticket):
             # All that wait behind fetch the line too: half of them, as it happens, before the one whose turn it is.
             handover += _ahead(m, c, at, free) * price(m, PRICE.shared_gap) // 2

@@ -234,6 +234,10 @@ class ExactMachine(PricedMachine):
         flow.acting = self.cpu
         play.go_on(play.machines[there.cpu])
 
+    def callbacks_due(self, waiting: int) -> int:
+        self.grace_period()
+        return waiting
+
     def grace_period(self) -> None:
         play = self.play
         began = list(play.operations)

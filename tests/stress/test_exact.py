@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -10,14 +10,17 @@ import pytest
 from allocators.core.world import WORLD, WORLD_AT, world
 from allocators.memcg.memcontrol import RCU_UNREGISTER
 from shm.rcu import call_rcu_sched, rcu_process
+from shm.virtual import calendar
 from shm.virtual.machine import Joined, PricedMachine
-from shm.virtual.words import HOLDS
+from shm.virtual.words import HOLDS, clock_of
 from stress.engine import FINISHED, PLAYING
 from stress.engine.virtual import begin_virtual, play_virtual
 from stress.play.arena import Arena, BlockSettings
 from stress.play.virtual import STATS, VirtualTime, features_of
 from stress.play.workload import build_workload
 from stress.profiles.load import load
+from stress.simulate import interleave
+from stress.simulate.exact import WORKLOADS, play_both
 
 PLAYS = (
     ("remote-free", {"batch": "96", "rounds": "2"}),
@@ -129,3 +132,64 @@ def test_an_interrupt_takes_its_own_time_only(small: Small) -> None:
     busy.store(words, 2)
     busy.cmpxchg(words, 2, 3)
     assert clocks[1] - after < late // 1000
+
+
+# workload, allocator, CPUs -> how far off an operation at a time may be. docs/scale.md has more of them.
+BOUNDS = (
+    ("churn", "slub", 4, 0.03),
+    ("dead-free", "slub", 4, 0.03),
+    ("churn", "slab", 2, 0.03),
+    ("list-lock", "slub", 8, 0.25),
+    ("list-lock", "slab", 8, 0.25),
+)
+
+
+@pytest.mark.parametrize("workload, allocator, cpus, bound", BOUNDS, ids=[f"{b[0]}-{b[1]}" for b in BOUNDS])
+def test_an_operation_at_a_time_is_as_far_off_as_is_said(
+    workload: str, allocator: str, cpus: int, bound: float
+) -> None:
+    scenario, settings = WORKLOADS[workload]
+    tapes, _ = build_workload(scenario, settings(cpus), cpus, 1)
+    operation, access = play_both(tapes, allocator, "linux-3.16", load("epyc-2022"))
+    assert (access.waits < 0.05) == (bound < 0.05), access
+    assert abs(operation.ns / access.ns - 1) < bound, (operation, access)
+
+
+def test_without_calendars_it_would_be_farther_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the bounds are worth: locks that nobody waits for break the last of them."""
+    workload, allocator, cpus, bound = BOUNDS[-1]
+    scenario, settings = WORKLOADS[workload]
+    tapes, _ = build_workload(scenario, settings(cpus), cpus, 1)
+    monkeypatch.setattr(VirtualTime, "play", _interpreted)
+    monkeypatch.setattr(calendar, "_free_from", lambda m, c, at: at)
+    operation, access = play_both(tapes, allocator, "linux-3.16", load("epyc-2022"))
+    assert operation.locks == 0 < access.locks
+    assert operation.ns / access.ns - 1 < -bound, (operation, access)
+
+
+def _interpreted(virtual: VirtualTime, tick: Callable[[], None]) -> bool:
+    """VirtualTime.play on the other engine."""
+    arena, features = virtual.arena, virtual.machine.features
+    memory = Joined(arena.segment.words_view, virtual.segment.words_view, virtual.offset)
+    machine = PricedMachine(memory, arena.kworker_cpu, features, arena.allocator)
+    loop = virtual.offset + virtual.plan["loop"]
+    begin_virtual(machine, arena.run, loop)
+    while (state := play_virtual(machine, arena.run, loop, 1000)) == PLAYING:
+        pass
+    return state == FINISHED
+
+
+@pytest.mark.parametrize("allocator", ["slub", "slab"])
+def test_accesses_happen_in_the_order_of_their_times(allocator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    times: list[int] = []
+    for name in ("charge_read", "charge_write", "charge_locked", "charge_this_cpu"):
+        charge = getattr(interleave, name)
+
+        def noted(m, a, charge=charge):
+            times.append(clock_of(m))
+            charge(m, a)
+
+        monkeypatch.setattr(interleave, name, noted)
+    tapes, _ = build_workload("remote-free", {"batch": "64", "rounds": "2", "object_size": "1024"}, 4, 1)
+    play_both(tapes, allocator, "linux-3.16", load("epyc-2022"))
+    assert len(times) > 10_000 and times == sorted(times)
