@@ -153,8 +153,8 @@ def table(cells: list[Cell]) -> str:
         )
     lines.append("")
     for said, chosen in (
-        (f"CPUs wait for each other in less than {WAITS:.0%} of the time", lambda share: share < WAITS),
-        (f"in {WAITS:.0%} to 50 %", lambda share: WAITS <= share < 0.5),
+        ("CPUs wait for each other in less than 5 % of the time", lambda share: share < WAITS),
+        ("in 5 to 50 %", lambda share: WAITS <= share < 0.5),
         ("in more", lambda share: share >= 0.5),
     ):
         offs = sorted(cell.off for cell in cells if chosen(cell.access.waits))

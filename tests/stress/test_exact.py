@@ -145,9 +145,7 @@ BOUNDS = (
 
 
 @pytest.mark.parametrize("workload, allocator, cpus, bound", BOUNDS, ids=[f"{b[0]}-{b[1]}" for b in BOUNDS])
-def test_an_operation_at_a_time_is_as_far_off_as_is_said(
-    workload: str, allocator: str, cpus: int, bound: float
-) -> None:
+def test_an_operation_at_a_time_is_as_near_as_is_said(workload: str, allocator: str, cpus: int, bound: float) -> None:
     scenario, settings = WORKLOADS[workload]
     tapes, _ = build_workload(scenario, settings(cpus), cpus, 1)
     operation, access = play_both(tapes, allocator, "linux-3.16", load("epyc-2022"))
