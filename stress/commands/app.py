@@ -13,11 +13,13 @@ import typer
 from stress.commands import run as running
 from stress.commands.bench import bench
 from stress.commands.calibrate import calibrate
+from stress.commands.check import check
 from stress.commands.claims import claims
 from stress.commands.conform import conform
 from stress.commands.explore import explore, replay
 from stress.commands.listing import list_
 from stress.commands.machine import machine
+from stress.commands.new import new
 from stress.commands.results import compare, report, results
 from stress.commands.simulate import EXAMPLES as SIMULATIONS
 from stress.commands.simulate import simulate
@@ -92,6 +94,15 @@ app.command(
     "--strategy pct`, `explore --all`, `explore --like results/RUN`. Exit status: 0 nothing found (says whether "
     "exhaustively), 1 found, 2 bad usage; with --all: 0 when every race is as catalogued.",
 )(explore)
+app.command(
+    short_help="What a reviewer would ask of your patch, in one go.",
+    epilog="Examples: `check my_patch.py`, `check my_patch.py --before v3-P7v3 --seconds 60 --out report.txt`. Exit "
+    "status: 1 when something fails that did not before.",
+)(check)
+app.command(
+    short_help="A switch or scenario of your own, for a start.",
+    epilog="Examples: `new switch MY_PATCH`, `new scenario my-storm --out storms`.",
+)(new)
 app.command(short_help="Run a schedule again that `explore` wrote.", epilog="Example: `replay R12.schedule.json`.")(
     replay
 )
