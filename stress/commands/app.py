@@ -16,6 +16,7 @@ from stress.commands.calibrate import calibrate
 from stress.commands.claims import claims
 from stress.commands.conform import conform
 from stress.commands.explore import explore, replay
+from stress.commands.import_ import import_
 from stress.commands.listing import list_
 from stress.commands.machine import machine
 from stress.commands.results import compare, report, results
@@ -60,6 +61,11 @@ def _options(
 app.command(short_help="Remove cgroups while CPUs allocate and free; compare designs.", epilog=running.EXAMPLES)(
     running.run
 )
+app.command(
+    name="import",
+    short_help="Check, describe and convert a recording of kernel events.",
+    epilog="Examples: `import trace.txt`, `import trace.txt.zst -o trace.parquet`, `perf script | python -m stress import -`.",
+)(import_)
 app.command(name="list", short_help="Allocators, designs, scenarios, races and machines.")(list_)
 app.command(
     short_help="Compare with the recorded steps of a real kernel.",

@@ -8,8 +8,7 @@ perf.data.
     reading    a recording, chunk by chunk, from text or Parquet
     naming     which cache an object is of
     parquet    the same columns as a file
-    describe   what a recording holds, as data
-    said       the same in sentences
+    describe   what a recording holds, as data and in sentences
     workload   a recording as tapes
     command    `python -m stress import`
 
