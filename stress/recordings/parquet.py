@@ -74,7 +74,12 @@ class Writer:
                 b"overwritten": str(self.reader.overwritten).encode(),
             }
             table = table.replace_schema_metadata(said)
-            self._writer = arrow.parquet.ParquetWriter(self.temporary, table.schema, compression="zstd")
+            plain = ("time_ns", "ptr", "line")  # hardly a value twice: a dictionary would cost time and space
+            self._writer = arrow.parquet.ParquetWriter(
+                self.temporary, table.schema, compression="zstd",
+                use_dictionary=[name for name in table.column_names if name not in plain],
+                column_encoding={"time_ns": "DELTA_BINARY_PACKED", "line": "DELTA_BINARY_PACKED"},
+            )  # fmt: skip
         self._writer.write_table(table.replace_schema_metadata(self._writer.schema.metadata))
 
     def _dictionary(self, numbers: np.ndarray) -> Any:

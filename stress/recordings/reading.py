@@ -16,6 +16,7 @@ from stress.recordings.compiled import compiled
 from stress.recordings.source import Source
 
 LINE_LIMIT = 1 << 16  # bytes
+ROWS = 1 << 15  # of a chunk, at most
 MAX_NAMES = 1 << 20
 MAX_NAME_BYTES = 1 << 27
 MAX_KEYS = 1 << 15
@@ -91,6 +92,7 @@ class Reader:
         self._key_slots = np.full(4 * MAX_KEYS, -1, np.int64)
         self._table = _empty(1 << 14)
         self._classes = np.zeros(0, np.int64)
+        self._room = np.empty((s.COLUMNS, ROWS), np.int64)
 
     @property
     def problems(self) -> list[Problem]:
@@ -145,10 +147,10 @@ class Reader:
             yield from self._block(scan, rest, found)
 
     def _block(self, scan, data: bytes, found: np.ndarray) -> Iterator[np.ndarray]:
+        rows = self._room
         text = np.array(np.frombuffer(data, np.uint8))
         at = 0
         while at < len(text):
-            rows = np.empty((s.COLUMNS, (len(text) - at) // 64 + 16), np.int64)
             names = self.names
             part = text[at:]
             row, read, status = scan(
