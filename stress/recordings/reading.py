@@ -16,7 +16,7 @@ from stress.recordings.compiled import compiled
 from stress.recordings.source import Source
 
 LINE_LIMIT = 1 << 16  # bytes
-ROWS = 1 << 15  # of a chunk, at most
+ROWS = 1 << 17  # of a chunk, at most
 MAX_NAMES = 1 << 20
 MAX_NAME_BYTES = 1 << 27
 MAX_KEYS = 1 << 15
@@ -129,12 +129,13 @@ class Reader:
         rest, begun = b"", False
         found = np.empty(s.COLUMNS, np.int64)
         for block in self.source.blocks():
-            data = rest + block
+            data = bytearray(rest)
+            data += block
             if not begun:
                 begun = True
-                self._header(data[:_HEAD])
+                self._header(bytes(data[:_HEAD]))
             whole = data.rfind(b"\n") + 1
-            rest = data[whole:]
+            rest = bytes(data[whole:])
             if len(rest) > LINE_LIMIT:
                 raise TraceError(
                     self.path,
@@ -142,13 +143,12 @@ class Reader:
                     f"a line longer than {LINE_LIMIT} bytes",
                     "is this a recording?",
                 )
-            yield from self._block(scan, data[:whole], found)
+            yield from self._block(scan, np.frombuffer(data, np.uint8)[:whole], found)
         if rest:
-            yield from self._block(scan, rest, found)
+            yield from self._block(scan, np.frombuffer(bytearray(rest), np.uint8), found)
 
-    def _block(self, scan, data: bytes, found: np.ndarray) -> Iterator[np.ndarray]:
+    def _block(self, scan, text: np.ndarray, found: np.ndarray) -> Iterator[np.ndarray]:
         rows = self._room
-        text = np.array(np.frombuffer(data, np.uint8))
         at = 0
         while at < len(text):
             names = self.names

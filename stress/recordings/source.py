@@ -21,7 +21,7 @@ import zstandard
 
 from scenarios.traces.errors import TraceError
 
-BLOCK = 1 << 22  # bytes of text
+BLOCK = 1 << 24  # bytes of text
 PACKED_BLOCK = 1 << 11  # bytes of zstd, which unpack to 64 MiB at the very worst
 PIPE = Path("-")
 _PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\x00": "xz"}
