@@ -69,7 +69,9 @@ def write(found: Described, format: str, details: bool, stream: TextIO) -> None:
         drawn.add_column(title, justify="right")
     shown = found.caches if details else found.caches[:CACHES_SHOWN]
     for cache in shown:
-        drawn.add_row(harmless(cache.name), *(f"{n:,}" for n in (cache.size, cache.allocations, cache.frees, cache.in_use)))
+        drawn.add_row(
+            harmless(cache.name), *(f"{n:,}" for n in (cache.size, cache.allocations, cache.frees, cache.in_use))
+        )
     console.print(drawn)
     if len(shown) < len(found.caches):
         console.print(f"… and {len(found.caches) - len(shown)} more caches (--details)")

@@ -157,7 +157,9 @@ def sentences(found: Described, reader: Reader) -> list[str]:
         number = f"{one.events:,}{' and more' * bool(one.without_number)}" if one.events else "an unknown number of"
         said.append(f"CPU {one.cpu} lost {number} events in {plural(one.places, 'place')}.")
     if found.overwritten:
-        said.append(f"The buffer was too small: {found.overwritten:,} events were overwritten; record with a larger one.")
+        said.append(
+            f"The buffer was too small: {found.overwritten:,} events were overwritten; record with a larger one."
+        )
     if reader.backward:
         said.append(f"Time goes back in {plural(reader.backward, 'place')}; the order of the file is kept.")
     beyond = sum(cache.allocations for cache in found.caches if not cache.in_slabs)
@@ -170,5 +172,7 @@ def sentences(found: Described, reader: Reader) -> list[str]:
             f"{plural(len(unknown), 'cache')} by size, ?REQUESTED/ALLOCATED."
         )
     for bad in found.malformed:
-        said.append(f"{plural(bad.lines, 'line')} left out, the first is line {bad.first_line}: expected {bad.expected}.")
+        said.append(
+            f"{plural(bad.lines, 'line')} left out, the first is line {bad.first_line}: expected {bad.expected}."
+        )
     return said

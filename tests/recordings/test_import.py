@@ -44,7 +44,11 @@ def test_a_damaged_or_foreign_parquet_file_is_refused(tmp_path):
     out = tmp_path / "r.parquet"
     main(FIELD / "ftrace-3.x.txt", out, format="json", details=False)
     content = out.read_bytes()
-    for damaged in (content[:60], content[: len(content) // 2] + content[-8:], content[:40] + b"\xff" * 400 + content[440:]):
+    for damaged in (
+        content[:60],
+        content[: len(content) // 2] + content[-8:],
+        content[:40] + b"\xff" * 400 + content[440:],
+    ):
         out.write_bytes(damaged)
         with pytest.raises(UsageError):
             main(out, None, format="json", details=False)
@@ -61,7 +65,10 @@ def test_names_cannot_command_a_terminal(tmp_path, capsys):
 def test_a_long_recording_takes_no_more_memory_at_a_time(tmp_path):
     """Chunks stay as small however long the text is, and the table of what is in use does not grow with what is freed."""
     free = HEAD.format(comm="x", pid=1, cpu=0, at=2) + "kfree: call_site=f ptr=00000000000000{:02x}\n"
-    take = HEAD.format(comm="x", pid=1, cpu=0, at=1) + "kmalloc: call_site=f ptr=00000000000000{:02x} bytes_req=8 bytes_alloc=8\n"
+    take = (
+        HEAD.format(comm="x", pid=1, cpu=0, at=1)
+        + "kmalloc: call_site=f ptr=00000000000000{:02x} bytes_req=8 bytes_alloc=8\n"
+    )
     lines = "".join(take.format(i) + free.format(i) for i in range(1, 200))
     reader = read(written(tmp_path / "t", lines * 300))
     assert reader.counts[p.ALLOCATIONS] == 199 * 300 == reader.counts[p.FREE_EVENTS]
