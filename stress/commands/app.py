@@ -65,7 +65,7 @@ app.command(short_help="Remove cgroups while CPUs allocate and free; compare des
 app.command(
     name="import",
     short_help="Check, describe and convert a recording of kernel events.",
-    epilog="Examples: `import trace.txt`, `import trace.txt.zst -o trace.parquet`, `perf script | python -m stress import -`.",
+    epilog="Examples: `import trace.txt`, `import trace.txt.zst -o trace.parquet`, `perf script | … import -`.",
 )(import_)
 app.command(
     short_help="What slab files of a machine say: /proc/slabinfo, dmesg, cgroup.stat.",

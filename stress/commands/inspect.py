@@ -22,8 +22,8 @@ def inspect(
         list[Path],
         typer.Argument(
             metavar="FILE…",
-            help="/proc/slabinfo, memory.kmem.slabinfo, slabtop -o, slabinfo -r, dmesg, files of /sys/kernel/slab/CACHE, "
-            "crash's kmem -s, cgroup.stat, /proc/cgroups. Two of one machine give its growth.",
+            help="/proc/slabinfo, memory.kmem.slabinfo, slabtop -o, slabinfo -r, dmesg, files of "
+            "/sys/kernel/slab/CACHE, crash's kmem -s, cgroup.stat, /proc/cgroups. Two of one machine give its growth.",
         ),
     ],
     hours: Annotated[

@@ -1,5 +1,5 @@
-"""Files as kernels and tools print them: /proc/slabinfo, memory.kmem.slabinfo, slabtop -o, slabinfo -r, dmesg's SLUB lines,
-/sys/kernel/slab/CACHE, crash's kmem -s, cgroup.stat, /proc/cgroups.
+"""Files as kernels and tools print them: /proc/slabinfo, memory.kmem.slabinfo, slabtop -o, slabinfo -r, dmesg's SLUB
+lines, /sys/kernel/slab/CACHE, crash's kmem -s, cgroup.stat, /proc/cgroups.
 
 A line that is none of its format is counted by its number, never guessed at.
 """
@@ -52,8 +52,8 @@ def parse(path: Path) -> State:
             raise UsageError(f"{path}: looks like {state.kind}, but no line of it could be read")
     raise UsageError(
         f"{path}:1: unknown: {(lines or [''])[0][:60]!r}; known are /proc/slabinfo, memory.kmem.slabinfo, slabtop -o, "
-        "slabinfo -r, dmesg with SLUB's warning, files of /sys/kernel/slab/CACHE as `grep . *` prints them, crash's kmem -s, "
-        "cgroup.stat and /proc/cgroups"
+        "slabinfo -r, dmesg with SLUB's warning, files of /sys/kernel/slab/CACHE as `grep . *` prints them, "
+        "crash's kmem -s, cgroup.stat and /proc/cgroups"
     )
 
 

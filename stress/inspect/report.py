@@ -17,8 +17,8 @@ MEMCG_IDS = 65535  # of /proc/cgroups: ids 1 to 65,535
 
 
 class CacheFound(msgspec.Struct, frozen=True):
-    """A cache, or one node of it. spare_slabs: that would be free if its objects in use were packed; mixture: slabs of the
-    preferred and of the least order; as_sized: whether SLUB's sizing, with the CPUs of the other caches, gives its order.
+    """A cache, or one node of it. spare_slabs: that would be free if its objects in use were packed; mixture: slabs of
+    the preferred and of the least order; as_sized: whether SLUB's sizing, with the CPUs of the others, gives its order.
     """
 
     name: str
@@ -108,7 +108,7 @@ def _sentences(found: FileFound, state: State, strange: list[CacheState]) -> lis
     if found.spare_bytes:
         most = max(found.caches, key=lambda c: (c.spare_slabs or 0) << (c.order or 0))
         said.append(
-            f"Objects in use, packed, would leave {_mib(found.spare_bytes)} of that free: what partial slabs, the slabs of "
+            f"Objects in use, packed, would leave {_mib(found.spare_bytes)} of that free: what partial slabs, slabs of "
             f"CPUs and empty slabs hold, and the most that dead caches can hoard. {most.name} has most of it, "
             f"{most.spare_slabs:,} slabs."
         )
@@ -116,8 +116,8 @@ def _sentences(found: FileFound, state: State, strange: list[CacheState]) -> lis
         if cache.mixture:
             where = f" on node {cache.node}" if cache.node is not None else ""
             said.append(
-                f"{cache.name}{where} has {plural(cache.mixture[0], 'slab')} of order {cache.order} and {cache.mixture[1]:,} of "
-                "the least order: larger ones could not be had, memory is fragmented or the cgroup at its limit."
+                f"{cache.name}{where} has {plural(cache.mixture[0], 'slab')} of order {cache.order} and "
+                f"{cache.mixture[1]:,} of the least order: larger ones could not be had, memory is fragmented or the cgroup at its limit."
             )
     if found.possible_cpus:
         low, high = found.possible_cpus
@@ -135,8 +135,8 @@ def _sentences(found: FileFound, state: State, strange: list[CacheState]) -> lis
     if children:
         said.append(
             f"{plural(len(children), 'cgroup')} with caches of {'its' if len(children) == 1 else 'their'} own (names "
-            "ROOT(ID:CGROUP)). Whether a cgroup is still there the file does not tell: a child whose CGROUP is no folder "
-            "of /sys/fs/cgroup is dead."
+            "ROOT(ID:CGROUP)). Whether a cgroup is still there the file does not tell: a child whose CGROUP is no "
+            "folder of /sys/fs/cgroup is dead."
         )
     if state.failures:
         said.append(
@@ -158,8 +158,8 @@ def _cgroups(state: State) -> list[str]:
         said = [f"{memory:,} memory cgroups, and {most:,} of the controller with most of them beside it."]
         if memory > 2 * most:
             said.append(
-                f"The {memory - most:,} more are dying: removed, and pinned by what is charged to them (objects in slabs, "
-                "pages of the cache, swap)."
+                f"The {memory - most:,} more are dying: removed, and pinned by what is charged to them (objects in "
+                "slabs, pages of the cache, swap)."
             )
         if memory >= MEMCG_IDS:
             said.append(f"{MEMCG_IDS:,} is the limit of their ids: the next mkdir fails with ENOSPC.")
@@ -174,8 +174,8 @@ def _cgroups(state: State) -> list[str]:
         said.append(f"What holds them: {holders}." if len(by) > 1 else f"All are held by {holders}.")
     if "memory" in by:
         said.append(
-            "A memory cgroup dies when nothing is charged to it any more: objects in slabs (dentries, inodes, sockets), "
-            "pages of the cache that nobody reclaims, swap."
+            "A memory cgroup dies when nothing is charged to it any more: objects in slabs (dentries, inodes, "
+            "sockets), pages of the cache that nobody reclaims, swap."
         )
     return said
 
@@ -204,11 +204,12 @@ def _command(states: list[State]) -> str:
     caches = [cache for state in states for cache in state.caches if cache.spare_slabs() and cache.size <= 8192]
     worst = max(caches, key=lambda c: (c.spare_slabs() or 0) << (c.order or 0), default=None)
     allocator = next((state.allocator for state in states if state.allocator != "slub"), "slub")
-    chosen = "" if allocator == "slub" else f" --allocator {allocator}"
+    # Objects that point to their owner (5.9) are modelled on SLUB only.
+    chosen = "--after v3 --after linux-5.9" if allocator == "slub" else f"--after v3 --allocator {allocator}"
     if worst is not None:
         size = max(8, worst.size // 8 * 8)
-        return f"python -m stress run --scenario pinned --set object_size={size} --after v3 --after linux-5.9{chosen}"
-    return f"python -m stress run --scenario offline-storm --after v3 --after linux-5.9{chosen}"
+        return f"python -m stress run --scenario pinned --set object_size={size} {chosen}"
+    return f"python -m stress run --scenario offline-storm {chosen}"
 
 
 def write(found: Inspection, format: str, details: bool, stream: TextIO) -> None:

@@ -29,7 +29,7 @@ def main(path: Path, out: Path | None, *, format: str, details: bool) -> int:
         try:
             for chunk in reader.chunks():
                 if writer is not None:
-                    writer.write(chunk)
+                    writer.write(chunk.rows)
             if writer is not None:
                 writer.close()
         except BaseException:

@@ -86,8 +86,8 @@ def describe(reader: Reader, written: str | None = None) -> Described:
     per = np.zeros((len(named.caches), 3), np.int64)
     np.add.at(per, named.of, keys[:, [p.ALLOCS, p.FREES, p.STILL]])
     caches = [
-        CacheEvents(cache.name, cache.size, *row, cache.in_slabs)
-        for cache, row in zip(named.caches, per.tolist(), strict=True)
+        CacheEvents(cache.name, cache.size, taken, freed, still, cache.in_slabs)
+        for cache, (taken, freed, still) in zip(named.caches, per.tolist(), strict=True)
     ]
     span = 0.0 if reader.state[s.WHOLE_CLOCK] else max(0, reader.last_time - reader.first_time) / 1e9
     found = Described(
@@ -145,8 +145,8 @@ def sentences(found: Described, reader: Reader) -> list[str]:
         )
     if found.inferred_frees:
         said.append(
-            f"{plural(found.inferred_frees, 'object')} went without an event of a free (bulk and sheaf frees have none, "
-            "lost ones neither): a replay frees them when their address is allocated again, which is late."
+            f"{plural(found.inferred_frees, 'object')} went without an event of a free (bulk and sheaf frees have "
+            "none, lost ones neither): a replay frees them when their address is allocated again, which is late."
         )
     share = found.inferred_frees / max(1, found.allocations)
     if share > 0.1:

@@ -1,8 +1,8 @@
 """Compiled: which free belongs to which allocation, by address alone.
 
 A free whose allocation was not seen is of an *old* object: it was there before the recording began, or its
-allocation was lost. An allocation at an address that is in use means that a free left no event (bulk and sheaf frees have none, or it
-was lost): an *inferred* free.
+allocation was lost. An allocation at an address that is in use means that a free left no event (bulk and sheaf
+frees have none, or it was lost): an *inferred* free.
 
 All helpers of a compiled entry are in this file: Numba's cache on disk goes by the file's time.
 """
@@ -123,8 +123,8 @@ def pair(rows, first, size, classes, table, slots, keys, counts, fate, objects):
     """Go through rows[column, first:size] in their order.
 
     classes: of each name, as flags of an allocation: 1 for DMA, 2 for reclaimable. table: what is in use, [place,
-    column], OBJECT -1 where empty. slots, keys: the table of keys. fate[row]: what became of it. objects[:, row]: the object
-    allocated or freed (-1 for none), and the key that it turned out to have. Returns (row to go on with, status).
+    column], OBJECT -1 where empty. slots, keys: the table of keys. fate[row]: what became of it. objects[:, row]:
+    the object allocated or freed (-1 for none), and the key that it turned out to have. Returns (row to go on with, status).
     """
     for row in range(first, size):
         kind = rows[KIND, row]

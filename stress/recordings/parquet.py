@@ -10,14 +10,13 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from scenarios.traces.errors import TraceError
 from stress.process.errors import UsageError
 from stress.recordings import scan as s
-from stress.recordings.reading import MAX_NAMES, Chunk, Reader
 
 VERSION = b"1"
 _TEXTS = {s.COMM: "comm", s.SITE: "call_site", s.GFP: "gfp_flags", s.NAME: "name"}
@@ -40,13 +39,35 @@ def _arrow() -> Any:
     return pyarrow
 
 
+class NamesLike(Protocol):
+    """The table of names of `stress.recordings.reading`."""
+
+    pool: np.ndarray
+    starts: np.ndarray
+
+    def text(self, number: int) -> str:
+        """A name."""
+
+
+class Store(Protocol):
+    """What of a `Reader` goes into a file and comes out of it."""
+
+    path: Path
+    state: np.ndarray
+    cpus_said: int
+    overwritten: int
+
+    @property
+    def names(self) -> NamesLike: ...
+
+
 class Writer:
     """Writes chunks to a file that is there whole or not at all: `close` puts it in its place, `drop` leaves nothing.
 
     Raises UsageError without pyarrow and OSError.
     """
 
-    def __init__(self, path: Path, reader: Reader) -> None:
+    def __init__(self, path: Path, reader: Store) -> None:
         self.arrow, self.path, self.reader = _arrow(), path, reader
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.fchmod(handle, 0o644)
@@ -56,9 +77,9 @@ class Writer:
         self._texts: list[str] = []
         self._events = self.arrow.array(s.EVENTS)
 
-    def write(self, chunk: Chunk) -> None:
-        """Add the rows of a chunk."""
-        arrow, rows = self.arrow, chunk.rows
+    def write(self, rows: np.ndarray) -> None:
+        """Add rows[column, row]."""
+        arrow = self.arrow
         for number in range(len(self._texts), int(self.reader.state[s.NAMES])):
             self._texts.append(self.reader.names.text(number))
         columns = {"event": arrow.DictionaryArray.from_arrays(rows[s.KIND].astype(np.int32), self._events)}
@@ -105,7 +126,7 @@ class Writer:
         self.temporary.unlink(missing_ok=True)
 
 
-def read(reader: Reader) -> Iterator[np.ndarray]:
+def read(reader: Store) -> Iterator[np.ndarray]:
     """The rows of a file that `Writer` wrote. Raises TraceError for another, UsageError without pyarrow."""
     arrow = _arrow()
     try:
@@ -124,7 +145,7 @@ def read(reader: Reader) -> Iterator[np.ndarray]:
         raise TraceError(reader.path, 0, f"damaged Parquet: {text}", "import the text again") from None
 
 
-def _rows(reader: Reader, batch: Any, known: dict[str, int]) -> np.ndarray:
+def _rows(reader: Store, batch: Any, known: dict[str, int]) -> np.ndarray:
     rows = np.full((s.COLUMNS, batch.num_rows), s.ABSENT, np.int64)
     for column, (name, _) in _NUMBERS.items():
         rows[column] = batch.column(name).to_numpy(zero_copy_only=False)
@@ -152,13 +173,13 @@ def _is_dictionary(batch: Any, name: str) -> bool:
     return _arrow().types.is_dictionary(batch.column(name).type)
 
 
-def _number(reader: Reader, known: dict[str, int], text: str) -> int:
+def _number(reader: Store, known: dict[str, int], text: str) -> int:
     """The number of a text in the reader's names, which is new or known."""
     if text in known:
         return known[text]
     data, names, number = np.frombuffer(text.encode(), np.uint8), reader.names, len(known)
-    if number >= MAX_NAMES:
-        raise ValueError(f"more than {MAX_NAMES:,} different names")
+    if number >= s.MAX_NAMES:
+        raise ValueError(f"more than {s.MAX_NAMES:,} different names")
     first = int(names.starts[number])
     while number + 2 > len(names.starts):
         names.starts = np.concatenate([names.starts, np.zeros_like(names.starts)])

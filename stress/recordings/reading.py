@@ -17,7 +17,6 @@ from stress.recordings.source import Source
 
 LINE_LIMIT = 1 << 16  # bytes
 ROWS = 1 << 17  # of a chunk, at most
-MAX_NAMES = 1 << 20
 MAX_NAME_BYTES = 1 << 27
 MAX_KEYS = 1 << 15
 MAX_LIVE = 1 << 28
@@ -45,8 +44,8 @@ class Names:
 
     def grow(self, path: Path, line: int, names: int) -> None:
         """Make room. Raises TraceError when a recording has more names than any kernel."""
-        if len(self.starts) >= MAX_NAMES or len(self.pool) >= MAX_NAME_BYTES:
-            raise TraceError(path, line, f"more than {MAX_NAMES:,} different names up to here", "cut it into pieces")
+        if len(self.starts) >= s.MAX_NAMES or len(self.pool) >= MAX_NAME_BYTES:
+            raise TraceError(path, line, f"more than {s.MAX_NAMES:,} different names up to here", "cut it into pieces")
         self.pool = np.concatenate([self.pool, np.zeros_like(self.pool)])
         self.starts = np.concatenate([self.starts, np.zeros_like(self.starts)])
         self.slots = np.full(2 * len(self.slots), -1, np.int64)

@@ -60,6 +60,7 @@ STATE = 6
 DONE, FULL_ROWS, FULL_NAMES = range(3)
 
 MAX_CPU = 4096
+MAX_NAMES = 1 << 20
 UNKNOWN_COUNT = -1  # of lost events
 ABSENT = -1
 

@@ -65,7 +65,8 @@ def test_slabs_of_two_orders_are_told_apart():
     ]
     assert sorted(mixed) == [
         ("ip6_dst_cache", 0, [72, 2]), ("ip6_dst_cache", 1, [87, 1]), ("kmalloc-1024", 0, [654, 9]),
-        ("kmalloc-1024", 0, [655, 9]), ("kmalloc-1024", 0, [656, 10]), ("mnt_cache", 0, [18, 2]), ("mnt_cache", 1, [13, 1]),
+        ("kmalloc-1024", 0, [655, 9]), ("kmalloc-1024", 0, [656, 10]), ("mnt_cache", 0, [18, 2]),
+        ("mnt_cache", 1, [13, 1]),
     ]  # fmt: skip
 
 

@@ -63,7 +63,7 @@ def test_names_cannot_command_a_terminal(tmp_path, capsys):
 
 
 def test_a_long_recording_takes_no_more_memory_at_a_time(tmp_path):
-    """Chunks stay as small however long the text is, and the table of what is in use does not grow with what is freed."""
+    """Chunks stay as small however long the text is, and what is freed does not stay in the table."""
     free = HEAD.format(comm="x", pid=1, cpu=0, at=2) + "kfree: call_site=f ptr=00000000000000{:02x}\n"
     take = (
         HEAD.format(comm="x", pid=1, cpu=0, at=1)

@@ -87,7 +87,7 @@ def test_cgroups_come_from_their_events(tmp_path):
     lines = [
         "cgroup_mkdir: root=0 id=7 level=1 path=/a pid=3",
         "cgroup_attach_task: dst_root=0 dst_id=7 dst_level=1 dst_path=/a pid=3 pid=50 comm=x pid=9",
-        "kmem_cache_alloc: call_site=f+0x1/0x2 ptr=0000000000000010 bytes_req=8 bytes_alloc=8 gfp_flags=X accounted=true",
+        "kmem_cache_alloc: call_site=f+0x1 ptr=0000000000000010 bytes_req=8 bytes_alloc=8 gfp_flags=X accounted=true",
         "sched_process_fork: comm=x pid=50 child_comm=x child_pid=51",
         "cgroup_rmdir: root=0 id=7 level=1 path=/a pid=3",
         "kfree: call_site=f ptr=0000000000000010",
