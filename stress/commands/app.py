@@ -20,6 +20,7 @@ from stress.commands.import_ import import_
 from stress.commands.inspect import inspect
 from stress.commands.listing import list_
 from stress.commands.machine import machine
+from stress.commands.record import record
 from stress.commands.results import compare, report, results
 from stress.commands.simulate import EXAMPLES as SIMULATIONS
 from stress.commands.simulate import simulate
@@ -71,6 +72,10 @@ app.command(
     short_help="What slab files of a machine say: /proc/slabinfo, dmesg, cgroup.stat.",
     epilog="Examples: `inspect /proc/slabinfo`, `inspect monday.slabinfo tuesday.slabinfo --hours 24`.",
 )(inspect)
+app.command(
+    short_help="Record this machine's allocations and frees (root).",
+    epilog="Example: `record --seconds 5 -o trace.txt`.",
+)(record)
 app.command(name="list", short_help="Allocators, designs, scenarios, races and machines.")(list_)
 app.command(
     short_help="Compare with the recorded steps of a real kernel.",
