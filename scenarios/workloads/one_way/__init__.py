@@ -5,8 +5,8 @@ CPU that needs them but through the node. It was asked again in February 2026 (u
 million requests a second with CPU partial lists, 13 with sheaves alone).
 
 Expect of linux-3.16 to 6.17 a `list_lock` for each batch of CPU_PARTIAL_DRAIN, and one for what a CPU that allocates
-gets. With sheaves and both on one node, full sheaves go through the barn: FREE_FASTPATH and ALLOC_PCS near the number of
-operations, BARN_PUT and BARN_GET one for each sheaf's capacity. Between two nodes no sheaf takes the objects: every
+gets. With sheaves and both on one node, full sheaves go through the barn: FREE_FASTPATH and ALLOC_PCS near the number
+of operations, BARN_PUT and BARN_GET one for each sheaf's capacity. Between two nodes no sheaf takes the objects: every
 free is FREE_SLOWPATH. With one CPU it allocates and frees itself.
 """
 
