@@ -13,5 +13,6 @@
     dataset       the Parquet data set; table, differ, report, page: what people read
     command       what the command does
 
-May import everything below `stress.commands`; Dask, Parquet and what plays are imported late, and no other room knows this one.
+May import everything below `stress.commands`; Dask, Parquet and what plays are imported late. No other room knows this
+one.
 """

@@ -37,7 +37,11 @@ def dry_run(path: Path, out: Path | None, store: Path | None, workers: int) -> i
         found.take(one)
     of = found.estimate(results)
     at_once = 1 if wanted.kind == "timed" else workers
-    by = f"by {of.measured:,} results of its kind" if of.measured else "a guess; no result of its kind is here"
+    by = (
+        f"by {units.plural(of.measured, 'search', 'searches')} that are here"
+        if of.measured
+        else "a guess, by operations"
+    )
     print(f"{wanted.name}: {units.plural(of.jobs, f'{wanted.kind} job')}, of which {of.done:,} are in {results}")
     print(f"axes: {', '.join(f'{axis} ({len(wanted.values(axis))})' for axis in wanted.axes) or 'none'}")
     print(f"time: about {_duration(of.seconds / at_once)} on {units.plural(at_once, 'worker')} ({by})")
@@ -49,7 +53,9 @@ def dry_run(path: Path, out: Path | None, store: Path | None, workers: int) -> i
     return DONE
 
 
-def run(path: Path, out: Path | None, store: Path | None, scheduler: str | None, workers: int, quiet: bool, command: str) -> int:
+def run(
+    path: Path, out: Path | None, store: Path | None, scheduler: str | None, workers: int, quiet: bool, command: str
+) -> int:
     """Make a campaign of a study, and play it."""
     engine.need_dask()
     wanted, text = study.read(path)
@@ -78,8 +84,8 @@ def resume(folder: Path, scheduler: str | None, workers: int, quiet: bool, retry
         differs = here().differs(msgspec.json.decode(campaign.fact("identity"), type=Identity))
         if differs:
             raise UsageError(
-                f"{folder}: was planned by another version, and this one has {differs}; go back to that version, or begin "
-                "anew with `campaign run STUDY --out ANOTHER`"
+                f"{folder}: was planned by another version, and this one has {differs}; go back to that version, or "
+                "begin anew with `campaign run STUDY --out ANOTHER`"
             )
         if retry:
             print(f"{units.plural(campaign.forget_failures(), 'failure')} to try again", file=sys.stderr)
@@ -139,7 +145,9 @@ def write_data(campaign: Campaign, wanted: study.Study) -> list[table.Row]:
     try:
         dataset.write(wanted, rows, campaign.folder)
     except OSError as error:
-        raise DamagedRun(f"{campaign.folder}: the data set cannot be written: {error.strerror}; results are kept") from None
+        raise DamagedRun(
+            f"{campaign.folder}: the data set cannot be written: {error.strerror}; results are kept"
+        ) from None
     return rows
 
 
@@ -174,7 +182,9 @@ def _alone(folder: Path) -> Iterator[None]:
         with lock:
             yield
     except filelock.Timeout:
-        raise UsageError(f"{folder}: another process is at work on it; `campaign status {folder}` shows how far it is") from None
+        raise UsageError(
+            f"{folder}: another process is at work on it; `campaign status {folder}` shows how far it is"
+        ) from None
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written: {error.strerror or error}") from None
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stress.campaign import figures
-from stress.campaign.table import Row, column_names
 from stress.campaign.study import Study
+from stress.campaign.table import Row, column_names
 from stress.process.files import write_atomically
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ def write(study: Study, rows: list[Row], folder: Path) -> Path:
     names = column_names(study)
     parts: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        parts.setdefault(tuple(_directory(names[axis], row.point[axis]) for axis in study.keep.partition), []).append(row)
+        parts.setdefault(tuple(_directory(names[axis], row.point[axis]) for axis in study.keep.partition), []).append(
+            row
+        )
     target = folder / FOLDER
     target.mkdir(exist_ok=True)
     schema = _schema(study, rows)

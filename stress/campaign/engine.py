@@ -55,7 +55,10 @@ def connect(scheduler: str | None, workers: int, timed: bool) -> Iterator[Client
     import dask
     from distributed import Client, LocalCluster
 
-    settings = {"distributed.scheduler.allowed-failures": RETRIES, "distributed.comm.timeouts.connect": f"{CONNECT_SECONDS}s"}
+    settings = {
+        "distributed.scheduler.allowed-failures": RETRIES,
+        "distributed.comm.timeouts.connect": f"{CONNECT_SECONDS}s",
+    }
     with dask.config.set(settings):
         if scheduler is not None:
             try:
@@ -69,14 +72,17 @@ def connect(scheduler: str | None, workers: int, timed: bool) -> Iterator[Client
                     client.close(timeout=5)
             return
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
-        with LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=":0" if has_dashboard() else None,
-            resources={QUIET: 1} if timed else {},
-            silence_logs=logging.CRITICAL,
-        ) as cluster, Client(cluster, set_as_default=False) as client:
+        with (
+            LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=":0" if has_dashboard() else None,
+                resources={QUIET: 1} if timed else {},
+                silence_logs=logging.CRITICAL,
+            ) as cluster,
+            Client(cluster, set_as_default=False) as client,
+        ):
             yield client
 
 
@@ -102,18 +108,20 @@ def check_workers(client: Client, identity: Identity, timed: bool) -> None:
         differs = msgspec.json.decode(data, type=Identity).differs(identity)
         if differs:
             raise UsageError(
-                f"worker {address} has {differs}: its results would not be of this study; install the same version there"
+                f"worker {address} has {differs}: its results would be of another study; install the same version there"
             )
     if not timed:
         return
     hosts = [worker["host"] for worker in info.values() if worker["resources"].get(QUIET)]
     if not hosts:
-        raise UsageError(f"no worker may measure: start one on each quiet host with `dask worker … --resources {QUIET}=1`")
+        raise UsageError(
+            f"no worker may measure: start one on each quiet host with `dask worker … --resources {QUIET}=1`"
+        )
     twice = sorted({host for host in hosts if hosts.count(host) > 1})
     if twice:
         raise UsageError(
-            f"{twice[0]}: has {hosts.count(twice[0])} workers with the resource {QUIET}, which would measure beside each "
-            "other; leave it to one"
+            f"{twice[0]}: has {hosts.count(twice[0])} workers with the resource {QUIET}, which would measure beside "
+            "each other; leave it to one"
         )
 
 
@@ -197,7 +205,8 @@ class Run:
             return msgspec.json.decode(result, type=Reply)
         if future.status in ("cancelled", "lost"):
             raise DamagedRun(
-                f"the scheduler is gone; what is done is kept: `python -m stress campaign resume {self.campaign.folder}`"
+                "the scheduler is gone; what is done is kept: "
+                f"`python -m stress campaign resume {self.campaign.folder}`"
             )
         error = result[1] if isinstance(result, tuple) else result
         if isinstance(error, Refused):

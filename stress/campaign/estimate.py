@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
 from stress.campaign import jobs
@@ -52,11 +54,8 @@ class Estimator:
         elif not isinstance(job, jobs.Explore):
             self._seconds += self._checker.parameters(job).planned_operations(job.cpus) / _OPERATIONS_PER_SECOND[kind]
 
-    def estimate(self, store: object) -> Estimate:
-        """store: the path of the results."""
-        from pathlib import Path
-
-        assert isinstance(store, Path)
+    def estimate(self, store: Path) -> Estimate:
+        """store: of the results."""
         known = seconds_by_kind(store, self._study.kind)
         total, done = len(self._keys), have(store, self._keys)
         share = (total - done) / total if total else 0.0
@@ -67,5 +66,5 @@ class Estimator:
                 seconds = known[0] * total * share
         return Estimate(
             jobs=total, done=done, seconds=seconds, bytes=(total - done) * each + total * _ROW_BYTES,
-            measured=0 if known is None else known[2], skipped=self.skipped,
+            measured=known[2] if known is not None and self._study.kind == "explore" else 0, skipped=self.skipped,
         )  # fmt: skip

@@ -67,6 +67,11 @@ def columns_of(kind: str) -> dict[str, type]:
     return _COLUMNS[kind]
 
 
+def derived(kind: str) -> list[str]:
+    """Figures that only the report has, of several jobs together."""
+    return ["knee"] if kind == "simulate" else []
+
+
 def figures(kind: str, outcome: Outcome) -> dict[str, Figure]:
     """All columns of `columns_of`, in their order."""
     found = _MAKERS[kind](outcome.whole)

@@ -28,7 +28,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker sends back. body: the bytes of the outcome as JSON; empty if it is none of `KEPT`, and `text` says why.
+    """What a worker sends back. body: the bytes of the outcome as JSON; empty if it is none of `KEPT`: `text` says why.
 
     host: a description of the machine, by what is constant. seconds: that the job took there. pid: of the worker.
     """

@@ -42,7 +42,9 @@ class Checker:
     def __init__(self, kind: str) -> None:
         self._kind = kind
         names = [field.name for field in jobs.fields(kind) if field.name != "seed"]  # its bounds are its type's
-        groups = [tuple(name for name in group if name in names) for group in (_EXPLORED if kind == "explore" else _TOGETHER)]
+        groups = [
+            tuple(name for name in group if name in names) for group in (_EXPLORED if kind == "explore" else _TOGETHER)
+        ]
         together = {name for group in groups for name in group}
         self._groups = [*groups, *((name,) for name in names if name not in together)]
         self._seen: dict[tuple[object, ...], str] = {}
@@ -54,7 +56,13 @@ class Checker:
             values = {name: getattr(job, name) for name in group}
             if "machine" in values:
                 values["profile"] = getattr(job, "profile", None)
-            known = (group, *(tuple(v.items()) if isinstance(v, dict) else tuple(v) if isinstance(v, list) else v for v in values.values()))
+            known = (
+                group,
+                *(
+                    tuple(v.items()) if isinstance(v, dict) else tuple(v) if isinstance(v, list) else v
+                    for v in values.values()
+                ),
+            )
             if known not in self._seen:
                 self._seen[known] = self._check(values)
             if self._seen[known]:

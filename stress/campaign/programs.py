@@ -15,7 +15,9 @@ def programs(study: Study) -> list[Target]:
     from stress.play.virtual import features_of
 
     def every(option: str, default: str) -> list[str]:
-        return [str(v) for v in study.values(option)] if option in study.axes else [str(study.base.get(option, default))]
+        return (
+            [str(v) for v in study.values(option)] if option in study.axes else [str(study.base.get(option, default))]
+        )
 
     found: list[Target] = []
     for allocator in every("allocator", DEFAULT):

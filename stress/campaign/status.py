@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TextIO
+from typing import Any, TextIO
 
 import msgspec
 
@@ -26,10 +26,10 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CampaignStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """counts: jobs by what became of them, "all" of them too. left: jobs to be played. needless: that an early stop made so.
+    """counts: jobs by what became of them, and "all". left: to be played. needless: by an early stop.
 
     rate: jobs a minute in the last minute. seconds_left: at that rate. skipped: points that cannot be played, by why.
-    working: a process is at work on it now. dashboard: Dask's, "" if there is none.
+    working: a process is at work on it now. dashboard: Dask's, "" if there is none. hosts: machines that played jobs, by the number that the data set has.
     """
 
     schema_version: str = SCHEMA_VERSION
@@ -46,6 +46,7 @@ class CampaignStatus(msgspec.Struct, frozen=True, kw_only=True):
     failures: list[Failed]
     skipped: dict[str, int]
     dashboard: str
+    hosts: dict[int, dict[str, Any]]
 
 
 def status(campaign: Campaign, study: Study, working: bool) -> CampaignStatus:
@@ -74,10 +75,12 @@ def status(campaign: Campaign, study: Study, working: bool) -> CampaignStatus:
         seconds_left=60 * (left - needless) / rate if rate else None,
         mean_seconds=campaign.mean_seconds(),
         failures=[
-            Failed(status=one.status, text=one.text, command=one.job.command(), key=one.key) for one in campaign.failures()
+            Failed(status=one.status, text=one.text, command=one.job.command(), key=one.key)
+            for one in campaign.failures()
         ],
         skipped=campaign.skipped(),
         dashboard=campaign.fact("dashboard") if working else "",
+        hosts=campaign.hosts(),
     )
 
 

@@ -64,7 +64,9 @@ def _end(stop: Stop, heard: dict[int, Figure]) -> int | None:
         if stop.found:
             if first[-1]:
                 return len(first)
-        elif len(first) >= stop.least and narrow([float(value) for value in first if isinstance(value, (int, float))], stop.width):
+        elif len(first) >= stop.least and narrow(
+            [float(value) for value in first if isinstance(value, (int, float))], stop.width
+        ):
             return len(first)
     return None
 

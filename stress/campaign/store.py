@@ -97,7 +97,9 @@ class Campaign:
         self._unpack = zstandard.ZstdDecompressor()
 
     @classmethod
-    def create(cls, folder: Path, store: Path, text: bytes, planned: Iterable[Planned], facts: dict[str, str]) -> Campaign:
+    def create(
+        cls, folder: Path, store: Path, text: bytes, planned: Iterable[Planned], facts: dict[str, str]
+    ) -> Campaign:
         """A new one, there as a whole or not at all. Raises UsageError when the folder has one already."""
         if (folder / CATALOGUE).exists() and _has_jobs(folder / CATALOGUE):
             raise UsageError(
@@ -120,7 +122,10 @@ class Campaign:
                     made._db.execute(statement)
                 made._db.executemany(
                     "INSERT INTO jobs VALUES (?, ?, ?, ?)",
-                    ((one.number, one.key, jobs.encode(one.job).decode(), msgspec.json.encode(one.point).decode()) for one in planned),
+                    (
+                        (one.number, one.key, jobs.encode(one.job).decode(), msgspec.json.encode(one.point).decode())
+                        for one in planned
+                    ),
                 )
                 made._db.executemany("INSERT INTO facts VALUES (?, ?)", facts.items())
         (folder / STUDY).write_bytes(text)
@@ -131,7 +136,9 @@ class Campaign:
         """One that exists. Raises UsageError when there is none."""
         path = folder / CATALOGUE
         if not path.is_file() or not _has_jobs(path):
-            raise UsageError(f"{folder}: there is no campaign; `python -m stress campaign run STUDY --out {folder}` makes one")
+            raise UsageError(
+                f"{folder}: there is no campaign; `python -m stress campaign run STUDY --out {folder}` makes one"
+            )
         with contextlib.closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as db:
             facts = dict(db.execute("SELECT name, value FROM facts"))
         if facts.get("format") != str(FORMAT):
@@ -169,7 +176,15 @@ class Campaign:
                 if reply.status in KEPT:
                     self._db.execute(
                         "INSERT OR IGNORE INTO store.results VALUES (?, ?, ?, ?, ?, ?, ?)",
-                        (reply.key, kind, reply.status, self._pack.compress(reply.body), self._host(reply.host), reply.seconds, time.time()),
+                        (
+                            reply.key,
+                            kind,
+                            reply.status,
+                            self._pack.compress(reply.body),
+                            self._host(reply.host),
+                            reply.seconds,
+                            time.time(),
+                        ),
                     )
                     self._db.execute("DELETE FROM failures WHERE key = ?", (reply.key,))
                 else:
@@ -186,7 +201,8 @@ class Campaign:
     def hosts(self) -> dict[int, dict[str, Any]]:
         """Descriptions of the machines that played jobs of this study, by number."""
         rows = self._db.execute(
-            "SELECT DISTINCT h.host, h.description FROM jobs JOIN store.results USING (key) JOIN store.hosts h USING (host)"
+            "SELECT DISTINCT h.host, h.description FROM jobs JOIN store.results USING (key)"
+            " JOIN store.hosts h USING (host)"
         )
         return {host: msgspec.json.decode(text) for host, text in rows}
 
@@ -211,7 +227,8 @@ class Campaign:
     def kept(self) -> Iterator[Kept]:
         """All jobs that have a result, in order."""
         rows = self._db.cursor().execute(
-            "SELECT number, key, job, point, status, body, host, seconds FROM jobs JOIN store.results USING (key) ORDER BY number"
+            "SELECT number, key, job, point, status, body, host, seconds FROM jobs JOIN store.results USING (key)"
+            " ORDER BY number"
         )
         for number, key, job, point, status, body, host, seconds in rows:
             yield Kept(
@@ -221,15 +238,22 @@ class Campaign:
 
     def failures(self) -> list[Failure]:
         rows = self._db.execute(
-            f"SELECT j.key, status, text, job FROM (SELECT * FROM {_NOT_KEPT}) JOIN jobs j USING (key) GROUP BY j.key ORDER BY number"
+            f"SELECT j.key, status, text, job FROM (SELECT * FROM {_NOT_KEPT}) JOIN jobs j USING (key)"
+            " GROUP BY j.key ORDER BY number"
         )
         return [Failure(key=k, status=s, text=t, job=jobs.decode(j.encode())) for k, s, t, j in rows]
 
     def counts(self) -> dict[str, int]:
         """Jobs by what became of them: "done", "violated", the failures' names, and "all"."""
         found = {"all": self._one("SELECT count(*) FROM jobs")}
-        found |= dict(self._db.execute("SELECT status, count(*) FROM jobs JOIN store.results USING (key) GROUP BY status"))
-        found |= dict(self._db.execute(f"SELECT status, count(*) FROM jobs JOIN (SELECT * FROM {_NOT_KEPT}) USING (key) GROUP BY status"))
+        found |= dict(
+            self._db.execute("SELECT status, count(*) FROM jobs JOIN store.results USING (key) GROUP BY status")
+        )
+        found |= dict(
+            self._db.execute(
+                f"SELECT status, count(*) FROM jobs JOIN (SELECT * FROM {_NOT_KEPT}) USING (key) GROUP BY status"
+            )
+        )
         return found
 
     def lately(self, seconds: float) -> tuple[int, float]:
@@ -254,7 +278,9 @@ def seconds_by_kind(store: Path, kind: str) -> tuple[float, float, int] | None:
         return None
     with contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=_BUSY_SECONDS)) as db:
         try:
-            row = db.execute("SELECT avg(seconds), avg(length(body)), count(*) FROM results WHERE kind = ?", (kind,)).fetchone()
+            row = db.execute(
+                "SELECT avg(seconds), avg(length(body)), count(*) FROM results WHERE kind = ?", (kind,)
+            ).fetchone()
         except sqlite3.OperationalError:  # not made yet
             return None
     return row if row[2] else None

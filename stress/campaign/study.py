@@ -1,4 +1,4 @@
-"""The study: a TOML file, typed and checked key by key before anything runs. What is wrong is said with the key's path."""
+"""The study: a TOML file, typed and checked before anything runs. What is wrong is said with the key's path."""
 
 from __future__ import annotations
 
@@ -110,14 +110,12 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
         raise KeyError(axis)
 
     def combinations(self) -> Iterator[dict[str, Value]]:
-        """All points, the axes that early stops go along the slowest, so that every cell gets its first values first."""
+        """All points; axes of early stops change slowest, so that every cell gets its first values first."""
         along = {stop.over for stop in self.stop}
         order = sorted(range(len(self.groups)), key=lambda at: not along.intersection(self.groups[at][0]))
         for rows in itertools.product(*(self.groups[at][1] for at in order)):
             of = dict(zip(order, rows))
-            yield {
-                name: value for at, (names, _) in enumerate(self.groups) for name, value in zip(names, of[at])
-            }
+            yield {name: value for at, (names, _) in enumerate(self.groups) for name, value in zip(names, of[at])}
 
 
 def read(path: Path) -> tuple[Study, bytes]:
@@ -194,7 +192,7 @@ def _values(where: str, path: str, kind: str, key: str, given: Any) -> list[Valu
         given = [given["from"] + number * given.get("step", 1) for number in range(given["count"])]
     if not isinstance(given, list) or not given:
         raise UsageError(f"{where}: {path}: a list of values is needed, or {{from = 1, count = 5}}; not {given!r}")
-    # What is checked of a whole number of a long axis (seeds) holds of its neighbours too: the first, last and odd ones.
+    # Of a long axis of whole numbers (seeds) the bounds are enough.
     plain = [value for value in given if type(value) is not int]
     for value in [*plain, *({min(given), max(given)} if not plain else ())]:
         _check_value(where, f"{path}[{given.index(value)}]", kind, key, value)
@@ -245,12 +243,14 @@ def _check_axes(study: Study) -> None:
     """An option stands in one place only; what names an axis or a metric names one that there is."""
     where, axes = study.where, study.axes
     for key in axes:
-        places = [place for place, there in (("base", key in study.base), ("cross or zip", axes.count(key) > 1)) if there]
+        places = [
+            place for place, there in (("base", key in study.base), ("cross or zip", axes.count(key) > 1)) if there
+        ]
         if places:
             raise UsageError(f"{where}: {key}: is in {' and in '.join(places)} too; give it in one place")
     if study.points > MOST_JOBS:
         raise UsageError(f"{where}: {study.points:,} jobs: allowed are up to {MOST_JOBS:,}")
-    from stress.campaign.figures import columns_of
+    from stress.campaign.figures import columns_of, derived
 
     metrics = [name for name, column in columns_of(study.kind).items() if column is not str]
 
@@ -274,4 +274,4 @@ def _check_axes(study: Study) -> None:
         if name:
             must(path, name, axes, "axis")
     for number, name in enumerate(study.report.metrics):
-        must(f"report.metrics[{number}]", name, metrics, "metric of this kind")
+        must(f"report.metrics[{number}]", name, [*columns_of(study.kind), *derived(study.kind)], "metric of this kind")

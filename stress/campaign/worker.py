@@ -90,9 +90,9 @@ def _reply(task: Task) -> Reply:
 def _watched(key: str, limit: float) -> Iterator[str]:
     """Within it a job that does not even look at its deadline ends this process, after it has written where it hung.
 
-    Dask then gives the job to another worker, and there, if it is on the same host, this yields what was written: the job
-    is not played again. On another host it hangs again, until Dask gives it up. faulthandler's own thread needs no
-    GIL, so compiled code that never returns is ended too.
+    Dask then gives the job to another worker, and there, if it is on the same host, this yields what was written: the
+    job is not played again. On another host it hangs again, until Dask gives it up. faulthandler's own thread needs
+    no GIL, so compiled code that never returns is ended too.
     """
     folder = Path(tempfile.gettempdir()) / f"slab-stress-hung-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -70,7 +70,7 @@ def run(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Results by what they are of, which studies share; on a local disk.  [default: results.sqlite beside DIR]",
+            help="Results, which studies share; on a local disk.  [default: results.sqlite beside DIR]",
         ),
     ] = None,
     dry_run: Annotated[
@@ -119,3 +119,36 @@ def status(
     from stress.campaign import looking
 
     return looking.show_status(folder, format.value)
+
+
+@campaign.command(
+    name="report",
+    short_help="The grid, the cells that differ, and what failed.",
+    epilog="Example: `campaign report campaigns/sizes --format html`.",
+)
+@guarded
+def report_(
+    folder: Folder,
+    format: Annotated[
+        ReportFormat, typer.Option(help="How to print it; html writes report.html there and prints its path.")
+    ] = ReportFormat.text,
+) -> int:
+    """Lay the grid out as small tables, name the cells that differ from the rest, and renew the Parquet data set. Each
+    cell of the page links the command that repeats it. May be asked while the campaign runs."""
+    from stress.campaign import looking
+
+    return looking.show_report(folder, format.value)
+
+
+@campaign.command(
+    short_help="Write a commented example of a study.", epilog="Example: `campaign new study.toml --kind explore`."
+)
+@guarded
+def new(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where it goes; an existing file is not touched.")],
+    kind: Annotated[Kind, typer.Option(help="What its jobs are.")] = Kind.serial,
+) -> int:
+    """Write an example of a study, with a comment on every key, and say what to type next."""
+    from stress.campaign import example
+
+    return example.write(file, kind.value)
