@@ -118,7 +118,13 @@ class Arena:
         self.serial = serial
         sizes = [KINDS[allocator].size(spec, load.cpus) for spec in load.caches]
         self._roots = [
-            Root(sizes[index], spec.object_size, index, destroy_by_rcu=spec.destroy_by_rcu)
+            Root(
+                sizes[index],
+                spec.object_size,
+                index,
+                destroy_by_rcu=spec.destroy_by_rcu,
+                sheaf_capacity=spec.sheaf_capacity,
+            )
             for index, spec in enumerate(load.caches)
             if spec.parent < 0
         ]
