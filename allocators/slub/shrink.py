@@ -15,8 +15,8 @@ from allocators.core.world import MAX_OBJECTS, WORLD, world
 from allocators.memcg.memcontrol import memcg_cache_dead
 from allocators.slub.deactivate import flush_all
 from allocators.slub.discard import discard_slab, tally_discard
-from allocators.slub.partial import remove_partial
 from allocators.slub.flush import shrink_barns
+from allocators.slub.partial import remove_partial
 from shm.atomics import load, local_irq_restore, local_irq_save, read_once, store, write_once
 from shm.compiler import dual
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock

@@ -8,7 +8,9 @@ from small_world import SmallWorld
 from allocators.core.kmem_cache import CACHE, NODE
 from allocators.core.world import OPS, OPS_AT
 from allocators.invariants import sheaf_census
-from allocators.slub.sheaf_state import ASKED as CAPACITY, BARN, MAX_FULL, PCS, SHEAF, barn_of, pcs_of
+from allocators.slub.sheaf_state import ASKED, BARN, MAX_FULL, PCS, SHEAF, barn_of, pcs_of
+
+CAPACITY = ASKED
 
 
 def ops(world: SmallWorld, field: int) -> int:

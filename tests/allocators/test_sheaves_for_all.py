@@ -155,7 +155,8 @@ def test_a_wrong_count_is_seen(design, item):
 
 FAULTS = {
     "an object that its sheaf forgets": (
-        damage((lambda w: w.mem[pcs_of(w.kworker, w.roots[0], 0) + PCS.spare] + SHEAF.size, -1)), {"inuse", "conservation"},
+        damage((lambda w: w.mem[pcs_of(w.kworker, w.roots[0], 0) + PCS.spare] + SHEAF.size, -1)),
+        {"inuse", "conservation"},
     ),
     "a full slab that is marked as listed": (
         lambda w: w.words.__setitem__(head_of(w.kworker, min(w.live)) + PAGE.prev, 0), {"one_state"},
