@@ -13,6 +13,7 @@ import typer
 from stress.commands import run as running
 from stress.commands.bench import bench
 from stress.commands.calibrate import calibrate
+from stress.commands.campaign import campaign
 from stress.commands.claims import claims
 from stress.commands.conform import conform
 from stress.commands.explore import explore, replay
@@ -120,3 +121,4 @@ app.command(
     epilog="Example: `compare 4c0c d964 --format html > compared.html`.",
 )(compare)
 app.add_typer(results, name="results", short_help="List, show and remove results.")
+app.add_typer(campaign, name="campaign", short_help="Studies of thousands of jobs, on one machine or many.")

@@ -118,7 +118,14 @@ class Arena:
         self.serial = serial
         sizes = [KINDS[allocator].size(spec, load.cpus) for spec in load.caches]
         self._roots = [
-            Root(sizes[index], spec.object_size, index, destroy_by_rcu=spec.destroy_by_rcu)
+            Root(
+                sizes[index],
+                spec.object_size,
+                index,
+                destroy_by_rcu=spec.destroy_by_rcu,
+                cpu_partial=spec.cpu_partial,
+                sheaf_capacity=spec.sheaf_capacity,
+            )
             for index, spec in enumerate(load.caches)
             if spec.parent < 0
         ]
@@ -144,7 +151,7 @@ class Arena:
                 extra["outcomes"] = max(1, len(load.order))
         try:
             self.layout = lay_out(allocator, limits_for(load, nodes, memory), sizes, features, extra)
-            self.segment = Segment(self.layout.words)
+            self.segment = Segment(self.layout.words, huge=True)
         except (ValueError, MemoryError) as error:
             raise UsageError(f"the arena cannot be made: {error}; change --memory, --cpus or --nodes") from None
         self.words = self.segment.array

@@ -40,8 +40,8 @@ def elsewhere(seconds: float) -> str:
 def record(out: Path, seconds: float, buffer_kb: int, tracefs: Path = TRACEFS) -> tuple[int, list[Path]]:
     """Record for so many seconds into `out`, with the states before and after beside it.
 
-    buffer_kb: of each CPU's ring. Returns (bytes written, files). Raises UsageError without the rights, saying what to run
-    elsewhere; DamagedRun when the disk fills. Whatever happens, the instance is removed.
+    buffer_kb: of each CPU's ring. Returns (bytes written, files). Raises UsageError without the rights, which tells
+    what to run elsewhere; DamagedRun when the disk fills. Whatever happens, the instance is removed.
     """
     instances = tracefs / "instances"
     if not instances.is_dir():
