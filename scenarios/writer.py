@@ -122,9 +122,9 @@ class SlotPool:
         self._top = top
 
 
-def one_cache(object_size: int) -> tuple[tape.CacheSpec, ...]:
-    """The caches of a scenario that needs only one."""
-    return (tape.CacheSpec(f"test-{object_size}", object_size),)
+def one_cache(object_size: int, cpu_partial: bool = True) -> tuple[tape.CacheSpec, ...]:
+    """The caches of a scenario that needs only one. cpu_partial: SLUB keeps CPU partial lists for it."""
+    return (tape.CacheSpec(f"test-{object_size}", object_size, cpu_partial=cpu_partial),)
 
 
 def workload(

@@ -29,7 +29,7 @@ from shm.idle import ask
 from shm.ipi import SERVICE_BELL, SERVICE_CALL, SERVICE_QS, serve_cpu_work, serve_ipis
 from shm.machine import CPU, MACHINE, Machine
 from shm.ring import ITEM, ring_count, ring_pop_into, ring_push
-from shm.virtual.waits import grace_period
+from shm.virtual.waits import callbacks_due, grace_period
 from shm.waiting import await_answer
 
 
@@ -93,12 +93,16 @@ def call_rcu_sched(m: Machine, queue: int, func: int, arg: int) -> bool:
 def rcu_process(m: Machine, queue: int, scratch: int) -> int:
     """Run the callbacks queued so far after one grace period; returns how many. Kworker only.
 
-    scratch: ITEM.SIZE words that belong to the caller.
+    scratch: ITEM.SIZE words that belong to the caller. In virtual time nobody waits for the grace period: until it is
+    over none can run.
     """
     waiting = ring_count(m, queue)
     if waiting == 0:
         return 0
-    synchronize_sched(m)
+    if m.has("VTIME"):
+        waiting = callbacks_due(m, waiting)
+    else:
+        synchronize_sched(m)
     for _ in range(waiting):
         if ring_pop_into(m, queue, scratch):
             call_rcu(m, load(m, scratch + ITEM.func), load(m, scratch + ITEM.a))

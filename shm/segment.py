@@ -12,18 +12,20 @@ import os
 import numpy as np
 
 _POPULATE_WRITE = 23  # MADV_POPULATE_WRITE of <linux/mman.h>
+_HUGEPAGE = 14  # MADV_HUGEPAGE
 _GAP = 32  # pages
 
 
 class Segment:
     """`words` int64 words of shared memory.
 
+    huge: in huge pages, as a kernel's linear map is, where the machine allows them for shared memory.
     array: NumPy view; words_view: memoryview of Python ints for the interpreted engine;
     address: of word 0 in this process (and in every process forked from it).
     Raises ValueError for a size that is not positive, MemoryError when the machine lacks the memory.
     """
 
-    def __init__(self, words: int, name: str = "slab-stress") -> None:
+    def __init__(self, words: int, name: str = "slab-stress", huge: bool = False) -> None:
         if words <= 0:
             raise ValueError(f"a segment needs a positive size, not {words} words")
         self.bytes = -(-words * 8 // mmap.PAGESIZE) * mmap.PAGESIZE
@@ -37,6 +39,11 @@ class Segment:
         self.fd = os.memfd_create(name, os.MFD_CLOEXEC)
         os.ftruncate(self.fd, self.bytes)
         self._map(words)
+        if huge:
+            try:
+                self._mmap.madvise(_HUGEPAGE)
+            except OSError:  # EINVAL: this kernel has none
+                pass
 
     def _map(self, words: int) -> None:
         self.words = words

@@ -60,6 +60,8 @@ class Spec(Protocol):
     def destroy_by_rcu(self) -> bool: ...
     @property
     def has_ctor(self) -> bool: ...
+    @property
+    def cpu_partial(self) -> bool: ...
 
 
 def _no_boot(words: np.ndarray, layout: Layout) -> None:
@@ -167,7 +169,9 @@ def build_world(
 
 def _slub_size(spec: Spec, cpus: int) -> Sizing:
     outside = spec.has_ctor or spec.destroy_by_rcu
-    return sizing(spec.object_size, spec.align, cpus, size=spec.size, pointer_outside=outside)
+    return sizing(
+        spec.object_size, spec.align, cpus, size=spec.size, pointer_outside=outside, cpu_partial=spec.cpu_partial
+    )
 
 
 def _slub_regions(limits: Limits, sizes: Sequence[Sizing], features: frozenset[str]) -> Room:

@@ -8,7 +8,7 @@ Handing over costs the line's way from the last holder. With ticket locks (x86 u
 which they fetch again one after the other when it is given up; with queued ones each spins on its own.
 
 Holds before the machine's horizon are over for everybody and are forgotten. When more lie ahead than a calendar has
-room for, the first of them are forgotten, and the gaps between them are lost.
+room for, those that follow each other most closely become one, and the gap between them is lost.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _free_from(m: Machine, c: int, at: int) -> int:
     """When a CPU that wants the lock at `at` gets it."""
     acquired = read_book(m, c + CALENDAR.acquired)
     usual = read_book(m, c + CALENDAR.held) // acquired if acquired else 0
-    free = max(at, read_book(m, c + CALENDAR.floor))
+    free = at
     first = read_book(m, c + CALENDAR.first)
     for i in range(read_book(m, c + CALENDAR.count)):
         hold = _begins(c, first, i)
@@ -117,7 +117,8 @@ def lock_by_calendar(m: Machine, lock: int, kind: int) -> bool:
         handover = 0
         owner = read_book(m, c + CALENDAR.owner)
         if owner and owner != this_cpu(m) + 1:
-            handover = price_from(m, distance(m, v, vcpu_of(m, owner - 1)))
+            # Who waits has taken the line with the lock from its holder, who fetches it again to do its work.
+            handover = 2 * price_from(m, distance(m, v, vcpu_of(m, owner - 1)))
         if vtime(m, VTIME.ticket):
             # All that wait behind fetch the line too: half of them, as it happens, before the one whose turn it is.
             handover += _ahead(m, c, at, free) * price(m, PRICE.shared_gap) // 2
@@ -140,7 +141,7 @@ def try_by_calendar(m: Machine, lock: int, kind: int) -> bool:
     _forget(m, c)
     at = read_book(m, vcpu(m) + VCPU.clock)
     first = read_book(m, c + CALENDAR.first)
-    taken = at < read_book(m, c + CALENDAR.floor)
+    taken = False
     for i in range(read_book(m, c + CALENDAR.count)):
         hold = _begins(c, first, i)
         if read_book(m, hold) <= at < read_book(m, hold + HOLDS):
@@ -157,6 +158,21 @@ def try_by_calendar(m: Machine, lock: int, kind: int) -> bool:
     return True
 
 
+@dual
+def _merge(m: Machine, c: int, first: int) -> None:
+    """A full calendar: the two holds that follow each other most closely become one."""
+    at = 0
+    least = -1
+    for i in range(HOLDS - 1):
+        gap = read_book(m, _begins(c, first, i + 1)) - read_book(m, _begins(c, first, i) + HOLDS)
+        if least < 0 or gap < least:
+            at, least = i, gap
+    write_book(m, _begins(c, first, at) + HOLDS, read_book(m, _begins(c, first, at + 1) + HOLDS))
+    for i in range(at + 1, HOLDS - 1):
+        for end in (0, HOLDS):
+            write_book(m, _begins(c, first, i) + end, read_book(m, _begins(c, first, i + 1) + end))
+
+
 @dual_slow
 def unlock_by_calendar(m: Machine, lock: int) -> None:
     """Give the lock in word `lock` up."""
@@ -169,10 +185,7 @@ def unlock_by_calendar(m: Machine, lock: int) -> None:
     first = read_book(m, c + CALENDAR.first)
     count = read_book(m, c + CALENDAR.count)
     if count == HOLDS:
-        gone = read_book(m, _begins(c, first, 0) + HOLDS)
-        write_book(m, c + CALENDAR.floor, max(gone, read_book(m, c + CALENDAR.floor)))
-        first = (first + 1) % HOLDS
-        write_book(m, c + CALENDAR.first, first)
+        _merge(m, c, first)
         count -= 1
     # In the order of their ends; this one is nearly always the last.
     i = count

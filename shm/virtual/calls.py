@@ -78,13 +78,33 @@ def await_calls(m: Machine) -> None:
     wait_until(m, v, ANSWERS, read_book(m, v + VCPU.awaited))
 
 
-@dual_slow
-def grace_at_once(m: Machine) -> None:
-    """Wait until every CPU has passed a quiescent state: its operation is over, and the kernel has noticed."""
-    v = vcpu(m)
-    last = 0
+@dual
+def _grace_ends(m: Machine) -> int:
+    """When a grace period that begins now is over: all operations that go on are, and the kernel has noticed."""
+    last = read_book(m, vcpu(m) + VCPU.clock) + price(m, PRICE.grace_period)
     for cpu in range(read_book(m, MACHINE.nr_cpus)):
         u = vcpu_of(m, cpu)
         if read_book(m, u + VCPU.idle) == 0:
             last = max(last, read_book(m, u + VCPU.clock))
-    wait_until(m, v, GRACE, max(last, read_book(m, v + VCPU.clock) + price(m, PRICE.grace_period)))
+    return last
+
+
+@dual_slow
+def callbacks_by_now(m: Machine, waiting: int) -> int:
+    """How many of the callbacks that wait may run now? A grace period begins for them if none goes on."""
+    vtime_at = read_book(m, MACHINE.vtime)
+    due = read_book(m, vtime_at + VTIME.grace_due)
+    if due == 0:
+        write_book(m, vtime_at + VTIME.grace_due, _grace_ends(m))
+        write_book(m, vtime_at + VTIME.grace_covers, waiting)
+        return 0
+    if read_book(m, vcpu(m) + VCPU.clock) < due:
+        return 0
+    write_book(m, vtime_at + VTIME.grace_due, 0)
+    return min(waiting, read_book(m, vtime_at + VTIME.grace_covers))
+
+
+@dual_slow
+def grace_at_once(m: Machine) -> None:
+    """Wait until every CPU has passed a quiescent state."""
+    wait_until(m, vcpu(m), GRACE, _grace_ends(m))

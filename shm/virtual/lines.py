@@ -158,13 +158,15 @@ def _serve(m: Machine, d: int, at: int, takes: int, busy: int) -> int:
     """When a line that is wanted at `at` sets out to whom it takes `takes` ps; it is busy for `busy` of them."""
     since = read_book(m, d + LINE.since)
     until = read_book(m, d + LINE.until)
-    begin = at
-    if at < until and at + takes > since:
-        begin = until
-    if begin + busy > until:
-        if begin > until:
-            write_book(m, d + LINE.since, begin)
-        write_book(m, d + LINE.until, begin + busy)
+    if at + takes <= since:
+        # It would have been one of a queue: all of them together take as long, so the last waits for it.
+        if until - since > takes:
+            write_book(m, d + LINE.until, until + busy)
+        return at
+    begin = max(at, until)
+    if begin > until:
+        write_book(m, d + LINE.since, begin)
+    write_book(m, d + LINE.until, begin + busy)
     return begin
 
 

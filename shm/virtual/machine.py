@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shm.machine import Machine
 from shm.virtual.calendar import lock_by_calendar, try_by_calendar, unlock_by_calendar
-from shm.virtual.calls import call_at_once, call_is_over, grace_at_once
+from shm.virtual.calls import call_at_once, call_is_over, callbacks_by_now, grace_at_once
 from shm.virtual.lines import charge_barrier, charge_irq, charge_locked, charge_read, charge_this_cpu, charge_write
 from shm.virtual.words import clock_of
 
@@ -110,6 +110,9 @@ class PricedMachine(Machine):
 
     def end_call(self, there: Machine, where: int) -> None:
         call_is_over(self, there, where)
+
+    def callbacks_due(self, waiting: int) -> int:
+        return callbacks_by_now(self, waiting)
 
     def grace_period(self) -> None:
         grace_at_once(self)

@@ -15,7 +15,7 @@ from shm.compiler import chosen_by_type
 from shm.native import MachineType
 from shm.virtual import waits
 from shm.virtual.calendar import lock_by_calendar, try_by_calendar, unlock_by_calendar
-from shm.virtual.calls import call_at_once, call_is_over, grace_at_once
+from shm.virtual.calls import call_at_once, call_is_over, callbacks_by_now, grace_at_once
 from shm.virtual.lines import charge_barrier, charge_irq, charge_locked, charge_read, charge_this_cpu, charge_write
 from shm.virtual.words import clock_of
 
@@ -133,6 +133,11 @@ def _begin_call(m, there, work):
 @_priced(waits.end_call)
 def _end_call(m, there, where):
     call_is_over(m, there, where)
+
+
+@_priced(waits.callbacks_due)
+def _callbacks_due(m, waiting):
+    return callbacks_by_now(m, waiting)
 
 
 @_priced(waits.grace_period)

@@ -2,7 +2,7 @@
 
 Played an operation at a time, compiled or not, nobody is ever found in the middle of anything: locks have calendars
 (`shm.virtual.calendar`), calls are played where they are made (`shm.virtual.calls`). Played an access at a time
-(`stress.simulate.exact`) CPUs really wait.
+(`stress.simulate.interleave`) CPUs really wait.
 """
 
 from __future__ import annotations
@@ -35,6 +35,11 @@ def begin_call(m: Any, there: Machine, work: bool) -> int:
 def end_call(m: Any, there: Machine, where: int) -> None:
     """The other CPU has done it."""
     m.end_call(there, where)
+
+
+def callbacks_due(m: Any, waiting: int) -> int:
+    """How many of the callbacks that wait may run now? They wait for a grace period, but nobody waits for them."""
+    return m.callbacks_due(waiting)
 
 
 def grace_period(m: Any) -> None:

@@ -106,6 +106,8 @@ VTIME = struct(
     "quiet",  # words from here …
     "quiet_end",  # … to here are read ahead of use: a tape
     "horizon",  # no CPU's clock is before this
+    "grace_due",  # when the grace period that callbacks wait for is over; 0: none goes on
+    "grace_covers",  # so many callbacks were queued when it began
     # Where words are at home: frames by node, per-CPU areas and NODEs with theirs, all else on node 0.
     "frames",
     "node_words",
@@ -173,7 +175,6 @@ CALENDAR = struct(
     "begin",  # of the hold that goes on
     "owner",  # CPU that held it last, plus 1
     "count",  # holds that are remembered
-    "floor",  # those before it are forgotten: it counts as held until then
     "longest",  # ps that somebody waited
     "first",  # the oldest hold's place in the rings
     ("begins", HOLDS),

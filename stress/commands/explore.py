@@ -78,8 +78,9 @@ def explore(
         typer.Option(
             metavar="N",
             min=1,
-            help="Processes: they share one depth-first search; random and pct get a seed each, --all and --like a "
-            "search each.  [default: the CPUs at hand]",
+            help="Processes: they share one depth-first search, and which of several schedules with the fewest "
+            "preemptions is found first is then a matter of chance, but with 1; random and pct get a seed each, --all "
+            "and --like a search each.  [default: the CPUs at hand]",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of everything random.")] = opt.DEFAULT_SEED,

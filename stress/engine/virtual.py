@@ -2,7 +2,8 @@
 
 CPUs that can go on lie in a heap by their clocks. One that waits (for a slot that another CPU fills or empties, or for
 an event) leaves it, and comes back with the clock of whoever gave what it waited for. The kworker is one of them: it
-wakes when work is queued, or when a round that an event waits for is reached everywhere.
+wakes when work is queued, when a round that an event waits for is reached everywhere, or when the grace period that
+callbacks wait for is over.
 
 What keeps this going is the laboratory's and costs nothing; what a tape's operation does is priced, the tape included.
 """
@@ -85,13 +86,15 @@ def _leave_first(m: Machine, loop: int) -> None:
 
 
 @dual
-def _wake(m: Machine, loop: int, cpu: int, at: int) -> None:
-    """A CPU that waited goes on, not before `at`."""
+def _wake(m: Machine, loop: int, cpu: int, at: int) -> bool:
+    """A CPU that waited goes on, not before `at`; False when it did not wait."""
     v = vcpu_of(m, cpu)
-    if read_book(m, v + VCPU.idle):
-        write_book(m, v + VCPU.idle, 0)
-        wait_until(m, v, ASLEEP, at)
-        _come_in(m, loop, cpu)
+    if read_book(m, v + VCPU.idle) == 0:
+        return False
+    write_book(m, v + VCPU.idle, 0)
+    wait_until(m, v, ASLEEP, at)
+    _come_in(m, loop, cpu)
+    return True
 
 
 @dual
@@ -118,11 +121,14 @@ def play_virtual(m: Machine, run: int, loop: int, steps: int) -> int:
     """Play `steps` operations; m is the kworker's machine. Returns PLAYING, FINISHED, or STUCK: nothing can move."""
     workers = read_book(m, MACHINE.workers)
     horizon = read_book(m, MACHINE.vtime) + VTIME.horizon
+    grace_due = read_book(m, MACHINE.vtime) + VTIME.grace_due
     for _ in range(steps):
         while read_book(m, loop + LOOP.count) == 0:
-            if not _all_ended(m, run):
+            if read_book(m, grace_due):
+                _wake(m, loop, workers, read_book(m, grace_due))
+            elif not _all_ended(m, run):
                 return STUCK
-            if not _settle(m, run, loop):
+            elif not _settle(m, run, loop):
                 return FINISHED
         h = read_book(m, loop + LOOP.heap)
         cpu = read_book(m, h + 1)
@@ -133,6 +139,8 @@ def play_virtual(m: Machine, run: int, loop: int, steps: int) -> int:
             _sink(m, loop)
             continue
         write_book(m, horizon, clock)
+        if 0 < read_book(m, grace_due) <= clock and _wake(m, loop, workers, read_book(m, grace_due)):
+            continue
         if cpu == workers:
             _kworker(m, run, loop)
         else:

@@ -124,6 +124,7 @@ class Arena:
                 index,
                 destroy_by_rcu=spec.destroy_by_rcu,
                 sheaf_capacity=spec.sheaf_capacity,
+                cpu_partial=spec.cpu_partial,
             )
             for index, spec in enumerate(load.caches)
             if spec.parent < 0
@@ -150,7 +151,7 @@ class Arena:
                 extra["outcomes"] = max(1, len(load.order))
         try:
             self.layout = lay_out(allocator, limits_for(load, nodes, memory), sizes, features, extra)
-            self.segment = Segment(self.layout.words)
+            self.segment = Segment(self.layout.words, huge=True)
         except (ValueError, MemoryError) as error:
             raise UsageError(f"the arena cannot be made: {error}; change --memory, --cpus or --nodes") from None
         self.words = self.segment.array

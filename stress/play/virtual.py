@@ -23,6 +23,7 @@ from shm.virtual.words import (
     PRICES,
     SPENT,
     VCPU,
+    VERSION_BITS,
     VTIME,
     WAYS,
     WHERES,
@@ -61,6 +62,9 @@ def prices_of(profile: Profile) -> dict[str, int]:
     return {name: derived[name] if name in derived else known[name] for name in PRICES}
 
 
+NO_PAGE_LISTS = {"pcp_order": -1, "pcp_batch": 0, "pcp_high": 0}  # every page comes from its zone, under its lock
+
+
 def kernel_pages(features: frozenset[str]) -> dict[str, int]:
     """Per-CPU page lists of a design's kernel, in pages.
 
@@ -75,10 +79,11 @@ def kernel_pages(features: frozenset[str]) -> dict[str, int]:
 class VirtualTime:
     """The tables of one play of an arena, which must have been reset just before.
 
-    features: of the design. Raises UsageError when the tables cannot be had.
+    features: of the design. page_lists: there are per-CPU lists of pages, as kernels have them. Raises UsageError when
+    the tables cannot be had.
     """
 
-    def __init__(self, arena: Arena, features: frozenset[str], profile: Profile) -> None:
+    def __init__(self, arena: Arena, features: frozenset[str], profile: Profile, page_lists: bool = True) -> None:
         self.arena = arena
         self.profile = profile
         layout = arena.layout
@@ -111,7 +116,7 @@ class VirtualTime:
             raise UsageError(f"the tables of virtual time cannot be made: {error}; change --memory or --cpus") from None
         self.words = self.segment.array
         self.offset = (self.segment.address - arena.segment.address) // 8
-        self._pages = kernel_pages(features)
+        self._pages = kernel_pages(features) if page_lists else NO_PAGE_LISTS
         self._fill(self._pages)
         self.machine = arena.machine(features | STATS | VTIME_FEATURE, arena.kworker_cpu)
         self._begin()
@@ -177,16 +182,19 @@ class VirtualTime:
         return state == FINISHED
 
     def rewind(self) -> None:
-        """The arena was reset to be played once more: all clocks are 0 again, and the last level caches stay warm.
+        """The arena was reset to be played once more: all clocks are 0 again, and caches stay warm.
 
-        Those of the cores do not: who boots a world, and what other worlds do meanwhile, leaves nothing there.
+        What a core had of all but slabs' memory it has no more: who booted the world has written that since.
         """
         warm = self.lines()["state"].copy()
-        tags = slice(self.plan["llc"], self.plan["lines"])
-        kept = self.words[tags].copy()
+        cores, shared = slice(self.plan["l1"], self.plan["llc"]), slice(self.plan["llc"], self.plan["lines"])
+        own, kept = self.words[cores].copy(), self.words[shared].copy()
+        layout = self.arena.layout
+        line = own >> VERSION_BITS
+        own[(line < layout.first_frame << PAGE_SHIFT - 3) | (line >= layout.last_frame << PAGE_SHIFT - 3)] = 0
         self.words[:] = 0
         self._fill(self._pages)
-        self.words[tags] = kept
+        self.words[cores], self.words[shared] = own, kept
         self.lines()["state"] = warm
         self._begin()
 

@@ -6,7 +6,8 @@ held and waited for, first come, first served; compare-and-swaps fail; interrupt
 are on, work between two operations. Prices, lines, tables, and the tapes' slots, rounds and events are as there.
 
 Left out: timers after the tapes' end. The handlers of a call to many CPUs run one after the other in the sender's
-greenlet, each with its own CPU's clock: a handler may be played a handler's time after accesses that come later.
+greenlet, each with its own CPU's clock: a handler may be played a handler's time after accesses that come later, and
+so finds locks free that are held at its time; it waits until they were given up all the same.
 """
 
 from __future__ import annotations
@@ -158,6 +159,9 @@ class ExactMachine(PricedMachine):
         self.mem[c + CALENDAR.kind] = kind
         if held is None:
             play.held[lock] = Held()
+            last, until = play.given_up.get(lock, (self, 0))
+            if until > before:
+                self._waits(last, c, kind, until, 0)
         else:
             held.waiting.append((play.current, self, kind))
             play.asleep[self.cpu] = self.mem[self.pcpu + CPU.irq] == 0
@@ -169,7 +173,7 @@ class ExactMachine(PricedMachine):
 
     def try_in_time(self, lock: int, kind: int) -> bool:
         self.turn()
-        if lock in self.play.held:
+        if lock in self.play.held or self.play.given_up.get(lock, (self, 0))[1] > self.tables[self.clock_at]:
             charge_read(self, lock)
             return False
         self._locked(lock)
@@ -186,6 +190,16 @@ class ExactMachine(PricedMachine):
         self.mem[c + CALENDAR.begin] = self.tables[self.clock_at]
         book(self, vcpu(self) + VCPU.locks, 1)
 
+    def _waits(self, last: ExactMachine, c: int, kind: int, until: int, behind: int) -> None:
+        """This CPU waits for a lock until another one gives it up, and so many behind it."""
+        v = vcpu(self)
+        waited = until - self.tables[self.clock_at] + price_from(self, distance(self, v, vcpu(last)))
+        if vtime(self, VTIME.ticket):
+            waited += (1 + behind) * price(self, PRICE.shared_gap) // 2
+        spend(self, v, LOCK_WAIT + kind, waited)
+        book(self, c + CALENDAR.contended, 1)
+        book(self, c + CALENDAR.waited, waited)
+
     def unlock_in_time(self, lock: int) -> None:
         self.turn()
         charge_write(self, lock)
@@ -193,19 +207,14 @@ class ExactMachine(PricedMachine):
         now = self.tables[self.clock_at]
         book(self, c + CALENDAR.held, now - self.mem[c + CALENDAR.begin])
         book(self, vcpu(self) + VCPU.locks, -1)
+        self.play.given_up[lock] = self, now
         waiting = self.play.held[lock].waiting
         if not waiting:
             del self.play.held[lock]
             return
         flow, other, kind = waiting.popleft()
-        at = other.tables[other.clock_at]
-        if now > at:
-            waited = now - at + price_from(self, distance(self, vcpu(other), vcpu(self)))
-            if vtime(self, VTIME.ticket):
-                waited += (1 + len(waiting)) * price(self, PRICE.shared_gap) // 2
-            spend(other, vcpu(other), LOCK_WAIT + kind, waited)
-            book(self, c + CALENDAR.contended, 1)
-            book(self, c + CALENDAR.waited, waited)
+        if now > other.tables[other.clock_at]:
+            other._waits(self, c, kind, now, len(waiting))
         self.play.push(flow, other.tables[other.clock_at])
 
     def begin_call(self, there: Machine, work: bool) -> int:
@@ -233,6 +242,10 @@ class ExactMachine(PricedMachine):
         self.mem[u + VCPU.idle] = idle
         flow.acting = self.cpu
         play.go_on(play.machines[there.cpu])
+
+    def callbacks_due(self, waiting: int) -> int:
+        self.grace_period()
+        return waiting
 
     def grace_period(self) -> None:
         play = self.play
@@ -266,6 +279,7 @@ class Interleaving:
         self.current = self.flows[0]
         self.heap: list[tuple[int, int, Flow]] = []
         self.held: dict[int, Held] = {}
+        self.given_up: dict[int, tuple[ExactMachine, int]] = {}  # who had a lock last, and until when
         self.waiters: defaultdict[int, list[Flow]] = defaultdict(list)  # by slot
         self.waits: list[Flow] = []  # for an event
         self.stopped: list[Flow | None] = [None for _ in every]  # by CPU: whose handler runs there

@@ -32,7 +32,7 @@ class Job:
     """What a point is made of.
 
     memory: of the arena, bytes. settle: kernel seconds for timers after the tapes. warm: the tapes are played twice,
-    and the second time, when caches are warm, counts.
+    and the second time, when caches are warm, counts. page_lists: CPUs have lists of pages of their own.
     """
 
     design: str
@@ -45,6 +45,7 @@ class Job:
     settle: float
     load: Workload
     warm: bool = False
+    page_lists: bool = True
 
 
 def play_point(job: Job, tick: Callable[[float], None]) -> Point:
@@ -56,7 +57,7 @@ def play_point(job: Job, tick: Callable[[float], None]) -> Point:
     try:
         settings = BlockSettings(seed=job.seed, settle_ns=int(job.settle * 1e9))
         arena.reset(booted, settings)
-        virtual = VirtualTime(arena, booted, job.profile)
+        virtual = VirtualTime(arena, booted, job.profile, job.page_lists)
         try:
             if job.warm:
                 virtual.play(lambda: tick(0.0))

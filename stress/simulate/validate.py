@@ -1,34 +1,34 @@
 """How near virtual time comes to this machine: `python -m stress.simulate.validate --machine PROFILE`.
 
-The same tapes are played natively by `run`, on one and on two CPUs, and simulated with a profile that `python -m
-stress machine` wrote here. A cell is a kind of section of a scenario under a design: ns an operation takes of a CPU.
+The same tapes are played natively, a design alone at a time, on one and on two CPUs, and simulated with a profile
+that `python -m stress machine` wrote here. A cell is a kind of section of a scenario under a design: ns of a CPU that
+an operation takes.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
+import itertools
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import median
 
 import msgspec
+import numpy as np
 
-from stress.measure.records import FREES
+from scenarios.tape import Workload
 from stress.play.options import DEFAULT_MEMORY
 from stress.play.workload import build_workload
 from stress.profiles.load import dump, load
 from stress.profiles.profile import Profile
-from stress.result.data import BlockSample, Result
+from stress.simulate.native import measured
 from stress.simulate.point import Job, play_point
 from stress.simulate.sizes import sized
 
 # allocator -> designs, the baseline first
 DESIGNS = {"slub": ("linux-3.16", "v3", "linux-6.18"), "slab": ("linux-3.16", "v3")}
-# Small working sets: natively the worlds of all designs share the caches, turn by turn.
+# Working sets that fit into a core's own cache, or nearly.
 SETTINGS: dict[str, dict[str, str]] = {
     "remote-free": {"batch": "256", "rounds": "256"},
     "free-burst": {"objects": "1024", "bursts": "64"},
@@ -36,7 +36,6 @@ SETTINGS: dict[str, dict[str, str]] = {
     "pinned": {"slabs": "256", "cgroups": "16"},
     "offline-storm": {"operations": "200000"},
 }
-KINDS = ("live", "dead", "alloc", "mixed")
 MAILBOX_WAKEUP = 60_000_000  # ps: the kworker looks for work by itself, every NAP to LONGEST_NAP
 NEAR, NEAR_RATIO = 0.25, 0.15
 
@@ -67,60 +66,32 @@ class Cell(msgspec.Struct, kw_only=True, frozen=True):
         return self.simulated_ratio / self.measured_ratio - 1
 
 
-def measured(
-    scenario: str, settings: dict[str, str], allocator: str, cpus: int, seconds: float
-) -> dict[str, dict[str, float]]:
-    """design -> kind -> ns an operation, by `python -m stress run` in a process of its own.
-
-    Raises RuntimeError with its last words if it fails.
-    """
-    import subprocess
-
-    before, *after = DESIGNS[allocator]
-    with tempfile.TemporaryDirectory() as out:
-        command = [sys.executable, "-m", "stress", "run", "--scenario", scenario, "--allocator", allocator]
-        command += ["--before", before, "--cpus", str(cpus), "--seconds", str(seconds), "--quiet", "--format", "json"]
-        command += ["--out", out]
-        for design in after:
-            command += ["--after", design]
-        for key, value in settings.items():
-            command += ["--set", f"{key}={value}"]
-        done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{scenario} on {allocator}: {done.stderr.decode().strip().splitlines()[-1:]}")
-    result = msgspec.json.decode(done.stdout, type=Result)
-    found: dict[str, dict[str, float]] = {}
-    for design in (before, *after):
-        blocks = [block for block in result.blocks if block.design == design and not block.warmup]
-        rates = {kind: [rate for block in blocks if (rate := _rate(block, kind)) is not None] for kind in KINDS}
-        found[design] = {kind: 1e9 * cpus / median(values) for kind, values in rates.items() if values}
-    return found
-
-
-def _rate(block: BlockSample, kind: str) -> float | None:
-    rates = block.frees_per_second if kind in FREES else block.operations_per_second
-    rate: float | None = getattr(rates, kind)
-    return rate
-
-
 def simulated(
-    scenario: str,
-    settings: dict[str, str],
-    allocator: str,
-    cpus: int,
-    profile: Profile,
-    seed: int,
-    designs: Sequence[str],
+    workload: Workload, allocator: str, profile: Profile, seed: int, designs: Sequence[str]
 ) -> dict[str, dict[str, float]]:
-    """The same in virtual time. Natively an interrupt is a word in a mailbox, and none are turned off."""
+    """The same in virtual time.
+
+    Natively an interrupt is a word in a mailbox, and none are turned off; pages come from their zone, under its lock.
+    """
     mailbox = dataclasses.replace(
         profile.ps, irq=0, interrupt=0, ipi=profile.ps.complex, wakeup=min(profile.ps.wakeup, MAILBOX_WAKEUP)
     )
     profile = dataclasses.replace(profile, ps=mailbox)
-    workload, _ = build_workload(scenario, settings, cpus, seed)
     found = {}
     for design in designs:
-        job = Job(design, allocator, cpus, 1, profile, DEFAULT_MEMORY, seed, 0.0, workload, warm=True)
+        job = Job(
+            design,
+            allocator,
+            workload.cpus,
+            1,
+            profile,
+            DEFAULT_MEMORY,
+            seed,
+            0.0,
+            workload,
+            warm=True,
+            page_lists=False,
+        )
         found[design] = play_point(job, lambda share: None).ns
     return found
 
@@ -132,10 +103,11 @@ def compare(
     for scenario in scenarios:
         for allocator in allocators:
             for cpus in (1, 2):
-                settings = sized(scenario, cpus, SETTINGS.get(scenario, {}))
-                real = measured(scenario, settings, allocator, cpus, seconds)
-                model = simulated(scenario, settings, allocator, cpus, profile, seed, DESIGNS[allocator])
-                baseline = DESIGNS[allocator][0]
+                workload = _workload(scenario, cpus, seed)
+                designs = DESIGNS[allocator]
+                real = {design: measured(workload, design, allocator, seconds, seed) for design in designs}
+                model = simulated(workload, allocator, profile, seed, designs)
+                baseline = designs[0]
                 for design, kinds in real.items():
                     for kind, ns in kinds.items():
                         if kind not in model[design]:
@@ -154,44 +126,58 @@ def compare(
                         )
 
 
-# Cells that `fit` looks at, which say nothing of how near it comes: (scenario, allocator, CPUs).
-FITTED = (("pairs", "slab", 1), ("pairs", "slub", 1), ("remote-free", "slub", 2))
+def _workload(scenario: str, cpus: int, seed: int) -> Workload:
+    return build_workload(scenario, sized(scenario, cpus, SETTINGS.get(scenario, {})), cpus, seed)[0]
+
+
+# What `fit` looks at, which says nothing of how near it comes: (scenario, CPUs).
+FITTED = (("pairs", 1), ("remote-free", 1), ("remote-free", 2))
+FITTED_DESIGNS = (("slab", "linux-3.16"), ("slub", "linux-3.16"), ("slub", "linux-6.18"))
+ACCESS = range(150, 605, 5)  # ps that are tried
+THIS_CPU = range(0, 4050, 50)
 OVERLAPS = (1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0)
 
 
 def fit(profile: Profile, seconds: float, seed: int = 1) -> Profile:
-    """The profile with three figures found by playing.
+    """The profile with three figures found by playing, each the one that is off least, as a factor.
 
-    What an access costs where nothing else does (SLAB's pairs), what the unlocked compare-and-swap adds (SLUB's pairs),
-    and how many misses overlap (SLUB's remote frees on two CPUs).
+    On one CPU what an access costs, with the instructions around it, and what an unlocked compare-and-swap adds; on two
+    how many misses overlap.
     """
 
-    def native(scenario: str, allocator: str, cpus: int) -> tuple[dict[str, str], dict[str, float]]:
-        settings = sized(scenario, cpus, SETTINGS.get(scenario, {}))
-        return settings, measured(scenario, settings, allocator, cpus, seconds)[DESIGNS[allocator][0]]
+    def native(scenario: str, cpus: int) -> list[tuple[Workload, str, str, dict[str, float]]]:
+        workload = _workload(scenario, cpus, seed)
+        return [(workload, *of, measured(workload, of[1], of[0], seconds, seed)) for of in FITTED_DESIGNS]
 
-    def priced(**ps: int) -> Profile:
-        return dataclasses.replace(profile, ps=dataclasses.replace(profile.ps, **ps))
+    def model(of: Profile, played: list[tuple[Workload, str, str, dict[str, float]]]) -> np.ndarray:
+        return np.array(
+            [
+                simulated(workload, allocator, of, seed, (design,))[design][kind]
+                for workload, allocator, design, real in played
+                for kind in real
+            ]
+        )
 
-    def model(of: Profile, scenario: str, settings: dict[str, str], allocator: str, cpus: int) -> dict[str, float]:
-        baseline = DESIGNS[allocator][0]
-        return simulated(scenario, settings, allocator, cpus, of, seed, (baseline,))[baseline]
+    def priced(access: int, this_cpu: int) -> Profile:
+        return dataclasses.replace(profile, ps=dataclasses.replace(profile.ps, access=access, this_cpu=this_cpu))
 
-    settings, real = native("pairs", "slab", 1)
-    access = round(1000 * real["mixed"] / model(priced(access=1000), "pairs", settings, "slab", 1)["mixed"])
-    profile = priced(access=max(1, access))
-    settings, real = native("pairs", "slub", 1)
-    without = model(priced(this_cpu=0), "pairs", settings, "slub", 1)["mixed"]
-    each = model(priced(this_cpu=1000), "pairs", settings, "slub", 1)["mixed"] - without
-    profile = priced(this_cpu=max(0, round(1000 * (real["mixed"] - without) / each)))
-    settings, real = native("remote-free", "slub", 2)
+    alone = native("pairs", 1) + native("remote-free", 1)
+    real = np.array([ns for *_, kinds in alone for ns in kinds.values()])
+    base = model(priced(0, 0), alone)
+    accesses, swaps = (model(priced(*ps), alone) - base for ps in ((1000, 0), (0, 1000)))
 
-    def off(overlap: float) -> float:
+    def off(ps: tuple[int, int]) -> float:
+        return float(np.abs(np.log((base + (ps[0] * accesses + ps[1] * swaps) / 1000) / real)).sum())
+
+    profile = priced(*min(itertools.product(ACCESS, THIS_CPU), key=off))
+    both = native("remote-free", 2)
+    real_of_both = np.array([ns for *_, kinds in both for ns in kinds.values()])
+
+    def off_by(overlap: float) -> float:
         of = dataclasses.replace(profile, cache=dataclasses.replace(profile.cache, overlap=overlap))
-        found = model(of, "remote-free", settings, "slub", 2)
-        return sum(abs(math.log(found[kind] / ns)) for kind, ns in real.items())
+        return float(np.abs(np.log(model(of, both) / real_of_both)).sum())
 
-    overlap = min(OVERLAPS, key=off)
+    overlap = min(OVERLAPS, key=off_by)
     said = (
         "access, this_cpu, overlap: fitted to pairs and remote-free as they run here (stress.simulate.validate --fit)"
     )
@@ -212,7 +198,7 @@ def table(cells: list[Cell]) -> str:
             f"| {cell.scenario} | {cell.allocator} | {cell.design} | {cell.cpus} | {cell.kind} | {cell.measured:.1f} | "
             f"{cell.simulated:.1f} | {cell.off:+.0%} | {ratio} |"
         )
-    told = [cell for cell in cells if (cell.scenario, cell.allocator, cell.cpus) not in FITTED]
+    told = [cell for cell in cells if (cell.scenario, cell.cpus) not in FITTED]
     near = sum(abs(cell.off) <= NEAR for cell in told)
     ratios = [cell.ratio_off for cell in told if cell.ratio_off is not None]
     near_ratios = sum(abs(off) <= NEAR_RATIO for off in ratios)

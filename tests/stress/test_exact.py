@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 import pytest
 
+from allocators.core.world import WORLD, WORLD_AT, world
+from allocators.memcg.memcontrol import RCU_UNREGISTER
+from shm.rcu import call_rcu_sched, rcu_process
+from shm.virtual import calendar
 from shm.virtual.machine import Joined, PricedMachine
+from shm.virtual.words import HOLDS, clock_of
 from stress.engine import FINISHED, PLAYING
 from stress.engine.virtual import begin_virtual, play_virtual
 from stress.play.arena import Arena, BlockSettings
 from stress.play.virtual import STATS, VirtualTime, features_of
 from stress.play.workload import build_workload
 from stress.profiles.load import load
+from stress.simulate import interleave
+from stress.simulate.exact import WORKLOADS, play_both
 
 PLAYS = (
     ("remote-free", {"batch": "96", "rounds": "2"}),
@@ -19,13 +28,12 @@ PLAYS = (
 )
 
 
-@pytest.mark.parametrize("allocator, design", [("slub", "linux-3.16"), ("slab", "linux-3.16")])
 @pytest.mark.parametrize("scenario, sizes", PLAYS, ids=[name for name, _ in PLAYS])
-def test_both_engines_leave_the_same_words(allocator: str, design: str, scenario: str, sizes: dict[str, str]) -> None:
+def test_both_engines_leave_the_same_words(scenario: str, sizes: dict[str, str]) -> None:
     workload, _ = build_workload(scenario, sizes, 3, 1)
-    features = features_of(design, allocator)
+    features = features_of("linux-3.16", "slub")
     booted = features - STATS - {"VTIME"}
-    arena = Arena(workload, allocator, features=booted, nodes=2, memory=16 << 20, serial=True)
+    arena = Arena(workload, features=booted, nodes=2, memory=16 << 20, serial=True)
     arena.reset(booted, BlockSettings(seed=1, settle_ns=10_000_000_000))
     virtual = VirtualTime(arena, booted, load("xeon-2014"))
     before = [words.copy() for words in (arena.words, virtual.words)]
@@ -35,7 +43,7 @@ def test_both_engines_leave_the_same_words(allocator: str, design: str, scenario
     for words, kept in zip((arena.words, virtual.words), before):
         words[:] = kept
     memory = Joined(arena.segment.words_view, virtual.segment.words_view, virtual.offset)
-    machine = PricedMachine(memory, arena.kworker_cpu, features, allocator)
+    machine = PricedMachine(memory, arena.kworker_cpu, features, "slub")
     loop = virtual.offset + virtual.plan["loop"]
     begin_virtual(machine, arena.run, loop)
     assert np.array_equal(virtual.words, before[1])
@@ -49,21 +57,71 @@ def test_both_engines_leave_the_same_words(allocator: str, design: str, scenario
     arena.close()
 
 
-def test_an_interrupt_takes_its_own_time_only() -> None:
+class Small:
+    """Three CPUs and the kworker at time 0, interpreted."""
+
+    def __init__(self) -> None:
+        workload, _ = build_workload("remote-free", {"batch": "8", "rounds": "1"}, 3, 1)
+        features = features_of("linux-3.16", "slub")
+        booted = features - STATS - {"VTIME"}
+        self.arena = Arena(workload, features=booted, memory=16 << 20, serial=True)
+        self.arena.reset(booted)
+        self.virtual = VirtualTime(self.arena, booted, load("xeon-2014"))
+        memory = Joined(self.arena.segment.words_view, self.virtual.segment.words_view, self.virtual.offset)
+        self.machines = [PricedMachine(memory, cpu, features, "slub") for cpu in range(4)]
+        self.clocks = self.virtual.vcpus()["clock"]
+
+
+@pytest.fixture
+def small() -> Iterator[Small]:
+    made = Small()
+    yield made
+    made.virtual.close()
+    made.arena.close()
+
+
+def test_a_lock_is_free_long_before_any_number_of_holds(small: Small) -> None:
+    """Of CPUs that are ahead, more than a calendar has room for."""
+    ahead, behind = small.machines[:2]
+    lock = WORLD_AT + WORLD.slab_mutex
+    small.clocks[0] = late = 10**12
+    for _ in range(3 * HOLDS):
+        assert not ahead.lock_in_time(lock, 0)
+        ahead.unlock_in_time(lock)
+    assert not behind.lock_in_time(lock, 0)
+    behind.unlock_in_time(lock)
+    assert 0 < small.clocks[1] < late // 1000
+    ahead.lock_in_time(lock, 0)
+    small.clocks[1] = small.clocks[0]
+    small.clocks[0] += late // 1000
+    ahead.unlock_in_time(lock)
+    assert behind.lock_in_time(lock, 0) and small.clocks[1] >= small.clocks[0]
+
+
+def test_callbacks_wait_for_a_grace_period_and_nobody_for_them(small: Small) -> None:
+    kworker = small.machines[3]
+    queue, scratch = world(kworker, WORLD.rcu_queue), small.arena.layout.first_frame << 9
+    assert call_rcu_sched(kworker, queue, RCU_UNREGISTER + 1000, 0)  # whose function does nothing
+    began = int(small.clocks[3])
+    small.clocks[:3] = began
+    assert rcu_process(kworker, queue, scratch) == 0
+    assert call_rcu_sched(kworker, queue, RCU_UNREGISTER + 1000, 0)  # too late for this period
+    period = load("xeon-2014").kernel.grace_period
+    assert rcu_process(kworker, queue, scratch) == 0 and small.clocks[3] < began + period // 2
+    small.clocks[3] = began + 2 * period
+    assert rcu_process(kworker, queue, scratch) == 1
+    assert rcu_process(kworker, queue, scratch) == 0
+    small.clocks[3] += 2 * period
+    assert rcu_process(kworker, queue, scratch) == 1 == rcu_process(kworker, queue, scratch) + 1
+
+
+def test_an_interrupt_takes_its_own_time_only(small: Small) -> None:
     """Of a CPU that is busy and far behind: what the handler stored then is nothing that it waits for now."""
-    workload, _ = build_workload("remote-free", {"batch": "8", "rounds": "1"}, 3, 1)
-    features = features_of("linux-3.16", "slub")
-    booted = features - STATS - {"VTIME"}
-    arena = Arena(workload, features=booted, memory=16 << 20, serial=True)
-    arena.reset(booted)
-    virtual = VirtualTime(arena, booted, load("xeon-2014"))
-    memory = Joined(arena.segment.words_view, virtual.segment.words_view, virtual.offset)
-    sender = PricedMachine(memory, 0, features, "slub")
-    busy = PricedMachine(memory, 1, features, "slub")
-    clocks, late = virtual.vcpus()["clock"], 10**12
+    sender, busy, *_ = small.machines
+    clocks, late = small.clocks, 10**12
     clocks[0] = late
     where = sender.begin_call(busy, False)
-    words = arena.layout.first_frame << 9
+    words = small.arena.layout.first_frame << 9
     for line in range(100):  # more than the store buffer holds
         busy.store(words + 8 * line, 1)
     handled = int(clocks[1]) - late
@@ -73,5 +131,62 @@ def test_an_interrupt_takes_its_own_time_only() -> None:
     busy.store(words, 2)
     busy.cmpxchg(words, 2, 3)
     assert clocks[1] - after < late // 1000
-    virtual.close()
-    arena.close()
+
+
+# workload, allocator, CPUs -> how far off an operation at a time may be. docs/scale.md has more of them.
+BOUNDS = (
+    ("churn", "slub", 4, 0.03),
+    ("dead-free", "slub", 4, 0.03),
+    ("churn", "slab", 2, 0.03),
+    ("list-lock", "slub", 8, 0.25),
+    ("list-lock", "slab", 8, 0.25),
+)
+
+
+@pytest.mark.parametrize("workload, allocator, cpus, bound", BOUNDS, ids=[f"{b[0]}-{b[1]}" for b in BOUNDS])
+def test_an_operation_at_a_time_is_as_near_as_is_said(workload: str, allocator: str, cpus: int, bound: float) -> None:
+    scenario, settings = WORKLOADS[workload]
+    tapes, _ = build_workload(scenario, settings(cpus), cpus, 1)
+    operation, access = play_both(tapes, allocator, "linux-3.16", load("epyc-2022"))
+    assert (access.waits < 0.05) == (bound < 0.05), access
+    assert abs(operation.ns / access.ns - 1) < bound, (operation, access)
+
+
+def test_without_calendars_it_would_be_farther_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the bounds are worth: locks that nobody waits for break the last of them."""
+    workload, allocator, cpus, bound = BOUNDS[-1]
+    scenario, settings = WORKLOADS[workload]
+    tapes, _ = build_workload(scenario, settings(cpus), cpus, 1)
+    monkeypatch.setattr(VirtualTime, "play", _interpreted)
+    monkeypatch.setattr(calendar, "_free_from", lambda m, c, at: at)
+    operation, access = play_both(tapes, allocator, "linux-3.16", load("epyc-2022"))
+    assert operation.locks == 0 < access.locks
+    assert operation.ns / access.ns - 1 < -bound, (operation, access)
+
+
+def _interpreted(virtual: VirtualTime, tick: Callable[[], None]) -> bool:
+    """VirtualTime.play on the other engine."""
+    arena, features = virtual.arena, virtual.machine.features
+    memory = Joined(arena.segment.words_view, virtual.segment.words_view, virtual.offset)
+    machine = PricedMachine(memory, arena.kworker_cpu, features, arena.allocator)
+    loop = virtual.offset + virtual.plan["loop"]
+    begin_virtual(machine, arena.run, loop)
+    while (state := play_virtual(machine, arena.run, loop, 1000)) == PLAYING:
+        pass
+    return state == FINISHED
+
+
+@pytest.mark.parametrize("allocator", ["slub", "slab"])
+def test_accesses_happen_in_the_order_of_their_times(allocator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    times: list[int] = []
+    for name in ("charge_read", "charge_write", "charge_locked", "charge_this_cpu"):
+        charge = getattr(interleave, name)
+
+        def noted(m, a, charge=charge):
+            times.append(clock_of(m))
+            charge(m, a)
+
+        monkeypatch.setattr(interleave, name, noted)
+    tapes, _ = build_workload("remote-free", {"batch": "64", "rounds": "2", "object_size": "1024"}, 4, 1)
+    play_both(tapes, allocator, "linux-3.16", load("epyc-2022"))
+    assert len(times) > 10_000 and times == sorted(times)
