@@ -92,7 +92,7 @@ class Stage:
             {ONE: self.features | SPIN, TWO: self.features | SPIN | (frozenset() if same else TWIN)},
             {ONE: plain, TWO: slow},
             options.allocator,
-            1,
+            {"nodes": 1},
             options.memory,
             self.patience,
             host.placement(self.cpus)[0],

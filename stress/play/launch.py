@@ -48,14 +48,15 @@ class Storm:
 class Setup:
     """What the launches of a run have in common.
 
-    designs: name -> features, and settings: of a boot, each storm's with another seed. memory: bytes. patience: seconds
-    without a sign of life. placement: the real CPU of each worker.
+    designs: name -> features, and settings: of a boot, each storm's with another seed. shape: of the world
+    (`options.World.shape`). memory: bytes. patience: seconds without a sign of life. placement: the real CPU of each
+    worker.
     """
 
     designs: Mapping[str, frozenset[str]]
     settings: Mapping[str, BlockSettings]
     allocator: str
-    nodes: int
+    shape: dict[str, int]
     memory: int
     patience: float
     placement: list[int]
@@ -85,7 +86,7 @@ class Launch:
                     load,
                     setup.allocator,
                     features=frozenset().union(*self._features),
-                    nodes=setup.nodes,
+                    **setup.shape,
                     memory=setup.memory,
                     sections=self.sections,
                 )

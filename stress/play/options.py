@@ -35,7 +35,9 @@ class World:
 
     cpus: None lets the coordinator take every CPU it may pin to. memory: of the arena in bytes, None for the default.
     time_scale: kernel seconds that pass in one real second, None for what suits the allocator. settle: kernel seconds
-    that timers (SLAB's reaper) have after a counted pass to let dead caches die.
+    that timers (SLAB's reaper) have after a counted pass to let dead caches die. memoryless: so many of the nodes, the
+    last ones, have no memory. sheaf_capacity: objects in a sheaf, 0 for what the design has; barn_sheaves: full ones
+    that a barn keeps, and empty ones.
     """
 
     allocator: str = DEFAULT
@@ -44,6 +46,9 @@ class World:
     memory: int | None = None
     time_scale: float | None = None
     settle: float = DEFAULT_SETTLE
+    memoryless: int = 0
+    sheaf_capacity: int = 0
+    barn_sheaves: int = 10
 
     def check(self, serial: bool) -> None:
         """serial: one process steps all CPUs. Raises UsageError."""
@@ -52,6 +57,9 @@ class World:
             why = "" if serial else f"a CPU is a process; with --serial, which has one for all, up to {MAX_CPUS}"
             within("--cpus", self.cpus, 1, most, why)
         within("--nodes", self.nodes, 1, most if self.cpus is None else self.cpus, "a node needs a CPU (--cpus)")
+        within("--memoryless", self.memoryless, 0, self.nodes - 1, "a node at least must have memory (--nodes)")
+        within("--sheaf-capacity", self.sheaf_capacity, 0, 1020)
+        within("--barn-sheaves", self.barn_sheaves, 0, 1000)
         if not (math.isfinite(self.settle) and self.settle >= 0):
             raise UsageError(f"--settle {self.settle:g}: must be a number of kernel seconds, 0 or more")
         if self.time_scale is not None and not (math.isfinite(self.time_scale) and self.time_scale > 0):
@@ -59,6 +67,22 @@ class World:
                 f"--time-scale {self.time_scale:g}: must be a number above 0; 10 lets kernel time pass ten times as "
                 "fast"
             )
+
+    @property
+    def shape(self) -> dict[str, int]:
+        """What an arena must be told of it."""
+        return {
+            "nodes": self.nodes,
+            "memoryless": self.memoryless,
+            "sheaf_capacity": self.sheaf_capacity,
+            "barn_sheaves": self.barn_sheaves,
+        }
+
+    @property
+    def shaped(self) -> dict[str, int]:
+        """What of the shape is not as usual, as parameters of a run; nodes have a field of their own."""
+        usual = World().shape
+        return {name: n for name, n in self.shape.items() if name != "nodes" and n != usual[name]}
 
     @property
     def pace(self) -> float:

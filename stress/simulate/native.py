@@ -43,7 +43,7 @@ def measured(workload: Workload, design: str, allocator: str, seconds: float, se
         {design: features},
         {design: settings},
         allocator,
-        1,
+        {"nodes": 1},
         DEFAULT_MEMORY,
         hang_seconds(),
         host.placement(workload.cpus)[0],
