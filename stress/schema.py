@@ -28,6 +28,7 @@ SCHEMAS = {
     "bench": ("stress.bench.result", "Bench"),
     "machine": ("stress.machine.result", "Found"),
     "simulation": ("stress.simulate.result", "Simulation"),
+    "campaign": ("stress.campaign.status", "CampaignStatus"),
 }
 
 
