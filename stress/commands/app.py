@@ -17,6 +17,8 @@ from stress.commands.campaign import campaign
 from stress.commands.claims import claims
 from stress.commands.conform import conform
 from stress.commands.explore import explore, replay
+from stress.commands.import_ import import_
+from stress.commands.inspect import inspect
 from stress.commands.listing import list_
 from stress.commands.machine import machine
 from stress.commands.results import compare, report, results
@@ -61,6 +63,15 @@ def _options(
 app.command(short_help="Remove cgroups while CPUs allocate and free; compare designs.", epilog=running.EXAMPLES)(
     running.run
 )
+app.command(
+    name="import",
+    short_help="Check, describe and convert a recording of kernel events.",
+    epilog="Examples: `import trace.txt`, `import trace.txt.zst -o trace.parquet`, `perf script | … import -`.",
+)(import_)
+app.command(
+    short_help="What slab files of a machine say: /proc/slabinfo, dmesg, cgroup.stat.",
+    epilog="Examples: `inspect /proc/slabinfo`, `inspect monday.slabinfo tuesday.slabinfo --hours 24`.",
+)(inspect)
 app.command(name="list", short_help="Allocators, designs, scenarios, races and machines.")(list_)
 app.command(
     short_help="Compare with the recorded steps of a real kernel.",

@@ -54,9 +54,19 @@ def run(
     trace: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Replay a kernel's recorded events (.csv or .csv.zst) instead of a scenario."
+            metavar="FILE",
+            help="Replay a kernel's recorded events instead of a scenario: ftrace text, `perf script`, `trace-cmd "
+            "report`, trace.dat, perf.data, packed or not, - for a pipe, or the laboratory's own .csv.zst.",
         ),
     ] = None,
+    cgroups_by: Annotated[
+        str,
+        typer.Option(
+            metavar="HOW",
+            help="How a recording's objects come to cgroups: by its cgroup `events`, or each task has one, by `comm` "
+            "or `pid`, that goes offline when the task ends.",
+        ),
+    ] = "events",
     allocator: Annotated[
         str, typer.Option(metavar="NAME", help="Allocator under test (see `list allocators`).")
     ] = DEFAULT,
@@ -181,6 +191,7 @@ def run(
         scenario=scenario,
         settings=set_ or (),
         trace=trace,
+        cgroups_by=cgroups_by,
         before=before,
         after=after or None,
         world=opt.World(allocator, cpus, nodes, None if memory is None else parse_size(memory), time_scale, settle),

@@ -124,6 +124,7 @@ class Arena:
                 index,
                 destroy_by_rcu=spec.destroy_by_rcu,
                 cpu_partial=spec.cpu_partial,
+                sheaf_capacity=spec.sheaf_capacity,
             )
             for index, spec in enumerate(load.caches)
             if spec.parent < 0

@@ -148,6 +148,7 @@ class RunOptions:
     scenario: str = DEFAULT_SCENARIO
     settings: dict[str, str] = dataclasses.field(default_factory=dict)
     trace: Path | None = None
+    cgroups_by: str = "events"
     before: str = DEFAULT_BEFORE
     after: tuple[str, ...] = ALLOCATORS[DEFAULT].default_after
     world: World = World()
@@ -161,6 +162,7 @@ def make_options(
     scenario: str | None = None,
     settings: Sequence[str] = (),
     trace: Path | None = None,
+    cgroups_by: str = "events",
     before: str = DEFAULT_BEFORE,
     after: Sequence[str] | None = None,
     world: World = World(),
@@ -176,6 +178,9 @@ def make_options(
     if after is None:
         after = ALLOCATORS[world.allocator].default_after
     scenario = _workload(scenario, settings, trace, world.allocator)
+    choose("--cgroups-by", cgroups_by, ("events", "comm", "pid"), "python -m stress run --help")
+    if trace is None and cgroups_by != "events":
+        raise UsageError("--cgroups-by goes with --trace: a scenario has cgroups of its own")
     check_designs(before, after, world.allocator)
     world.check(measuring.serial)
     measuring.check()
@@ -185,6 +190,7 @@ def make_options(
         scenario=scenario,
         settings=parse_settings(scenario, settings) if trace is None else {},
         trace=trace,
+        cgroups_by=cgroups_by,
         before=before,
         after=tuple(after),
         world=world,
@@ -196,7 +202,7 @@ def make_options(
 
 _VALUES = (World, Measuring)
 # Every option of a run by its name.
-NAMES = frozenset({"scenario", "settings", "trace", "before", "after", "fail", "command"}) | {
+NAMES = frozenset({"scenario", "settings", "trace", "cgroups_by", "before", "after", "fail", "command"}) | {
     field.name for value in _VALUES for field in dataclasses.fields(value)
 }
 
@@ -254,6 +260,8 @@ def check_designs(before: str, after: Sequence[str], allocator: str, *, option: 
 
 def check_trace(path: Path) -> None:
     """The trace must be a file that can be opened; its content is judged when it is read."""
+    if str(path) == "-":
+        return
     if not path.exists():
         raise UsageError(f"--trace {path}: there is no such file")
     if not path.is_file():

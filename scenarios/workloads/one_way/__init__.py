@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from scenarios.parameters import MEGA, Charged
+from scenarios.parameters import MEGA, Charged, SheafCapacity
 from scenarios.scenario import Scenario
 from scenarios.settings import count, size
 
@@ -35,6 +35,7 @@ class OneWay(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         ),
     ] = "neighbours"
     charged: Charged = True
+    sheaf_capacity: SheafCapacity = 0
 
     def planned_operations(self, cpus: int) -> int:
         return 2 * max(1, cpus // 2) * self.rounds * self.batch + 2 * cpus

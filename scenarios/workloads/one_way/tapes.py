@@ -38,7 +38,7 @@ def build(params: OneWay, cpus: int, seed: int) -> tape.Workload:
                 order = rng.permutation(bases[frees_of[cpu]] + _batch(params, r - DELAY))
                 out.section(tape.SECTION_LIVE_FREE, tape.op(tape.OP_FREE, c=order))
         tapes.append(out.finish())
-    caches = writer.one_cache(params.object_size)
+    caches = writer.one_cache(params.object_size, sheaf_capacity=params.sheaf_capacity)
     return writer.workload("one-way", caches, schedule, tapes, slots=slots, cgroups=int(params.charged))
 
 
