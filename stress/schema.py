@@ -30,6 +30,7 @@ SCHEMAS = {
     "inspection": ("stress.inspect.report", "Inspection"),
     "recording": ("stress.recordings.describe", "Described"),
     "simulation": ("stress.simulate.result", "Simulation"),
+    "campaign": ("stress.campaign.status", "CampaignStatus"),
 }
 
 

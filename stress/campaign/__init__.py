@@ -10,8 +10,10 @@
     engine        Dask: a cluster of our own or somebody's, and the loop that hands jobs out
     store         results and the catalogue, in SQLite
     stopping      which points need not be played any more
-    dataset       the Parquet data set; table, differ, report, page: what people read
-    command       what the command does
+    estimate      what a study will take; programs: the compiled code it needs
+    table         results as rows; dataset: as Parquet
+    grid          rows as small multiples; differ: the cells that stand out; status, report, page: what people read
+    command       what the command does; looking: what of it only looks; example: what `campaign new` writes
 
 May import everything below `stress.commands`; Dask, Parquet and what plays are imported late. No other room knows this
 one.

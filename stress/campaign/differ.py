@@ -1,8 +1,8 @@
 """The cells that differ from the rest, and why: what one axis explains, and what it does not.
 
 On a logarithmic scale the effect of each axis is taken off by medians (Tukey's median polish): what is left says how
-far a cell is from what its axes say, one by one. What is beyond four times the usual remainder and beyond 10 % is what a
-reader should look at; why, are the other figures of that cell that are furthest from what is expected of them. Texts,
+far a cell is from what its axes say, one by one. What is beyond four times the usual remainder and beyond 10 % is what
+a reader should look at; why, are the other figures of that cell that are furthest from what is expected of them. Texts,
 and metrics that may be negative, are not looked at.
 """
 
@@ -21,7 +21,7 @@ BEYOND = 4.0  # times the usual remainder
 LEAST = 0.10  # a smaller difference, as a share, is none
 MOST = 20  # cells that are named
 REASONS = 3
-_SMOOTH = 0.5  # is added to counts, so that nothing has a logarithm
+_SMOOTH = 0.5  # is added to counts where some are 0, so that these have a logarithm
 
 
 class Odd(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,14 +70,16 @@ def _remainders(cells: list[Cell], metric: str) -> dict[int, tuple[float, float]
     values = {at: number for at, cell in enumerate(cells) if (number := _number(cell, metric)) is not None}
     if len(values) < 4 or min(values.values()) < 0:
         return {}
-    least = min((v for v in values.values() if v), default=1.0)
-    smooth = _SMOOTH if all(v == int(v) for v in values.values()) else least / 2
+    smooth = 0.0
+    if not all(values.values()):
+        whole = all(v == int(v) for v in values.values())
+        smooth = _SMOOTH if whole else min((v for v in values.values() if v), default=1.0) / 2
     logs = {at: math.log(value + smooth) for at, value in values.items()}
     axes = [axis for axis in cells[0].point if len({repr(cells[at].point[axis]) for at in logs}) > 1]
     if len(axes) < 2:
         return {}
     left = _polished({at: (cells[at].point, log) for at, log in logs.items()}, axes)
-    return {at: (max(0.0, math.exp(logs[at] - rest) - smooth), rest) for at, rest in left.items()}
+    return {at: (max(0.0, round(math.exp(logs[at] - rest) - smooth, 9)), rest) for at, rest in left.items()}
 
 
 def _polished(known: Mapping[int, tuple[dict[str, Value], float]], axes: list[str]) -> dict[int, float]:

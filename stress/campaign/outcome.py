@@ -12,6 +12,10 @@ Status = Literal["done", "violated", "failed", "hung", "refused", "lost"]
 KEPT = ("done", "violated")  # what is a result; the rest is tried again by `retry`
 
 
+class Hung(BaseException):
+    """The job's time is over. No Exception: what is being played must not take it for one of its own."""
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a job.
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from stress.campaign.jobs import Explore, Job, Serial, Simulate, Timed
-from stress.campaign.outcome import Outcome
+from stress.campaign.outcome import Hung, Outcome
 from stress.process.errors import DamagedRun
 from stress.process.usage import parse_size
 from stress.result.data import Result
@@ -16,10 +16,6 @@ from stress.show.progress import Progress
 
 # Of a result: what depends on when, where and by whom it was played.
 _PLACE = ("run_id", "created", "seconds", "command", "machine", "margin", "confidence", "trust", "blocks", "turns")
-
-
-class Hung(BaseException):
-    """The job's time is over. No Exception: what is being played must not take it for one of its own."""
 
 
 class Deadline(Progress):
@@ -84,6 +80,8 @@ def _serial(job: Serial, deadline: Deadline) -> Outcome:
     result = measure(record)
     if result.partial:
         raise DamagedRun(result.partial_reason or "the run is incomplete")
+    if not job.fail:
+        _enough_memory(next(iter(result.designs.values())).failed_allocations, job.memory)
     plain = _plain(result)
     return Outcome(
         violations=result.invariants.violated,
@@ -116,6 +114,7 @@ def _simulate(job: Simulate, deadline: Deadline) -> Outcome:
     )
     if played.stuck is not None:
         raise DamagedRun(f"stuck: {played.stuck}")
+    _enough_memory(played.counts.get("failed_allocations"), job.memory)
     return Outcome(violations=played.violations, whole=_plain(msgspec.structs.replace(played, seconds=0.0)))
 
 
@@ -128,6 +127,14 @@ def _explore(job: Explore, limit: float) -> Outcome:
     if answer.found.limit.endswith("seconds") or time.monotonic() - began > limit:
         raise Hung(f"took longer than its limit of {limit:g} s, after {answer.found.schedules:,} schedules")
     return Outcome(whole=_plain(msgspec.structs.replace(published.exploration(answer), seconds=0.0)))
+
+
+def _enough_memory(failed: int | None, memory: str) -> None:
+    """Figures of a model that ran out of its memory are of another question."""
+    if failed:
+        raise DamagedRun(
+            f"out of memory: {failed:,} allocations of the model failed; give it more than memory = {memory}"
+        )
 
 
 def _plain(data: Result | msgspec.Struct) -> dict[str, Any]:

@@ -29,7 +29,8 @@ class CampaignStatus(msgspec.Struct, frozen=True, kw_only=True):
     """counts: jobs by what became of them, and "all". left: to be played. needless: by an early stop.
 
     rate: jobs a minute in the last minute. seconds_left: at that rate. skipped: points that cannot be played, by why.
-    working: a process is at work on it now. dashboard: Dask's, "" if there is none. hosts: machines that played jobs, by the number that the data set has.
+    working: a process is at work on it now. dashboard: Dask's, "" if there is none.
+    hosts: machines that played jobs, by the number that the data set has.
     """
 
     schema_version: str = SCHEMA_VERSION

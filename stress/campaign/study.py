@@ -192,9 +192,9 @@ def _values(where: str, path: str, kind: str, key: str, given: Any) -> list[Valu
         given = [given["from"] + number * given.get("step", 1) for number in range(given["count"])]
     if not isinstance(given, list) or not given:
         raise UsageError(f"{where}: {path}: a list of values is needed, or {{from = 1, count = 5}}; not {given!r}")
-    # Of a long axis of whole numbers (seeds) the bounds are enough.
-    plain = [value for value in given if type(value) is not int]
-    for value in [*plain, *({min(given), max(given)} if not plain else ())]:
+    whole_ones = [value for value in given if type(value) is int]
+    bounds = {min(whole_ones), max(whole_ones)} if whole_ones else ()  # of a long axis (seeds) they are enough
+    for value in [*(value for value in given if type(value) is not int), *sorted(bounds)]:
         _check_value(where, f"{path}[{given.index(value)}]", kind, key, value)
     if len(set(map(repr, given))) < len(given):
         raise UsageError(f"{where}: {path}: has a value twice; give each once")

@@ -56,8 +56,10 @@ def column_names(study: Study) -> dict[str, str]:
     taken = {"key", "status", "host", *figures.columns_of(study.kind)}
     names: dict[str, str] = {}
     for axis in study.axes:
-        name = axis.removeprefix("set.")
-        if name in taken or name in names.values():
-            name = f"axis_{name}"
-        names[axis] = name
+        short, whole = axis.removeprefix("set."), axis.replace(".", "_")
+        names[axis] = next(
+            name
+            for name in (short, f"axis_{short}", f"axis_{whole}")
+            if name not in taken and name not in names.values()
+        )
     return names

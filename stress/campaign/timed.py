@@ -13,8 +13,7 @@ import tempfile
 import msgspec
 
 from stress.campaign.jobs import Timed
-from stress.campaign.outcome import Outcome
-from stress.campaign.play import Hung
+from stress.campaign.outcome import Hung, Outcome
 from stress.process.errors import DamagedRun
 from stress.result.data import Result
 

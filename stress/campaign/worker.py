@@ -17,7 +17,7 @@ import msgspec
 
 from stress.campaign import jobs, outcome, play
 from stress.campaign.identity import Identity, here
-from stress.campaign.outcome import Reply
+from stress.campaign.outcome import Hung, Reply
 from stress.process.errors import StressError
 
 GRACE = 30.0  # seconds beyond a job's limit and a half, after which a worker that does not come back ends itself
@@ -64,7 +64,7 @@ def _reply(task: Task) -> Reply:
         began = time.monotonic()
         try:
             found = play.play(job, task.limit)
-        except play.Hung as error:
+        except Hung as error:
             return Reply(key=task.key, status="hung", text=str(error), pid=os.getpid())
         except StressError as error:
             return Reply(key=task.key, status="failed", text=str(error), pid=os.getpid())
