@@ -25,6 +25,7 @@ from shm.placement import MOST, STEP
 from stress.play.arena import Arena, BlockSettings
 from stress.play.census import signs_of_life
 from stress.play.compiled import STATS
+from stress.play.options import Shape
 from stress.play.turns import Sections, sections_of
 from stress.play.worker import Crew
 
@@ -56,7 +57,7 @@ class Setup:
     designs: Mapping[str, frozenset[str]]
     settings: Mapping[str, BlockSettings]
     allocator: str
-    shape: dict[str, int]
+    shape: Shape
     memory: int
     patience: float
     placement: list[int]
