@@ -99,7 +99,7 @@ def shell_asks(*words: str) -> list[str]:
 
 
 def test_a_shell_completes_commands_options_and_choices():
-    assert shell_asks("slab-stress", "re") == ["replay", "report", "results"]
+    assert shell_asks("slab-stress", "re") == ["record", "replay", "report", "results"]
     assert shell_asks("slab-stress", "list", "") == ["allocators", "designs", "scenarios", "races", "machines"]
     assert shell_asks("slab-stress", "run", "--until") == ["--until-sure"]
 
