@@ -306,6 +306,7 @@ def handed_over(monkeypatch, module: str, *arguments: str) -> tuple:
     """What a command gave to `main` of a module, whose exit status, 1, it must pass on."""
     calls = []
     stub = types.ModuleType(module)
+    stub.__path__ = list(importlib.util.find_spec(module).submodule_search_locations or ())  # its parts are looked at
     stub.main = lambda *a, **k: calls.append((a, k)) or 1
     package, _, name = module.rpartition(".")
     monkeypatch.setitem(sys.modules, module, stub)
