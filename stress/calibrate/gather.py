@@ -11,7 +11,7 @@ from statistics import fmean, median
 import numpy as np
 
 from scenarios.tape import SECTIONS
-from shm.code_cache import source_hash
+from shm.code_cache import model_hash
 from stress.calibrate.options import CalibrateOptions
 from stress.calibrate.samples import SHARES, Comparison, Samples, Setting, continued, write_samples
 from stress.calibrate.stage import FULL_SPEED, Compared, Stage, staged
@@ -61,7 +61,7 @@ def setting_of(options: CalibrateOptions, stage: Stage) -> Setting:
         seconds=options.seconds,
         memory=options.memory,
         neighbour=options.neighbour,
-        sources=source_hash(),
+        sources=model_hash(),
         machine=f"{where}, numba {machine['numba']}",
     )
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stress.commands.guarded import Format, guarded
+from stress.commands.guarded import Format, with_plugins
 from stress.play import options as opt
 from stress.process.errors import UsageError
 
@@ -24,7 +24,7 @@ class MemoryModel(str, enum.Enum):
     tso = "tso"
 
 
-@guarded
+@with_plugins
 def explore(
     model: Annotated[
         str | None, typer.Argument(metavar="RACE|MODEL", help="What to explore (see `list races`).")
@@ -138,7 +138,7 @@ def explore(
     return like_command.main(like, options, out)
 
 
-@guarded
+@with_plugins
 def replay(file: Annotated[Path, typer.Argument(metavar="FILE", help="A schedule that `explore` wrote.")]) -> int:
     """Run one schedule again and print it; exit status 1 when it fails as it did."""
     from stress.explore import command

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from allocators.catalogue import DEFAULT, SLOB, SLUB
-from stress.commands.guarded import Details, Format, command_line, guarded
+from stress.commands.guarded import Details, Format, command_line, with_plugins
 from stress.judge.margin import DEFAULT_MARGIN
 from stress.play import options as opt
 from stress.process.errors import DamagedRun
@@ -39,7 +39,7 @@ Examples:
 """
 
 
-@guarded
+@with_plugins
 def run(
     scenario: Annotated[
         str | None,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from allocators.catalogue import DEFAULT, SLOB, SLUB
-from stress.commands.guarded import Format, command_line, guarded
+from stress.commands.guarded import Format, command_line, with_plugins
 
 EXAMPLES = """\b
 Examples:
@@ -21,7 +21,7 @@ Examples:
 """
 
 
-@guarded
+@with_plugins
 def simulate(
     scenario: Annotated[
         str | None,

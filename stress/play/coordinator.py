@@ -22,7 +22,7 @@ from collections.abc import Iterator
 
 from allocators.designs import parse_design
 from scenarios.tape import Workload
-from shm.code_cache import source_hash
+from shm.code_cache import model_hash
 from stress.judge.looks import Plan
 from stress.measure.records import RunRecord
 from stress.play.arena import STEP_NS, Arena, BlockSettings
@@ -75,7 +75,7 @@ def _empty_record(options: RunOptions) -> RunRecord:
         blocks=[],
         censuses=[],
         command=options.command,
-        machine=host.describe_machine() | {"sources": source_hash()},
+        machine=host.describe_machine() | {"sources": model_hash()},
         margin=measuring.margin,
         looks=Plan(measuring.seconds) if measuring.until_sure else None,
     )

@@ -32,6 +32,7 @@ TABLES: dict[str, dict[str, type]] = {
     "kernel": {"hz": int, "locks": str, "grace_period_ms": float},
 }
 TEXTS = ("name", "about")
+ADDED: dict[str, Path] = {}  # machines of plugins, by name
 TYPE_NAMES = {int: "a whole number", float: "a finite number", str: "a text"}
 
 
@@ -51,6 +52,8 @@ def load(machine: str) -> Profile:
     if machine in shipped():
         name = machine + SUFFIX
         return parse(resources.files("stress.profiles").joinpath(name).read_bytes(), name)
+    if machine in ADDED:
+        return read(ADDED[machine])
     return read(Path(machine))
 
 

@@ -23,7 +23,7 @@ import msgspec
 
 from scenarios.tape import Workload
 from scenarios.traces import TraceError, open_trace
-from shm.code_cache import source_hash
+from shm.code_cache import model_hash
 from stress.engine import virtual_main
 from stress.play.compiled import ready
 from stress.play.virtual import features_of, nodes_for
@@ -117,7 +117,7 @@ def simulate(options: SimulateOptions, progress: Progress) -> Simulation:
         sentences=[],
         notes=[*_notes(options, points), *troubles],
         partial=interrupted or bool(troubles),
-        model=source_hash(),
+        model=model_hash(),
         seconds=round(time.monotonic() - began, 3),
     )
     return msgspec.structs.replace(found, sentences=sentences(found))
