@@ -19,6 +19,7 @@ from stress.campaign.study import Value
 
 BEYOND = 4.0  # times the usual remainder
 LEAST = 0.10  # a smaller difference, as a share, is none
+SLIGHT = 0.05  # of the metric's greatest value in the study: a smaller difference is none either
 MOST = 20  # cells that are named
 REASONS = 3
 _SMOOTH = 0.5  # is added to counts where some are 0, so that these have a logarithm
@@ -79,7 +80,9 @@ def _remainders(cells: list[Cell], metric: str) -> dict[int, tuple[float, float]
     if len(axes) < 2:
         return {}
     left = _polished({at: (cells[at].point, log) for at, log in logs.items()}, axes)
-    return {at: (max(0.0, round(math.exp(logs[at] - rest) - smooth, 9)), rest) for at, rest in left.items()}
+    slight = SLIGHT * max(values.values())
+    found = {at: (max(0.0, round(math.exp(logs[at] - rest) - smooth, 9)), rest) for at, rest in left.items()}
+    return {at: (said, rest if abs(values[at] - said) > slight else 0.0) for at, (said, rest) in found.items()}
 
 
 def _polished(known: Mapping[int, tuple[dict[str, Value], float]], axes: list[str]) -> dict[int, float]:
@@ -100,7 +103,9 @@ def _polished(known: Mapping[int, tuple[dict[str, Value], float]], axes: list[st
 def _why(
     cell: Cell, at: int, metric: str, rest: dict[str, dict[int, tuple[float, float]]]
 ) -> list[tuple[str, float, float]]:
-    others = [(abs(of[at][1]), name, of[at][0]) for name, of in rest.items() if name != metric and at in of]
+    others = [
+        (abs(of[at][1]), name, of[at][0]) for name, of in rest.items() if name not in (metric, "knee") and at in of
+    ]
     return [
         (name, _number(cell, name) or 0.0, expected)
         for left, name, expected in sorted(others, reverse=True)[:REASONS]

@@ -1,4 +1,7 @@
-"""The grid of a study: cells of equal axes but the seed, laid out as small multiples."""
+"""The grid of a study: cells of equal axes but the seed, laid out as small multiples.
+
+An axis along which searches go on until something is found is no axis of the grid: a cell is the last of its searches.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ _LABELS = {
     "rate_frees": "frees a second, all CPUs together",
     "waited": "share of the CPUs' time spent waiting for locks",
     "busy": "share of the time in which the busiest lock is held",
-    "knee": f"scaling knee: the most CPUs at which the rate is {KNEE:.0%} of linear or more",
+    "knee": f"scaling knee: the most CPUs at which the rate is {100 * KNEE:g} % of linear or more",
     "found": "what the search found",
     "found_preemptions": "preemptions of what was found",
     "schedules_tried": "schedules looked at",
@@ -98,11 +101,13 @@ def axis_label(study: Study, axis: str) -> str:
 
 def make(study: Study, rows: Sequence[Row]) -> Grid:
     """Lay it out: columns are the longest axis of numbers, rows the longest of the rest, unless the study says."""
-    axes = [axis for axis in study.axes if axis != REPEATED and len(study.values(axis)) > 1]
+    searched = {stop.over for stop in study.stop if stop.found}
+    apart = [axis for axis in study.axes if axis != REPEATED and axis not in searched]
+    axes = [axis for axis in apart if len(study.values(axis)) > 1]
     grouped: dict[tuple[Value, ...], list[Row]] = {}
     for row in rows:
-        grouped.setdefault(tuple(row.point[axis] for axis in study.axes if axis != REPEATED), []).append(row)
-    cells = [_cell(study, of) for of in grouped.values()]
+        grouped.setdefault(tuple(row.point[axis] for axis in apart), []).append(row)
+    cells = [_cell(study, apart, _last(study, searched, of)) for of in grouped.values()]
     if study.kind == "simulate" and "cpus" in axes:
         cells = _with_knees(study, cells)
     column = study.report.columns or _longest(study, axes, numbers=True)
@@ -116,7 +121,16 @@ def make(study: Study, rows: Sequence[Row]) -> Grid:
     )  # fmt: skip
 
 
-def _cell(study: Study, of: list[Row]) -> Cell:
+def _last(study: Study, searched: set[str], of: list[Row]) -> list[Row]:
+    """Of searches with more and more preemptions, the last ones: those that found something, or looked at most."""
+    for axis in searched:
+        values = study.values(axis)
+        furthest = max(values.index(row.point[axis]) for row in of)
+        of = [row for row in of if values.index(row.point[axis]) == furthest]
+    return of
+
+
+def _cell(study: Study, apart: list[str], of: list[Row]) -> Cell:
     values: dict[str, Figure] = {}
     for name, kind in columns_of(study.kind).items():
         known = [row.figures[name] for row in of if row.figures[name] is not None]
@@ -125,7 +139,7 @@ def _cell(study: Study, of: list[Row]) -> Cell:
         else:
             middle = median([v for v in known if isinstance(v, (int, float))]) if known else None
             values[name] = int(middle) if middle is not None and kind is int and middle == int(middle) else middle
-    return Cell(point={axis: value for axis, value in of[0].point.items() if axis != REPEATED}, values=values, rows=of)
+    return Cell(point={axis: of[0].point[axis] for axis in apart}, values=values, rows=of)
 
 
 def _with_knees(study: Study, cells: list[Cell]) -> list[Cell]:
@@ -179,7 +193,8 @@ def _panels(study: Study, cells: list[Cell], metric: str, row_axis: str, column:
     down: list[Value] = study.values(row_axis) if row_axis else [""]
     across: list[Value] = study.values(column) if column else [""]
     if metric == "knee" and column == "cpus":  # is one number for the whole curve
-        across = [study.values("cpus")[0]]
+        by_facet = {of: {(row, ""): cell for (row, _), cell in there.items()} for of, there in by_facet.items()}
+        across = [""]
     return [
         Panel(
             metric=metric,

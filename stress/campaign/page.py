@@ -85,7 +85,9 @@ def _filters(study: Study, axes: list[str]) -> Iterator[Element]:
 def _classes(study: Study, axes: list[str], point: dict[str, Value]) -> str:
     """By which filters hide it."""
     return " ".join(
-        f"a{number}-{study.values(axis).index(point[axis])}" for number, axis in enumerate(axes) if axis in point
+        f"a{number}-{study.values(axis).index(point[axis])}"
+        for number, axis in enumerate(axes)
+        if axis in point and point[axis] in study.values(axis)
     )
 
 

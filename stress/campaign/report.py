@@ -28,11 +28,14 @@ def figure(value: Figure) -> str:
 
 
 def shown(cell: Cell | None, metric: str) -> str:
-    """A cell's figure, marked with ! where an invariant was violated."""
+    """A cell's figure, of a ratio with its interval and grade; marked with ! where an invariant was violated."""
     if cell is None:
         return ""
     violated = "!" if any(row.status == "violated" for row in cell.rows) else ""
-    return figure(cell.values.get(metric)) + violated
+    low, high = cell.values.get(f"{metric}_low"), cell.values.get(f"{metric}_high")
+    between = f" [{figure(low)}, {figure(high)}]" if low is not None and high is not None else ""
+    grade = f" {cell.values['grade']}" if metric.startswith("ratio_") else ""
+    return figure(cell.values.get(metric)) + between + grade + violated
 
 
 def heading(study: Study, found: CampaignStatus, grid: Grid) -> list[str]:
