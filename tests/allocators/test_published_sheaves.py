@@ -42,4 +42,4 @@ def test_what_one_cpu_allocates_and_another_frees(interpreted):
     """98.33 % are of a CPU's own sheaves, 1.67 % go through the barn: one in 60."""
     few, many = (counts("one-way", 2, {"batch": CAPACITY, "rounds": rounds}) for rounds in (20, 60))
     assert sum(many[n] - few[n] for n in BARN) == pytest.approx(2 * 40, abs=1)
-    assert all(many[n] == few[n] for n in SLABS)
+    assert sum(many[n] - few[n] for n in SLABS) <= 2 * CAPACITY, "a sheaf or two while it begins"
