@@ -80,7 +80,8 @@ class CacheSpec:
 
     `size` is the recorded stride of a real cache; 0 lets the allocator compute it from
     `object_size` and `align`. `parent` (index of the root cache) and `cgroup` make it a child cache.
-    `created` False means that an EV_CREATE_CACHE event will create it.
+    `created` False means that an EV_CREATE_CACHE event will create it. `cpu_partial` False: SLUB keeps no CPU partial
+    lists for it. `sheaf_capacity`: of the sheaves that its creator asks for (6.18), 0: it asks for none.
     """
 
     name: str
@@ -92,6 +93,8 @@ class CacheSpec:
     parent: int = -1
     cgroup: int = 0
     created: bool = True
+    cpu_partial: bool = True
+    sheaf_capacity: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -122,9 +122,11 @@ class SlotPool:
         self._top = top
 
 
-def one_cache(object_size: int) -> tuple[tape.CacheSpec, ...]:
-    """The caches of a scenario that needs only one."""
-    return (tape.CacheSpec(f"test-{object_size}", object_size),)
+def one_cache(object_size: int, cpu_partial: bool = True, sheaf_capacity: int = 0) -> tuple[tape.CacheSpec, ...]:
+    """The caches of a scenario that needs only one. cpu_partial: SLUB keeps CPU partial lists for it; sheaf_capacity:
+    what it asks for."""
+    name = f"test-{object_size}"
+    return (tape.CacheSpec(name, object_size, cpu_partial=cpu_partial, sheaf_capacity=sheaf_capacity),)
 
 
 def workload(

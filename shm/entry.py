@@ -37,7 +37,7 @@ def _say_once(text: str) -> None:
 
 
 @contextlib.contextmanager
-def _settings(folder: Path) -> Iterator[None]:
+def compiling(folder: Path) -> Iterator[None]:
     """While code is compiled: Numba keeps it in `folder`, typing may nest as it must, and no garbage is looked for.
 
     Looking for it takes a twelfth of the time, and finds little before the end. The settings belong to the whole
@@ -100,7 +100,7 @@ class Entry:
                 _say_once(numba_internals.WHY_PLAIN)
             folder = self.folder(kernel, features)
             folder.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(folder / "lock"), _settings(folder), elsewhere(padding):
+            with filelock.FileLock(folder / "lock"), compiling(folder), elsewhere(padding):
                 dispatcher = numba.njit(
                     self.function, cache=True, nogil=True, error_model="numpy", pipeline_class=ENTRY_PIPELINE
                 )

@@ -19,6 +19,7 @@ from allocators.core.world import (
 )
 from allocators.memcg.memcontrol import MEMCG
 from allocators.slab.sizing import ArrayRoom
+from allocators.slub.sheaf_state import AS_THE_KERNEL, SheafSettings
 from shm.histogram import HISTOGRAM
 from shm.layout import Plan
 from shm.machine import MACHINE
@@ -27,7 +28,8 @@ from shm.ring import ring_words
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
-    """How much of everything a segment has room for. `memory` is bytes of page frames."""
+    """How much of everything a segment has room for. `memory` is bytes of page frames, on all nodes but the last
+    `memoryless` ones."""
 
     workers: int
     nodes: int
@@ -37,15 +39,21 @@ class Limits:
     roots: int
     cgroup_indices: int
     cache_indices: int
+    sheaves: SheafSettings = AS_THE_KERNEL
+    memoryless: int = 0
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            if getattr(self, field.name) < (0 if "indices" in field.name else 1):
+            if field.name not in ("sheaves", "memoryless") and getattr(self, field.name) < (
+                0 if "indices" in field.name else 1
+            ):
                 raise ValueError(f"{field.name} must be positive, not {getattr(self, field.name)}")
         if not 1 <= self.workers <= MAX_CPUS:
             raise ValueError(f"1 to {MAX_CPUS} CPUs can be simulated, not {self.workers}")
         if self.nodes > self.workers:
             raise ValueError(f"{self.nodes} nodes need at least as many CPUs, there are {self.workers}")
+        if not 0 <= self.memoryless < self.nodes:
+            raise ValueError(f"{self.memoryless} of {self.nodes} nodes without memory: one at least must have some")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,7 +112,8 @@ def plan(limits: Limits, room: Room, extra: dict[str, int] | None = None) -> Lay
     assert regions.end <= MEM_MAP
     regions.end = MEM_MAP
     align = 1 << MAX_ORDER
-    frames = -(-limits.memory // PAGE_BYTES // limits.nodes // align) * align * limits.nodes
+    with_memory = limits.nodes - limits.memoryless
+    frames = -(-limits.memory // PAGE_BYTES // with_memory // align) * align * with_memory
     metadata = (
         stride * nr_cpus
         + limits.caches * (CACHE.SIZE + NODE.SIZE * limits.nodes)

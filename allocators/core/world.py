@@ -81,6 +81,7 @@ WORLD = struct(
     "alien_words",
     "freelists",  # index arrays of slabs that keep them outside, FREELIST_WORDS per page frame
     "slob",  # SLOB; 0 for other allocators
+    "nodes_with_memory",  # the first ones
     size=64,
 )
 WORLD_AT = MACHINE.SIZE
@@ -107,9 +108,10 @@ OPS = struct(
     "owner_vector",  # F_OBJCG: vectors of owners made
     "sheaf_alloc",  # F_SHEAF: allocations from a sheaf
     "sheaf_free",  # F_SHEAF: frees into a sheaf
-    "sheaf_refill",  # F_SHEAF: allocations from SLUB for a sheaf, failed ones included
+    "sheaf_refill",  # F_SHEAF: objects that sheaves got from SLUB
     "sheaf_flush",  # F_SHEAF: objects of sheaves freed to SLUB
     "barn_exchange",  # F_SHEAF: sheaves exchanged with the barn
+    "refill_failed",  # F_SHEAF: refills that got less than a sheaf
     "cache_ref",  # references taken and dropped on child caches (F_REPARENT, F_ALLOCREF, F_FREEREF)
     size=32,
 )
@@ -155,7 +157,7 @@ STOCK = struct("STOCK", "objcg", "bytes", size=8)
 STOCK_AT = DEFRAG_AT + DEFRAG.SIZE
 CACHES_AT = STOCK_AT + STOCK.SIZE
 KMEM_CACHE_CPU_WORDS = 4
-STAT_WORDS = 32
+STAT_WORDS = 48
 FREELIST_WORDS = 8  # of a SLAB index array outside of its slab
 
 

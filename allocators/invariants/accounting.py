@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from allocators.catalogue import SHEAF_STATISTICS
 from allocators.core.kmem_cache import CACHE, KMEM_CACHE_CPU
 from allocators.core.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, OPS, OPS_AT, STAT_WORDS, WORLD, WORLD_AT
+from allocators.invariants.sheaves import sheaved
 from allocators.invariants.snapshot import Snapshot
 from allocators.memcg.cache_ref import BIAS
 from allocators.memcg.memcontrol import (
@@ -173,9 +175,71 @@ def unbalanced(*books: tuple[str, int, int]) -> Iterator[str]:
             yield text.format(left, right)
 
 
+def _of_slabs(s: dict[str, int], ops: dict[str, int]) -> list[tuple[str, int, int]]:
+    """Before sheaves: every allocation and free is one of the CPU slab's or a slow one."""
+    return [
+        (
+            "free_fastpath + free_slowpath is {}, there were {} frees",
+            s["free_fastpath"] + s["free_slowpath"],
+            ops["free"],
+        ),
+        (
+            "alloc_fastpath + alloc_slowpath is {}, there were {} allocations, failed ones included",
+            s["alloc_fastpath"] + s["alloc_slowpath"],
+            ops["alloc"] + ops["alloc_failed"],
+        ),
+    ]
+
+
+def _of_sheaves(w: Snapshot, s: dict[str, int], ops: dict[str, int]) -> list[tuple[str, int, int]]:
+    """6.18 counts sheaves beside SLUB, which takes the refill's and the flush's objects; a refill that fails has asked
+    SLUB for one object more. 7.0 counts users only: what sheaves serve is the fast path."""
+    popped, pushed = ("alloc_pcs", "free_pcs")
+    taken, given = ops["alloc"] + ops["alloc_failed"], ops["free"]
+    if w.m.has("F_NOCPUSLAB"):
+        popped, pushed = ("alloc_fastpath", "free_fastpath")
+        laws = [
+            (
+                "alloc_fastpath + alloc_slowpath is {}, there were {} allocations, failed ones included",
+                s["alloc_fastpath"] + s["alloc_slowpath"],
+                taken,
+            ),
+            (
+                "free_fastpath + free_slowpath + free_rcu_sheaf is {}, there were {} frees",
+                s["free_fastpath"] + s["free_slowpath"] + s["free_rcu_sheaf"],
+                given,
+            ),
+        ]
+    else:
+        laws = [
+            (
+                "free_fastpath + free_slowpath + free_pcs - sheaf_flush is {}, there were {} frees",
+                s["free_fastpath"] + s["free_slowpath"] + s["free_pcs"] - s["sheaf_flush"],
+                given,
+            ),
+            (
+                "alloc_fastpath + alloc_slowpath + alloc_pcs - sheaf_refill is {}, there were {} allocations, failed "
+                "ones and refills that failed included",
+                s["alloc_fastpath"] + s["alloc_slowpath"] + s["alloc_pcs"] - s["sheaf_refill"],
+                taken + ops["refill_failed"],
+            ),
+        ]
+    leaks = w.m.has("F_NOCPUSLAB") and not w.m.has("F_REFILLFLUSH")
+    if not (leaks and ops["refill_failed"]):
+        # An object of a cache that was destroyed was flushed before.
+        laws.append(
+            (
+                f"{pushed} + free_rcu_sheaf + sheaf_refill - {popped} - sheaf_flush is {{}}, sheaves hold {{}} objects",
+                s[pushed] + s["free_rcu_sheaf"] + s["sheaf_refill"] - s[popped] - s["sheaf_flush"],
+                len(sheaved(w)),
+            )
+        )
+    return laws
+
+
 def conservation(w: Snapshot) -> Iterator[str]:
     """Conservation of objects, slabs and pages over all caches that are or ever were."""
-    s, ops = totals(w, STATISTICS)
+    s, ops = totals(w, (*STATISTICS, *SHEAF_STATISTICS))
     discarded = w.mem[WORLD_AT + WORLD.shrink_discarded]
     blocks, slabs = len(w.frames), int(np.count_nonzero(~w.discarded))
     yield from unbalanced(
@@ -185,16 +249,7 @@ def conservation(w: Snapshot) -> Iterator[str]:
             slabs,
         ),
         ("blocks allocated - blocks freed is {}, slabs have {}", ops["page_alloc"] - ops["page_free"], blocks),
-        (
-            "free_fastpath + free_slowpath is {}, there were {} frees",
-            s["free_fastpath"] + s["free_slowpath"],
-            ops["free"] - ops["sheaf_free"] + ops["sheaf_flush"],
-        ),
-        (
-            "alloc_fastpath + alloc_slowpath is {}, there were {} allocations, failed ones included",
-            s["alloc_fastpath"] + s["alloc_slowpath"],
-            ops["alloc"] + ops["alloc_failed"] - ops["sheaf_alloc"] + ops["sheaf_refill"],
-        ),
+        *(_of_sheaves(w, s, ops) if w.m.has("F_SHEAF") else _of_slabs(s, ops)),
         (
             "objects live by the caches' counts are {}, allocations - frees is {}",
             int(w.caches["live"][w.live_caches].sum()),

@@ -9,13 +9,13 @@ import numpy as np
 
 from allocators.core.world import PAGE_SHIFT
 from allocators.invariants.snapshot import Snapshot
-from allocators.slub.sheaf_state import BARN, CAPACITY, PCS, POOL, SHEAF, sheaf_count
+from allocators.slub.sheaf_state import BARN, PCS, POOL, SHEAF, sheaf_count
 
 SHEAF_PLACES = ("sheaf", "barn")
 
 
 class Sheaf(NamedTuple):
-    """A sheaf that is in use. place: sheaf (of a CPU) or barn; empty: it must hold nothing; full: CAPACITY."""
+    """A sheaf that is in use. place: sheaf (of a CPU) or barn; objects: what it holds; problem: what is wrong."""
 
     place: str
     cache: int
@@ -39,10 +39,12 @@ def _of_cache(w: Snapshot, cache: int) -> Iterator[Sheaf]:
     barns = base + cpus * PCS.SIZE
     first = barns + nodes * BARN.SIZE + POOL.SIZE
     seen: set[int] = set()
+    capacity = int(w.caches["sheaf_capacity"][cache])
+    all_sheaves = sheaf_count(cpus, nodes, w.layout.limits.sheaves)
 
     def read(place: str, at: int, sizes: range) -> Sheaf:
-        number, rest = divmod(at - first, SHEAF.SIZE)
-        if rest or not 0 <= number < sheaf_count(cpus, nodes) or at in seen:
+        number, rest = divmod(at - first, SHEAF.SIZE + capacity)
+        if rest or not 0 <= number < all_sheaves or at in seen:
             return Sheaf(
                 place, cache, np.zeros(0, np.int64), f"word {at} is {'twice in use' if at in seen else 'no sheaf'}"
             )
@@ -52,14 +54,14 @@ def _of_cache(w: Snapshot, cache: int) -> Iterator[Sheaf]:
         return Sheaf(place, cache, w.words[at + SHEAF.objects :][: size if not problem else 0].copy(), problem)
 
     for cpu in range(cpus):
-        for field in (PCS.main, PCS.spare):
+        for field in (PCS.main, PCS.spare, PCS.rcu_free):
             at = w.mem[base + cpu * PCS.SIZE + field]
             if at or field == PCS.main:
-                yield read("sheaf", at, range(CAPACITY + 1))
+                yield read("sheaf", at, range(capacity + 1))
     for node in range(nodes):
         barn = barns + node * BARN.SIZE
         for head, counter, sizes in (
-            (BARN.full, BARN.nr_full, range(CAPACITY, CAPACITY + 1)),
+            (BARN.full, BARN.nr_full, range(capacity, capacity + 1)),
             (BARN.empty, BARN.nr_empty, range(1)),
         ):
             at, length = w.mem[barn + head], 0
@@ -77,14 +79,14 @@ def _of_cache(w: Snapshot, cache: int) -> Iterator[Sheaf]:
                     f"{length} sheaves are on a list that counts {w.mem[barn + counter]}",
                 )
     at, unused = w.mem[barns + nodes * BARN.SIZE + POOL.unused], 0
-    while at and unused <= sheaf_count(cpus, nodes):
+    while at and unused <= all_sheaves:
         at, unused = w.mem[at + SHEAF.next], unused + 1
-    if unused + len(seen) != sheaf_count(cpus, nodes):
+    if unused + len(seen) != all_sheaves:
         yield Sheaf(
             "sheaf",
             cache,
             np.zeros(0, np.int64),
-            f"{len(seen)} sheaves are in use and {unused} are not, there are {sheaf_count(cpus, nodes)}",
+            f"{len(seen)} sheaves are in use and {unused} are not, there are {all_sheaves}",
         )
 
 

@@ -81,13 +81,13 @@ def _compare_all(options: CalibrateOptions, stage: Stage, samples: Samples, prog
         progress.phase(f"finding out how long frees of kind {SECTIONS[kind]} take, and a spin")
         tuner.try_out(stage, kind, seed=int(rng.integers(1 << 31)))
     tuner.recall(samples.comparisons)
-    left = options.runs * len(asked)
+    left = total = options.runs * len(asked)
     for _ in range(options.runs):
         for index in rng.permutation(len(asked)):
             slowdown, kind = asked[index]
             shown = "one program with itself" if slowdown is None else f"slowed by {percent(slowdown)}"
             shown += "" if kind is None else f" ({SECTIONS[kind]})"
-            progress.phase(f"{left} comparisons to go, {left * options.seconds:.0f} s; {shown}")
+            progress.advance(1 - left / total, f"{left} comparisons to go; {shown}")
             made = compare(stage, (slowdown, kind), tuner, options.seconds, int(rng.integers(1 << 31)))
             samples.comparisons += made
             left -= 1

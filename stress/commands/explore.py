@@ -128,6 +128,9 @@ def explore(
         raise UsageError(
             "--like takes the allocator from the run and chooses the models: leave out --all and --allocator"
         )
+    if format is not Format.text:
+        raise UsageError(f"--format {format.value}: --like prints text; leave it out")
+    command.check(model, design, None, budget)
     options = like_command.Options(
         model, design, cpus, chosen, strategy.value, preemptions,
         like_command.DEFAULT_BUDGET if budget is None else budget, schedules, processes, seed,

@@ -13,7 +13,7 @@ from stress.commands.guarded import Format, command_line, with_plugins
 EXAMPLES = """\b
 Examples:
   simulate                                (1 to 256 CPUs of two EPYCs, frees by another CPU)
-  simulate --after linux-6.18 --cpus 1,16,64,192 --machine xeon-2014
+  simulate --after linux-7.0 --cpus 1,16,64,192 --machine xeon-2014
   simulate --scenario offline-storm --set cgroups=64 --page storm.html
   simulate --allocator slab --after v3 --cpus 1,8 --nodes 1 --format json
   simulate --trace boot.csv.zst --after v1

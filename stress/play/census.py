@@ -6,7 +6,7 @@ import numpy as np
 
 from allocators.caches.boot import all_caches
 from allocators.caches.kinds import KINDS
-from allocators.catalogue import ALLOCATORS
+from allocators.catalogue import ALLOCATORS, SHEAF_STATISTICS, SLUB
 from allocators.core.kmem_cache import CACHE
 from allocators.core.world import INJECTION, INJECTION_AT, OPS, OPS_AT, REAPER, REAPER_AT, STAT_WORDS, WORLD, WORLD_AT
 from allocators.invariants import check, empty_slabs, hidden_objects, left_behind, page_census, sheaf_census
@@ -48,7 +48,7 @@ def operation_counts(arena: Arena) -> dict[str, int]:
 def statistics(arena: Arena) -> dict[str, int]:
     """The allocator's own counters summed over all caches, living and destroyed, and all CPUs."""
     words, layout = arena.words, arena.layout
-    names = ALLOCATORS[arena.allocator].statistics
+    names = ALLOCATORS[arena.allocator].statistics + SHEAF_STATISTICS * (arena.allocator == SLUB.name)
     sums = words[layout.plan["retired"] :][:STAT_WORDS].copy()
     m = arena.machine(frozenset(), 0)
     for s in all_caches(m):

@@ -93,6 +93,7 @@ def _prepare(options: RunOptions, record: RunRecord, progress: Progress) -> Stag
     else:
         load, parameters = build_workload(options.scenario, options.settings, record.cpus, record.seed)
         record.parameters = parameters | record.parameters
+    record.parameters |= world.shaped
     record.cpus = load.cpus
     record.oversubscribed = not serial and load.cpus > len(host.available_cpus())
     within("--nodes", world.nodes, 1, load.cpus, "a node needs a CPU (--cpus)")
@@ -101,7 +102,7 @@ def _prepare(options: RunOptions, record: RunRecord, progress: Progress) -> Stag
         load,
         world.allocator,
         features=frozenset().union(*designs.values()),
-        nodes=world.nodes,
+        **world.shape,
         memory=world.memory or DEFAULT_MEMORY,
         serial=serial,
         outcomes=replay is not None and serial,

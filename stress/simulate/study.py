@@ -136,7 +136,7 @@ def _workloads(options: SimulateOptions, progress: Progress) -> tuple[dict[int, 
     progress.phase(f"reading {trace}")
     try:
         load, _ = open_trace(
-            trace, progress=lambda done, size: progress.phase(f"reading {trace}: {done / max(1, size):.0%}")
+            trace, progress=lambda done, size: progress.advance(done / max(1, size), f"reading {trace}")
         )
     except TraceError as error:
         raise UsageError(f"--trace: {error}") from None

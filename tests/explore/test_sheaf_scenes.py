@@ -7,15 +7,14 @@ for.
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import pytest
 from test_mutants import Mutant, mutate
 
 from allocators.caches.memcg_caches import destroy_root
 from allocators.caches.slab_common import kmem_cache_shrink
 from allocators.memcg import objcg
-from allocators.slub import sheaf
+from allocators.slub import flush, sheaf
+from allocators.slub.sheaf_state import SheafSettings
 from shm import cpu_work
 from shm.atomics import cpu_relax, read_once
 from stress.explore.exploring import Request, build
@@ -30,9 +29,8 @@ MAX_FULL = 1
 
 @pytest.fixture
 def small_sheaves(monkeypatch) -> None:
-    monkeypatch.setattr(sheaf, "CAPACITY", CAPACITY)
-    monkeypatch.setattr(import_module("allocators.invariants.sheaves"), "CAPACITY", CAPACITY)
-    monkeypatch.setattr(sheaf, "MAX_FULL", MAX_FULL)
+    small = SheafSettings(CAPACITY, MAX_FULL, max_empty=10)
+    monkeypatch.setattr(Scene.__init__, "__kwdefaults__", Scene.__init__.__kwdefaults__ | {"sheaves": small})
 
 
 def shrinks(scene: Scene) -> Scene:
@@ -60,12 +58,13 @@ def two_refills() -> Scene:
 
 
 def two_frees_without_a_spare() -> Scene:
-    """Main is full, there is no spare, and the barn has an empty sheaf: two tasks want it."""
+    """Main is full, there is no spare, and the barn has none: two tasks get one each."""
     scene = Scene("linux-6.18", cpus=1, objects=4, preempt=True)
     mine = [scene.alloc(0) for _ in range(4 * CAPACITY)]
     scene.free(0, mine[2:])
     mine[2:] = [scene.alloc(0) for _ in range(2 * CAPACITY + 1)]
-    sheaf.flush_sheaves(scene.machine(0), scene.root)
+    flush.flush_sheaves(scene.machine(0), scene.root)
+    flush.shrink_barns(scene.machine(0), scene.root)
     scene.free(0, mine[2:][:CAPACITY])
     scene.frees("free", 0, mine[:1])
     scene.frees("other free", 0, mine[1:2])

@@ -29,6 +29,13 @@ SETTINGS = {
     "dead-free": dict(
         slabs=st.integers(1, 4), object_size=SIZES.filter(lambda s: s > 8), free_order=ORDERS, cgroups=st.integers(1, 4)
     ),
+    "one-way": dict(
+        rounds=st.integers(1, 9),
+        batch=st.integers(1, 100),
+        object_size=SIZES,
+        pairing=st.sampled_from(["neighbours", "halves"]),
+        charged=st.booleans(),
+    ),
     "remote-free": dict(rounds=st.integers(1, 9), batch=st.integers(1, 100), object_size=SIZES, charged=st.booleans()),
     "pinned": dict(
         cgroups=st.integers(1, 4), slabs=st.integers(1, 5), object_size=SIZES.filter(lambda s: s > 8),

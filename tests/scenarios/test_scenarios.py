@@ -57,6 +57,7 @@ def test_another_seed_is_another_workload(name):
         "free-burst": {"objects": 100},
         "dead-free": {"slabs": 4, "cgroups": 2},
         "remote-free": {"rounds": 4, "batch": 50},
+        "one-way": {"rounds": 4, "batch": 50},
         "pinned": {"slabs": 4, "cgroups": 2},
     }
     scenario = SCENARIOS[name]

@@ -28,13 +28,12 @@ PLAYS = (
 )
 
 
-@pytest.mark.parametrize("allocator, design", [("slub", "linux-3.16"), ("slab", "linux-3.16")])
 @pytest.mark.parametrize("scenario, sizes", PLAYS, ids=[name for name, _ in PLAYS])
-def test_both_engines_leave_the_same_words(allocator: str, design: str, scenario: str, sizes: dict[str, str]) -> None:
+def test_both_engines_leave_the_same_words(scenario: str, sizes: dict[str, str]) -> None:
     workload, _ = build_workload(scenario, sizes, 3, 1)
-    features = features_of(design, allocator)
+    features = features_of("linux-3.16", "slub")
     booted = features - STATS - {"VTIME"}
-    arena = Arena(workload, allocator, features=booted, nodes=2, memory=16 << 20, serial=True)
+    arena = Arena(workload, features=booted, nodes=2, memory=16 << 20, serial=True)
     arena.reset(booted, BlockSettings(seed=1, settle_ns=10_000_000_000))
     virtual = VirtualTime(arena, booted, load("xeon-2014"))
     before = [words.copy() for words in (arena.words, virtual.words)]
@@ -44,7 +43,7 @@ def test_both_engines_leave_the_same_words(allocator: str, design: str, scenario
     for words, kept in zip((arena.words, virtual.words), before):
         words[:] = kept
     memory = Joined(arena.segment.words_view, virtual.segment.words_view, virtual.offset)
-    machine = PricedMachine(memory, arena.kworker_cpu, features, allocator)
+    machine = PricedMachine(memory, arena.kworker_cpu, features, "slub")
     loop = virtual.offset + virtual.plan["loop"]
     begin_virtual(machine, arena.run, loop)
     assert np.array_equal(virtual.words, before[1])

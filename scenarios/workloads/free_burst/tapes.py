@@ -24,6 +24,5 @@ def build(params: FreeBurst, cpus: int, seed: int) -> tape.Workload:
             out.section(tape.SECTION_ALLOC, allocs)
             out.section(tape.SECTION_LIVE_FREE, tape.op(tape.OP_FREE, c=order))
         tapes.append(out.finish())
-    return writer.workload(
-        "free-burst", writer.one_cache(params.object_size), schedule, tapes, slots=slots, cgroups=int(params.charged)
-    )
+    caches = writer.one_cache(params.object_size, sheaf_capacity=params.sheaf_capacity)
+    return writer.workload("free-burst", caches, schedule, tapes, slots=slots, cgroups=int(params.charged))

@@ -25,6 +25,10 @@ class RemoteFree(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     batch: Annotated[int, count(1, MEGA, "objects in a batch")] = 4096
     object_size: Annotated[int, size(8, 8192, "size of an object")] = 256
     charged: Charged = True
+    cpu_partial: Annotated[
+        bool,
+        msgspec.Meta(description="SLUB keeps CPU partial lists for the cache; false: as before 3.2, or configured out"),
+    ] = True
 
     def planned_operations(self, cpus: int) -> int:
         return 2 * cpus * (self.rounds * self.batch + 1)

@@ -35,9 +35,8 @@ def build(params: RemoteFree, cpus: int, seed: int) -> tape.Workload:
                 order = rng.permutation(theirs + _batch(params, r - DELAY))
                 out.section(tape.SECTION_LIVE_FREE, tape.op(tape.OP_FREE, c=order))
         tapes.append(out.finish())
-    return writer.workload(
-        "remote-free", writer.one_cache(params.object_size), schedule, tapes, slots=slots, cgroups=int(params.charged)
-    )
+    caches = writer.one_cache(params.object_size, params.cpu_partial)
+    return writer.workload("remote-free", caches, schedule, tapes, slots=slots, cgroups=int(params.charged))
 
 
 def _batch(params: RemoteFree, round_: int) -> np.ndarray:
