@@ -18,12 +18,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numba.extending import overload, register_jitable
+from numba.extending import overload
 
 from shm import features_pass, numba_internals
 
 _Function = Callable[..., Any]  # what takes words takes arrays of words too, as plain Python
 MARKED: set[_Function] = set()  # every function for both engines; `shm.hooks` replaces their code and no other
+# What a function that plugins replace is in programs with these features.
+CHOICES: dict[_Function, Callable[[frozenset[str]], _Function]] = {}
 
 if numba_internals.PLAIN:
     ENTRY_PIPELINE: type[features_pass.Whole] = features_pass.Whole
@@ -41,22 +43,29 @@ else:
         return dict(pipeline_class=lean.Outer if out_of_line else lean.Inner, _nrt=False, forceinline=inline)
 
 
+def _mark(function: _Function, options: dict[str, Any]) -> _Function:
+    def meaning(*types: Any, **named: Any) -> _Function:
+        choose = CHOICES.get(function)
+        return function if choose is None else choose((*types, *named.values())[0].features)
+
+    MARKED.add(function)
+    overload(function, jit_options=dict(error_model="numpy", **options), strict=False)(meaning)
+    return function
+
+
 def dual(function: _Function) -> _Function:
     """Mark a function for both engines; returns it unchanged, callable as plain Python."""
-    MARKED.add(function)
-    return register_jitable(error_model="numpy", **_options())(function)
+    return _mark(function, _options())
 
 
 def dual_inline(function: _Function) -> _Function:
     """As `dual`, for the few functions on every operation's path: always inlined into their caller."""
-    MARKED.add(function)
-    return register_jitable(error_model="numpy", **_options(inline=True))(function)
+    return _mark(function, _options(inline=True))
 
 
 def dual_slow(function: _Function) -> _Function:
     """As `dual`, for what a fast path calls rarely: never inlined, so it takes no registers from that path."""
-    MARKED.add(function)
-    return register_jitable(error_model="numpy", **_options(out_of_line=True))(function)
+    return _mark(function, _options(out_of_line=True))
 
 
 def chosen_by_type(function: _Function, meaning_for: _Function) -> None:

@@ -5,16 +5,16 @@
     @replaces(put_cpu_partial, "MY_SWITCH")
     def my_put_cpu_partial(m, s, page, drain): …
 
-`apply` makes the function *choose*: it keeps its object, its flavour (`dual`, `dual_inline`, `dual_slow`) and its name,
-and its code becomes
+`apply` makes the function *choose*: it keeps its object, its flavour (`dual`, `dual_inline`, `dual_slow`) and its name.
+For Python its code becomes
 
     if m.has("MY_SWITCH"):
         return my_put_cpu_partial(m, s, page, drain)
     return (what it was)(m, s, page, drain)
 
-Both engines read a function's code when it is called or compiled, so whoever holds the function (callers that imported
-it, tables of vectors, other plugins) gets the choice, and there is one mechanism. `m.has` is a constant to the
-compiler, and both branches are inlined into the function: a program without the switch is the program that it was.
+so whoever holds the function (callers that imported it, tables of vectors, other plugins) gets the choice. The compiler
+is told what the function means for a machine's features (`shm.compiler.CHOICES`): one or the other, with nothing
+around it, so a program without the switch is compiled from the very code that it always was.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import types
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from shm.compiler import MARKED, dual_inline
+from shm.compiler import CHOICES, MARKED, dual_inline
 
 _Function = Callable[..., Any]
 NAME = re.compile(r"[A-Z][A-Z0-9_]*[a-z0-9]*")  # of a switch: part of code, of designs and of folders' names
@@ -57,6 +57,7 @@ class Hook(NamedTuple):
 
 
 _numbers = itertools.count()
+_below: dict[int, Callable[[frozenset[str]], _Function] | None] = {}  # by number of a hook: the choice before it
 _pending: list[Hook] = []
 APPLIED: list[Hook] = []
 
@@ -83,6 +84,8 @@ def _hookable(function: _Function, blamed: _Function) -> types.FunctionType:
     if not isinstance(function, types.FunctionType) or function not in MARKED:
         name = getattr(function, "__qualname__", repr(function))
         raise HookError(blamed, f"{name} cannot be replaced: only functions marked dual, dual_inline or dual_slow can")
+    if function.__code__.co_varnames[:1] != ("m",):
+        raise HookError(blamed, f"{function.__qualname__} cannot be replaced: it does not take the machine, m, first")
     if function.__closure__:
         raise HookError(blamed, f"{function.__qualname__} cannot be replaced: it is a closure")
     return function
@@ -142,10 +145,18 @@ def apply(sources: str) -> list[Hook]:
 
 
 def _choose(hook: Hook) -> None:
-    """Replace the function's code by the choice; the module's text shows it."""
+    """Let the function choose, in both engines; the module's text shows it."""
     function, number = hook.function, hook.number
     theirs, before = f"_hook_{number}_theirs", f"_hook_{number}_before"
-    function.__globals__[theirs], function.__globals__[before] = hook.replacement, _twin(function)
+    twin, below = _twin(function), CHOICES.get(function)
+    function.__globals__[theirs], function.__globals__[before] = hook.replacement, twin
+
+    def chosen(features: frozenset[str]) -> _Function:
+        if hook.switch in features:
+            return hook.replacement
+        return twin if below is None else below(features)
+
+    CHOICES[function], _below[number] = chosen, below
     names = list(inspect.signature(function).parameters)
     call = f"({', '.join(names)})"
     text = (
@@ -163,9 +174,13 @@ def _choose(hook: Hook) -> None:
 def withdraw(hooks: Iterable[Hook]) -> None:
     """Undo hooks, the newest first: each function is again what it was. For tests of a plugin."""
     for hook in reversed(list(hooks)):
+        del CHOICES[hook.function]
         hook.function.__code__ = hook.function.__globals__[f"_hook_{hook.number}_before"].__code__
         APPLIED.remove(hook)
         SOURCES.pop(hook.switch, None)
+        below = _below.pop(hook.number)
+        if below is not None:
+            CHOICES[hook.function] = below
 
 
 def digest(features: Iterable[str] | None = None) -> str:

@@ -16,11 +16,13 @@ import pytest
 from bare_machine import BareMachine
 from small_world import SmallWorld
 
+from allocators.designs import parse_design
+from allocators.slub.partial import put_cpu_partial
 from scenarios.checks import validate
 from scenarios.registry import build as build_workload
 from shm import hooks
 from shm.atomics import load, store
-from shm.compiler import ENTRY_PIPELINE, dual, dual_slow
+from shm.compiler import CHOICES, ENTRY_PIPELINE, dual, dual_slow
 from shm.entry import entry
 from shm.native import MachineType
 from stress.check import command, parts
@@ -103,7 +105,10 @@ def test_both_engines_take_the_plugins_code_and_other_programs_stay_as_they_are(
 
 
 def test_p7_as_a_plugin_leaves_the_words_that_p7_leaves():
+    code = put_cpu_partial.__code__
     load_file(P7)
+    chosen = [CHOICES[put_cpu_partial](parse_design(design).features("slub")) for design in ("v1", "v1+MY_P7")]
+    assert chosen[0].__code__ is code and chosen[1].__name__ == "put_if_enabled"  # what is compiled
     left = []
     for design in ("v1", "v1+MY_P7"):
         world = SmallWorld(design)
