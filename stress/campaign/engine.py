@@ -77,7 +77,7 @@ def connect(scheduler: str | None, workers: int, timed: bool) -> Iterator[Client
                 n_workers=workers,
                 threads_per_worker=1,
                 processes=True,
-                dashboard_address=":0" if has_dashboard() else None,
+                dashboard_address=":0",
                 resources={QUIET: 1} if timed else {},
                 silence_logs=logging.CRITICAL,
             ) as cluster,
