@@ -16,7 +16,7 @@ from pathlib import Path
 import numba
 
 import shm.virtual.native  # noqa: F401  machines with VTIME too must be known before anything compiles
-from shm import numba_internals
+from shm import hooks, numba_internals
 from shm.code_cache import cache_folder
 from shm.compiler import ENTRY_PIPELINE
 from shm.native import MachineType
@@ -79,7 +79,9 @@ class Entry:
 
     def folder(self, kernel: str, features: frozenset[str]) -> Path:
         """Where the code of one kind is kept."""
-        return cache_folder() / f"{self.name}-{kernel or 'none'}-{'+'.join(sorted(features)) or 'plain'}"
+        name = f"{self.name}-{kernel or 'none'}-{'+'.join(sorted(features)) or 'plain'}"
+        plugins = hooks.digest(features)
+        return cache_folder() / (f"{name}-{plugins}" if plugins else name)
 
     def is_cached(self, kernel: str, features: frozenset[str]) -> bool:
         """Has some process compiled this kind already?"""

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from stress.commands.guarded import guarded
+from stress.commands.guarded import with_plugins
 
 
-@guarded
+@with_plugins
 def conform(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Recorded steps of a real kernel, as CSV.")],
 ) -> int:

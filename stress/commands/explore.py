@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stress.commands.guarded import Format, guarded
+from stress.commands.guarded import Format, with_plugins
 from stress.play import options as opt
 from stress.process.errors import UsageError
 
@@ -24,7 +24,7 @@ class MemoryModel(str, enum.Enum):
     tso = "tso"
 
 
-@guarded
+@with_plugins
 def explore(
     model: Annotated[
         str | None, typer.Argument(metavar="RACE|MODEL", help="What to explore (see `list races`).")
@@ -128,6 +128,9 @@ def explore(
         raise UsageError(
             "--like takes the allocator from the run and chooses the models: leave out --all and --allocator"
         )
+    if format is not Format.text:
+        raise UsageError(f"--format {format.value}: --like prints text; leave it out")
+    command.check(model, design, None, budget)
     options = like_command.Options(
         model, design, cpus, chosen, strategy.value, preemptions,
         like_command.DEFAULT_BUDGET if budget is None else budget, schedules, processes, seed,
@@ -135,7 +138,7 @@ def explore(
     return like_command.main(like, options, out)
 
 
-@guarded
+@with_plugins
 def replay(file: Annotated[Path, typer.Argument(metavar="FILE", help="A schedule that `explore` wrote.")]) -> int:
     """Run one schedule again and print it; exit status 1 when it fails as it did."""
     from stress.explore import command

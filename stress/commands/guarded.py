@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import enum
 import functools
+import inspect
 import shlex
 import sys
 from collections.abc import Callable
-from typing import Annotated, ParamSpec
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec
 
 import typer
 
@@ -47,4 +49,32 @@ def guarded(command: Callable[P, int | None]) -> Callable[P, None]:
             status = 3
         raise typer.Exit(status)
 
+    return run
+
+
+PluginFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin",
+        metavar="FILE",
+        help="Load switches, designs or a scenario of your own: a .py file, or a scenario as .toml. Repeatable "
+        "(docs/your-patch.md).",
+    ),
+]
+
+
+def with_plugins(command: Callable[P, int | None]) -> Callable[..., None]:
+    """As `guarded`, with the option --plugin; plugins are loaded before the command looks at its other options."""
+
+    @functools.wraps(command)
+    def loading(*args: Any, plugin: list[Path] | None = None, **kwargs: Any) -> int | None:
+        from stress.plugins.load import load_all
+
+        load_all(plugin or ())
+        return command(*args, **kwargs)
+
+    signature = inspect.signature(command, eval_str=True)
+    option = inspect.Parameter("plugin", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=PluginFiles)
+    run = guarded(loading)
+    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), option])  # type: ignore[attr-defined]
     return run

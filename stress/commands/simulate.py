@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from allocators.catalogue import DEFAULT, SLOB, SLUB
-from stress.commands.guarded import Format, command_line, guarded
+from stress.commands.guarded import Format, command_line, with_plugins
 
 EXAMPLES = """\b
 Examples:
   simulate                                (1 to 256 CPUs of two EPYCs, frees by another CPU)
-  simulate --after linux-6.18 --cpus 1,16,64,192 --machine xeon-2014
+  simulate --after linux-7.0 --cpus 1,16,64,192 --machine xeon-2014
   simulate --scenario offline-storm --set cgroups=64 --page storm.html
   simulate --allocator slab --after v3 --cpus 1,8 --nodes 1 --format json
   simulate --trace boot.csv.zst --after v1
@@ -21,7 +21,7 @@ Examples:
 """
 
 
-@guarded
+@with_plugins
 def simulate(
     scenario: Annotated[
         str | None,

@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from allocators.catalogue import ALLOCATORS
+from allocators.designs import DesignError, parse_design
 from stress.explore.exploring import build, follow, in_parallel
 from stress.explore.found import published
 from stress.explore.found import schedule as schedules
@@ -14,6 +16,7 @@ from stress.explore.found.table import Line, as_markdown, as_text
 from stress.explore.found.trace import render
 from stress.explore.races import MODELS, Model
 from stress.process.errors import UsageError
+from stress.process.usage import check_file, check_seconds, choose
 
 
 def main(
@@ -34,7 +37,12 @@ def main(
     format: str,
 ) -> int:
     """The command; returns its exit status."""
+    check(name, design, allocator, budget)
+    if out is not None:
+        check_file("--out", out)
     if all_:
+        if strategy != "dfs":
+            raise UsageError(f"--strategy {strategy}: --all searches depth-first, which alone can exhaust a model")
         if name or design or cpus or memory_model or allocator:
             raise UsageError(
                 "--all explores each race of the catalogue as it is: leave out the model, --design, --cpus, "
@@ -45,8 +53,6 @@ def main(
         raise UsageError("--format markdown is of the table of --all; a single model is printed as text or json")
     if name is None:
         raise UsageError(f"name a model, or say --all (models: {', '.join(MODELS)})")
-    if name not in MODELS:
-        raise UsageError(f"unknown model {name!r} (models: {', '.join(MODELS)})")
     model = MODELS[name]
     request = Request(
         name,
@@ -61,11 +67,12 @@ def main(
         seed,
     )
     build(request)  # says what is wrong with it before any process is started
+    path = out or Path(f"{name}.schedule.json")
+    check_file("--out", path)
     requests = (
         [request._replace(jobs=jobs)] if strategy == "dfs" else [request._replace(seed=seed + i) for i in range(jobs)]
     )
     answer = _best(in_parallel(requests, jobs))
-    path = out or Path(f"{name}.schedule.json")
     if answer.schedule is not None:
         schedules.write(answer.schedule, path)
     if format == "json":
@@ -76,6 +83,21 @@ def main(
         return 0
     print(f"schedule written to {path}; run it again with: python -m stress replay {path}")
     return 1
+
+
+def check(name: str | None, design: str | None, allocator: str | None, budget: float | None) -> None:
+    """What is said by name, and the limit of time, whether it will be used or not. Raises UsageError."""
+    if name is not None:
+        choose("MODEL", name, MODELS, "python -m stress list races")
+    if allocator is not None:
+        choose("--allocator", allocator, ALLOCATORS, "python -m stress list allocators")
+    if design is not None:
+        try:
+            parse_design(design)
+        except DesignError as error:
+            raise UsageError(f"--design: {error} (see `python -m stress list designs`)") from None
+    if budget is not None:
+        check_seconds("--budget", budget, "the limit of time", "60")
 
 
 def _best(answers: Sequence[Answer]) -> Answer:

@@ -149,8 +149,6 @@ def _name(name: str, same: list[str]) -> str:
 
 def main(path: Path, options: Options, out: Path | None) -> int:
     """The command; returns its exit status."""
-    if options.model is not None and options.model not in MODELS:
-        raise UsageError(f"unknown model {options.model!r} (models: {', '.join(MODELS)})")
     path = _named(path)
     result = read_result(path)
     asked = questions(result, path)

@@ -85,8 +85,8 @@ def _file(state: State) -> FileFound:
         mixed = cache.mixture()
         caches.append(
             CacheFound(
-                cache.name, cache.size, cache.active, cache.objects, cache.per_slab, cache.order, cache.slabs, cache.pages,
-                cache.spare_slabs(), list(mixed) if mixed else None,
+                cache.name, cache.size, cache.active, cache.objects, cache.per_slab, cache.order, cache.slabs,
+                cache.pages, cache.spare_slabs(), list(mixed) if mixed else None,
                 None if cpus is None else all(cache is not other for other in strange),
                 None if cache.cgroup is None else f"{cache.cgroup[0]}:{cache.cgroup[1]}", cache.node,
             )
@@ -117,7 +117,8 @@ def _sentences(found: FileFound, state: State, strange: list[CacheState]) -> lis
             where = f" on node {cache.node}" if cache.node is not None else ""
             said.append(
                 f"{cache.name}{where} has {plural(cache.mixture[0], 'slab')} of order {cache.order} and "
-                f"{cache.mixture[1]:,} of the least order: larger ones could not be had, memory is fragmented or the cgroup at its limit."
+                f"{cache.mixture[1]:,} of the least order: larger ones could not be had, "
+                "memory is fragmented or the cgroup at its limit."
             )
     if found.possible_cpus:
         low, high = found.possible_cpus

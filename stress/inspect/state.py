@@ -36,7 +36,7 @@ class CacheState:
         return ((self.slabs - small) << self.order) + (small << (self.min_order or 0))
 
     def mixture(self) -> tuple[int, int] | None:
-        """(slabs of the preferred order, slabs of the least order), where objects and slabs tell that both are there."""
+        """(slabs of the preferred order, of the least order), where objects and slabs tell that both are there."""
         if None in (self.objects, self.slabs, self.per_slab, self.order) or not self.slabs:
             return None
         assert self.objects is not None and self.slabs is not None and self.per_slab is not None

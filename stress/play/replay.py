@@ -49,7 +49,7 @@ class Replay:
             self.load, self.recording = open_recording(
                 trace,
                 options.cgroups_by,
-                progress=lambda done, total: progress.phase(f"reading {trace}: {done / max(1, total):.0%}"),
+                progress=lambda done, total: progress.advance(done / max(1, total), f"reading {trace}"),
             )
         except TraceError as error:
             raise UsageError(f"--trace: {error}") from None

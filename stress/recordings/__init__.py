@@ -10,6 +10,7 @@ perf.data.
     parquet    the same columns as a file
     describe   what a recording holds, as data and in sentences
     workload   a recording as tapes
+    record     `python -m stress record`
     command    `python -m stress import`
 
 May import `stress.show` and below, and what is below that. `scenarios.traces` reads the laboratory's own two formats.

@@ -124,7 +124,8 @@ def pair(rows, first, size, classes, table, slots, keys, counts, fate, objects):
 
     classes: of each name, as flags of an allocation: 1 for DMA, 2 for reclaimable. table: what is in use, [place,
     column], OBJECT -1 where empty. slots, keys: the table of keys. fate[row]: what became of it. objects[:, row]:
-    the object allocated or freed (-1 for none), and the key that it turned out to have. Returns (row to go on with, status).
+    the object allocated or freed (-1 for none), and the key that it turned out to have. Returns (row to go on
+    with, status).
     """
     for row in range(first, size):
         kind = rows[KIND, row]

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from stress.process.errors import UsageError
+from stress.process.usage import did_you_mean
 from stress.result.data import Trust
 from stress.result.files import FILE_NAME
 
@@ -108,7 +109,8 @@ def find(name: str, out: Path) -> Path:
         which = _some([run.id for run in meant])
         raise UsageError(f"RUN {name!r} fits {len(meant)} runs in --out {out}: {which}; give more of the id")
     where = f"--out {out} has {_some([run.id for run in reversed(known)])}" if known else f"--out {out} has no runs"
-    raise UsageError(f"RUN {name!r}: no such file, folder or run; {where}")
+    near = f"; {near}?" if (near := did_you_mean(name, [run.id for run in known])) else ""
+    raise UsageError(f"RUN {name!r}: no such file, folder or run; {where}{near}")
 
 
 def _some(names: Sequence[str], limit: int = 4) -> str:
@@ -136,7 +138,7 @@ def prune(
         )
     for option, value in (("--keep", keep), ("--older-than", older_than_days)):
         if value is not None and not 0 <= value < 1e5:
-            raise UsageError(f"{option} {value:g}: must be a number from 0 to 99999")
+            raise UsageError(f"{option} {value}: must be a number from 0 to 99999")
     known = runs(out)
     ours = [run for run in known if run.summary is not None]
     newest = {run.id for run in ours[max(0, len(ours) - keep) :]} if keep is not None else set()

@@ -31,7 +31,7 @@ MEMORY = 64 << 20  # bytes of page frames: far more than these workloads hold
 WAITS = 0.05  # share of the time from which on CPUs are said to wait for each other
 
 # allocator, design
-DESIGNS = (("slub", "linux-3.16"), ("slub", "v3"), ("slub", "linux-6.18"), ("slab", "linux-3.16"))
+DESIGNS = (("slub", "linux-3.16"), ("slub", "v3"), ("slub", "linux-6.18-F_SHEAFASK"), ("slab", "linux-3.16"))
 CPUS = (2, 4, 8, 16)
 # name -> scenario, its settings. What a CPU does is the same on any number of CPUs.
 WORKLOADS: dict[str, tuple[str, Callable[[int], dict[str, str]]]] = {

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,13 +13,14 @@ from stress.play.options import (
     DEFAULT_SEED,
     DEFAULT_SETTLE,
     check_designs,
+    check_settle,
     check_trace,
     parse_settings,
     scenario_names,
 )
 from stress.process import host
 from stress.process.errors import UsageError
-from stress.process.usage import choose, parse_size, within
+from stress.process.usage import check_file, choose, parse_size, within
 from stress.profiles.load import load
 from stress.profiles.profile import MAX_NODES, Profile
 from stress.simulate.sizes import OPERATIONS
@@ -103,10 +102,9 @@ def make_options(
         raise UsageError(f"--machine: {error}") from None
     within("--operations", operations, 1, MOST_OPERATIONS, "of a point, all CPUs together")
     within("--seed", seed, 0, 2**63 - 1)
-    if not (math.isfinite(settle) and settle >= 0):
-        raise UsageError(f"--settle {settle:g}: must be a number of kernel seconds, 0 or more")
+    check_settle(settle)
     if page is not None:
-        _check_page(page)
+        check_file("--page", page)
     available = len(host.available_cpus())
     if jobs is not None:
         within("--jobs", jobs, 1, MOST_JOBS, f"there are {available} CPUs here")
@@ -164,12 +162,3 @@ def _points(text: str | None, nodes: int | None) -> tuple[int, ...]:
             raise UsageError(f"--nodes {nodes}: a node needs a CPU, and there is a point of {cpus} (--cpus)")
         found.append(cpus)
     return tuple(sorted(found))
-
-
-def _check_page(path: Path) -> None:
-    """It must be possible to write it: that is found out before the work, not after it."""
-    folder = path.absolute().parent
-    if path.is_dir() or not folder.is_dir():
-        raise UsageError(f"--page {path}: it must name a file in a folder that exists")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(f"--page {path}: {folder} is not writable; choose another folder")

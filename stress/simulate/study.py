@@ -23,7 +23,7 @@ import msgspec
 
 from scenarios.tape import Workload
 from scenarios.traces import TraceError, open_trace
-from shm.code_cache import source_hash
+from shm.code_cache import model_hash
 from stress.engine import virtual_main
 from stress.play.compiled import ready
 from stress.play.virtual import features_of, nodes_for
@@ -117,7 +117,7 @@ def simulate(options: SimulateOptions, progress: Progress) -> Simulation:
         sentences=[],
         notes=[*_notes(options, points), *troubles],
         partial=interrupted or bool(troubles),
-        model=source_hash(),
+        model=model_hash(),
         seconds=round(time.monotonic() - began, 3),
     )
     return msgspec.structs.replace(found, sentences=sentences(found))
@@ -136,7 +136,7 @@ def _workloads(options: SimulateOptions, progress: Progress) -> tuple[dict[int, 
     progress.phase(f"reading {trace}")
     try:
         load, _ = open_trace(
-            trace, progress=lambda done, size: progress.phase(f"reading {trace}: {done / max(1, size):.0%}")
+            trace, progress=lambda done, size: progress.advance(done / max(1, size), f"reading {trace}")
         )
     except TraceError as error:
         raise UsageError(f"--trace: {error}") from None

@@ -191,7 +191,7 @@ def test_random_strategies_find_and_shrink(strategy, tmp_path):
     "arguments, said",
     [
         (["explore"], "name a model"),
-        (["explore", "R99"], "unknown model 'R99'"),
+        (["explore", "R99"], "MODEL 'R99' is not known"),
         (["explore", "R1", "--all"], "--all"),
         (["explore", "R1", "--design", "v9"], "unknown design 'v9'"),
         (["explore", "R1", "--allocator", "slab"], "--allocator slab"),

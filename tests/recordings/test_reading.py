@@ -211,3 +211,18 @@ def test_a_mutated_recording_is_read_or_refused_never_more(tmp_path_factory, nam
         assert str(path) in str(error)
     else:
         validate(load)
+
+
+def test_a_recording_of_ours_printed_as_a_trace_of_6_18_holds_what_its_rows_hold():
+    """Where the folder of shared recordings is not there, this is not compared."""
+    path = FIELD.parents[2] / "shared" / "data" / "field" / "ftrace-6.18-kmt_A.txt"
+    if not path.is_file():
+        path = FIELD.parents[3] / "shared" / "data" / "field" / path.name
+    if not path.is_file():
+        pytest.skip(f"{path} is not there")
+    expected = (1893, 1297518, 1314776, 0, 1615, 23, 45, 13, 13, 310, 151760)
+    assert tuple(read(path).counts[list(COUNTED)]) == expected
+    load, recording = open_recording(path)
+    validate(load)
+    assert recording.cgroups == ("root", "/kmt_A")
+    assert any((tape >> 16 & 0xFFFFF == 1).any() for tape in load.tapes)

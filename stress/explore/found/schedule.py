@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from shm import hooks
 from shm.sources import source_digest
 from stress.explore.search.strategies import Follow
 from stress.explore.space.space import Outcome, Space
@@ -62,7 +63,7 @@ def python() -> str:
 
 def source_hash() -> str:
     """Of every source an explored execution runs through."""
-    return source_digest("shm/**/*.py", "allocators/**/*.py", "stress/explore/**/*.py")
+    return source_digest("shm/**/*.py", "allocators/**/*.py", "stress/explore/**/*.py") + hooks.digest()
 
 
 def record(
