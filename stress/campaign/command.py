@@ -180,17 +180,20 @@ def _places(wanted: study.Study, out: Path | None, store: Path | None) -> tuple[
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """One process at a time works on a campaign; the lock goes with its process, however that ends."""
+    lock = filelock.FileLock(folder / LOCK, timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / LOCK, timeout=0)
-        with lock:
-            yield
+        lock.acquire()
     except filelock.Timeout:
         raise UsageError(
             f"{folder}: another process is at work on it; `campaign status {folder}` shows how far it is"
         ) from None
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written: {error.strerror or error}") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def at_work(folder: Path) -> bool:

@@ -159,13 +159,22 @@ class Run:
         left = self.campaign.to_do()
         seen: set[str] = set()
         waiting = as_completed([], with_results=True, raise_errors=False, loop=self.client.loop)
-        self._hand_out(waiting, left, seen)
-        while self._flying:
-            batch = waiting.next_batch(block=True)
-            ending.check()
-            self._keep(batch)
+        try:
             self._hand_out(waiting, left, seen)
-            self._tell()
+            while self._flying:
+                batch = waiting.next_batch(block=True)
+                ending.check()
+                self._keep(batch)
+                self._hand_out(waiting, left, seen)
+                self._tell()
+        except OSError as error:  # of Dask's connections: the store says its own errors itself
+            raise self._gone(str(error)) from None
+
+    def _gone(self, why: str) -> DamagedRun:
+        return DamagedRun(
+            f"the scheduler is gone ({why}); what is done is kept: "
+            f"`python -m stress campaign resume {self.campaign.folder}`"
+        )
 
     def _hand_out(self, waiting: Any, left: Iterator[tuple[int, str, bytes, dict[str, Any]]], seen: set[str]) -> None:
         room = WINDOW * max(1, sum(self.client.nthreads().values())) - len(self._flying)
@@ -214,10 +223,7 @@ class Run:
         if future.status == "finished":
             return msgspec.json.decode(result, type=Reply)
         if future.status in ("cancelled", "lost"):
-            raise DamagedRun(
-                "the scheduler is gone; what is done is kept: "
-                f"`python -m stress campaign resume {self.campaign.folder}`"
-            )
+            raise self._gone(f"a job is {future.status}")
         error = result[1] if isinstance(result, tuple) else result
         if isinstance(error, Refused):
             return Reply(key=key, status="refused", text=str(error))
