@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 
 from allocators.catalogue import DEFAULT
 from allocators.designs import DesignError
@@ -14,6 +15,7 @@ from stress.explore.search.minimise import minimise
 from stress.explore.search.search import Budget, races, search
 from stress.explore.space.space import Outcome, Space
 from stress.explore.world.scene import Scene
+from stress.process.ending import live_with_parent
 from stress.process.errors import UsageError
 
 
@@ -74,7 +76,10 @@ def in_parallel(requests: list[Request], jobs: int) -> list[Answer]:
     """Each search in a process of its own, `jobs` at a time."""
     if jobs == 1 or len(requests) == 1:
         return [explore(request) for request in requests]
-    with multiprocessing.get_context("fork").Pool(min(jobs, len(requests))) as pool:
+    crew = multiprocessing.get_context("fork").Pool(
+        min(jobs, len(requests)), initializer=live_with_parent, initargs=(os.getpid(),)
+    )
+    with crew as pool:
         return pool.map(explore, requests, chunksize=1)
 
 
