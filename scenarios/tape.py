@@ -38,9 +38,15 @@ OP_SECTION_BEGIN = 3  # a=SECTION_*
 OP_SECTION_END = 4  # a=SECTION_*, c=operations inside
 OP_ROUND = 5  # c=round
 OP_WAIT = 6  # c=number of schedule events that must be done
+OP_SLEEP = 7  # a=SLEEP_*, c=microseconds of kernel time, in serial play; elsewhere nothing
 OP_CUT = 8  # a turn ends here, see `stress.play.turns`; scenarios write none
 
-OP_NAMES = ("end", "alloc", "free", "section_begin", "section_end", "round", "wait", "", "cut")
+OP_NAMES = ("end", "alloc", "free", "section_begin", "section_end", "round", "wait", "sleep", "cut")
+
+# What the CPUs do while one sleeps, which decides when deferrable timers run (SLAB's cache_reap).
+SLEEP_BUSY = 0  # all run something: timers are on time
+SLEEP_ALONE = 1  # all are idle, and only the sleeper wakes: its own timers are late, the others' wait for an operation
+SLEEP_ALL = 2  # all are idle and wake with it
 
 # Kinds of timed sections: bursts of one sort, timed as a whole.
 SECTION_LIVE_FREE = 0

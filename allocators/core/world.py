@@ -73,6 +73,7 @@ WORLD = struct(
     "clock_origin",  # else: the cycle counter when the block began
     "clock_rate",  # and its cycles per millisecond of kernel time
     "reaper_due",  # serial play: when SLAB's next reaper is due; the engine looks here
+    "awake",  # serial play: 0, or 1 + the only CPU that is not idle, and so alone runs deferrable timers
     # SLAB's regions, 0 for other allocators.
     "slab_nodes",  # SLAB_NODE[max_caches][nr_nodes]
     "arrays",  # per cache: an array_cache per CPU, then per node a shared one and its alien ones

@@ -14,6 +14,7 @@ from stress.commands import run as running
 from stress.commands.bench import bench
 from stress.commands.calibrate import calibrate
 from stress.commands.campaign import campaign
+from stress.commands.check import check
 from stress.commands.claims import claims
 from stress.commands.conform import conform
 from stress.commands.explore import explore, replay
@@ -22,6 +23,7 @@ from stress.commands.inspect import inspect
 from stress.commands.listing import list_
 from stress.commands.machine import machine
 from stress.commands.nearest import Command, Group
+from stress.commands.new import new
 from stress.commands.record import record
 from stress.commands.results import compare, report, results
 from stress.commands.simulate import EXAMPLES as SIMULATIONS
@@ -120,6 +122,17 @@ app.command(
     "--strategy pct`, `explore --all`, `explore --like results/RUN`. Exit status: 0 nothing found (says whether "
     "exhaustively), 1 found, 2 bad usage; with --all: 0 when every race is as catalogued.",
 )(explore)
+app.command(
+    cls=Command,
+    short_help="What a reviewer would ask of your patch, in one go.",
+    epilog="Examples: `check my_patch.py`, `check my_patch.py --before v3-P7v3 --seconds 60 --out report.txt`. Exit "
+    "status: 1 when something fails that did not before.",
+)(check)
+app.command(
+    cls=Command,
+    short_help="A switch or scenario of your own, for a start.",
+    epilog="Examples: `new switch MY_PATCH`, `new scenario my-storm --out storms`.",
+)(new)
 app.command(
     cls=Command, short_help="Run a schedule again that `explore` wrote.", epilog="Example: `replay R12.schedule.json`."
 )(replay)

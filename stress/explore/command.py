@@ -16,6 +16,7 @@ from stress.explore.found.table import Line, as_markdown, as_text
 from stress.explore.found.trace import render
 from stress.explore.races import MODELS, Model
 from stress.process.errors import UsageError
+from stress.process.files import write_atomically
 from stress.process.usage import check_file, check_seconds, choose
 
 
@@ -135,7 +136,7 @@ def _catalogue(preemptions: int, seconds: float, schedule_count: int, jobs: int,
             text = as_text(lines)
     if out is not None:
         try:
-            out.write_text(text + "\n")
+            write_atomically(out, text.encode() + b"\n")
         except OSError as error:
             raise UsageError(f"--out {out}: cannot be written: {error.strerror}; name another file") from None
         print(f"written to {out}")

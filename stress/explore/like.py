@@ -188,8 +188,6 @@ def main(path: Path, options: Options, out: Path | None) -> int:
 
 def _named(path: Path) -> Path:
     """A path, or what the other commands call a run: its id, a part of it, `last`."""
-    if path.exists():
-        return path
     try:
         return find(str(path), RESULTS)
     except UsageError:

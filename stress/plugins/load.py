@@ -47,6 +47,8 @@ def load_file(path: Path, *, own: bool = False) -> Plugin:
     where = str(path)
     if where in LOADED:
         return LOADED[where]
+    # Plugins import NumPy before a session begins: BLAS threads would be forked over (`stress.play.session`).
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     data = _read(path, own)
     digest = hashlib.sha256(data).hexdigest()
     if path.suffix == ".toml":
@@ -154,6 +156,7 @@ def _installed() -> list[Plugin]:
     packages: dict[str, list[metadata.EntryPoint]] = {}
     for group in GROUPS:
         for point in metadata.entry_points(group=group):
+            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
             packages.setdefault(point.dist.name if point.dist else point.module, []).append(point)
     plugins = []
     for package, points in sorted(packages.items()):

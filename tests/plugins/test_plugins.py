@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,13 +23,17 @@ from shm.atomics import load, store
 from shm.compiler import ENTRY_PIPELINE, dual, dual_slow
 from shm.entry import entry
 from shm.native import MachineType
+from stress.check import command, parts
+from stress.check.plan import make_plan
 from stress.explore.exploring import build
 from stress.explore.found.answer import Request
 from stress.explore.races import MODELS
 from stress.explore.search.search import Budget, search
 from stress.plugins.load import load_all, load_file
 from stress.plugins.registered import LOADED, take_out
+from stress.plugins.skeleton import lay_out
 from stress.process.errors import UsageError
+from stress.show.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[2]
 P7 = ROOT / "examples" / "p7-plugin" / "slab_stress_p7.py"
@@ -213,6 +218,25 @@ def test_a_scenario_from_toml_is_a_sound_workload(tmp_path):
             load_file(path.with_name("wrong.toml"))
 
 
+def test_an_installed_package_is_found_by_its_entry_points(tmp_path, monkeypatch, capsys):
+    points = tomllib.loads(P7.with_name("pyproject.toml").read_text())["project"]["entry-points"]
+    info = tmp_path / "slab_stress_p7-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: slab-stress-p7\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(
+        "".join(f"[{group}]\n{name} = {value}\n" for group, named in points.items() for name, value in named.items())
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(P7.parent)
+    monkeypatch.chdir(tmp_path)
+    try:
+        (plugin,) = load_all()
+        assert (plugin.where, plugin.base, len(plugin.hooks)) == ("slab-stress-p7", "v1-P7", 5)
+        assert capsys.readouterr().err.startswith("plugin slab-stress-p7 (installed): switch MY_P7")
+    finally:
+        sys.modules.pop("slab_stress_p7", None)
+
+
 def test_the_command_line_loads_a_plugin(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "stress", "list", "designs", "--plugin", str(P7)],
@@ -220,3 +244,49 @@ def test_the_command_line_loads_a_plugin(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "MY_P7" in done.stdout and f"plugin {P7}: switch MY_P7, in the place of slub_shrink" in done.stderr
+
+
+@pytest.mark.parametrize("kind, name", [("switch", "OWN_PATCH"), ("scenario", "own-storm")])
+def test_a_new_plugin_works_and_its_test_passes(tmp_path, kind, name):
+    *_, test = lay_out(kind, name, tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "stress.pytest_plugin", str(test),
+         "-k", "not its_remote_frees"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    with pytest.raises(UsageError, match="there already"):
+        lay_out(kind, name, tmp_path)
+
+
+FAULTY = (
+    SWITCH
+    + """
+from shm.hooks import replaces
+from allocators.slub.partial import put_cpu_partial
+@replaces(put_cpu_partial, S)
+def forgets_the_slab(m, s, page, drain):
+    pass
+"""
+)
+
+
+def test_check_sees_what_a_faulty_patch_breaks(tmp_path, monkeypatch):
+    path = tmp_path / "faulty.py"
+    path.write_text(FAULTY)
+    monkeypatch.setattr("stress.explore.races.MODELS", {name: MODELS[name] for name in ("remote-free", "R8b")})
+    plan = make_plan(
+        load_file(path), before="v3", after=None, allocator=None, steps=None, seconds=1, budget=5, preemptions=1,
+        seed=1, jobs=1,
+    )  # fmt: skip
+    assert (plan.after, plan.allocator, plan.release) == ("v3+OWN_ONE", "slub", None)
+    part = parts.races(plan, Progress(quiet=True))
+    assert part.status == parts.FAILED, part
+    assert "1 worse" in part.lines[0] and "remote-free: nothing before" in part.lines[1]
+    passed = parts.Part("Other", parts.PASSED, ["12 of 12"])
+    text = command.report(plan, [passed, part], 1.0)
+    assert command.exit_status([passed, part]) == 1 and command.exit_status([passed]) == 0
+    assert "OWN_ONE: a test" in text and "in the place of: put_cpu_partial" in text
+    assert (
+        max(len(line) for line in text.splitlines() if "$" not in line and str(tmp_path) not in line) <= command.WIDTH
+    )
