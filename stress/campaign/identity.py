@@ -28,9 +28,6 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     plugins: dict[str, str] = {}
 
-    def __str__(self) -> str:
-        return f"sources {self.sources} on " + ", ".join(f"{name} {version}" for name, version in self.versions.items())
-
     def differs(self, other: Identity) -> str:
         """ "sources 1234 and not 5678, numba …" of this one against another; "" when they are the same."""
         parts = []
