@@ -154,10 +154,10 @@ DESIGNS: dict[str, Design] = {
         ),
         Design(
             "linux-7.0-rc1",
-            _LINUX_70 - {"F_REFILLFLUSH"},
+            _LINUX_70 - {"F_REFILLFLUSH"} | {"F_GATE"},
             2026,
-            "sheaves for all caches, no CPU slabs; a refill that fails half way leaks what it got",
-            "v7.0-rc1 mm/slub.c, 815c8e35511d; 20260123-sheaves-for-all-v4",
+            "sheaves for all caches, no CPU slabs; who may not block refills none; a failed refill leaks what it got",
+            "v7.0-rc1 mm/slub.c, 815c8e35511d; 20260123-sheaves-for-all-v4; without fb1091febd66",
         ),
         Design(
             "linux-7.0",

@@ -234,6 +234,12 @@ SWITCHES: dict[str, Switch] = {
             "F_REMOTETRY", "other nodes' list_lock is only tried for a refill (7.0)", _SLUB, requires=("F_NOCPUSLAB",)
         ),
         Switch(
+            "F_GATE",
+            "an allocation that may not block refills no sheaf: with the barn empty it takes one object (7.0-rc1)",
+            _SLUB,
+            requires=("F_SHEAF",),
+        ),
+        Switch(
             "F_BARNONLINE",
             "nodes without memory have barns, and their CPUs free objects of any node to their sheaves (7.1)",
             _SLUB,

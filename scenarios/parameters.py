@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Protocol
 
 import msgspec
 
-from scenarios.settings import ParameterError, count
+from scenarios.settings import ParameterError, count, share
 
 MEGA = 1 << 20
 
@@ -20,6 +20,10 @@ Charged = Annotated[bool, msgspec.Meta(description="allocate for an online cgrou
 SheafCapacity = Annotated[
     int,
     count(0, 1024, "objects of a sheaf that the cache asks for: linux-6.18 has sheaves for those alone"),
+]
+
+MayNotBlock = Annotated[
+    float, share("of the allocations that may not block: 7.0-rc1 refills no sheaf for them, see the switch F_GATE")
 ]
 
 

@@ -8,7 +8,8 @@ An operation is one int64 word::
 
     bit   0..3    opcode                 (OP_*)
     bit   4..15   a: cache index or section kind   (0..4095)
-    bit  16..35   b: cgroup index        (0..1_048_575; 0 is the root cgroup: never charged)
+    bit  16..34   b: cgroup index        (0..524_287; 0 is the root cgroup: never charged)
+    bit  35       flag of ALLOC: it may not block (gfp flags without direct reclaim)
     bit  36..62   c: slot, count, round or event   (0..134_217_727)
 
 Slots are global to the workload: one CPU allocates into a slot, the same or another CPU frees it,
@@ -32,7 +33,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 OP_END = 0
-OP_ALLOC = 1  # a=cache, b=cgroup, c=slot
+OP_ALLOC = 1  # a=cache, b=cgroup, c=slot, flag: may not block
 OP_FREE = 2  # c=slot
 OP_SECTION_BEGIN = 3  # a=SECTION_*
 OP_SECTION_END = 4  # a=SECTION_*, c=operations inside
@@ -51,7 +52,8 @@ SECTIONS = ("live", "dead", "alloc", "mixed")
 
 OP_MASK = 15
 A_SHIFT, A_BITS = 4, 12
-B_SHIFT, B_BITS = 16, 20
+B_SHIFT, B_BITS = 16, 19
+FLAG = 1 << 35
 C_SHIFT, C_BITS = 36, 27
 
 # Kinds of events. `arg` is a cgroup index or a cache index.
@@ -142,8 +144,8 @@ class Workload:
         return total
 
 
-def op(code: int, a: ArrayLike = 0, b: ArrayLike = 0, c: ArrayLike = 0) -> np.ndarray:
-    """Encode operations; scalars and int64 arrays broadcast. Fields are range-checked.
+def op(code: int, a: ArrayLike = 0, b: ArrayLike = 0, c: ArrayLike = 0, *, flag: ArrayLike = False) -> np.ndarray:
+    """Encode operations; scalars and arrays (int64, flag: bool) broadcast. Fields are range-checked.
 
     Raises ValueError when a field does not fit its bits.
     """
@@ -151,7 +153,8 @@ def op(code: int, a: ArrayLike = 0, b: ArrayLike = 0, c: ArrayLike = 0) -> np.nd
     for name, value, bits in zip("abc", fields, (A_BITS, B_BITS, C_BITS), strict=True):
         if value.size and (value.min() < 0 or value.max() >> bits):
             raise ValueError(f"tape operation {OP_NAMES[code]}: field {name} does not fit in {bits} bits")
-    return np.atleast_1d(code | (fields[0] << A_SHIFT) | (fields[1] << B_SHIFT) | (fields[2] << C_SHIFT))
+    flags = np.where(flag, FLAG, 0)
+    return np.atleast_1d(code | (fields[0] << A_SHIFT) | (fields[1] << B_SHIFT) | flags | (fields[2] << C_SHIFT))
 
 
 def word(code: int, a: int = 0, b: int = 0, c: int = 0) -> int:
@@ -171,7 +174,7 @@ def concatenate(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def decode(tape: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(opcode, a, b, c) arrays of a tape."""
+    """(opcode, a, b, c) arrays of a tape; its flags are in `tape & FLAG`."""
     mask = lambda bits: (1 << bits) - 1
     return (
         tape & OP_MASK,

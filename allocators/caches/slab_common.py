@@ -50,6 +50,12 @@ def kmem_cache_alloc(m: Machine, root: int, memcg: int) -> int:
 
     SLOB: a reference to it (see allocators.slob), which is what `kmem_cache_free` takes.
     """
+    return kmem_cache_alloc_gfp(m, root, memcg, True)
+
+
+@dual_inline
+def kmem_cache_alloc_gfp(m: Machine, root: int, memcg: int, may_block: bool) -> int:
+    """As `kmem_cache_alloc`. may_block: may it wait for reclaim? Only F_GATE asks."""
     owner = 0
     if m.has("F_OBJCG"):
         s = root
@@ -63,7 +69,7 @@ def kmem_cache_alloc(m: Machine, root: int, memcg: int) -> int:
     elif m.has("SLOB"):
         obj = slob_cache_alloc(m, s)
     elif m.has("F_SHEAF"):
-        obj = sheaf_alloc(m, s)
+        obj = sheaf_alloc(m, s, may_block)
     else:
         obj = slab_alloc(m, s, NO_NODE)
     if m.has("F_OBJCG") and owner:

@@ -61,7 +61,7 @@ def _free_beneath(m: Machine, s: int, page: int, obj: int) -> None:
 
 
 @dual_inline
-def sheaf_alloc(m: Machine, s: int) -> int:
+def sheaf_alloc(m: Machine, s: int, may_block: bool) -> int:
     """alloc_from_pcs, and SLUB when no sheaf can be had; 0 when out of memory."""
     if load(m, s + CACHE.sheaves) == 0:
         return _alloc_beneath(m, s)
@@ -69,7 +69,7 @@ def sheaf_alloc(m: Machine, s: int) -> int:
     main = load(m, pcs_of(m, s, this_cpu(m)) + PCS.main)
     held = load(m, main + SHEAF.size)
     if held == 0:
-        main = _replace_empty_main(m, s)
+        main = _replace_empty_main(m, s, may_block)
         if main == 0:
             return _alloc_beneath(m, s)
         held = load(m, main + SHEAF.size)
@@ -120,8 +120,11 @@ def sheaf_free(m: Machine, s: int, page: int, obj: int) -> None:
 
 
 @dual_slow
-def _replace_empty_main(m: Machine, s: int) -> int:
-    """A main sheaf with objects; 0 when none can be had, and then the local lock is dropped."""
+def _replace_empty_main(m: Machine, s: int, may_block: bool) -> int:
+    """A main sheaf with objects; 0 when none can be had, and then the local lock is dropped.
+
+    F_GATE: who may not block refills no sheaf.
+    """
     count(m, OPS.slow)
     p = pcs_of(m, s, this_cpu(m))
     main = load(m, p + PCS.main)
@@ -140,6 +143,9 @@ def _replace_empty_main(m: Machine, s: int) -> int:
         write_once(m, p + PCS.main, full)
         return full
     stat(m, s, STAT.barn_get_fail)
+    if m.has("F_GATE") and not may_block:
+        _local_unlock(m)
+        return 0
     full = spare
     if full:
         write_once(m, p + PCS.spare, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from allocators.caches.slab_common import kmem_cache_alloc, kmem_cache_free
+from allocators.caches.slab_common import kmem_cache_alloc, kmem_cache_alloc_gfp, kmem_cache_free
 from allocators.core.world import OPS, OPS_AT, WORLD, world
 from scenarios.tape import (
     OP_ALLOC,
@@ -40,7 +40,7 @@ from shm.rcu import quiescent_point
 from shm.virtual.words import ALLOC, FREE, begin_call_of, leave
 from shm.waiting import PATIENCE, pause
 from stress.engine.latency import begin_operation, end_alloc, end_free, maker_of, measure_clock
-from stress.engine.words import PLAY, RUN, SECTION, SLOT_FAILED, TURN, a_of, b_of, c_of, opcode
+from stress.engine.words import PLAY, RUN, SECTION, SLOT_FAILED, TURN, a_of, b_of, c_of, may_block, opcode
 
 LONGEST_IDLE = 1000  # microseconds that a CPU sleeps at a turn's end without looking around: the run may be to stop
 
@@ -86,7 +86,10 @@ def execute(m: Machine, p: int, run: int, op: int) -> bool:
             where = 0
             if m.has("VTIME"):
                 where = begin_call_of(m, ALLOC)
-            obj = kmem_cache_alloc(m, root, memcg)
+            if m.has("F_GATE"):
+                obj = kmem_cache_alloc_gfp(m, root, memcg, may_block(op))
+            else:
+                obj = kmem_cache_alloc(m, root, memcg)
             if m.has("VTIME"):
                 leave(m, where)
             if m.has("STATS"):

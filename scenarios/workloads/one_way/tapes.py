@@ -33,7 +33,8 @@ def build(params: OneWay, cpus: int, seed: int) -> tape.Workload:
                 out.round(r, schedule.done_by(r - 1))
             if cpu in makers and r < FIRST + params.rounds:
                 slot = bases[cpu] + _batch(params, r)
-                out.section(tape.SECTION_ALLOC, tape.op(tape.OP_ALLOC, b=cgroup, c=slot))
+                flag = writer.some(params.may_not_block, params.batch, seed, cpu, r)
+                out.section(tape.SECTION_ALLOC, tape.op(tape.OP_ALLOC, b=cgroup, c=slot, flag=flag))
             if cpu in frees_of and r >= FIRST + DELAY:
                 order = rng.permutation(bases[frees_of[cpu]] + _batch(params, r - DELAY))
                 out.section(tape.SECTION_LIVE_FREE, tape.op(tape.OP_FREE, c=order))
