@@ -58,7 +58,7 @@ class DesignError(ValueError):
     """A design's text is wrong; the message says what is and what is allowed."""
 
 
-_LINUX_618 = frozenset({"F_OBO", "F_NRP", "P4v4", "F_OBJCG", "F_SHEAF", "F_SHEAFASK", "F_618SHRINK"})
+_LINUX_618 = frozenset({"F_OBO", "F_NRP", "P4v4", "F_OBJCG", "F_SHEAF", "F_SHEAFASK", "F_618SHRINK", "F_RCUSHEAF"})
 _LINUX_70 = _LINUX_618 - {"F_SHEAFASK", "F_618SHRINK"} | {
     "F_NOCPUSLAB",
     "F_CAP7",

@@ -26,6 +26,8 @@ MayNotBlock = Annotated[
     float, share("of the allocations that may not block: 7.0-rc1 refills no sheaf for them, see the switch F_GATE")
 ]
 
+KfreeRcu = Annotated[float, share("of the frees that are kfree_rcu: the object is freed after a grace period")]
+
 
 class Parameters(Protocol):
     """What the registry needs of every scenario's parameters."""

@@ -39,9 +39,11 @@ OP_SECTION_BEGIN = 3  # a=SECTION_*
 OP_SECTION_END = 4  # a=SECTION_*, c=operations inside
 OP_ROUND = 5  # c=round
 OP_WAIT = 6  # c=number of schedule events that must be done
+OP_KFREE_RCU = 7  # c=slot; as OP_FREE, and the object itself is freed after a grace period
 OP_CUT = 8  # a turn ends here, see `stress.play.turns`; scenarios write none
 
-OP_NAMES = ("end", "alloc", "free", "section_begin", "section_end", "round", "wait", "", "cut")
+OP_NAMES = ("end", "alloc", "free", "section_begin", "section_end", "round", "wait", "kfree_rcu", "cut")
+OPERATIONS = (OP_ALLOC, OP_FREE, OP_KFREE_RCU)  # what is counted: allocations and frees
 
 # Kinds of timed sections: bursts of one sort, timed as a whole.
 SECTION_LIVE_FREE = 0
@@ -139,8 +141,7 @@ class Workload:
         """Allocations and frees in all tapes together."""
         total = 0
         for tape in self.tapes:
-            code = tape & OP_MASK
-            total += int(np.count_nonzero((code == OP_ALLOC) | (code == OP_FREE)))
+            total += int(np.count_nonzero(np.isin(tape & OP_MASK, OPERATIONS)))
         return total
 
 

@@ -37,7 +37,9 @@ BARN = struct(
     "present",  # constant: 0 where a node has no barn
 )
 POOL = struct("POOL", "lock", "unused", size=8)
-SHEAF = struct("SHEAF", "next", "size", "node", "pad", ("objects", 0))  # objects: as many words as its capacity
+SHEAF = struct(
+    "SHEAF", "next", "size", "node", "cache", ("objects", 0)
+)  # node, cache: of one that waits for a grace period; objects: as many words as its capacity
 
 # By the size of objects in bytes, from the largest on: how many a sheaf is to hold (v7.0 calculate_sheaf_capacity).
 _NOMINAL = ((4096, 4), (1024, 12), (256, 26), (0, 60))
