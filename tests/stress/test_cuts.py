@@ -31,7 +31,7 @@ class Stage:
         code, _, _, c = self.words[cpu][self.at[cpu]]
         if code == OP_END or code == tape.OP_WAIT and self.events_done < c:
             return False
-        if code in (tape.OP_ALLOC, tape.OP_FREE):
+        if code in tape.OPERATIONS:
             if (c in self.full) == (code == tape.OP_ALLOC):
                 return False
             self.full ^= {c}
