@@ -167,10 +167,10 @@ def test_destroy_waits_for_what_kfree_rcu_has(design, done):
 def test_without_a_sheaf_it_is_a_batch():
     world = SmallWorld("linux-7.0", sizes=(64,), sheaves=SheafSettings(capacity=1, max_full=0, max_empty=0))
     s = world.roots[0]
-    objects = world.alloc(0, 0, count=60)
+    objects = world.alloc(0, 0, count=200)
     free_later(world, 0, objects)  # more sheaves than there are wait for a grace period
     found = counted(world)
-    assert found["free_rcu_sheaf_fail"] > 0 and found["free_rcu_sheaf"] + found["free_rcu_sheaf_fail"] == 60
+    assert found["free_rcu_sheaf_fail"] > 0 and found["free_rcu_sheaf"] + found["free_rcu_sheaf_fail"] == 200
     assert world.check().violated == []
     world.work()
     assert world.check().violated == []
