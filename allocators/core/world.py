@@ -59,6 +59,7 @@ WORLD = struct(
     "reparented",  # F_REPARENT: first child that belongs to the root cgroup now. memcg_slab_mutex.
     "retired",  # STAT sums of destroyed caches, SLUB order
     "rcu_slabs",  # slabs whose pages wait for a grace period, a stack
+    "rcu_objects",  # the last of kfree_rcu's objects that come together, a stack through their first words
     # F_OBJCG's regions, 0 when no design wants them.
     "objcgs",  # OBJCG[max_objcgs]
     "max_objcgs",

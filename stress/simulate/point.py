@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from scenarios.tape import OP_ALLOC, OP_FREE, OP_MASK, SECTIONS, Workload
+from scenarios.tape import OP_MASK, OPERATIONS, SECTIONS, Workload
 from shm.locks import LOCK_CLASSES
 from shm.virtual.words import VERSION_AT, WHATS, WHERES
 from stress.judge.ratio import concurrent_rate
@@ -102,7 +102,7 @@ def _played(
     locks, lines = _locks(arena, virtual, span, job.cpus), _lines(arena, virtual, span, job.cpus)
     virtual.end()
     census = take_census(arena, job.design, features - {"VTIME"}, float(PS_PER_NS))
-    operations = sum(int(np.isin(tape & OP_MASK, (OP_ALLOC, OP_FREE)).sum()) for tape in job.load.tapes)
+    operations = sum(int(np.isin(tape & OP_MASK, OPERATIONS).sum()) for tape in job.load.tapes)
     rates, ns = _rates(arena)
     return Point(
         design=job.design,
