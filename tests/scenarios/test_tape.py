@@ -90,7 +90,7 @@ FAULTS = {
     "no END": (dict(tapes=(np.array([tape.OP_ROUND]), op(tape.OP_END))), "does not end in exactly one END"),
     "empty tape": (dict(tapes=(np.array([], dtype=np.int64), op(tape.OP_END))), "does not end in exactly one END"),
     "END inside": (dict(first={2: [op(tape.OP_END)]}), "does not end in exactly one END"),
-    "opcode": (dict(first={5: [np.array([9])]}), "unknown operation 9"),
+    "opcode": (dict(first={5: [np.array([10])]}), "unknown operation 10"),
     "rounds back": (dict(second={5: [round_(2)]}), "tape of cpu 1: rounds go back"),
     "wait too far": (dict(first={5: [wait(5)]}), "waits for event 5, the schedule has 4"),
     "wait for later": (dict(first={0: [round_(1), wait(3)]}), "waits in round 1 for an event of a later round"),
