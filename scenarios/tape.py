@@ -40,10 +40,10 @@ OP_SECTION_END = 4  # a=SECTION_*, c=operations inside
 OP_ROUND = 5  # c=round
 OP_WAIT = 6  # c=number of schedule events that must be done
 OP_SLEEP = 7  # a=SLEEP_*, c=microseconds of kernel time, in serial play; elsewhere nothing
-OP_KFREE_RCU = 8  # c=slot; as OP_FREE, and the object itself is freed after a grace period
-OP_CUT = 9  # a turn ends here, see `stress.play.turns`; scenarios write none
+OP_CUT = 8  # a turn ends here, see `stress.play.turns`; scenarios write none. Loops end where the low 3 bits are 0
+OP_KFREE_RCU = 9  # c=slot; as OP_FREE, and the object itself is freed after a grace period
 
-OP_NAMES = ("end", "alloc", "free", "section_begin", "section_end", "round", "wait", "sleep", "kfree_rcu", "cut")
+OP_NAMES = ("end", "alloc", "free", "section_begin", "section_end", "round", "wait", "sleep", "cut", "kfree_rcu")
 OPERATIONS = (OP_ALLOC, OP_FREE, OP_KFREE_RCU)  # what is counted: allocations and frees
 
 # What the CPUs do while one sleeps, which decides when deferrable timers run (SLAB's cache_reap).
