@@ -136,6 +136,10 @@ def judge_curves(rows: Sequence[Beside]) -> Finding:
     wrong: list[str] = []
     worst = 0.0
     if not rows or not all(row.boots and row.model and all(row.model) for row in rows):
+        for row in rows:
+            areas = [area(curve, 2) for curve in row.boots]
+            text = ", ".join(f"{one:,.0f}" for one in areas)
+            figures.append(figure(f"{row.name}, recorded: slabs × seconds", areas, text))
         return Finding(Verdict.UNKNOWN, "nothing was counted over time", figures)
     for row in rows:
         theirs, ours = mean_curve(row.boots), mean_curve(row.model)
