@@ -20,13 +20,14 @@ def main() -> int:
     parser.add_argument("storm", nargs="?", choices=("lines", "inputs", "kills", "limits", "neighbours"))
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, help="of one batch of the storm that is named")
+    parser.add_argument("--alone", action="store_true", help="nothing else here uses /dev/shm: look what is left there")
     asked = parser.parse_args()
     from tests.storms import storm
 
     storms = {
         "lines": lambda seed: storm.command_lines(seed, 200),
         "inputs": lambda seed: storm.input_files(seed, 200),
-        "kills": lambda seed: (1, storm.kill(seed)),
+        "kills": lambda seed: (1, storm.kill(seed, alone=asked.alone)),
         "limits": lambda seed: (1, storm.limits(seed)),
         "neighbours": lambda seed: (1, storm.neighbours(seed)),
     }
