@@ -59,7 +59,8 @@ def targets(plan: Plan) -> list[Target]:
     }
     for program in plan.programs:
         found += [
-            (main, program.kernel, parse_design(program.design).features(program.kernel)) for main in mains[program.kind]
+            (main, program.kernel, parse_design(program.design).features(program.kernel))
+            for main in mains[program.kind]
         ]
     return found
 
