@@ -58,7 +58,7 @@ class DesignError(ValueError):
     """A design's text is wrong; the message says what is and what is allowed."""
 
 
-_LINUX_618 = frozenset({"F_OBO", "F_NRP", "P4v4", "F_OBJCG", "F_SHEAF", "F_SHEAFASK", "F_618SHRINK"})
+_LINUX_618 = frozenset({"F_OBO", "F_NRP", "P4v4", "F_OBJCG", "F_SHEAF", "F_SHEAFASK", "F_618SHRINK", "F_RCUSHEAF"})
 _LINUX_70 = _LINUX_618 - {"F_SHEAFASK", "F_618SHRINK"} | {
     "F_NOCPUSLAB",
     "F_CAP7",
@@ -154,10 +154,10 @@ DESIGNS: dict[str, Design] = {
         ),
         Design(
             "linux-7.0-rc1",
-            _LINUX_70 - {"F_REFILLFLUSH"},
+            _LINUX_70 - {"F_REFILLFLUSH"} | {"F_GATE"},
             2026,
-            "sheaves for all caches, no CPU slabs; a refill that fails half way leaks what it got",
-            "v7.0-rc1 mm/slub.c, 815c8e35511d; 20260123-sheaves-for-all-v4",
+            "sheaves for all caches, no CPU slabs; who may not block refills none; a failed refill leaks what it got",
+            "v7.0-rc1 mm/slub.c, 815c8e35511d; 20260123-sheaves-for-all-v4; without fb1091febd66",
         ),
         Design(
             "linux-7.0",

@@ -189,6 +189,12 @@ SWITCHES: dict[str, Switch] = {
         ),
         Switch("F_SHEAFASK", "only caches that ask for sheaves have them (6.18)", _SLUB, needs=("F_SHEAF",)),
         Switch(
+            "F_RCUSHEAF",
+            "objects of kfree_rcu wait for their grace period by the sheaf, charged until then (6.18)",
+            _SLUB,
+            requires=("F_SHEAF",),
+        ),
+        Switch(
             "F_618SHRINK",
             "shrink and shutdown flush the CPUs first and empty the barns then, although there are CPU slabs (6.18)",
             _SLUB,
@@ -232,6 +238,12 @@ SWITCHES: dict[str, Switch] = {
         ),
         Switch(
             "F_REMOTETRY", "other nodes' list_lock is only tried for a refill (7.0)", _SLUB, requires=("F_NOCPUSLAB",)
+        ),
+        Switch(
+            "F_GATE",
+            "an allocation that may not block refills no sheaf: with the barn empty it takes one object (7.0-rc1)",
+            _SLUB,
+            requires=("F_SHEAF",),
         ),
         Switch(
             "F_BARNONLINE",

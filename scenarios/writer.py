@@ -166,6 +166,18 @@ def generator(seed: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(seed))
 
 
+def some(share: float, number: int, *seeds: int) -> np.ndarray:
+    """Which of `number` operations are of a sort that has this share; of seeds of its own, so nothing else changes."""
+    return np.random.default_rng(seeds).random(number) < share
+
+
+def frees(slots: np.ndarray, rcu: np.ndarray) -> np.ndarray:
+    """Frees of slots; `rcu` says which are kfree_rcu."""
+    words = tape.op(tape.OP_FREE, c=slots)
+    words[rcu] += tape.OP_KFREE_RCU - tape.OP_FREE
+    return words
+
+
 def touch(cgroup: int, slot: int) -> np.ndarray:
     """Allocate one object of cache 0 and free it: the first use that has a child cache created."""
     return np.concatenate([tape.op(tape.OP_ALLOC, b=cgroup, c=slot), tape.op(tape.OP_FREE, c=slot)])

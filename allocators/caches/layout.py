@@ -19,7 +19,7 @@ from allocators.core.world import (
 )
 from allocators.memcg.memcontrol import MEMCG
 from allocators.slab.sizing import ArrayRoom
-from allocators.slub.sheaf_state import AS_THE_KERNEL, SheafSettings
+from allocators.slub.sheaf_state import AS_THE_KERNEL, SheafSettings, sheaf_count
 from shm.histogram import HISTOGRAM
 from shm.layout import Plan
 from shm.machine import MACHINE
@@ -106,6 +106,10 @@ def plan(limits: Limits, room: Room, extra: dict[str, int] | None = None) -> Lay
     extra = extra or {}
     nr_cpus = limits.workers + 1
     stride = -(-(CACHES_AT + (KMEM_CACHE_CPU_WORDS + STAT_WORDS) * limits.caches) // 64) * 64
+    # Batches of kfree_rcu: one comes together, one waits, one is being freed. F_SHEAF: every sheaf may wait.
+    callbacks = 4 * limits.caches + 4 * limits.memcgs + 3
+    if room.sheaf_words:
+        callbacks += limits.roots * sheaf_count(nr_cpus, limits.nodes, limits.sheaves)
     regions = Plan()
     regions.reserve("machine", MACHINE.SIZE)
     regions.reserve("world", WORLD.SIZE)
@@ -119,7 +123,8 @@ def plan(limits: Limits, room: Room, extra: dict[str, int] | None = None) -> Lay
         + limits.caches * (CACHE.SIZE + NODE.SIZE * limits.nodes)
         + limits.memcgs * MEMCG.SIZE
         + limits.roots * limits.memcgs
-        + ring_words(4 * limits.caches + 4 * limits.memcgs) * 2
+        + ring_words(4 * limits.caches + 4 * limits.memcgs)
+        + ring_words(callbacks)
         + 2 * MAX_OBJECTS
         + limits.cgroup_indices
         + limits.cache_indices
@@ -143,7 +148,7 @@ def plan(limits: Limits, room: Room, extra: dict[str, int] | None = None) -> Lay
     regions.reserve("memcgs", MEMCG.SIZE * limits.memcgs)
     regions.reserve("slots", limits.roots * limits.memcgs)
     regions.reserve("workqueue", ring_words(4 * limits.caches + 4 * limits.memcgs))
-    regions.reserve("rcu_queue", ring_words(4 * limits.caches + 4 * limits.memcgs))
+    regions.reserve("rcu_queue", ring_words(callbacks))
     regions.reserve("shrink_scratch", 2 * MAX_OBJECTS)
     regions.reserve("cgroup_table", max(1, limits.cgroup_indices))
     regions.reserve("cache_table", max(1, limits.cache_indices))

@@ -47,8 +47,8 @@ def slab_timers(m: Machine) -> None:
 
 @dual
 def slab_settling(m: Machine) -> int:
-    """SLAB: the reaper's next pass, as long as there are dead caches."""
-    if load(m, WORLD_AT + WORLD.offlined) == load(m, WORLD_AT + WORLD.destroyed):
+    """SLAB: the reaper's next pass, as long as there are dead caches and CPUs that are not idle."""
+    if load(m, WORLD_AT + WORLD.awake) or load(m, WORLD_AT + WORLD.offlined) == load(m, WORLD_AT + WORLD.destroyed):
         return 0
     return reaper_due(m)
 

@@ -59,6 +59,7 @@ WORLD = struct(
     "reparented",  # F_REPARENT: first child that belongs to the root cgroup now. memcg_slab_mutex.
     "retired",  # STAT sums of destroyed caches, SLUB order
     "rcu_slabs",  # slabs whose pages wait for a grace period, a stack
+    "rcu_objects",  # the last of kfree_rcu's objects that come together, a stack through their first words
     # F_OBJCG's regions, 0 when no design wants them.
     "objcgs",  # OBJCG[max_objcgs]
     "max_objcgs",
@@ -73,6 +74,7 @@ WORLD = struct(
     "clock_origin",  # else: the cycle counter when the block began
     "clock_rate",  # and its cycles per millisecond of kernel time
     "reaper_due",  # serial play: when SLAB's next reaper is due; the engine looks here
+    "awake",  # serial play: 0, or 1 + the only CPU that is not idle, and so alone runs deferrable timers
     # SLAB's regions, 0 for other allocators.
     "slab_nodes",  # SLAB_NODE[max_caches][nr_nodes]
     "arrays",  # per cache: an array_cache per CPU, then per node a shared one and its alien ones

@@ -9,6 +9,7 @@ import numpy as np
 from allocators.catalogue import SHEAF_STATISTICS
 from allocators.core.kmem_cache import CACHE, KMEM_CACHE_CPU
 from allocators.core.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, OPS, OPS_AT, STAT_WORDS, WORLD, WORLD_AT
+from allocators.invariants.rcu import queued
 from allocators.invariants.sheaves import sheaved
 from allocators.invariants.snapshot import Snapshot
 from allocators.memcg.cache_ref import BIAS
@@ -22,17 +23,6 @@ from allocators.memcg.memcontrol import (
     WORK_UNREGISTER,
 )
 from allocators.slub.state import STATISTICS
-from shm.ring import ITEM, RING
-
-
-def queued(w: Snapshot, ring: str) -> list[tuple[int, int, int]]:
-    """(func, a, b) of the items that wait in a ring; none when its ends make no sense."""
-    base = w.layout.plan[ring]
-    head, tail, capacity = (w.mem[base + f] for f in (RING.head, RING.tail, RING.capacity))
-    if capacity <= 0 or not 0 <= tail - head <= capacity:
-        return []
-    items = [base + RING.SIZE + i % capacity * ITEM.SIZE for i in range(head, tail)]
-    return [(w.mem[a + ITEM.func], w.mem[a + ITEM.a], w.mem[a + ITEM.b]) for a in items]
 
 
 def references(w: Snapshot) -> Iterator[str]:
@@ -67,10 +57,10 @@ def references(w: Snapshot) -> Iterator[str]:
             f"{w.cache_name(children[i])}: refcnt is {refcnt[i]}, it has {held[children[i]]} "
             f"{unit}{' and is online' if on[i] else ''}"
         )
-    work = queued(w, "workqueue")
+    work = queued(w.mem, w.layout, "workqueue")
     if by_reference:
         doomed = {a for f, a, _ in work if f == WORK_UNREGISTER} | {
-            a for f, a, _ in queued(w, "rcu_queue") if f == RCU_UNREGISTER
+            a for f, a, _ in queued(w.mem, w.layout, "rcu_queue") if f == RCU_UNREGISTER
         }
         for cache in children[refcnt == 0]:
             if w.cache_at(cache) not in doomed:
@@ -99,11 +89,11 @@ def _of_frees(w: Snapshot, children: np.ndarray, refcnt: np.ndarray) -> Iterator
     """F_REPARENT_SLABS: at rest no free holds a reference, and what the offline began is queued."""
     killed = np.isin(
         w.layout.plan["caches"] + children * CACHE.SIZE,
-        [a for f, a, _ in queued(w, "rcu_queue") if f == RCU_REPARENT_SLABS],
+        [a for f, a, _ in queued(w.mem, w.layout, "rcu_queue") if f == RCU_REPARENT_SLABS],
     )
     moving = np.isin(
         w.layout.plan["caches"] + children * CACHE.SIZE,
-        [a for f, a, _ in queued(w, "workqueue") if f == WORK_REPARENT_SLABS],
+        [a for f, a, _ in queued(w.mem, w.layout, "workqueue") if f == WORK_REPARENT_SLABS],
     )
     offline = w.caches["offline"][children] != 0
     expected = np.where(offline, np.where(killed, 1 + BIAS, 0), 1)
@@ -213,8 +203,8 @@ def _of_sheaves(w: Snapshot, s: dict[str, int], ops: dict[str, int]) -> list[tup
     else:
         laws = [
             (
-                "free_fastpath + free_slowpath + free_pcs - sheaf_flush is {}, there were {} frees",
-                s["free_fastpath"] + s["free_slowpath"] + s["free_pcs"] - s["sheaf_flush"],
+                "free_fastpath + free_slowpath + free_pcs + free_rcu_sheaf - sheaf_flush is {}, there were {} frees",
+                s["free_fastpath"] + s["free_slowpath"] + s["free_pcs"] + s["free_rcu_sheaf"] - s["sheaf_flush"],
                 given,
             ),
             (

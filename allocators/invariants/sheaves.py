@@ -8,14 +8,18 @@ from typing import NamedTuple
 import numpy as np
 
 from allocators.core.world import PAGE_SHIFT
+from allocators.invariants.rcu import queued
 from allocators.invariants.snapshot import Snapshot
+from allocators.slub.rcu_words import RCU_FLUSH_SHEAF, RCU_FREE_SHEAF
 from allocators.slub.sheaf_state import BARN, PCS, POOL, SHEAF, sheaf_count
 
 SHEAF_PLACES = ("sheaf", "barn")
+RCU_PLACE = "rcu_free"
 
 
 class Sheaf(NamedTuple):
-    """A sheaf that is in use. place: sheaf (of a CPU) or barn; objects: what it holds; problem: what is wrong."""
+    """A sheaf that is in use. place: sheaf (main or spare of a CPU), barn, or rcu_free (of a CPU, or waiting for a
+    grace period); objects: what it holds; problem: what is wrong."""
 
     place: str
     cache: int
@@ -54,10 +58,16 @@ def _of_cache(w: Snapshot, cache: int) -> Iterator[Sheaf]:
         return Sheaf(place, cache, w.words[at + SHEAF.objects :][: size if not problem else 0].copy(), problem)
 
     for cpu in range(cpus):
-        for field in (PCS.main, PCS.spare, PCS.rcu_free):
+        for field in (PCS.main, PCS.spare):
             at = w.mem[base + cpu * PCS.SIZE + field]
             if at or field == PCS.main:
                 yield read("sheaf", at, range(capacity + 1))
+        at = w.mem[base + cpu * PCS.SIZE + PCS.rcu_free]
+        if at:
+            yield read(RCU_PLACE, at, range(1, capacity))
+    for func, at, _ in queued(w.mem, w.layout, "rcu_queue"):
+        if func in (RCU_FREE_SHEAF, RCU_FLUSH_SHEAF) and first <= at < first + all_sheaves * (SHEAF.SIZE + capacity):
+            yield read(RCU_PLACE, at, range(capacity if func == RCU_FREE_SHEAF else 1, capacity + 1))
     for node in range(nodes):
         barn = barns + node * BARN.SIZE
         for head, counter, sizes in (
@@ -110,10 +120,11 @@ def kept_by_sheaves(w: Snapshot, private: np.ndarray) -> dict[str, int]:
     }
     waiting = {place: np.zeros(len(w.frames), np.int64) for place in SHEAF_PLACES}
     for sheaf in sheaves_of(w):
-        found[f"objects_in_{sheaf.place}"] += len(sheaf.objects)
+        place = "barn" if sheaf.place == "barn" else "sheaf"
+        found[f"objects_in_{place}"] += len(sheaf.objects)
         head = w.pages["head"][np.clip(sheaf.objects >> PAGE_SHIFT, 0, w.layout.last_frame - 1)]
         slabs = w.slab_at[np.maximum(w.frames_of(head), 0)]
-        np.add.at(waiting[sheaf.place], slabs[slabs >= 0], 1)
+        np.add.at(waiting[place], slabs[slabs >= 0], 1)
     total = waiting["sheaf"] + waiting["barn"]
     only = (total > 0) & (w.used - private == total)
     found["slabs_kept_by_sheaf"] = int(np.count_nonzero(only & (waiting["sheaf"] > 0)))

@@ -2,7 +2,9 @@
 
 A CPU runs it as work bound to itself, between two operations, interrupts on. Who finds it due: in
 parallel play the kworker, which looks at the clock and sets SERVICE_WORK in the CPU's service word;
-in serial play the engine whenever it lets time pass. Timers are not deferred on idle CPUs.
+in serial play the engine whenever it lets time pass. The work is deferrable: an idle CPU runs it late, when
+something else wakes it. Serial play keeps to that where a tape says that CPUs are idle (`OP_SLEEP`); elsewhere
+all timers are on time.
 
 A pass tries slab_mutex and gives up if it is taken. For every cache, on this CPU's node:
 
@@ -181,7 +183,14 @@ def reaper_due(m: Machine) -> int:
 
 @dual
 def run_reapers(m: Machine) -> None:
-    """Serial play: every pass that is due by now, in the order of time."""
+    """Serial play: every pass that is due by now, in the order of time; an idle CPU runs none (deferrable work)."""
+    awake = load(m, WORLD_AT + WORLD.awake)
+    if awake:
+        own = area_of(m, awake - 1) + REAPER_AT + REAPER.due
+        while load(m, own) <= kernel_ns(m):
+            cache_reap(on_cpu(m, awake - 1))
+        store(m, WORLD_AT + WORLD.reaper_due, load(m, own))
+        return
     while reaper_due(m) <= kernel_ns(m):
         cache_reap(on_cpu(m, next_reaper(m)))
     store(m, WORLD_AT + WORLD.reaper_due, reaper_due(m))

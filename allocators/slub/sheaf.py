@@ -32,14 +32,15 @@ from shm.machine import Machine
 
 
 @dual
-def _local_lock(m: Machine) -> None:
+def local_lock(m: Machine) -> None:
     """local_lock and local_trylock of this CPU's sheaves."""
     if m.has("PREEMPT"):
         preempt_disable(m)
 
 
 @dual
-def _local_unlock(m: Machine) -> None:
+def local_unlock(m: Machine) -> None:
+    """local_unlock of this CPU's sheaves."""
     if m.has("PREEMPT"):
         preempt_enable(m)
 
@@ -61,15 +62,15 @@ def _free_beneath(m: Machine, s: int, page: int, obj: int) -> None:
 
 
 @dual_inline
-def sheaf_alloc(m: Machine, s: int) -> int:
+def sheaf_alloc(m: Machine, s: int, may_block: bool) -> int:
     """alloc_from_pcs, and SLUB when no sheaf can be had; 0 when out of memory."""
     if load(m, s + CACHE.sheaves) == 0:
         return _alloc_beneath(m, s)
-    _local_lock(m)
+    local_lock(m)
     main = load(m, pcs_of(m, s, this_cpu(m)) + PCS.main)
     held = load(m, main + SHEAF.size)
     if held == 0:
-        main = _replace_empty_main(m, s)
+        main = _replace_empty_main(m, s, may_block)
         if main == 0:
             return _alloc_beneath(m, s)
         held = load(m, main + SHEAF.size)
@@ -80,7 +81,7 @@ def sheaf_alloc(m: Machine, s: int) -> int:
         stat(m, s, STAT.alloc_pcs)
     write_once(m, main + SHEAF.size, held - 1)
     obj = load(m, main + SHEAF.objects + held - 1)
-    _local_unlock(m)
+    local_unlock(m)
     return obj
 
 
@@ -100,7 +101,7 @@ def sheaf_free(m: Machine, s: int, page: int, obj: int) -> None:
     if load(m, s + CACHE.sheaves) == 0 or not _is_local(m, page):
         _free_beneath(m, s, page, obj)
         return
-    _local_lock(m)
+    local_lock(m)
     main = load(m, pcs_of(m, s, this_cpu(m)) + PCS.main)
     held = load(m, main + SHEAF.size)
     if held == capacity_of(m, s):
@@ -116,12 +117,15 @@ def sheaf_free(m: Machine, s: int, page: int, obj: int) -> None:
         stat(m, s, STAT.free_pcs)
     store(m, main + SHEAF.objects + held, obj)
     write_once(m, main + SHEAF.size, held + 1)
-    _local_unlock(m)
+    local_unlock(m)
 
 
 @dual_slow
-def _replace_empty_main(m: Machine, s: int) -> int:
-    """A main sheaf with objects; 0 when none can be had, and then the local lock is dropped."""
+def _replace_empty_main(m: Machine, s: int, may_block: bool) -> int:
+    """A main sheaf with objects; 0 when none can be had, and then the local lock is dropped.
+
+    F_GATE: who may not block refills no sheaf.
+    """
     count(m, OPS.slow)
     p = pcs_of(m, s, this_cpu(m))
     main = load(m, p + PCS.main)
@@ -132,7 +136,7 @@ def _replace_empty_main(m: Machine, s: int) -> int:
         return spare
     barn = barn_at(m, s, this_node(m))
     if barn == 0:
-        _local_unlock(m)
+        local_unlock(m)
         return 0
     full = exchange(m, barn + BARN.full, barn + BARN.nr_full, barn + BARN.empty, barn + BARN.nr_empty, barn, main)
     if full:
@@ -140,17 +144,20 @@ def _replace_empty_main(m: Machine, s: int) -> int:
         write_once(m, p + PCS.main, full)
         return full
     stat(m, s, STAT.barn_get_fail)
+    if m.has("F_GATE") and not may_block:
+        local_unlock(m)
+        return 0
     full = spare
     if full:
         write_once(m, p + PCS.spare, 0)
     else:
         full = empty_of_barn(m, barn)
-    _local_unlock(m)
+    local_unlock(m)
     if full == 0:
         full = new_sheaf(m, s)
     if full == 0 or not _refill(m, s, full):
         return 0
-    _local_lock(m)
+    local_lock(m)
     return _install_full(m, s, barn, full)
 
 
@@ -217,7 +224,7 @@ def _replace_full_main(m: Machine, s: int) -> int:
         write_once(m, p + PCS.spare, main)
         return spare
     if barn == 0:
-        _local_unlock(m)
+        local_unlock(m)
         return 0
     empty = 0
     if spare == 0:
@@ -226,12 +233,12 @@ def _replace_full_main(m: Machine, s: int) -> int:
             write_once(m, p + PCS.spare, main)
             write_once(m, p + PCS.main, empty)
             return empty
-        _local_unlock(m)
+        local_unlock(m)
     elif read_once(m, barn + BARN.nr_full) >= load(m, barn + BARN.max_full):
         # Unlocked: one sheaf more or less in the barn does no harm.
         stat(m, s, STAT.barn_put_fail)
         write_once(m, p + PCS.spare, 0)
-        _local_unlock(m)
+        local_unlock(m)
         flush(m, s, spare)
         empty = spare
     else:
@@ -240,14 +247,14 @@ def _replace_full_main(m: Machine, s: int) -> int:
             stat(m, s, STAT.barn_put)
             write_once(m, p + PCS.main, empty)
             return empty
-        _local_unlock(m)
+        local_unlock(m)
     if empty == 0:
         empty = new_sheaf(m, s)
         if empty == 0:
             # A kernel flushes main, part by part, and tries again; a sheaf's allocation does not fail here.
             stat(m, s, STAT.barn_put_fail)
             return 0
-    _local_lock(m)
+    local_lock(m)
     return _install_empty(m, s, barn, empty)
 
 

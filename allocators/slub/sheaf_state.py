@@ -23,6 +23,7 @@ from shm.machine import MACHINE, Machine
 MAX_CAPACITY = 64  # of any design, unless it is set
 ASKED = 32  # capacity that vm_area_struct and maple_node ask for (6.18)
 MAX_FULL = MAX_EMPTY = 10  # sheaves of each kind in a barn
+RCU_WAITING = 16  # sheaves of a CPU that wait for a grace period; a kernel has no such limit
 
 PCS = struct("PCS", "main", "spare", "rcu_free", size=8)
 BARN = struct(
@@ -37,7 +38,9 @@ BARN = struct(
     "present",  # constant: 0 where a node has no barn
 )
 POOL = struct("POOL", "lock", "unused", size=8)
-SHEAF = struct("SHEAF", "next", "size", "node", "pad", ("objects", 0))  # objects: as many words as its capacity
+SHEAF = struct(
+    "SHEAF", "next", "size", "node", "cache", ("objects", 0)
+)  # node, cache: of one that waits for a grace period; objects: as many words as its capacity
 
 # By the size of objects in bytes, from the largest on: how many a sheaf is to hold (v7.0 calculate_sheaf_capacity).
 _NOMINAL = ((4096, 4), (1024, 12), (256, 26), (0, 60))
@@ -83,11 +86,11 @@ def sheaf_capacity(features: Set[str], size: int, *, asked: int = 0, set_to: int
 
 
 def sheaf_count(nr_cpus: int, nodes: int, settings: SheafSettings) -> int:
-    """Main, spare, rcu_free and one in hand for each CPU, four of each that wait for a grace period, and full barns.
+    """Main, spare, rcu_free and one in hand for each CPU, RCU_WAITING of each, and full barns.
 
     A barn's limits are tested without its lock, so each CPU may put one sheaf of each kind too many there.
     """
-    return 10 * nr_cpus + (settings.max_full + settings.max_empty) * nodes
+    return (6 + RCU_WAITING) * nr_cpus + (settings.max_full + settings.max_empty) * nodes
 
 
 def sheaf_words(nr_cpus: int, nodes: int, capacity: int, settings: SheafSettings) -> int:

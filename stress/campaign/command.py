@@ -70,6 +70,7 @@ def run(
                 yield one
 
     facts = {"identity": msgspec.json.encode(here()).decode(), "command": command, "where": str(path)}
+    facts["plugins"] = msgspec.json.encode(engine.plugin_files()).decode()
     with _alone(folder):
         with contextlib.closing(Campaign.create(folder, results, text, planned(), facts)) as campaign:
             campaign.note_skipped(skipped)
@@ -80,6 +81,9 @@ def resume(folder: Path, scheduler: str | None, workers: int, quiet: bool, retry
     """Go on with a campaign; retry: with its failures too."""
     engine.need_dask()
     with _alone(folder), contextlib.closing(Campaign.open(folder)) as campaign:
+        from stress.plugins.load import load_all
+
+        load_all([Path(name) for name in msgspec.json.decode(campaign.fact("plugins") or "[]", type=list[str])])
         wanted = study_of(campaign)
         differs = here().differs(msgspec.json.decode(campaign.fact("identity"), type=Identity))
         if differs:
@@ -112,7 +116,7 @@ def _go(campaign: Campaign, wanted: study.Study, scheduler: str | None, workers:
                     _compile(campaign, wanted, progress)
                 progress.phase("starting workers")
                 with engine.connect(scheduler, workers, timed) as client:
-                    engine.check_workers(client, here(), timed)
+                    engine.check_workers(client, here(), timed, engine.plugin_files())
                     if scheduler is not None or engine.has_dashboard():
                         progress.phase(f"dashboard: {client.dashboard_link}")
                     campaign.note(dashboard=client.dashboard_link if engine.has_dashboard() else "")
@@ -176,17 +180,20 @@ def _places(wanted: study.Study, out: Path | None, store: Path | None) -> tuple[
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """One process at a time works on a campaign; the lock goes with its process, however that ends."""
+    lock = filelock.FileLock(folder / LOCK, timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / LOCK, timeout=0)
-        with lock:
-            yield
+        lock.acquire()
     except filelock.Timeout:
         raise UsageError(
             f"{folder}: another process is at work on it; `campaign status {folder}` shows how far it is"
         ) from None
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written: {error.strerror or error}") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def at_work(folder: Path) -> bool:

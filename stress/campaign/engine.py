@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -77,7 +78,7 @@ def connect(scheduler: str | None, workers: int, timed: bool) -> Iterator[Client
                 n_workers=workers,
                 threads_per_worker=1,
                 processes=True,
-                dashboard_address=":0" if has_dashboard() else None,
+                dashboard_address=":0",
                 resources={QUIET: 1} if timed else {},
                 silence_logs=logging.CRITICAL,
             ) as cluster,
@@ -93,7 +94,7 @@ def has_dashboard() -> bool:
     return importlib.util.find_spec("bokeh") is not None
 
 
-def check_workers(client: Client, identity: Identity, timed: bool) -> None:
+def check_workers(client: Client, identity: Identity, timed: bool, plugins: list[str]) -> None:
     """Raises UsageError for workers that would refuse the study's jobs, or measure beside each other."""
     with contextlib.suppress(TimeoutError):
         client.wait_for_workers(1, timeout=CONNECT_SECONDS)
@@ -101,7 +102,7 @@ def check_workers(client: Client, identity: Identity, timed: bool) -> None:
     if not info:
         raise UsageError("the scheduler has no workers; start some: `dask worker ADDRESS --nthreads 1`")
     try:
-        found = client.run(describe)
+        found = client.run(describe, plugins)
     except ModuleNotFoundError as error:
         raise UsageError(f"a worker lacks slab-stress ({error}): install the same version there") from None
     for address, data in sorted(found.items()):
@@ -125,12 +126,19 @@ def check_workers(client: Client, identity: Identity, timed: bool) -> None:
         )
 
 
+def plugin_files() -> list[str]:
+    """Files that this process has loaded as plugins; those of packages are where the package is."""
+    from stress.plugins.registered import LOADED
+
+    return [where for where in LOADED if os.path.isabs(where)]
+
+
 class Run:
     """One go at a study: what is left of it is played, until it is done, the budget is spent or something breaks."""
 
     def __init__(self, campaign: Campaign, study: Study, client: Client, progress: Progress) -> None:
         self.campaign, self.study, self.client, self.progress = campaign, study, client, progress
-        self.identity = here()
+        self.identity, self.plugins = here(), plugin_files()
         self.stops = Stops(study)
         self.played = self.needless = 0
         self.spent = False
@@ -151,13 +159,22 @@ class Run:
         left = self.campaign.to_do()
         seen: set[str] = set()
         waiting = as_completed([], with_results=True, raise_errors=False, loop=self.client.loop)
-        self._hand_out(waiting, left, seen)
-        while self._flying:
-            batch = waiting.next_batch(block=True)
-            ending.check()
-            self._keep(batch)
+        try:
             self._hand_out(waiting, left, seen)
-            self._tell()
+            while self._flying:
+                batch = waiting.next_batch(block=True)
+                ending.check()
+                self._keep(batch)
+                self._hand_out(waiting, left, seen)
+                self._tell()
+        except OSError as error:  # of Dask's connections: the store says its own errors itself
+            raise self._gone(str(error)) from None
+
+    def _gone(self, why: str) -> DamagedRun:
+        return DamagedRun(
+            f"the scheduler is gone ({why}); what is done is kept: "
+            f"`python -m stress campaign resume {self.campaign.folder}`"
+        )
 
     def _hand_out(self, waiting: Any, left: Iterator[tuple[int, str, bytes, dict[str, Any]]], seen: set[str]) -> None:
         room = WINDOW * max(1, sum(self.client.nthreads().values())) - len(self._flying)
@@ -175,7 +192,9 @@ class Run:
                 self.needless += 1
                 continue
             seen.add(key)
-            task = Task(key=key, job=msgspec.Raw(job), limit=self.study.limit, identity=self.identity)
+            task = Task(
+                key=key, job=msgspec.Raw(job), limit=self.study.limit, identity=self.identity, plugins=self.plugins
+            )
             future = self.client.submit(
                 run_job,
                 msgspec.json.encode(task),
@@ -204,10 +223,7 @@ class Run:
         if future.status == "finished":
             return msgspec.json.decode(result, type=Reply)
         if future.status in ("cancelled", "lost"):
-            raise DamagedRun(
-                "the scheduler is gone; what is done is kept: "
-                f"`python -m stress campaign resume {self.campaign.folder}`"
-            )
+            raise self._gone(f"a job is {future.status}")
         error = result[1] if isinstance(result, tuple) else result
         if isinstance(error, Refused):
             return Reply(key=key, status="refused", text=str(error))

@@ -12,8 +12,8 @@ from stress.campaign.store import have, seconds_by_kind
 from stress.campaign.study import Study
 
 # Without any results: what two cores of an EPYC played, and bytes of a result on disk.
-_OPERATIONS_PER_SECOND = {"serial": 1.5e6, "simulate": 1.5e5}
-_SECONDS_EACH = {"serial": 0.01, "simulate": 0.1, "explore": 5.0, "timed": 8.0}
+_OPERATIONS_PER_SECOND = {"serial": 7e5, "simulate": 1.5e5}
+_SECONDS_EACH = {"serial": 0.015, "simulate": 0.1, "explore": 5.0, "timed": 8.0}
 _BYTES = {"serial": 2500.0, "simulate": 6000.0, "explore": 2000.0, "timed": 12000.0}
 _ROW_BYTES = 700.0  # of a job in the catalogue and in Parquet
 

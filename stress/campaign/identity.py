@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import platform
+from pathlib import Path
 
 import msgspec
 
@@ -21,13 +22,11 @@ _SOURCES = (
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """sources: 16 hexadecimal digits. versions: of Python (to the minor one) and of packages."""
+    """sources: 16 hexadecimal digits. versions: of Python (its minor one) and packages. plugins: digests by name."""
 
     sources: str
     versions: dict[str, str]
-
-    def __str__(self) -> str:
-        return f"sources {self.sources} on " + ", ".join(f"{name} {version}" for name, version in self.versions.items())
+    plugins: dict[str, str] = {}
 
     def differs(self, other: Identity) -> str:
         """ "sources 1234 and not 5678, numba …" of this one against another; "" when they are the same."""
@@ -38,12 +37,23 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
             mine, theirs = self.versions.get(name, "none"), other.versions.get(name, "none")
             if mine != theirs:
                 parts.append(f"{name} {mine} and not {theirs}")
+        for name in sorted(self.plugins.keys() | other.plugins.keys()):
+            mine, theirs = self.plugins.get(name, ""), other.plugins.get(name, "")
+            if mine != theirs:
+                parts.append(f"plugin {name} {mine[:8] or 'not at all'} and not {theirs[:8] or 'none'}")
         return ", ".join(parts)
 
 
-@functools.cache
 def here() -> Identity:
-    """Of this process."""
+    """Of this process, with the plugins that it has loaded."""
+    from stress.plugins.registered import LOADED
+
+    digests = {Path(where).name: plugin.digest for where, plugin in sorted(LOADED.items())}
+    return msgspec.structs.replace(_without_plugins(), plugins=digests)
+
+
+@functools.cache
+def _without_plugins() -> Identity:
     python = ".".join(platform.python_version_tuple()[:2])
     versions = {name: package_version(name) or "none" for name in PACKAGES}
     return Identity(sources=source_digest(*_SOURCES), versions={"python": python, **versions})

@@ -74,6 +74,9 @@ class Serial(_Played, frozen=True, kw_only=True, tag="serial"):
     kind: ClassVar[str] = "serial"
     cpus: int = 4
     nodes: int = 1
+    memoryless: int = 0
+    sheaf_capacity: int = 0
+    barn_sheaves: int = opt.BARN_SHEAVES
     time_scale: float | None = None
     fail: list[str] = []
 
@@ -82,14 +85,15 @@ class Serial(_Played, frozen=True, kw_only=True, tag="serial"):
         return opt.named(
             scenario=self.scenario, settings=self.settings, allocator=self.allocator, before=self.design, after=(),
             cpus=self.cpus, nodes=self.nodes, memory=self.memory, time_scale=self.time_scale, settle=self.settle,
-            seed=self.seed, serial=True, fail=self.fail, command=self.command(),
+            seed=self.seed, serial=True, fail=self.fail, memoryless=self.memoryless, command=self.command(),
+            sheaf_capacity=self.sheaf_capacity, barn_sheaves=self.barn_sheaves,
         )  # fmt: skip
 
     def check(self) -> None:
         self.options()
 
     def _words(self) -> Iterator[object]:
-        yield from ("run", "--serial", *self._common(), "--cpus", self.cpus, "--nodes", self.nodes)
+        yield from ("run", "--serial", *self._common(), *_shape(self))
         if self.time_scale is not None:
             yield from ("--time-scale", f"{self.time_scale:g}")
         for item in self.fail:
@@ -213,6 +217,9 @@ class Timed(_Played, frozen=True, kw_only=True, tag="timed"):
     design: str = "v3"
     cpus: int = 2
     nodes: int = 1
+    memoryless: int = 0
+    sheaf_capacity: int = 0
+    barn_sheaves: int = opt.BARN_SHEAVES
     seconds: float = opt.DEFAULT_SECONDS
     launches: int | None = None
     margin: float = opt.DEFAULT_MARGIN
@@ -223,16 +230,28 @@ class Timed(_Played, frozen=True, kw_only=True, tag="timed"):
             scenario=self.scenario, settings=self.settings, allocator=self.allocator, before=self.before,
             after=(self.design,), cpus=self.cpus, nodes=self.nodes, memory=self.memory, time_scale=self.time_scale,
             settle=self.settle, seed=self.seed, seconds=self.seconds, launches=self.launches, margin=self.margin,
+            memoryless=self.memoryless, sheaf_capacity=self.sheaf_capacity, barn_sheaves=self.barn_sheaves,
         )  # fmt: skip
 
     def _words(self) -> Iterator[object]:
-        yield from ("run", *self._common(), "--cpus", self.cpus, "--nodes", self.nodes)
+        yield from ("run", *self._common(), *_shape(self))
         yield from ("--seconds", f"{self.seconds:g}", "--margin", f"{self.margin:g}")
         if self.launches is not None:
             yield from ("--launches", self.launches)
         if self.time_scale is not None:
             yield from ("--time-scale", f"{self.time_scale:g}")
         yield from ("--before", self.before, "--after", self.design)
+
+
+def _shape(job: Serial | Timed) -> Iterator[object]:
+    """CPUs, nodes and sheaves, as far as they are not as usual."""
+    yield from ("--cpus", job.cpus, "--nodes", job.nodes)
+    if job.memoryless:
+        yield from ("--memoryless", job.memoryless)
+    if job.sheaf_capacity:
+        yield from ("--sheaf-capacity", job.sheaf_capacity)
+    if job.barn_sheaves != opt.BARN_SHEAVES:
+        yield from ("--barn-sheaves", job.barn_sheaves)
 
 
 Job = Serial | Simulate | Explore | Timed

@@ -97,7 +97,7 @@ def _multiples(study: Study, made: Grid, numbers: dict[int, int]) -> Iterator[El
         panels = [panel for panel in made.panels if panel.metric == metric]
         yield el(
             "section",
-            el("h2", label(metric).capitalize()),
+            el("h2", label(metric)[0].upper() + label(metric)[1:]),
             el("div", *(_heat(study, made, axes, panel, numbers) for panel in panels), class_="multiples"),
         )
 

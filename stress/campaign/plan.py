@@ -15,7 +15,7 @@ from stress.process.errors import UsageError
 
 # Options that are checked together, as one may not go with another; each of the others is checked by itself. A study of
 # 100,000 points has some hundred combinations of each.
-_TOGETHER = (("allocator", "design", "before", "fail"), ("scenario", "set"), ("cpus", "nodes"))
+_TOGETHER = (("allocator", "design", "before", "fail"), ("scenario", "set"), ("cpus", "nodes", "memoryless"))
 _EXPLORED = (("model", "allocator", "design", "memory_model", "cpus"),)
 KEY_DIGITS = 32
 

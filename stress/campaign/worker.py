@@ -29,16 +29,21 @@ class Refused(Exception):
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """A job as it travels. job: the bytes of `jobs.encode` as JSON. limit: seconds."""
+    """A job as it travels. job: the bytes of `jobs.encode` as JSON.
+
+    limit: seconds. plugins: files that the study needs.
+    """
 
     key: str
     job: msgspec.Raw
     limit: float
     identity: Identity
+    plugins: list[str] = []
 
 
-def describe() -> bytes:
-    """Who this worker is: its identity."""
+def describe(plugins: list[str]) -> bytes:
+    """Who this worker is, with these plugins. Raises UsageError for one that it cannot load."""
+    load(plugins)
     return msgspec.json.encode(here())
 
 
@@ -48,11 +53,20 @@ def run_job(data: bytes) -> bytes:
     Raises Refused, and OSError or MemoryError for what may go well elsewhere: Dask tries those again.
     """
     task = msgspec.json.decode(data, type=Task)
+    load(task.plugins)
     differs = here().differs(task.identity)
     if differs:
         raise Refused(f"this worker has {differs}: install the study's version there, or plan the study anew")
     with _one_at_a_time:
         return msgspec.json.encode(_reply(task))
+
+
+def load(plugins: list[str]) -> None:
+    """Those that are installed, those of the working folder, and these files, each once."""
+    from stress.plugins.load import load_all
+
+    with _one_at_a_time:
+        load_all([Path(path) for path in plugins])
 
 
 def _reply(task: Task) -> Reply:

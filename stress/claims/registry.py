@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from stress.claims import dead_cost, fate, patches, pinning, reaper, recorded, speed, steps, storm
+from stress.claims import dead_cost, fate, over_time, patches, pinning, reaper, recorded, speed, steps, storm
 from stress.claims.claim import Claim, Part
 
 _ALLOCATORS = ("slub", "slab")
@@ -24,43 +24,20 @@ CLAIMS: dict[int, Claim] = {
                 Part(
                     "leak, slub",
                     "leak",
-                    partial(recorded.files, scenario="leak", allocator="slub", times=(("freed+60.00", 0.0),)),
+                    partial(recorded.files, scenario="leak", tag="freed+60.00"),
                 ),
                 Part(
                     "churn, slub",
                     "churn",
-                    partial(recorded.files, scenario="churn", allocator="slub", times=(("end+20.00", 0.0),)),
+                    partial(recorded.files, scenario="churn", tag="end+20.00"),
                 ),
                 Part(
                     "remote, slab",
                     "remote-dead, 10 phases, before the first reap",
                     partial(recorded.remote, allocator="slab"),
                 ),
-                Part(
-                    "leak, slab",
-                    "leak, 0 to 60 s later",
-                    partial(
-                        recorded.files,
-                        scenario="leak",
-                        allocator="slab",
-                        times=(
-                            ("freed+0.00", 0.0),
-                            ("freed+10.00", 10.0),
-                            ("freed+30.00", 30.0),
-                            ("freed+60.00", 60.0),
-                        ),
-                    ),
-                ),
-                Part(
-                    "churn, slab",
-                    "churn, 0 to 20 s later",
-                    partial(
-                        recorded.files,
-                        scenario="churn",
-                        allocator="slab",
-                        times=(("end+0.00", 0.0), ("end+10.00", 10.0), ("end+20.00", 20.0)),
-                    ),
-                ),
+                Part("leak, slab", "leak, 60 s, CPUs idle", partial(over_time.over_time, scenario="leak")),
+                Part("churn, slab", "churn, 20 s, CPUs busy", partial(over_time.over_time, scenario="churn")),
             ),
         ),
         Claim(

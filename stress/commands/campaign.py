@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stress.commands.guarded import command_line, guarded
+from stress.commands.guarded import command_line, guarded, with_plugins
 
 
 class StatusFormat(str, enum.Enum):
@@ -58,7 +58,7 @@ campaign = typer.Typer(
     short_help="Play a study.",
     epilog="Examples: `campaign run examples/sizes.toml`, `campaign run study.toml --scheduler tcp://10.0.0.1:8786`.",
 )
-@guarded
+@with_plugins
 def run(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="A study's TOML file (`campaign new` writes one).")],
     scheduler: Scheduler = None,
@@ -92,7 +92,7 @@ def run(
 
 
 @campaign.command(short_help="Go on with a campaign that was stopped.")
-@guarded
+@with_plugins
 def resume(folder: Folder, scheduler: Scheduler = None, workers: Workers = None, quiet: Quiet = False) -> int:
     """Play what is left of a campaign. Nothing that has a result runs again."""
     from stress.campaign import command
@@ -101,7 +101,7 @@ def resume(folder: Folder, scheduler: Scheduler = None, workers: Workers = None,
 
 
 @campaign.command(short_help="Try again what failed.")
-@guarded
+@with_plugins
 def retry(folder: Folder, scheduler: Scheduler = None, workers: Workers = None, quiet: Quiet = False) -> int:
     """As `resume`, and the jobs that failed, hung or were lost are tried again."""
     from stress.campaign import command

@@ -16,5 +16,8 @@ def conform(
 ) -> int:
     """Play the recorded deterministic steps of a real kernel and compare every counter after each of them."""
     from stress.play import conform as command
+    from stress.process.files import read_input
+
+    read_input(file)  # says what is no plain file before somebody waits for it
 
     return command.main(file)

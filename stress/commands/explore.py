@@ -24,6 +24,9 @@ class MemoryModel(str, enum.Enum):
     tso = "tso"
 
 
+Full = Annotated[bool, typer.Option("--full", help="Print every access with its source line, not only functions.")]
+
+
 @with_plugins
 def explore(
     model: Annotated[
@@ -95,11 +98,12 @@ def explore(
     format: Annotated[
         Format, typer.Option(help="How to print: text or json; the table of --all also as markdown.")
     ] = Format.text,
+    full: Full = False,
 ) -> int:
     """Run the allocators' own functions under a scheduler that owns every step, until something goes wrong.
 
-    What is found is made small and printed, a column per CPU, and its schedule is written to a file that
-    `replay` runs again.
+    What is found is made small and told in ten lines, then printed by function, a column per CPU; its schedule is
+    written to a file that `replay` runs again.
     """
     from stress.explore import command
 
@@ -121,6 +125,7 @@ def explore(
             seed=seed,
             out=out,
             format=format.value,
+            full=full,
         )
     from stress.explore import like as like_command
 
@@ -133,14 +138,16 @@ def explore(
     command.check(model, design, None, budget)
     options = like_command.Options(
         model, design, cpus, chosen, strategy.value, preemptions,
-        like_command.DEFAULT_BUDGET if budget is None else budget, schedules, processes, seed,
+        like_command.DEFAULT_BUDGET if budget is None else budget, schedules, processes, seed, full,
     )  # fmt: skip
     return like_command.main(like, options, out)
 
 
 @with_plugins
-def replay(file: Annotated[Path, typer.Argument(metavar="FILE", help="A schedule that `explore` wrote.")]) -> int:
+def replay(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A schedule that `explore` wrote.")], full: Full = False
+) -> int:
     """Run one schedule again and print it; exit status 1 when it fails as it did."""
     from stress.explore import command
 
-    return command.replay(file)
+    return command.replay(file, full)

@@ -67,6 +67,9 @@ def simulate(
             metavar="N", help="NUMA nodes of every point.  [default: as many as its CPUs fill of the machine]"
         ),
     ] = None,
+    memoryless: Annotated[
+        int, typer.Option(metavar="N", help="So many of the nodes (--nodes), the last ones, have no memory.")
+    ] = 0,
     machine: Annotated[
         str,
         typer.Option(metavar="PROFILE", help="Machine to play on: a name of `list machines`, or a file."),
@@ -109,7 +112,8 @@ def simulate(
 
     options = make_options(
         scenario=scenario, settings=set_ or (), trace=trace, allocator=allocator, before=before, after=after,
-        cpus=cpus, nodes=nodes, machine=machine, operations=operations, seed=seed, memory=memory, settle=settle,
+        cpus=cpus, nodes=nodes, memoryless=memoryless, operations=operations, seed=seed, memory=memory, settle=settle,
+        machine=machine,
         page=page, jobs=jobs, command=command_line(),
     )  # fmt: skip
     from stress.simulate.command import main

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from allocators.core.world import OPS, OPS_AT, WORLD, WORLD_AT
-from scenarios.tape import OP_END
+from scenarios.tape import OP_END, OP_SLEEP, SLEEP_ALL, SLEEP_BUSY
 from shm.atomics import call_timers, cpu_area, load, on_cpu, store
-from shm.compiler import dual
+from shm.compiler import dual, dual_slow
 from shm.machine import MACHINE, Machine
 from shm.xorshift import next_random
 from stress.engine.curve import sample_when_due, take_sample
 from stress.engine.kworker import kworker_turn, settling
 from stress.engine.play import execute
-from stress.engine.words import FAST, FINISHED, PLAY, PLAYING, RUN, SLOW, STUCK, opcode
+from stress.engine.words import FAST, FINISHED, PLAY, PLAYING, RUN, SLOW, STUCK, a_of, c_of, opcode
 
 
 @dual
@@ -26,8 +26,48 @@ def _step(m: Machine, run: int, cpu: int) -> bool:
         return False
     store(m, p + PLAY.tape, at + 1)
     store(m, p + PLAY.operations, load(m, p + PLAY.operations) + 1)
-    _pass_time(m, run, load(m, WORLD_AT + WORLD.now) + load(m, run + RUN.step_ns))
+    if opcode(op) == OP_SLEEP:
+        _sleep(m, run, cpu, op)
+    else:
+        if load(m, WORLD_AT + WORLD.awake):
+            _wake(m, cpu + 1)
+        _pass_time(m, run, load(m, WORLD_AT + WORLD.now) + load(m, run + RUN.step_ns))
     return True
+
+
+@dual_slow
+def _sleep(m: Machine, run: int, cpu: int, op: int) -> None:
+    """A CPU sleeps: what is queued is done first, then time passes with the timers that run in it, then what they
+    queued.
+    """
+    while kworker_turn(m, run):
+        pass
+    end = load(m, WORLD_AT + WORLD.now) + 1000 * c_of(op)
+    if a_of(op) == SLEEP_BUSY:
+        _wake(m, 0)
+        due = load(m, WORLD_AT + WORLD.reaper_due)
+        while load(m, WORLD_AT + WORLD.now) < due < end:
+            _pass_time(m, run, due)
+            while kworker_turn(m, run):
+                pass
+            due = load(m, WORLD_AT + WORLD.reaper_due)
+    elif a_of(op) == SLEEP_ALL:
+        _wake(m, 0)
+    else:
+        _wake(m, cpu + 1)
+    _pass_time(m, run, end)
+    while kworker_turn(m, run):
+        pass
+    if a_of(op) == SLEEP_ALL:
+        _wake(m, cpu + 1)
+
+
+@dual
+def _wake(m: Machine, awake: int) -> None:
+    """From now on all CPUs run timers (0), or one alone (1 + its number)."""
+    if load(m, WORLD_AT + WORLD.awake) != awake:
+        store(m, WORLD_AT + WORLD.awake, awake)
+        store(m, WORLD_AT + WORLD.reaper_due, 0)  # look again
 
 
 @dual

@@ -11,11 +11,12 @@ from allocators.designs import DesignError, parse_design
 from stress.explore.exploring import build, follow, in_parallel
 from stress.explore.found import published
 from stress.explore.found import schedule as schedules
-from stress.explore.found.answer import DEFAULT_BUDGET, Answer, Request, print_answer
+from stress.explore.found.answer import DEFAULT_BUDGET, Answer, Request, print_answer, print_execution
 from stress.explore.found.table import Line, as_markdown, as_text
 from stress.explore.found.trace import render
 from stress.explore.races import MODELS, Model
 from stress.process.errors import UsageError
+from stress.process.files import write_atomically
 from stress.process.usage import check_file, check_seconds, choose
 
 
@@ -35,6 +36,7 @@ def main(
     seed: int,
     out: Path | None,
     format: str,
+    full: bool = False,
 ) -> int:
     """The command; returns its exit status."""
     check(name, design, allocator, budget)
@@ -78,7 +80,7 @@ def main(
     if format == "json":
         print(published.encode(published.exploration(answer, str(path) if answer.schedule is not None else None)))
         return 0 if answer.outcome is None else 1
-    print_answer(answer)
+    print_answer(answer, full)
     if answer.outcome is None:
         return 0
     print(f"schedule written to {path}; run it again with: python -m stress replay {path}")
@@ -135,7 +137,7 @@ def _catalogue(preemptions: int, seconds: float, schedule_count: int, jobs: int,
             text = as_text(lines)
     if out is not None:
         try:
-            out.write_text(text + "\n")
+            write_atomically(out, text.encode() + b"\n")
         except OSError as error:
             raise UsageError(f"--out {out}: cannot be written: {error.strerror}; name another file") from None
         print(f"written to {out}")
@@ -150,7 +152,7 @@ def _line(model: Model, broken: Answer, mended: Answer) -> Line:
     return Line(model, broken, mended, good and mended.outcome is None and mended.found.exhaustive)
 
 
-def replay(path: Path) -> int:
+def replay(path: Path, full: bool = False) -> int:
     """Run a schedule again: 1 when it fails as it did, 0 when it does not fail any more."""
     kept = schedules.read(path)
     if kept.model.startswith("pytest "):
@@ -167,7 +169,10 @@ def replay(path: Path) -> int:
         raise UsageError(
             f"{path} no longer fits: the sources have changed since it was written; explore {kept.model} again"
         )
-    print(render(shown, outcome, space.cpus))
+    if outcome.kind:
+        print_execution(shown, outcome, space.cpus, full)
+    else:
+        print(render(shown, outcome, space.cpus))
     if changed:
         print("the sources have changed since this schedule was written; it still ends as it did")
     if not same and here:

@@ -19,7 +19,7 @@ from allocators.catalogue import ALLOCATORS, DEFAULT
 from allocators.core.injection import CERTAIN
 from allocators.core.world import WORLD, WORLD_AT
 from allocators.slub.sheaf_state import AS_THE_KERNEL, MAX_FULL, SheafSettings
-from scenarios.tape import EV_CREATE_CACHE, OP_ALLOC, CacheSpec, Workload, decode, op
+from scenarios.tape import EV_CREATE_CACHE, FLAG, OP_ALLOC, CacheSpec, Workload, decode, op
 from shm.layout import view
 from shm.machine import Machine
 from shm.segment import Segment
@@ -93,7 +93,8 @@ def without_children(tape: np.ndarray, caches: tuple[CacheSpec, ...]) -> np.ndar
         return tape
     specs = [caches[i] for i in cache[theirs].tolist()]
     tape = tape.copy()
-    tape[theirs] = op(OP_ALLOC, [spec.parent for spec in specs], [spec.cgroup for spec in specs], slot[theirs])
+    parents, cgroups = [spec.parent for spec in specs], [spec.cgroup for spec in specs]
+    tape[theirs] = op(OP_ALLOC, parents, cgroups, slot[theirs], flag=tape[theirs] & FLAG != 0)
     return tape
 
 

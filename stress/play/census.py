@@ -23,8 +23,8 @@ FREE_KINDS = ("live", "dead")
 
 
 def operation_counts(arena: Arena) -> dict[str, int]:
-    """OPS counters and lock counts (LOCK, LOCK_contended, LOCK_spins), summed over the worker CPUs, and
-    what failed on purpose."""
+    """OPS counters and lock counts (LOCK, LOCK_contended, LOCK_spins), summed over the worker CPUs; frees with
+    the kworker's; and what failed on purpose."""
     totals: dict[str, int] = {
         "page_allocs_failed_on_purpose": sum(
             int(arena.words[arena.layout.area(cpu) + INJECTION_AT + INJECTION.page_allocs])
@@ -42,6 +42,9 @@ def operation_counts(arena: Arena) -> dict[str, int]:
             at = base + LOCK_COUNTS + kind * LOCK_COUNT.SIZE
             for suffix, field in (("", "acquired"), ("_contended", "contended"), ("_spins", "spins")):
                 totals[name + suffix] = totals.get(name + suffix, 0) + int(arena.words[at + getattr(LOCK_COUNT, field)])
+    for name in ("free", "dead_free", "owned_free"):
+        # kfree_rcu: the kworker frees after the grace period, on behalf of the workers.
+        totals[name] += int(arena.words[arena.layout.area(arena.kworker_cpu) + OPS_AT + getattr(OPS, name)])
     return totals
 
 

@@ -18,8 +18,7 @@ from allocators.catalogue import ALLOCATORS
 from allocators.core.kmem_cache import CACHE, NODE
 from allocators.core.world import WORLD, WORLD_AT
 from scenarios.tape import (
-    OP_ALLOC,
-    OP_FREE,
+    OPERATIONS,
     Workload,
     decode,
 )
@@ -127,7 +126,7 @@ class Replay:
     def path_agreement(self, arena: Arena) -> tuple[float, int] | None:
         """(share of operations that took the recorded path, how many did not); None if unrecorded."""
         codes = operations_in_order(self.load)
-        outcomes = arena.outcomes()[np.isin(codes, (OP_ALLOC, OP_FREE))]
+        outcomes = arena.outcomes()[np.isin(codes, OPERATIONS)]
         recorded = self.recording.fast != UNRECORDED
         if not recorded.any():
             return None

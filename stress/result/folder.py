@@ -14,9 +14,10 @@ from pathlib import Path
 import msgspec
 
 from stress.process.errors import UsageError
+from stress.process.files import read_input
 from stress.process.usage import did_you_mean
 from stress.result.data import Trust
-from stress.result.files import FILE_NAME
+from stress.result.files import BAD_JSON, FILE_NAME
 
 LAST = "last"
 TURNS_FILES = ("turns.parquet", "turns.npz")  # every turn of a run; see `stress.measure.turns_file`
@@ -75,10 +76,11 @@ def runs(out: Path) -> list[Run]:
 
 def _read(folder: Path) -> Run:
     path = folder / FILE_NAME
-    written = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC)
+    written = datetime.datetime.fromtimestamp(0, datetime.UTC)
     try:
-        summary = msgspec.json.decode(path.read_bytes(), type=Summary)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        written = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC)
+        summary = msgspec.json.decode(read_input(path), type=Summary)
+    except (OSError, UsageError, ValueError, OverflowError, *BAD_JSON) as error:
         return Run(folder, written, None, str(error))
     try:
         created = datetime.datetime.fromisoformat(summary.created)
@@ -92,11 +94,12 @@ def find(name: str, out: Path) -> Path:
 
     Raises UsageError when nothing, or more than one run, goes by that name.
     """
-    path = Path(name)
-    if path.is_file():
-        return path
-    if (path / FILE_NAME).is_file():
-        return path / FILE_NAME
+    for path in (Path(name), Path(name) / FILE_NAME):
+        try:
+            if path.is_file():
+                return path
+        except OSError:  # too long for a file's name, or in a folder that may not be searched: perhaps a run's id
+            pass
     known = runs(out) if out.is_dir() else []
     if name == LAST and known:
         return known[-1].folder / FILE_NAME

@@ -39,7 +39,8 @@ class SimulateOptions:
 
     settings: KEY=VALUE of `--set`, accepted by the scenario. trace: a recording that is played instead. before, after:
     designs by name. cpus: the points, ascending; none for a trace, which has its own number. nodes: of every point,
-    None for as many as the machine takes. operations: of a point, about, where the scenario can be sized. memory: of
+    None for as many as the machine takes; memoryless: so many of
+    them, the last ones, have no memory. operations: of a point, about, where the scenario can be sized. memory: of
     an arena, bytes. settle: kernel seconds for timers after the tapes. page: where a page goes. jobs: processes.
     """
 
@@ -52,6 +53,7 @@ class SimulateOptions:
     cpus: tuple[int, ...]
     nodes: int | None
     profile: Profile
+    memoryless: int
     operations: int
     seed: int
     memory: int
@@ -76,6 +78,7 @@ def make_options(
     after: Sequence[str] | None = None,
     cpus: str | None = None,
     nodes: int | None = None,
+    memoryless: int = 0,
     machine: str = DEFAULT_MACHINE,
     operations: int = OPERATIONS,
     seed: int = DEFAULT_SEED,
@@ -96,6 +99,10 @@ def make_options(
     check_designs(before, designs, allocator)
     if nodes is not None:
         within("--nodes", nodes, 1, MAX_NODES)
+    if memoryless:
+        if nodes is None:
+            raise UsageError("--memoryless goes with --nodes: say how many nodes there are")
+        within("--memoryless", memoryless, 0, nodes - 1, "a node at least must have memory (--nodes)")
     try:
         profile = load(machine)
     except UsageError as error:
@@ -117,6 +124,7 @@ def make_options(
         after=designs,
         cpus=() if trace is not None else _points(cpus, nodes),
         nodes=nodes,
+        memoryless=memoryless,
         profile=profile,
         operations=operations,
         seed=seed,

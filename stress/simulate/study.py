@@ -159,6 +159,7 @@ def _jobs(options: SimulateOptions, loads: dict[int, Workload]) -> list[Job]:
             seed=options.seed,
             settle=options.settle,
             load=loads[cpus],
+            memoryless=options.memoryless,
         )
         for cpus in sorted(loads, reverse=True)
         for design in options.designs
@@ -168,11 +169,15 @@ def _jobs(options: SimulateOptions, loads: dict[int, Workload]) -> list[Job]:
 def _notes(options: SimulateOptions, points: Sequence[Point]) -> list[str]:
     """What a reader should know of the points."""
     profile, most = options.profile, max(point.cpus for point in points)
+    found = []
+    if options.memoryless:
+        found.append(f"{options.memoryless} of {options.nodes} nodes have no memory.")
     if most <= profile.cpus:
-        return []
+        return found
     return [
+        *found,
         f"{profile.name} has {profile.cpus} CPUs; beyond them its nodes are given more complexes of "
-        f"{profile.topology.cores_per_complex} cores, at the same prices."
+        f"{profile.topology.cores_per_complex} cores, at the same prices.",
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from small_world import SmallWorld, damage
 
+from allocators.caches.slab_common import kmem_cache_alloc_gfp
 from allocators.catalogue import statistics_of
 from allocators.core.kmem_cache import CACHE, NODE
 from allocators.core.page_alloc import PAGE, head_of
@@ -133,6 +134,30 @@ def test_one_way_flow_on_one_node_needs_no_list_lock():
     for _ in range(5):
         world.free(1, world.alloc(0, 0, count=300))
     assert list_locks(world, 0) + list_locks(world, 1) == before
+    assert world.check().violated == []
+
+
+@pytest.mark.parametrize(("design", "locks"), [("linux-7.0-rc1", 600), ("linux-7.0", 19), ("linux-7.0+F_GATE", 600)])
+def test_the_gate(design, locks):
+    """E4: the barn is empty and no allocation may block. 7.0: of ten refills the first takes a new
+    slab, the others what is left of it (one list_lock) and a new one, whose rest goes to the list (another)."""
+    world = SmallWorld(design, sizes=(64,))
+    m, s = world.machine(0), world.roots[0]
+    world.live.update(kmem_cache_alloc_gfp(m, s, 0, False) for _ in range(600))
+    assert list_locks(world) == locks
+    found = counted(world)
+    expected = (600, 0, 600) if locks == 600 else (0, 600, 10)
+    assert tuple(found.get(item, 0) for item in ("alloc_slowpath", "alloc_fastpath", "barn_get_fail")) == expected
+    assert world.check().violated == []
+
+
+def test_the_gate_is_passed_by_what_sheaves_have():
+    """And who may block refills a sheaf, which then serves those that may not."""
+    world = SmallWorld("linux-7.0-rc1", sizes=(64,))
+    m, s = world.machine(0), world.roots[0]
+    world.live.update(kmem_cache_alloc_gfp(m, s, 0, may_block) for may_block in (False, True, *[False] * 60))
+    assert counted(world)["alloc_slowpath"] == 2
+    assert counted(world)["alloc_fastpath"] == 60
     assert world.check().violated == []
 
 

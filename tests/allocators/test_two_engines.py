@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from small_world import SmallWorld
 
 import shm.native  # noqa: F401  before anything compiles
+from allocators.caches.kfree_rcu import kfree_rcu
 from allocators.caches.memcg_caches import create_memcg, run_deferred_work
 from allocators.caches.offline import offline_memcg
 from allocators.caches.slab_common import kmem_cache_alloc, kmem_cache_destroy, kmem_cache_free, kmem_cache_shrink
@@ -98,7 +99,10 @@ def play(m, script, slots, operations):
             obj = load(m, slots + b)
             if obj:
                 store(m, slots + b, 0)
-                kmem_cache_free(here, obj)
+                if b % 4:
+                    kmem_cache_free(here, obj)
+                else:
+                    kfree_rcu(here, obj)
         elif kind == CREATE:
             if memcg == 0:
                 create_memcg(m, a)

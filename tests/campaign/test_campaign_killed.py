@@ -12,7 +12,7 @@ from stress.campaign.store import Campaign
 
 pytest.importorskip("distributed")
 pytest.importorskip("pyarrow")
-JOBS = 120
+JOBS = 80
 
 
 def finished(folder) -> dict[str, float]:

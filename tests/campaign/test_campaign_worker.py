@@ -12,6 +12,7 @@ from running import ROOT
 from stress.campaign import jobs, worker
 from stress.campaign.identity import Identity, here
 from stress.campaign.jobs import Explore, Serial, Simulate, Timed
+from stress.plugins import registered
 
 STORM = {"operations": "200000", "cgroups": "24", "active": "8", "rounds": "24", "burst": "64"}
 HANGS = """
@@ -30,6 +31,20 @@ def test_another_version_is_refused_by_name():
     with pytest.raises(worker.Refused) as error:
         play("k", jobs.encode(Serial()), identity=other)
     assert f"sources {here().sources} and not {'0' * 16}" in str(error.value) and "and not 0.1" in str(error.value)
+
+
+def test_plugins_are_loaded_and_are_part_of_who_a_worker_is(tmp_path):
+    file = tmp_path / "none.py"
+    file.write_text("SWITCHES = ()\n")
+    before = here()
+    try:
+        task = worker.Task(key="k", job=msgspec.Raw(b"{}"), limit=1.0, identity=before, plugins=[str(file)])
+        with pytest.raises(worker.Refused, match="this worker has plugin none.py [0-9a-f]{8} and not none"):
+            worker.run_job(msgspec.json.encode(task))
+        assert list(here().plugins) == ["none.py"] and before.differs(here()).startswith("plugin none.py not at all")
+    finally:
+        registered.take_out(registered.LOADED[str(file)])
+    assert here() == before
 
 
 def test_a_job_ends_at_its_limit():
@@ -67,7 +82,15 @@ def test_a_search_is_the_same_bytes_again():
 @pytest.mark.parametrize(
     "job",
     [
-        Serial(set={"cgroups": "64"}, fail=["shrink-alloc"], time_scale=2.0, settle=1.5),
+        Serial(
+            set={"cgroups": "64"},
+            fail=["shrink-alloc"],
+            time_scale=2.0,
+            settle=1.5,
+            nodes=2,
+            memoryless=1,
+            sheaf_capacity=8,
+        ),
         Simulate(set={"batch": "64"}, nodes=2, design="v3"),
         Explore(model="R12", design="v1", preemptions=1),
         Timed(seconds=1.5, launches=5, scenario="free-burst"),

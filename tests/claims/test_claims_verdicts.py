@@ -3,7 +3,7 @@
 import pytest
 from synthetic import StandIn, blocks, census, ratio, record
 
-from stress.claims import dead_cost, fate, patches, pinning, reaper, recorded, speed, storm
+from stress.claims import dead_cost, fate, over_time, patches, pinning, reaper, recorded, speed, storm
 from stress.claims.claim import Verdict
 from stress.claims.lab import Lab
 from stress.claims.recorded import Left
@@ -41,23 +41,45 @@ def test_0_numbers_agree_exactly(theirs, missing, verdict):
 
 
 @pytest.mark.parametrize(
-    "allocator, theirs, ours, verdict",
+    "theirs, ours, verdict",
     (
-        ("slub", [Left(10, 106), Left(10, 109)], Left(10, 110), HOLDS),
-        ("slub", [Left(10, 106)], Left(10, 130), FAILS),
-        ("slub", [Left(10, 106)], Left(9, 106), FAILS),
-        ("slub", [Left(0, 0)], Left(0, 0), HOLDS),
-        ("slab", [Left(22, 94)], Left(20, 0), HOLDS),
-        ("slab", [Left(22, 94)], Left(0, 0), FAILS),
-        ("slab", [Left(0, 0), Left(1, 1)], Left(0, 0), HOLDS),
-        ("slab", [Left(0, 0)], Left(3, 1), FAILS),
+        ([Left(10, 106), Left(10, 109)], Left(10, 110), HOLDS),
+        ([Left(10, 106)], Left(10, 127), FAILS),  # twice the tolerance
+        ([Left(10, 106)], Left(10, 85), FAILS),
+        ([Left(10, 106)], Left(9, 106), FAILS),
+        ([Left(0, 0)], Left(0, 0), HOLDS),
+        ([Left(0, 0)], None, UNKNOWN),
     ),
 )
-def test_0_files_agree_nearly(allocator, theirs, ours, verdict):
-    rows = [("v1", "early", [Left(99, 99)], Left(0, 0)), ("v1", "late", theirs, ours)]
-    assert recorded.judge_files(rows, [], exact_at="late", allocator=allocator).verdict is verdict
+def test_0_files_agree_nearly(theirs, ours, verdict):
+    rows = [("v1", "late", theirs, ours)]
+    assert recorded.judge_files(rows, []).verdict is verdict
     if verdict is HOLDS:
-        assert recorded.judge_files(rows, ["v9"], exact_at="late", allocator=allocator).verdict is UNKNOWN
+        assert recorded.judge_files(rows, ["v9"]).verdict is UNKNOWN
+
+
+def falling(scale=1.0, tilt=0.0):
+    """Caches and slabs that fall to nothing in 10 s; tilt: higher at first and lower later, the area being the same."""
+    return [(float(t), 2.0 * (10 - t), scale * (100 - 10 * t) + tilt * (50 - 10 * t)) for t in range(11)]
+
+
+@pytest.mark.parametrize(
+    "boots, model, verdict, says",
+    (
+        ([falling()], [falling(0.9), falling(1.2)], HOLDS, "5% off"),
+        ([falling()], [falling(1.3)], FAILS, "+30% off"),  # twice the tolerance
+        ([falling()], [falling(0.7)], FAILS, "-30% off"),
+        ([falling()], [falling(tilt=0.4)], FAILS, "between the curves"),  # an area that is right by chance
+        ([falling(0.9), falling(1.1)], [falling(1.3)], FAILS, "+30% off"),  # boots that differ excuse no area
+        ([falling()], [[]], UNKNOWN, "nothing was counted"),
+        ([falling()], [], UNKNOWN, "nothing was counted"),
+        ([falling(0.0)], [falling()], UNKNOWN, "none was recorded"),
+    ),
+)
+def test_0_curves_agree_nearly(boots, model, verdict, says):
+    finding = over_time.judge_curves([over_time.Beside("v1", boots, model)])
+    assert finding.verdict is verdict and says in finding.reason
+    assert over_time.judge_curves([]).verdict is UNKNOWN
 
 
 @pytest.mark.parametrize("kept, total, verdict", ((4, 4, HOLDS), (3, 4, FAILS), (0, 0, UNKNOWN)))

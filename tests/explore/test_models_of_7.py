@@ -6,9 +6,10 @@ import pytest
 from test_mutants import Mutant, mutate
 
 from allocators.slub import node_slab, refill
+from shm import rcu
 from stress.explore.exploring import Request, build
 from stress.explore.races import MODELS
-from stress.explore.races.sheaves import discarding_refill, refill_and_free
+from stress.explore.races.sheaves import discarding_refill, kfree_rcu_and_destroy, refill_and_free
 from stress.explore.search.search import Budget, search
 
 CASES = [
@@ -17,6 +18,7 @@ CASES = [
     ("two-refills", "linux-7.2", 1),
     ("barn-vs-shrink", "linux-7.0", 2),
     ("barn-vs-destroy", "linux-7.0", 1),
+    ("kfree-rcu-vs-destroy", "linux-7.0", 1),
 ]
 
 
@@ -37,6 +39,12 @@ MUTANTS = {
         "    full = page_pair(0, every, every, 0)\n",
         "    full = read_once(m, page + PAGE.pair)\n",
         lambda: refill_and_free("linux-7.2"),
+    ),
+    "destroy waits for no grace period": Mutant(
+        rcu.rcu_barrier,
+        "    while read_once(",
+        "    while False and read_once(",
+        lambda: kfree_rcu_and_destroy("linux-7.0"),
     ),
     "a slab that was taken off and not used up is forgotten": Mutant(
         refill._put_run_back, "add_partial(m, n, page, True)", "pass", lambda: refill_and_free("linux-7.2")

@@ -317,7 +317,7 @@ def handed_over(monkeypatch, module: str, *arguments: str) -> tuple:
 
 
 def test_conform_hands_over(monkeypatch):
-    assert handed_over(monkeypatch, "stress.play.conform", "conform", "steps.csv") == ((Path("steps.csv"),), {})
+    assert handed_over(monkeypatch, "stress.play.conform", "conform", __file__) == ((Path(__file__),), {})
 
 
 def test_bench_hands_over(monkeypatch):

@@ -19,6 +19,7 @@ import msgspec
 from scenarios.parameters import MEGA
 from scenarios.scenario import Scenario
 from scenarios.settings import count
+from scenarios.workloads import pacing
 
 
 class CgroupChurn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -26,6 +27,9 @@ class CgroupChurn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     files: Annotated[int, count(1, MEGA, "files of each")] = 120
     delay: Annotated[int, count(1, 65536, "cgroups that come before its files are unlinked")] = 5
     release: Annotated[bool, msgspec.Meta(description="unlink those of the last ones too, at the end")] = True
+    pace: Annotated[pacing.Pace, pacing.PACE] = "none"
+    boot: Annotated[float, pacing.BOOT] = 2.0
+    timers: Annotated[float, pacing.TIMERS] = 1.0
 
     def planned_operations(self, cpus: int) -> int:
         return 2 * self.cgroups * (2 * self.files + 16)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from scenarios import tape, writer
-from scenarios.workloads import kernel_files
+from scenarios.workloads import kernel_files, pacing
 from scenarios.workloads.churn import CgroupChurn
+
+STEP = 0.34  # seconds of one cgroup: the mean of the boots recorded
 
 
 def build(params: CgroupChurn, cpus: int, seed: int) -> tape.Workload:
@@ -15,12 +17,15 @@ def build(params: CgroupChurn, cpus: int, seed: int) -> tape.Workload:
     schedule.mark("all cgroups are gone", end)
 
     bases = [g * population.size for g in range(params.cgroups)]
+    works: pacing.Pace = "none" if params.pace == "none" else "busy"
     tapes = []
     for cpu in range(cpus):
         out = writer.Tape()
+        out.plain(pacing.sleep(params.boot if cpu == 0 else 0.0, works, params.timers))
         for g in range(1, params.cgroups + 1):
             removed, slot = writer.first_round(g) + 2, bases[g - 1]
             if kernel_files.settle_in(out, schedule, population, g, slot, cpu, cpus):
+                out.plain(pacing.sleep(STEP, works, params.timers))
                 out.plain(population.close(slot))
             due = g - params.delay
             if due >= 1 and kernel_files.home(due, cpus) == cpu:
@@ -30,6 +35,8 @@ def build(params: CgroupChurn, cpus: int, seed: int) -> tape.Workload:
         if cpu == 0 and params.release:
             for g in range(max(1, params.cgroups - params.delay + 1), params.cgroups + 1):
                 _remove(out, population, bases[g - 1])
+        if cpu == 0:
+            out.plain(pacing.counting(pacing.COUNTS + pacing.LATER, params.pace, params.timers))
         tapes.append(out.finish())
     return writer.workload(
         "churn", kernel_files.CACHES, schedule, tapes, slots=params.cgroups * population.size, cgroups=params.cgroups

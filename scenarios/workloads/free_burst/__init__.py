@@ -16,7 +16,7 @@ from typing import Annotated
 
 import msgspec
 
-from scenarios.parameters import MEGA, Charged, FreeOrder, SheafCapacity
+from scenarios.parameters import MEGA, Charged, FreeOrder, KfreeRcu, MayNotBlock, SheafCapacity
 from scenarios.scenario import Scenario
 from scenarios.settings import count, size
 
@@ -28,6 +28,8 @@ class FreeBurst(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     free_order: FreeOrder = "random"
     charged: Charged = True
     sheaf_capacity: SheafCapacity = 0
+    may_not_block: MayNotBlock = 0.0
+    kfree_rcu: KfreeRcu = 0.0
 
     def planned_operations(self, cpus: int) -> int:
         return 2 * cpus * (self.objects * self.bursts + 1)

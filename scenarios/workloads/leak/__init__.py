@@ -18,6 +18,7 @@ import msgspec
 from scenarios.parameters import MEGA
 from scenarios.scenario import Scenario
 from scenarios.settings import count
+from scenarios.workloads import pacing
 
 
 class Leak(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -26,6 +27,9 @@ class Leak(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     pipes: Annotated[int, count(0, 65536, "pipes of each, closed before the removal")] = 20
     socket_pairs: Annotated[int, count(0, 65536, "pairs of sockets of each, closed before the removal")] = 20
     free_cpu: Annotated[int, count(0, 1024, "the CPU that unlinks; the last one if there are fewer")] = 1
+    pace: Annotated[pacing.Pace, pacing.PACE] = "none"
+    boot: Annotated[float, pacing.BOOT] = 1.1
+    timers: Annotated[float, pacing.TIMERS] = 1.0
 
     def planned_operations(self, cpus: int) -> int:
         return 2 * self.cgroups * (2 * self.files + 6 * self.pipes + 8 * self.socket_pairs + 16)

@@ -8,6 +8,9 @@ Expect of linux-3.16 to 6.17 a `list_lock` for each batch of CPU_PARTIAL_DRAIN, 
 gets. With sheaves and both on one node, full sheaves go through the barn: FREE_FASTPATH and ALLOC_PCS near the number
 of operations, BARN_PUT and BARN_GET one for each sheaf's capacity. Between two nodes no sheaf takes the objects: every
 free is FREE_SLOWPATH. With one CPU it allocates and frees itself.
+
+`may_not_block=1` is how block layers ask first. Between two nodes expect of linux-7.0-rc1 ALLOC_SLOWPATH and a
+`list_lock` for each allocation; of linux-7.0 one to three for each sheaf's capacity.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from scenarios.parameters import MEGA, Charged, SheafCapacity
+from scenarios.parameters import MEGA, Charged, KfreeRcu, MayNotBlock, SheafCapacity
 from scenarios.scenario import Scenario
 from scenarios.settings import count, size
 
@@ -36,6 +39,8 @@ class OneWay(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ] = "neighbours"
     charged: Charged = True
     sheaf_capacity: SheafCapacity = 0
+    may_not_block: MayNotBlock = 0.0
+    kfree_rcu: KfreeRcu = 0.0
 
     def planned_operations(self, cpus: int) -> int:
         return 2 * max(1, cpus // 2) * self.rounds * self.batch + 2 * cpus

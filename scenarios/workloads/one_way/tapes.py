@@ -33,10 +33,14 @@ def build(params: OneWay, cpus: int, seed: int) -> tape.Workload:
                 out.round(r, schedule.done_by(r - 1))
             if cpu in makers and r < FIRST + params.rounds:
                 slot = bases[cpu] + _batch(params, r)
-                out.section(tape.SECTION_ALLOC, tape.op(tape.OP_ALLOC, b=cgroup, c=slot))
+                flag = writer.some(params.may_not_block, params.batch, seed, cpu, r)
+                out.section(tape.SECTION_ALLOC, tape.op(tape.OP_ALLOC, b=cgroup, c=slot, flag=flag))
             if cpu in frees_of and r >= FIRST + DELAY:
                 order = rng.permutation(bases[frees_of[cpu]] + _batch(params, r - DELAY))
-                out.section(tape.SECTION_LIVE_FREE, tape.op(tape.OP_FREE, c=order))
+                out.section(
+                    tape.SECTION_LIVE_FREE,
+                    writer.frees(order, writer.some(params.kfree_rcu, params.batch, seed, cpu, r, 1)),
+                )
         tapes.append(out.finish())
     caches = writer.one_cache(params.object_size, sheaf_capacity=params.sheaf_capacity)
     return writer.workload("one-way", caches, schedule, tapes, slots=slots, cgroups=int(params.charged))

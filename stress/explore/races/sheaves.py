@@ -5,12 +5,14 @@ Sheaves hold two objects and a barn keeps one full one, so that one operation re
 
 from __future__ import annotations
 
+from allocators.caches.kfree_rcu import kfree_rcu
 from allocators.caches.memcg_caches import destroy_root
 from allocators.caches.slab_common import kmem_cache_shrink
+from allocators.core.bugs import BUG_CLOSE_BUSY
 from allocators.core.page_alloc import head_of
 from allocators.slub.node_slab import alloc_one, free_one
 from allocators.slub.sheaf_state import SheafSettings
-from shm.atomics import cpu_relax, read_once
+from shm.atomics import bug, cpu_relax, read_once, write_once
 from stress.explore.races.race import Model
 from stress.explore.world.scene import Scene
 
@@ -93,6 +95,29 @@ def barn_and_destroy(design: str, *, memory_model: str = "sc", cpus: int = 1) ->
     return scene
 
 
+def kfree_rcu_and_destroy(design: str, *, memory_model: str = "sc", cpus: int = 1) -> Scene:
+    """A CPU frees the last objects of a cache by kfree_rcu, one into a sheaf that is not full; then it is destroyed."""
+    scene = Scene(design, cpus=cpus, objects=4, memory_model=memory_model, sheaves=SMALL)
+    mine = [scene.alloc(0) for _ in range(3)]
+
+    def free_later(m) -> None:
+        for obj in mine:
+            scene.live.discard(obj)
+            kfree_rcu(m, obj)
+        write_once(m, scene.flag, 1)
+
+    scene.task("kfree_rcu", 0, free_later)
+
+    def destroy(m) -> None:
+        while read_once(m, scene.flag) == 0:
+            cpu_relax(m)
+        if not destroy_root(m, scene.root):
+            bug(m, BUG_CLOSE_BUSY, scene.root)
+
+    scene.works(destroy)
+    return scene
+
+
 MODELS = (
     Model(
         "refill-vs-free",
@@ -113,4 +138,10 @@ MODELS = (
         "barn-vs-shrink", "a free gives the barn a sheaf while the cache is shrunk", barn_and_shrink, design="linux-7.0"
     ),
     Model("barn-vs-destroy", "a cache with full sheaves is destroyed", barn_and_destroy, design="linux-7.0"),
+    Model(
+        "kfree-rcu-vs-destroy",
+        "a cache is destroyed while objects of kfree_rcu wait",
+        kfree_rcu_and_destroy,
+        design="linux-7.0",
+    ),
 )
