@@ -49,7 +49,8 @@ def _mark(function: _Function, options: dict[str, Any]) -> _Function:
         return function if choose is None else choose((*types, *named.values())[0].features)
 
     MARKED.add(function)
-    overload(function, jit_options=dict(error_model="numpy", **options), strict=False)(meaning)
+    jit_options: Any = dict(error_model="numpy", **options)
+    overload(function, jit_options=jit_options, strict=False)(meaning)
     return function
 
 
