@@ -133,6 +133,11 @@ def judge_curves(rows: Sequence[Beside]) -> Finding:
     """Holds if of every row, for caches and for slabs, both areas are within TOLERANCE of the recorded."""
     figures, wrong, worst = [], [], 0.0
     if not rows or not all(row.boots and row.model and all(row.model) for row in rows):
+        figures = [
+            figure(f"{row.name}, recorded: slabs × seconds", areas, ", ".join(f"{one:,.0f}" for one in areas))
+            for row in rows
+            for areas in [[area(curve, 2) for curve in row.boots]]
+        ]
         return Finding(Verdict.UNKNOWN, "nothing was counted over time", figures)
     for row in rows:
         theirs, ours = mean_curve(row.boots), mean_curve(row.model)
