@@ -7,6 +7,7 @@ world can do. This half imports nothing heavy, so `--help` may ask it.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 # Of a world; the kworker's CPU is one more. Sets of CPUs have no bound (`shm.cpumask`): this is what is tested.
 MAX_CPUS = 512
@@ -92,6 +93,55 @@ _SLUB_STATISTICS = (
     "cpu_partial_node",
     "cpu_partial_drain",
 )
+
+# What 6.18 adds (enum stat_item), for caches with sheaves.
+SHEAF_STATISTICS = (
+    "alloc_pcs",
+    "free_pcs",
+    "free_rcu_sheaf",
+    "free_rcu_sheaf_fail",
+    "sheaf_flush",
+    "sheaf_refill",
+    "sheaf_alloc",
+    "sheaf_free",
+    "barn_get",
+    "barn_get_fail",
+    "barn_put",
+    "barn_put_fail",
+    "sheaf_prefill_fast",
+    "sheaf_prefill_slow",
+    "sheaf_prefill_oversize",
+    "sheaf_return_fast",
+    "sheaf_return_slow",
+)
+
+# What 7.0 has no more: there are no CPU slabs, and what sheaves give and take is the fast path.
+_GONE_IN_7 = frozenset(
+    name
+    for name in (*_SLUB_STATISTICS, *SHEAF_STATISTICS)
+    if name.startswith(("deactivate_", "cpu_partial_"))
+    or name
+    in (
+        "free_frozen",
+        "alloc_from_partial",
+        "alloc_refill",
+        "cpuslab_flush",
+        "cmpxchg_double_cpu_fail",
+        "alloc_pcs",
+        "free_pcs",
+    )
+)
+
+
+def statistics_of(allocator: str, switches: Iterable[str] = ()) -> tuple[str, ...]:
+    """The names of an allocator's counters under a design with these switches."""
+    names = facts(allocator).statistics
+    if allocator == "slub" and "F_SHEAF" in switches:
+        names += SHEAF_STATISTICS
+        if "F_NOCPUSLAB" in switches:
+            names = tuple(name for name in names if name not in _GONE_IN_7)
+    return names
+
 
 # /proc/slabinfo's globalstat and cpustat.
 _SLAB_STATISTICS = (

@@ -58,6 +58,17 @@ class DesignError(ValueError):
     """A design's text is wrong; the message says what is and what is allowed."""
 
 
+_LINUX_618 = frozenset({"F_OBO", "F_NRP", "P4v4", "F_OBJCG", "F_SHEAF", "F_SHEAFASK", "F_618SHRINK", "F_RCUSHEAF"})
+_LINUX_70 = _LINUX_618 - {"F_SHEAFASK", "F_618SHRINK"} | {
+    "F_NOCPUSLAB",
+    "F_CAP7",
+    "F_REFILL7",
+    "F_REMOTETRY",
+    "F_REFILLFLUSH",
+}
+
+_LINUX_71 = _LINUX_70 | {"F_BARNONLINE"}
+
 DESIGNS: dict[str, Design] = {
     d.name: d
     for d in (
@@ -136,10 +147,45 @@ DESIGNS: dict[str, Design] = {
         ),
         Design(
             "linux-6.18",
-            frozenset({"F_OBO", "F_NRP", "P4v4", "F_OBJCG", "F_SHEAF"}),
+            _LINUX_618,
             2025,
-            "5.9 with sheaves: most allocations and frees touch an array of their CPU and no atomic operation",
+            "5.9 with sheaves for caches that ask: their objects come from an array of their CPU, by no atomic",
             "v6.18 mm/slub.c; 20250903-slub-percpu-caches-v7-0",
+        ),
+        Design(
+            "linux-7.0-rc1",
+            _LINUX_70 - {"F_REFILLFLUSH"} | {"F_GATE"},
+            2026,
+            "sheaves for all caches, no CPU slabs; who may not block refills none; a failed refill leaks what it got",
+            "v7.0-rc1 mm/slub.c, 815c8e35511d; 20260123-sheaves-for-all-v4; without fb1091febd66",
+        ),
+        Design(
+            "linux-7.0",
+            _LINUX_70,
+            2026,
+            "sheaves for all caches, no CPU slabs or CPU partial lists: what sheaves lack is under list_lock",
+            "v7.0 mm/slub.c",
+        ),
+        Design(
+            "linux-7.1",
+            _LINUX_71,
+            2026,
+            "7.0 with barns on nodes without memory",
+            "v7.1 mm/slub.c, b002755da434, f811cc3d9f6e",
+        ),
+        Design(
+            "linux-7.2",
+            _LINUX_71 - {"F_REFILL7"} | {"F_REFILL72"},
+            2026,
+            "7.1 with slabs that a refill did not use up given back together, and a leftover without a lock",
+            "v7.2 mm/slub.c, 0fc52deec106, 93a51a74d7de, dc795d4c0282",
+        ),
+        Design(
+            "linux-7.3",
+            _LINUX_71 - {"F_REFILL7"} | {"F_REFILL73"},
+            2026,
+            "7.2 with the leftover given back under list_lock",
+            "7.3-rc mm/slub.c, 4a724bcf5d70 (by its title)",
         ),
     )
 }

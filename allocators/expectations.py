@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from allocators.catalogue import facts
+from allocators.switches import SWITCHES
 
 
 def why_left(switches: Iterable[str], allocator: str, empty_slabs: Mapping[str, int]) -> str:
     """Why dead caches without live objects are still there, in a sentence. empty_slabs: theirs, by place."""
     has = set(switches)
-    self_discarding = any(switch.startswith("P7") for switch in has)
+    self_discarding = any(switch in SWITCHES and SWITCHES[switch].group == "P7" for switch in has)
     if "F_WORK" in has and not self_discarding:
         return (
             "Expected: the work that the offline schedules shrinks a cache once, and from then on the free path keeps "

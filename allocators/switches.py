@@ -187,6 +187,76 @@ SWITCHES: dict[str, Switch] = {
             needs=("F_OBJCG",),
             defining=True,
         ),
+        Switch("F_SHEAFASK", "only caches that ask for sheaves have them (6.18)", _SLUB, needs=("F_SHEAF",)),
+        Switch(
+            "F_RCUSHEAF",
+            "objects of kfree_rcu wait for their grace period by the sheaf, charged until then (6.18)",
+            _SLUB,
+            requires=("F_SHEAF",),
+        ),
+        Switch(
+            "F_618SHRINK",
+            "shrink and shutdown flush the CPUs first and empty the barns then, although there are CPU slabs (6.18)",
+            _SLUB,
+            needs=("F_SHEAF",),
+        ),
+        Switch(
+            "F_NOCPUSLAB",
+            "no CPU slabs and no CPU partial lists; sheaves are filled from the nodes' slabs (7.0)",
+            _SLUB,
+            requires=("F_SHEAF",),
+            conflicts=("F_618SHRINK",),
+            defining=True,
+        ),
+        Switch(
+            "F_CAP7",
+            "every cache has sheaves, of 60, 28, 12 or 4 objects by their size (7.0)",
+            _SLUB,
+            requires=("F_SHEAF",),
+            conflicts=("F_SHEAFASK",),
+        ),
+        Switch(
+            "F_REFILL7",
+            "what is left of a freelist after a refill is freed; slabs not touched go to the list's head (7.0)",
+            _SLUB,
+            group="refill",
+            requires=("F_NOCPUSLAB",),
+        ),
+        Switch(
+            "F_REFILL72",
+            "what is left is swapped back without a lock, and goes with slabs not touched to the list's tail (7.2)",
+            _SLUB,
+            group="refill",
+            requires=("F_NOCPUSLAB",),
+        ),
+        Switch(
+            "F_REFILL73",
+            "the same, swapped back under list_lock (7.3)",
+            _SLUB,
+            group="refill",
+            requires=("F_NOCPUSLAB",),
+        ),
+        Switch(
+            "F_REMOTETRY", "other nodes' list_lock is only tried for a refill (7.0)", _SLUB, requires=("F_NOCPUSLAB",)
+        ),
+        Switch(
+            "F_GATE",
+            "an allocation that may not block refills no sheaf: with the barn empty it takes one object (7.0-rc1)",
+            _SLUB,
+            requires=("F_SHEAF",),
+        ),
+        Switch(
+            "F_BARNONLINE",
+            "nodes without memory have barns, and their CPUs free objects of any node to their sheaves (7.1)",
+            _SLUB,
+            requires=("F_NOCPUSLAB",),
+        ),
+        Switch(
+            "F_REFILLFLUSH",
+            "what a refill that failed has got is flushed before its sheaf is freed (7.0)",
+            _SLUB,
+            requires=("F_NOCPUSLAB",),
+        ),
         Switch(
             "F_FULL", "full slabs of child caches are on a list of their node, under list_lock", _SLUB, defining=True
         ),

@@ -16,7 +16,8 @@ NEVER = np.iinfo(np.int32).max
 NO_SECTION = -1
 _CGROUP_EVENTS = (tape.EV_CREATE_CGROUP, tape.EV_OFFLINE_CGROUP)
 _CACHE_EVENTS = (tape.EV_SHRINK_CACHE, tape.EV_CREATE_CACHE, tape.EV_DESTROY_CACHE, tape.EV_OFFLINE_CACHE)
-_HELD = {tape.SECTION_LIVE_FREE: tape.OP_FREE, tape.SECTION_DEAD_FREE: tape.OP_FREE, tape.SECTION_ALLOC: tape.OP_ALLOC}
+_FREES = (tape.OP_FREE, tape.OP_KFREE_RCU)
+_HELD = {tape.SECTION_LIVE_FREE: _FREES, tape.SECTION_DEAD_FREE: _FREES, tape.SECTION_ALLOC: (tape.OP_ALLOC,)}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ def _check_tape(load: Workload, cpu: int, schedule: _Schedule) -> _Touches:
         raise ValueError(f"{who} ends in round {rounds[-1]}, events of round {schedule.rounds[-1]} would never run")
     _check_allocations(load, who, schedule, a, b, rounds, waits, code == tape.OP_ALLOC)
 
-    touch = (code == tape.OP_ALLOC) | (code == tape.OP_FREE)
+    touch = np.isin(code, tape.OPERATIONS)
     section = _check_sections(who, code, a, c, touch)
     place = rounds[:-1]
     if load.order is not None:
@@ -142,7 +143,7 @@ def _check_tape(load: Workload, cpu: int, schedule: _Schedule) -> _Touches:
         if len(place) != len(words) - 1:
             raise ValueError(f"order has {len(place)} operations of cpu {cpu}, its tape has {len(words) - 1}")
     at = np.flatnonzero(touch)
-    free = code[at] == tape.OP_FREE
+    free = code[at] != tape.OP_ALLOC
     gone = np.full(len(at), NEVER, dtype=np.int32)
     gone[~free] = np.minimum(schedule.cgroup_offline[b[at[~free]]], schedule.cache_offline[a[at[~free]]])
     return _Touches(
@@ -219,7 +220,7 @@ def _check_sections(who: str, code: np.ndarray, kind: np.ndarray, c: np.ndarray,
     inside[level] = np.repeat(kind[begin], end - begin)
     inside[begin] = NO_SECTION
     for section, held in _HELD.items():
-        strange = (inside == section) & (code != held)
+        strange = (inside == section) & ~np.isin(code, held)
         if np.any(strange):
             other = tape.OP_NAMES[code[strange][0]]
             raise ValueError(f"{who}: a section of kind {tape.SECTIONS[section]} holds the operation {other}")

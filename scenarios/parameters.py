@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Protocol
 
 import msgspec
 
-from scenarios.settings import ParameterError
+from scenarios.settings import ParameterError, count, share
 
 MEGA = 1 << 20
 
@@ -17,6 +17,16 @@ FreeOrder = Annotated[
     Literal["random", "sequential"], msgspec.Meta(description="order of the frees against that of the allocations")
 ]
 Charged = Annotated[bool, msgspec.Meta(description="allocate for an online cgroup (a child cache), not for the root")]
+SheafCapacity = Annotated[
+    int,
+    count(0, 1024, "objects of a sheaf that the cache asks for: linux-6.18 has sheaves for those alone"),
+]
+
+MayNotBlock = Annotated[
+    float, share("of the allocations that may not block: 7.0-rc1 refills no sheaf for them, see the switch F_GATE")
+]
+
+KfreeRcu = Annotated[float, share("of the frees that are kfree_rcu: the object is freed after a grace period")]
 
 
 class Parameters(Protocol):

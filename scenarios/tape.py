@@ -8,7 +8,8 @@ An operation is one int64 word::
 
     bit   0..3    opcode                 (OP_*)
     bit   4..15   a: cache index or section kind   (0..4095)
-    bit  16..35   b: cgroup index        (0..1_048_575; 0 is the root cgroup: never charged)
+    bit  16..34   b: cgroup index        (0..524_287; 0 is the root cgroup: never charged)
+    bit  35       flag of ALLOC: it may not block (gfp flags without direct reclaim)
     bit  36..62   c: slot, count, round or event   (0..134_217_727)
 
 Slots are global to the workload: one CPU allocates into a slot, the same or another CPU frees it,
@@ -32,16 +33,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 OP_END = 0
-OP_ALLOC = 1  # a=cache, b=cgroup, c=slot
+OP_ALLOC = 1  # a=cache, b=cgroup, c=slot, flag: may not block
 OP_FREE = 2  # c=slot
 OP_SECTION_BEGIN = 3  # a=SECTION_*
 OP_SECTION_END = 4  # a=SECTION_*, c=operations inside
 OP_ROUND = 5  # c=round
 OP_WAIT = 6  # c=number of schedule events that must be done
 OP_SLEEP = 7  # a=SLEEP_*, c=microseconds of kernel time, in serial play; elsewhere nothing
-OP_CUT = 8  # a turn ends here, see `stress.play.turns`; scenarios write none
+OP_CUT = 8  # a turn ends here, see `stress.play.turns`; scenarios write none. Loops end where the low 3 bits are 0
+OP_KFREE_RCU = 9  # c=slot; as OP_FREE, and the object itself is freed after a grace period
 
-OP_NAMES = ("end", "alloc", "free", "section_begin", "section_end", "round", "wait", "sleep", "cut")
+OP_NAMES = ("end", "alloc", "free", "section_begin", "section_end", "round", "wait", "sleep", "cut", "kfree_rcu")
+OPERATIONS = (OP_ALLOC, OP_FREE, OP_KFREE_RCU)  # what is counted: allocations and frees
 
 # What the CPUs do while one sleeps, which decides when deferrable timers run (SLAB's cache_reap).
 SLEEP_BUSY = 0  # all run something: timers are on time
@@ -57,7 +60,8 @@ SECTIONS = ("live", "dead", "alloc", "mixed")
 
 OP_MASK = 15
 A_SHIFT, A_BITS = 4, 12
-B_SHIFT, B_BITS = 16, 20
+B_SHIFT, B_BITS = 16, 19
+FLAG = 1 << 35
 C_SHIFT, C_BITS = 36, 27
 
 # Kinds of events. `arg` is a cgroup index or a cache index.
@@ -87,7 +91,7 @@ class CacheSpec:
     `size` is the recorded stride of a real cache; 0 lets the allocator compute it from
     `object_size` and `align`. `parent` (index of the root cache) and `cgroup` make it a child cache.
     `created` False means that an EV_CREATE_CACHE event will create it. `cpu_partial` False: SLUB keeps no CPU partial
-    lists for it.
+    lists for it. `sheaf_capacity`: of the sheaves that its creator asks for (6.18), 0: it asks for none.
     """
 
     name: str
@@ -100,6 +104,7 @@ class CacheSpec:
     cgroup: int = 0
     created: bool = True
     cpu_partial: bool = True
+    sheaf_capacity: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -142,13 +147,12 @@ class Workload:
         """Allocations and frees in all tapes together."""
         total = 0
         for tape in self.tapes:
-            code = tape & OP_MASK
-            total += int(np.count_nonzero((code == OP_ALLOC) | (code == OP_FREE)))
+            total += int(np.count_nonzero(np.isin(tape & OP_MASK, OPERATIONS)))
         return total
 
 
-def op(code: int, a: ArrayLike = 0, b: ArrayLike = 0, c: ArrayLike = 0) -> np.ndarray:
-    """Encode operations; scalars and int64 arrays broadcast. Fields are range-checked.
+def op(code: int, a: ArrayLike = 0, b: ArrayLike = 0, c: ArrayLike = 0, *, flag: ArrayLike = False) -> np.ndarray:
+    """Encode operations; scalars and arrays (int64, flag: bool) broadcast. Fields are range-checked.
 
     Raises ValueError when a field does not fit its bits.
     """
@@ -156,7 +160,8 @@ def op(code: int, a: ArrayLike = 0, b: ArrayLike = 0, c: ArrayLike = 0) -> np.nd
     for name, value, bits in zip("abc", fields, (A_BITS, B_BITS, C_BITS), strict=True):
         if value.size and (value.min() < 0 or value.max() >> bits):
             raise ValueError(f"tape operation {OP_NAMES[code]}: field {name} does not fit in {bits} bits")
-    return np.atleast_1d(code | (fields[0] << A_SHIFT) | (fields[1] << B_SHIFT) | (fields[2] << C_SHIFT))
+    flags = np.where(flag, FLAG, 0)
+    return np.atleast_1d(code | (fields[0] << A_SHIFT) | (fields[1] << B_SHIFT) | flags | (fields[2] << C_SHIFT))
 
 
 def word(code: int, a: int = 0, b: int = 0, c: int = 0) -> int:
@@ -176,7 +181,7 @@ def concatenate(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def decode(tape: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(opcode, a, b, c) arrays of a tape."""
+    """(opcode, a, b, c) arrays of a tape; its flags are in `tape & FLAG`."""
     mask = lambda bits: (1 << bits) - 1
     return (
         tape & OP_MASK,

@@ -122,9 +122,11 @@ class SlotPool:
         self._top = top
 
 
-def one_cache(object_size: int, cpu_partial: bool = True) -> tuple[tape.CacheSpec, ...]:
-    """The caches of a scenario that needs only one. cpu_partial: SLUB keeps CPU partial lists for it."""
-    return (tape.CacheSpec(f"test-{object_size}", object_size, cpu_partial=cpu_partial),)
+def one_cache(object_size: int, cpu_partial: bool = True, sheaf_capacity: int = 0) -> tuple[tape.CacheSpec, ...]:
+    """The caches of a scenario that needs only one. cpu_partial: SLUB keeps CPU partial lists for it; sheaf_capacity:
+    what it asks for."""
+    name = f"test-{object_size}"
+    return (tape.CacheSpec(name, object_size, cpu_partial=cpu_partial, sheaf_capacity=sheaf_capacity),)
 
 
 def workload(
@@ -162,6 +164,18 @@ def deal(n: int, cpus: int) -> np.ndarray:
 
 def generator(seed: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(seed))
+
+
+def some(share: float, number: int, *seeds: int) -> np.ndarray:
+    """Which of `number` operations are of a sort that has this share; of seeds of its own, so nothing else changes."""
+    return np.random.default_rng(seeds).random(number) < share
+
+
+def frees(slots: np.ndarray, rcu: np.ndarray) -> np.ndarray:
+    """Frees of slots; `rcu` says which are kfree_rcu."""
+    words = tape.op(tape.OP_FREE, c=slots)
+    words[rcu] += tape.OP_KFREE_RCU - tape.OP_FREE
+    return words
 
 
 def touch(cgroup: int, slot: int) -> np.ndarray:

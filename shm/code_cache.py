@@ -14,6 +14,7 @@ from pathlib import Path
 import llvmlite
 import numba
 
+from shm import hooks
 from shm.numba_internals import PLAIN
 from shm.sources import DIGEST, source_digest
 
@@ -48,6 +49,12 @@ def source_hash() -> str:
     """
     versions = f"{numba.__version__} {llvmlite.__version__} {sys.version_info[:3]}"
     return source_digest(*_SOURCES, prefix=f"{versions} {'plain' if PLAIN else 'lean'}")
+
+
+def model_hash() -> str:
+    """`source_hash`, and behind it the digest of the plugins that are loaded: what a result was made from."""
+    plugins = hooks.digest()
+    return f"{source_hash()}+{plugins}" if plugins else source_hash()
 
 
 @functools.cache

@@ -23,6 +23,7 @@ from numba.extending import overload, register_jitable
 from shm import features_pass, numba_internals
 
 _Function = Callable[..., Any]  # what takes words takes arrays of words too, as plain Python
+MARKED: set[_Function] = set()  # every function for both engines; `shm.hooks` replaces their code and no other
 
 if numba_internals.PLAIN:
     ENTRY_PIPELINE: type[features_pass.Whole] = features_pass.Whole
@@ -42,16 +43,19 @@ else:
 
 def dual(function: _Function) -> _Function:
     """Mark a function for both engines; returns it unchanged, callable as plain Python."""
+    MARKED.add(function)
     return register_jitable(error_model="numpy", **_options())(function)
 
 
 def dual_inline(function: _Function) -> _Function:
     """As `dual`, for the few functions on every operation's path: always inlined into their caller."""
+    MARKED.add(function)
     return register_jitable(error_model="numpy", **_options(inline=True))(function)
 
 
 def dual_slow(function: _Function) -> _Function:
     """As `dual`, for what a fast path calls rarely: never inlined, so it takes no registers from that path."""
+    MARKED.add(function)
     return register_jitable(error_model="numpy", **_options(out_of_line=True))(function)
 
 

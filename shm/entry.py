@@ -16,7 +16,7 @@ from pathlib import Path
 import numba
 
 import shm.virtual.native  # noqa: F401  machines with VTIME too must be known before anything compiles
-from shm import numba_internals
+from shm import hooks, numba_internals
 from shm.code_cache import cache_folder
 from shm.compiler import ENTRY_PIPELINE
 from shm.native import MachineType
@@ -37,7 +37,7 @@ def _say_once(text: str) -> None:
 
 
 @contextlib.contextmanager
-def _settings(folder: Path) -> Iterator[None]:
+def compiling(folder: Path) -> Iterator[None]:
     """While code is compiled: Numba keeps it in `folder`, typing may nest as it must, and no garbage is looked for.
 
     Looking for it takes a twelfth of the time, and finds little before the end. The settings belong to the whole
@@ -79,7 +79,9 @@ class Entry:
 
     def folder(self, kernel: str, features: frozenset[str]) -> Path:
         """Where the code of one kind is kept."""
-        return cache_folder() / f"{self.name}-{kernel or 'none'}-{'+'.join(sorted(features)) or 'plain'}"
+        name = f"{self.name}-{kernel or 'none'}-{'+'.join(sorted(features)) or 'plain'}"
+        plugins = hooks.digest(features)
+        return cache_folder() / (f"{name}-{plugins}" if plugins else name)
 
     def is_cached(self, kernel: str, features: frozenset[str]) -> bool:
         """Has some process compiled this kind already?"""
@@ -98,7 +100,7 @@ class Entry:
                 _say_once(numba_internals.WHY_PLAIN)
             folder = self.folder(kernel, features)
             folder.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(folder / "lock"), _settings(folder), elsewhere(padding):
+            with filelock.FileLock(folder / "lock"), compiling(folder), elsewhere(padding):
                 dispatcher = numba.njit(
                     self.function, cache=True, nogil=True, error_model="numpy", pipeline_class=ENTRY_PIPELINE
                 )

@@ -28,7 +28,7 @@ from shm.compiler import dual
 from shm.idle import ask
 from shm.ipi import SERVICE_BELL, SERVICE_CALL, SERVICE_QS, serve_cpu_work, serve_ipis
 from shm.machine import CPU, MACHINE, Machine
-from shm.ring import ITEM, ring_count, ring_pop_into, ring_push
+from shm.ring import ITEM, RING, ring_count, ring_pop_into, ring_push
 from shm.virtual.waits import callbacks_due, grace_period
 from shm.waiting import await_answer
 
@@ -107,3 +107,15 @@ def rcu_process(m: Machine, queue: int, scratch: int) -> int:
         if ring_pop_into(m, queue, scratch):
             call_rcu(m, load(m, scratch + ITEM.func), load(m, scratch + ITEM.a))
     return waiting
+
+
+@dual
+def rcu_barrier(m: Machine, queue: int, scratch: int) -> None:
+    """Let all callbacks run that are queued now, each after its grace period. Kworker only.
+
+    In virtual time the kworker waits, once, for the period that its callbacks wait for.
+    """
+    last = read_once(m, queue + RING.tail)
+    while read_once(m, queue + RING.head) < last:
+        if rcu_process(m, queue, scratch) == 0:
+            synchronize_sched(m)

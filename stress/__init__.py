@@ -1,6 +1,7 @@
 """Everything above the allocators, floor by floor; each imports only what stands below it.
 
     commands/                       the command line, a thin module per command
+    campaign/                       studies of thousands of jobs, on Dask
     bench/ claims/ calibrate/       studies that a command runs; they do not know each other
     machine/                        one of them: what this machine's accesses cost
     play/                           options, workload, arena, workers, parallel and serial play, replay, conformance

@@ -9,9 +9,18 @@ SCRIPT = "slab-stress"
 
 def main(name: str = SCRIPT) -> None:
     """Entry of the console script. name: what the program calls itself."""
+    from stress.process import streams
+
+    streams.prepare()
     from stress.commands.app import app
 
-    app(prog_name=name)
+    try:
+        app(prog_name=name)
+    except SystemExit as end:
+        raise SystemExit(streams.finish(end.code if isinstance(end.code, int) else 0)) from None
+    except OSError as error:  # of what Typer prints itself: help, errors of usage
+        print(f"error: {error.strerror}", file=sys.stderr)
+        raise SystemExit(streams.finish(streams.DAMAGED)) from None
 
 
 if __name__ == "__main__":

@@ -27,7 +27,10 @@ SCHEMAS = {
     "catalogue": ("stress.explore.found.published", "Catalogue"),
     "bench": ("stress.bench.result", "Bench"),
     "machine": ("stress.machine.result", "Found"),
+    "inspection": ("stress.inspect.report", "Inspection"),
+    "recording": ("stress.recordings.describe", "Described"),
     "simulation": ("stress.simulate.result", "Simulation"),
+    "campaign": ("stress.campaign.status", "CampaignStatus"),
 }
 
 

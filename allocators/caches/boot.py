@@ -30,7 +30,7 @@ from allocators.core.world import (
 )
 from allocators.memcg.memcontrol import MEMCG
 from allocators.slab.setup import slab_setup
-from allocators.slub.sheaf_state import boot_sheaves
+from allocators.slub.sheaf_state import boot_sheaves, sheaf_capacity
 from shm.atomics import store
 from shm.layout import view
 from shm.machine import CPU, MACHINE, MAGIC, Machine
@@ -48,13 +48,15 @@ class Sizes(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Root:
-    """A root cache to create. object_size: bytes; index: of the workload, under which CPUs will find it."""
+    """A root cache to create. object_size: bytes; index: of the workload, under which CPUs will find it.
+    sheaf_capacity: what the creator asks for (kmem_cache_args), 0 nothing."""
 
     sizes: Sizes
     object_size: int
     index: int
     destroy_by_rcu: bool = False
     cpu_partial: bool = True
+    sheaf_capacity: int = 0
 
 
 def boot(words: np.ndarray, layout: Layout, *, serial: bool, seed: int = 1) -> None:
@@ -89,6 +91,7 @@ def boot(words: np.ndarray, layout: Layout, *, serial: bool, seed: int = 1) -> N
         "nr_nodes": limits.nodes,
         "max_caches": limits.caches,
         "max_memcgs": limits.memcgs,
+        "nodes_with_memory": limits.nodes - limits.memoryless,
         "first_frame": layout.first_frame,
         "clock_rate": 1_000_000,
         **{
@@ -127,9 +130,9 @@ def _boot_pages(words: np.ndarray, layout: Layout) -> None:
     words[MEM_MAP : MEM_MAP + frames * PAGE.SIZE] = 0
     pages["kind"] = KIND_RESERVED
     pages["head"] = MEM_MAP + np.arange(frames) * PAGE.SIZE
-    per_node = (layout.last_frame - layout.first_frame) // layout.limits.nodes
+    per_node = (layout.last_frame - layout.first_frame) // (layout.limits.nodes - layout.limits.memoryless)
     block = 1 << MAX_ORDER
-    for node in range(layout.limits.nodes):
+    for node in range(layout.limits.nodes - layout.limits.memoryless):
         start = layout.first_frame + node * per_node
         end = start + per_node
         pages["kind"][start:end] = KIND_FREE_TAIL
@@ -171,14 +174,19 @@ def create_root(m: Machine, layout: Layout, root: Root) -> int:
     """
     s = take_descriptor(m)
     roots = sum(1 for _ in root_caches(m))
-    sheaves = 0
+    sheaves = capacity = 0
     if not s or roots > layout.limits.roots:
         raise RuntimeError(
             f"the segment has room for {layout.limits.caches} caches and {layout.limits.roots} root caches"
         )
     if m.has("F_SHEAF"):
+        settings = layout.limits.sheaves
+        size = 8 * root.sizes.descriptor()["size"]
+        capacity = sheaf_capacity(m.features, size, asked=root.sheaf_capacity, set_to=settings.capacity)
+    if capacity:
         sheaves = layout.plan["sheaves"] + (roots - 1) * layout.sheaf_words
-        boot_sheaves(m.mem, sheaves, layout.nr_cpus, layout.limits.nodes)
+        barns = layout.limits.nodes - (0 if m.has("F_BARNONLINE") else layout.limits.memoryless)
+        boot_sheaves(m.mem, sheaves, layout.nr_cpus, layout.limits.nodes, capacity, settings, barns)
     for field, value in {
         **root.sizes.descriptor(),
         "object_size": root.object_size,
@@ -186,6 +194,7 @@ def create_root(m: Machine, layout: Layout, root: Root) -> int:
         "slots": layout.plan["slots"] + (roots - 1) * layout.limits.memcgs,
         "index": root.index,
         "sheaves": sheaves,
+        "sheaf_capacity": capacity,
     }.items():
         store(m, s + getattr(CACHE, field), value)
     if m.has("SLAB"):

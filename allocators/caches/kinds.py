@@ -40,8 +40,8 @@ from allocators.slob.cache import slob_ipi
 from allocators.slob.sizing import slob_sizing
 from allocators.slob.state import LISTS, OBJECT_MASK, SLOB
 from allocators.slub import inspect as slub_inspect
-from allocators.slub.sheaf import sheaf_ipi
-from allocators.slub.sheaf_state import sheaf_words
+from allocators.slub.flush import sheaf_ipi
+from allocators.slub.sheaf_state import MAX_CAPACITY, sheaf_words
 from allocators.slub.sizing import Sizing, sizing
 from shm.layout import CACHE_LINE, view
 from shm.machine import Machine, register_vectors
@@ -183,7 +183,10 @@ def _slub_regions(limits: Limits, sizes: Sequence[Sizing], features: frozenset[s
     objcgs = -(-4 * limits.memcgs // CACHE_LINE) * CACHE_LINE if owners else 0
     if owners:
         regions |= {"objcgs": objcgs * OBJCG.SIZE, "objcg_refs": objcgs * nr_cpus, "obj_cgroups": 1}
-    per_root = sheaf_words(nr_cpus, limits.nodes) if "F_SHEAF" in features else 0
+    per_root = 0
+    if "F_SHEAF" in features:
+        capacity = max(limits.sheaves.capacity, MAX_CAPACITY)
+        per_root = sheaf_words(nr_cpus, limits.nodes, capacity, limits.sheaves)
     if per_root:
         regions["sheaves"] = per_root * limits.roots
     return Room(

@@ -19,6 +19,7 @@ from allocators.core.world import (
 )
 from allocators.memcg.memcontrol import MEMCG
 from allocators.slab.sizing import ArrayRoom
+from allocators.slub.sheaf_state import AS_THE_KERNEL, SheafSettings, sheaf_count
 from shm.histogram import HISTOGRAM
 from shm.layout import Plan
 from shm.machine import MACHINE
@@ -27,7 +28,8 @@ from shm.ring import ring_words
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
-    """How much of everything a segment has room for. `memory` is bytes of page frames."""
+    """How much of everything a segment has room for. `memory` is bytes of page frames, on all nodes but the last
+    `memoryless` ones."""
 
     workers: int
     nodes: int
@@ -37,15 +39,21 @@ class Limits:
     roots: int
     cgroup_indices: int
     cache_indices: int
+    sheaves: SheafSettings = AS_THE_KERNEL
+    memoryless: int = 0
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            if getattr(self, field.name) < (0 if "indices" in field.name else 1):
+            if field.name not in ("sheaves", "memoryless") and getattr(self, field.name) < (
+                0 if "indices" in field.name else 1
+            ):
                 raise ValueError(f"{field.name} must be positive, not {getattr(self, field.name)}")
         if not 1 <= self.workers <= MAX_CPUS:
             raise ValueError(f"1 to {MAX_CPUS} CPUs can be simulated, not {self.workers}")
         if self.nodes > self.workers:
             raise ValueError(f"{self.nodes} nodes need at least as many CPUs, there are {self.workers}")
+        if not 0 <= self.memoryless < self.nodes:
+            raise ValueError(f"{self.memoryless} of {self.nodes} nodes without memory: one at least must have some")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,19 +106,25 @@ def plan(limits: Limits, room: Room, extra: dict[str, int] | None = None) -> Lay
     extra = extra or {}
     nr_cpus = limits.workers + 1
     stride = -(-(CACHES_AT + (KMEM_CACHE_CPU_WORDS + STAT_WORDS) * limits.caches) // 64) * 64
+    # Batches of kfree_rcu: one comes together, one waits, one is being freed. F_SHEAF: every sheaf may wait.
+    callbacks = 4 * limits.caches + 4 * limits.memcgs + 3
+    if room.sheaf_words:
+        callbacks += limits.roots * sheaf_count(nr_cpus, limits.nodes, limits.sheaves)
     regions = Plan()
     regions.reserve("machine", MACHINE.SIZE)
     regions.reserve("world", WORLD.SIZE)
     assert regions.end <= MEM_MAP
     regions.end = MEM_MAP
     align = 1 << MAX_ORDER
-    frames = -(-limits.memory // PAGE_BYTES // limits.nodes // align) * align * limits.nodes
+    with_memory = limits.nodes - limits.memoryless
+    frames = -(-limits.memory // PAGE_BYTES // with_memory // align) * align * with_memory
     metadata = (
         stride * nr_cpus
         + limits.caches * (CACHE.SIZE + NODE.SIZE * limits.nodes)
         + limits.memcgs * MEMCG.SIZE
         + limits.roots * limits.memcgs
-        + ring_words(4 * limits.caches + 4 * limits.memcgs) * 2
+        + ring_words(4 * limits.caches + 4 * limits.memcgs)
+        + ring_words(callbacks)
         + 2 * MAX_OBJECTS
         + limits.cgroup_indices
         + limits.cache_indices
@@ -134,7 +148,7 @@ def plan(limits: Limits, room: Room, extra: dict[str, int] | None = None) -> Lay
     regions.reserve("memcgs", MEMCG.SIZE * limits.memcgs)
     regions.reserve("slots", limits.roots * limits.memcgs)
     regions.reserve("workqueue", ring_words(4 * limits.caches + 4 * limits.memcgs))
-    regions.reserve("rcu_queue", ring_words(4 * limits.caches + 4 * limits.memcgs))
+    regions.reserve("rcu_queue", ring_words(callbacks))
     regions.reserve("shrink_scratch", 2 * MAX_OBJECTS)
     regions.reserve("cgroup_table", max(1, limits.cgroup_indices))
     regions.reserve("cache_table", max(1, limits.cache_indices))

@@ -18,6 +18,7 @@ which `create_memcg`, `memcg_work` and `destroy_root` take; slab_mutex is taken 
 
 from __future__ import annotations
 
+from allocators.caches.kfree_rcu import batch_rcu
 from allocators.caches.slab_common import create_child, free_after_grace_period, kmem_cache_destroy, kmem_cache_shrink
 from allocators.core.bugs import BUG_CLOSE_BUSY, BUG_SECOND_DESTROY
 from allocators.core.kmem_cache import CACHE, CACHE_LIVE
@@ -40,6 +41,7 @@ from allocators.memcg.memcontrol import (
     queue_work,
 )
 from allocators.memcg.objcg import create_objcg, free_objcg
+from allocators.slub.rcu_sheaf import sheaf_rcu
 from allocators.slub.reparent import reparent_slabs
 from shm.atomics import (
     bug,
@@ -288,7 +290,11 @@ def memcg_work(m: Machine, func: int, a: int, b: int) -> None:
 
 @dual
 def memcg_rcu(m: Machine, func: int, arg: int) -> None:
-    """RCU callbacks: F_RCU's second half of the destruction; F_REPARENT_SLABS': frees count in one word from now on."""
+    """RCU callbacks: F_RCU's second half of the destruction; F_REPARENT_SLABS': frees count in one word from now on;
+    what kfree_rcu has waiting."""
+    if m.has("F_RCUSHEAF"):
+        sheaf_rcu(m, func, arg)
+    batch_rcu(m, func, arg)
     if m.has("F_REPARENT_SLABS") and func == RCU_REPARENT_SLABS and cache_ref_end_kill(m, arg):
         queue_work(m, WORK_REPARENT_SLABS, arg, 0)
     if func == RCU_UNREGISTER and cmpxchg(m, arg + CACHE.work_pending, 0, 1) == 0:

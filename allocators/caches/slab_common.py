@@ -20,28 +20,30 @@ from allocators.core.kmem_cache import (
 )
 from allocators.core.lists import list_push, list_remove
 from allocators.core.page_alloc import PAGE, head_of
-from allocators.core.world import OPS, STAT_WORDS, WORLD, WORLD_AT, count, world
+from allocators.core.world import OPS, SCRATCH_AT, STAT_WORDS, WORLD, WORLD_AT, count, world
 from allocators.memcg.cache_ref import cache_ref_get, cache_ref_put
 from allocators.memcg.memcontrol import memcg_kmem_get_cache, schedule_unregister
 from allocators.memcg.objcg import before_free, post_alloc, pre_alloc
 from allocators.memcg.slab_pages import free_rcu_slabs
 from allocators.slab.alloc import cache_alloc
 from allocators.slab.drain import slab_shrink, slab_shutdown
-from allocators.slab.free import cache_free
+from allocators.slab.free import cache_free, cache_free_past_arrays
 from allocators.slab.setup import slab_setup
 from allocators.slab.state import SLAB_STAT
 from allocators.slob.cache import free_waiting_objects, slob_cache_alloc, slob_cache_free, slob_shrink, slob_shutdown
 from allocators.slob.state import cache_of
 from allocators.slub.alloc import NO_NODE, slab_alloc
+from allocators.slub.flush import flush_rcu_sheaves
 from allocators.slub.free import slab_free
 from allocators.slub.reparent import free_to_owner
 from allocators.slub.sheaf import sheaf_alloc, sheaf_free
 from allocators.slub.shrink import slub_deactivate, slub_shrink, slub_shutdown
-from shm.atomics import add_book, area_of, book, load, read_book, store, store_release, write_book, write_once
+from shm.atomics import add_book, area_of, book, cpu_area, load, read_book, store, store_release, write_book, write_once
 from shm.compiler import dual, dual_inline
 from shm.ipi import IPI_BARRIER, smp_call_all
 from shm.locks import SLAB_MUTEX, mutex_lock, mutex_unlock
 from shm.machine import MACHINE, Machine
+from shm.rcu import rcu_barrier
 
 
 @dual_inline
@@ -50,6 +52,12 @@ def kmem_cache_alloc(m: Machine, root: int, memcg: int) -> int:
 
     SLOB: a reference to it (see allocators.slob), which is what `kmem_cache_free` takes.
     """
+    return kmem_cache_alloc_gfp(m, root, memcg, True)
+
+
+@dual_inline
+def kmem_cache_alloc_gfp(m: Machine, root: int, memcg: int, may_block: bool) -> int:
+    """As `kmem_cache_alloc`. may_block: may it wait for reclaim? Only F_GATE asks."""
     owner = 0
     if m.has("F_OBJCG"):
         s = root
@@ -63,7 +71,7 @@ def kmem_cache_alloc(m: Machine, root: int, memcg: int) -> int:
     elif m.has("SLOB"):
         obj = slob_cache_alloc(m, s)
     elif m.has("F_SHEAF"):
-        obj = sheaf_alloc(m, s)
+        obj = sheaf_alloc(m, s, may_block)
     else:
         obj = slab_alloc(m, s, NO_NODE)
     if m.has("F_OBJCG") and owner:
@@ -86,6 +94,12 @@ def kmem_cache_free(m: Machine, obj: int) -> None:
 
     SLOB: to the cache that its reference names.
     """
+    free_by(m, obj, False)
+
+
+@dual_inline
+def free_by(m: Machine, obj: int, kworker: bool) -> None:
+    """As `kmem_cache_free`. kworker: is it the kworker that frees? SLAB has no arrays for it."""
     if m.has("F_REPARENT_SLABS"):
         free_to_owner(m, obj)
         return
@@ -105,7 +119,10 @@ def kmem_cache_free(m: Machine, obj: int) -> None:
         if child:
             cache_ref_get(m, s, 1)
     if m.has("SLAB"):
-        cache_free(m, s, page, obj)
+        if kworker:
+            cache_free_past_arrays(m, s, page, obj)
+        else:
+            cache_free(m, s, page, obj)
     elif m.has("SLOB"):
         slob_cache_free(m, s, obj)
     elif m.has("F_SHEAF"):
@@ -195,7 +212,12 @@ def kmem_cache_deactivate(m: Machine, s: int) -> None:
 
 @dual
 def kmem_cache_destroy(m: Machine, s: int) -> bool:
-    """Destroy a cache that nobody uses; False (and the cache stays) when it still has objects."""
+    """Destroy a cache that nobody uses; False (and the cache stays) when it still has objects.
+
+    F_RCUSHEAF: what kfree_rcu has not freed yet is waited for (2024); before, those were objects that remain.
+    """
+    if m.has("F_RCUSHEAF"):
+        _kvfree_rcu_barrier(m, s)
     mutex_lock(m, WORLD_AT + WORLD.slab_mutex, SLAB_MUTEX)
     if m.has("SLAB"):
         done = slab_shutdown(m, s)
@@ -214,6 +236,14 @@ def kmem_cache_destroy(m: Machine, s: int) -> bool:
         store(m, WORLD_AT + WORLD.cache_free, s)
     mutex_unlock(m, WORLD_AT + WORLD.slab_mutex)
     return done
+
+
+@dual
+def _kvfree_rcu_barrier(m: Machine, s: int) -> None:
+    """kvfree_rcu_barrier_on_cache. A batch waits for two grace periods."""
+    flush_rcu_sheaves(m, s)
+    for _ in range(2):
+        rcu_barrier(m, world(m, WORLD.rcu_queue), cpu_area(m) + SCRATCH_AT)
 
 
 @dual

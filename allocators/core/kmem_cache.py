@@ -80,6 +80,7 @@ CACHE = struct(
     "high_mark",
     "max_freeable",  # SLAB: most slabs ever seen on a slabs_free list
     "sheaves",  # F_SHEAF: region of a root cache with sheaves (a constant), 0 none
+    "sheaf_capacity",  # F_SHEAF: objects of each of its sheaves (a constant), 0 none
 )
 
 SLAB_DESTROY_BY_RCU = 1

@@ -59,6 +59,7 @@ WORLD = struct(
     "reparented",  # F_REPARENT: first child that belongs to the root cgroup now. memcg_slab_mutex.
     "retired",  # STAT sums of destroyed caches, SLUB order
     "rcu_slabs",  # slabs whose pages wait for a grace period, a stack
+    "rcu_objects",  # the last of kfree_rcu's objects that come together, a stack through their first words
     # F_OBJCG's regions, 0 when no design wants them.
     "objcgs",  # OBJCG[max_objcgs]
     "max_objcgs",
@@ -82,6 +83,7 @@ WORLD = struct(
     "alien_words",
     "freelists",  # index arrays of slabs that keep them outside, FREELIST_WORDS per page frame
     "slob",  # SLOB; 0 for other allocators
+    "nodes_with_memory",  # the first ones
     size=64,
 )
 WORLD_AT = MACHINE.SIZE
@@ -108,9 +110,10 @@ OPS = struct(
     "owner_vector",  # F_OBJCG: vectors of owners made
     "sheaf_alloc",  # F_SHEAF: allocations from a sheaf
     "sheaf_free",  # F_SHEAF: frees into a sheaf
-    "sheaf_refill",  # F_SHEAF: allocations from SLUB for a sheaf, failed ones included
+    "sheaf_refill",  # F_SHEAF: objects that sheaves got from SLUB
     "sheaf_flush",  # F_SHEAF: objects of sheaves freed to SLUB
     "barn_exchange",  # F_SHEAF: sheaves exchanged with the barn
+    "refill_failed",  # F_SHEAF: refills that got less than a sheaf
     "cache_ref",  # references taken and dropped on child caches (F_REPARENT, F_ALLOCREF, F_FREEREF)
     size=32,
 )
@@ -156,7 +159,7 @@ STOCK = struct("STOCK", "objcg", "bytes", size=8)
 STOCK_AT = DEFRAG_AT + DEFRAG.SIZE
 CACHES_AT = STOCK_AT + STOCK.SIZE
 KMEM_CACHE_CPU_WORDS = 4
-STAT_WORDS = 32
+STAT_WORDS = 48
 FREELIST_WORDS = 8  # of a SLAB index array outside of its slab
 
 

@@ -38,6 +38,7 @@ from allocators.invariants.dead import empty_slabs, hidden_objects, hoarded_by_d
 from allocators.invariants.objects import freelists, inuse
 from allocators.invariants.owners import owners
 from allocators.invariants.pages import pages_conserved
+from allocators.invariants.rcu import deferred
 from allocators.invariants.registry import bug, locks, registry
 from allocators.invariants.sheaves import sheaves
 from allocators.invariants.slab_checks import SLAB_CHECKERS
@@ -106,6 +107,9 @@ def check(m: Machine, layout: Layout, live_objects: np.ndarray | None = None, *,
         kind, checkers = SlabSnapshot, {**CHECKERS, **SLAB_CHECKERS}
     elif m.has("SLOB"):
         kind, checkers = SlobSnapshot, {**CHECKERS, **SLOB_CHECKERS}
+    if live_objects is not None:
+        # Those in batches of kfree_rcu are in use still.
+        live_objects = np.r_[live_objects, np.array(list(deferred(m.mem, layout)), np.int64)]
     snapshot = kind(m, layout, live_objects)
     report = Report([], [])
     for name, checker in checkers.items():

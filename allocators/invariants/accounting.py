@@ -6,8 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from allocators.catalogue import SHEAF_STATISTICS
 from allocators.core.kmem_cache import CACHE, KMEM_CACHE_CPU
 from allocators.core.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, OPS, OPS_AT, STAT_WORDS, WORLD, WORLD_AT
+from allocators.invariants.rcu import queued
+from allocators.invariants.sheaves import sheaved
 from allocators.invariants.snapshot import Snapshot
 from allocators.memcg.cache_ref import BIAS
 from allocators.memcg.memcontrol import (
@@ -20,17 +23,6 @@ from allocators.memcg.memcontrol import (
     WORK_UNREGISTER,
 )
 from allocators.slub.state import STATISTICS
-from shm.ring import ITEM, RING
-
-
-def queued(w: Snapshot, ring: str) -> list[tuple[int, int, int]]:
-    """(func, a, b) of the items that wait in a ring; none when its ends make no sense."""
-    base = w.layout.plan[ring]
-    head, tail, capacity = (w.mem[base + f] for f in (RING.head, RING.tail, RING.capacity))
-    if capacity <= 0 or not 0 <= tail - head <= capacity:
-        return []
-    items = [base + RING.SIZE + i % capacity * ITEM.SIZE for i in range(head, tail)]
-    return [(w.mem[a + ITEM.func], w.mem[a + ITEM.a], w.mem[a + ITEM.b]) for a in items]
 
 
 def references(w: Snapshot) -> Iterator[str]:
@@ -65,10 +57,10 @@ def references(w: Snapshot) -> Iterator[str]:
             f"{w.cache_name(children[i])}: refcnt is {refcnt[i]}, it has {held[children[i]]} "
             f"{unit}{' and is online' if on[i] else ''}"
         )
-    work = queued(w, "workqueue")
+    work = queued(w.mem, w.layout, "workqueue")
     if by_reference:
         doomed = {a for f, a, _ in work if f == WORK_UNREGISTER} | {
-            a for f, a, _ in queued(w, "rcu_queue") if f == RCU_UNREGISTER
+            a for f, a, _ in queued(w.mem, w.layout, "rcu_queue") if f == RCU_UNREGISTER
         }
         for cache in children[refcnt == 0]:
             if w.cache_at(cache) not in doomed:
@@ -97,11 +89,11 @@ def _of_frees(w: Snapshot, children: np.ndarray, refcnt: np.ndarray) -> Iterator
     """F_REPARENT_SLABS: at rest no free holds a reference, and what the offline began is queued."""
     killed = np.isin(
         w.layout.plan["caches"] + children * CACHE.SIZE,
-        [a for f, a, _ in queued(w, "rcu_queue") if f == RCU_REPARENT_SLABS],
+        [a for f, a, _ in queued(w.mem, w.layout, "rcu_queue") if f == RCU_REPARENT_SLABS],
     )
     moving = np.isin(
         w.layout.plan["caches"] + children * CACHE.SIZE,
-        [a for f, a, _ in queued(w, "workqueue") if f == WORK_REPARENT_SLABS],
+        [a for f, a, _ in queued(w.mem, w.layout, "workqueue") if f == WORK_REPARENT_SLABS],
     )
     offline = w.caches["offline"][children] != 0
     expected = np.where(offline, np.where(killed, 1 + BIAS, 0), 1)
@@ -173,9 +165,71 @@ def unbalanced(*books: tuple[str, int, int]) -> Iterator[str]:
             yield text.format(left, right)
 
 
+def _of_slabs(s: dict[str, int], ops: dict[str, int]) -> list[tuple[str, int, int]]:
+    """Before sheaves: every allocation and free is one of the CPU slab's or a slow one."""
+    return [
+        (
+            "free_fastpath + free_slowpath is {}, there were {} frees",
+            s["free_fastpath"] + s["free_slowpath"],
+            ops["free"],
+        ),
+        (
+            "alloc_fastpath + alloc_slowpath is {}, there were {} allocations, failed ones included",
+            s["alloc_fastpath"] + s["alloc_slowpath"],
+            ops["alloc"] + ops["alloc_failed"],
+        ),
+    ]
+
+
+def _of_sheaves(w: Snapshot, s: dict[str, int], ops: dict[str, int]) -> list[tuple[str, int, int]]:
+    """6.18 counts sheaves beside SLUB, which takes the refill's and the flush's objects; a refill that fails has asked
+    SLUB for one object more. 7.0 counts users only: what sheaves serve is the fast path."""
+    popped, pushed = ("alloc_pcs", "free_pcs")
+    taken, given = ops["alloc"] + ops["alloc_failed"], ops["free"]
+    if w.m.has("F_NOCPUSLAB"):
+        popped, pushed = ("alloc_fastpath", "free_fastpath")
+        laws = [
+            (
+                "alloc_fastpath + alloc_slowpath is {}, there were {} allocations, failed ones included",
+                s["alloc_fastpath"] + s["alloc_slowpath"],
+                taken,
+            ),
+            (
+                "free_fastpath + free_slowpath + free_rcu_sheaf is {}, there were {} frees",
+                s["free_fastpath"] + s["free_slowpath"] + s["free_rcu_sheaf"],
+                given,
+            ),
+        ]
+    else:
+        laws = [
+            (
+                "free_fastpath + free_slowpath + free_pcs + free_rcu_sheaf - sheaf_flush is {}, there were {} frees",
+                s["free_fastpath"] + s["free_slowpath"] + s["free_pcs"] + s["free_rcu_sheaf"] - s["sheaf_flush"],
+                given,
+            ),
+            (
+                "alloc_fastpath + alloc_slowpath + alloc_pcs - sheaf_refill is {}, there were {} allocations, failed "
+                "ones and refills that failed included",
+                s["alloc_fastpath"] + s["alloc_slowpath"] + s["alloc_pcs"] - s["sheaf_refill"],
+                taken + ops["refill_failed"],
+            ),
+        ]
+    leaks = w.m.has("F_NOCPUSLAB") and not w.m.has("F_REFILLFLUSH")
+    if not (leaks and ops["refill_failed"]):
+        # An object of a cache that was destroyed was flushed before.
+        laws.append(
+            (
+                f"{pushed} + free_rcu_sheaf + sheaf_refill - {popped} - sheaf_flush is {{}}, sheaves hold {{}} objects",
+                s[pushed] + s["free_rcu_sheaf"] + s["sheaf_refill"] - s[popped] - s["sheaf_flush"],
+                len(sheaved(w)),
+            )
+        )
+    return laws
+
+
 def conservation(w: Snapshot) -> Iterator[str]:
     """Conservation of objects, slabs and pages over all caches that are or ever were."""
-    s, ops = totals(w, STATISTICS)
+    s, ops = totals(w, (*STATISTICS, *SHEAF_STATISTICS))
     discarded = w.mem[WORLD_AT + WORLD.shrink_discarded]
     blocks, slabs = len(w.frames), int(np.count_nonzero(~w.discarded))
     yield from unbalanced(
@@ -185,16 +239,7 @@ def conservation(w: Snapshot) -> Iterator[str]:
             slabs,
         ),
         ("blocks allocated - blocks freed is {}, slabs have {}", ops["page_alloc"] - ops["page_free"], blocks),
-        (
-            "free_fastpath + free_slowpath is {}, there were {} frees",
-            s["free_fastpath"] + s["free_slowpath"],
-            ops["free"] - ops["sheaf_free"] + ops["sheaf_flush"],
-        ),
-        (
-            "alloc_fastpath + alloc_slowpath is {}, there were {} allocations, failed ones included",
-            s["alloc_fastpath"] + s["alloc_slowpath"],
-            ops["alloc"] + ops["alloc_failed"] - ops["sheaf_alloc"] + ops["sheaf_refill"],
-        ),
+        *(_of_sheaves(w, s, ops) if w.m.has("F_SHEAF") else _of_slabs(s, ops)),
         (
             "objects live by the caches' counts are {}, allocations - frees is {}",
             int(w.caches["live"][w.live_caches].sum()),

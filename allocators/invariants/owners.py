@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from allocators.core.world import OBJCG, PAGE_BYTES, PAGE_WORDS, STOCK, STOCK_AT, WORLD, WORLD_AT
-from allocators.invariants.accounting import queued
+from allocators.invariants.rcu import queued
+from allocators.invariants.sheaves import RCU_PLACE, sheaves_of
 from allocators.invariants.snapshot import Snapshot
 from allocators.memcg.memcontrol import WORK_OBJCG_FREE
 from allocators.memcg.objcg import MADE, NONE, POINTER_BYTES
@@ -31,6 +32,8 @@ def owners(w: Snapshot) -> Iterator[str]:
         )
     held, size, vector_bytes = np.zeros(count, np.int64), np.zeros(count, np.int64), 0
     live = None if w.live_objects is None else set(np.asarray(w.live_objects).tolist())
+    if live is not None:
+        live.update(*(sheaf.objects.tolist() for sheaf in sheaves_of(w) if sheaf.place == RCU_PLACE))
     for i in np.flatnonzero((states[w.frames] == MADE) & (w.cache >= 0)):
         start, objects, stride = int(w.frames[i]) * PAGE_WORDS, int(w.objects[i]), int(w.caches["size"][w.cache[i]])
         vector_bytes += objects * POINTER_BYTES
@@ -64,7 +67,7 @@ def _books(w: Snapshot, objcgs: np.ndarray, held: np.ndarray, size: np.ndarray) 
         elif o:
             stocks[owner] += 1
             stocked[owner] += kept
-    doomed = {a for f, a, _ in queued(w, "workqueue") if f == WORK_OBJCG_FREE}
+    doomed = {a for f, a, _ in queued(w.mem, w.layout, "workqueue") if f == WORK_OBJCG_FREE}
     for i in np.flatnonzero(objcgs["used"]):
         o = objcgs[i]
         name = f"obj_cgroup {i} ({'of an offline memcg' if o['offline'] else 'online'})"

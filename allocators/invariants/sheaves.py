@@ -8,14 +8,18 @@ from typing import NamedTuple
 import numpy as np
 
 from allocators.core.world import PAGE_SHIFT
+from allocators.invariants.rcu import queued
 from allocators.invariants.snapshot import Snapshot
-from allocators.slub.sheaf_state import BARN, CAPACITY, PCS, POOL, SHEAF, sheaf_count
+from allocators.slub.rcu_words import RCU_FLUSH_SHEAF, RCU_FREE_SHEAF
+from allocators.slub.sheaf_state import BARN, PCS, POOL, SHEAF, sheaf_count
 
 SHEAF_PLACES = ("sheaf", "barn")
+RCU_PLACE = "rcu_free"
 
 
 class Sheaf(NamedTuple):
-    """A sheaf that is in use. place: sheaf (of a CPU) or barn; empty: it must hold nothing; full: CAPACITY."""
+    """A sheaf that is in use. place: sheaf (main or spare of a CPU), barn, or rcu_free (of a CPU, or waiting for a
+    grace period); objects: what it holds; problem: what is wrong."""
 
     place: str
     cache: int
@@ -39,10 +43,12 @@ def _of_cache(w: Snapshot, cache: int) -> Iterator[Sheaf]:
     barns = base + cpus * PCS.SIZE
     first = barns + nodes * BARN.SIZE + POOL.SIZE
     seen: set[int] = set()
+    capacity = int(w.caches["sheaf_capacity"][cache])
+    all_sheaves = sheaf_count(cpus, nodes, w.layout.limits.sheaves)
 
     def read(place: str, at: int, sizes: range) -> Sheaf:
-        number, rest = divmod(at - first, SHEAF.SIZE)
-        if rest or not 0 <= number < sheaf_count(cpus, nodes) or at in seen:
+        number, rest = divmod(at - first, SHEAF.SIZE + capacity)
+        if rest or not 0 <= number < all_sheaves or at in seen:
             return Sheaf(
                 place, cache, np.zeros(0, np.int64), f"word {at} is {'twice in use' if at in seen else 'no sheaf'}"
             )
@@ -55,11 +61,17 @@ def _of_cache(w: Snapshot, cache: int) -> Iterator[Sheaf]:
         for field in (PCS.main, PCS.spare):
             at = w.mem[base + cpu * PCS.SIZE + field]
             if at or field == PCS.main:
-                yield read("sheaf", at, range(CAPACITY + 1))
+                yield read("sheaf", at, range(capacity + 1))
+        at = w.mem[base + cpu * PCS.SIZE + PCS.rcu_free]
+        if at:
+            yield read(RCU_PLACE, at, range(1, capacity))
+    for func, at, _ in queued(w.mem, w.layout, "rcu_queue"):
+        if func in (RCU_FREE_SHEAF, RCU_FLUSH_SHEAF) and first <= at < first + all_sheaves * (SHEAF.SIZE + capacity):
+            yield read(RCU_PLACE, at, range(capacity if func == RCU_FREE_SHEAF else 1, capacity + 1))
     for node in range(nodes):
         barn = barns + node * BARN.SIZE
         for head, counter, sizes in (
-            (BARN.full, BARN.nr_full, range(CAPACITY, CAPACITY + 1)),
+            (BARN.full, BARN.nr_full, range(capacity, capacity + 1)),
             (BARN.empty, BARN.nr_empty, range(1)),
         ):
             at, length = w.mem[barn + head], 0
@@ -77,14 +89,14 @@ def _of_cache(w: Snapshot, cache: int) -> Iterator[Sheaf]:
                     f"{length} sheaves are on a list that counts {w.mem[barn + counter]}",
                 )
     at, unused = w.mem[barns + nodes * BARN.SIZE + POOL.unused], 0
-    while at and unused <= sheaf_count(cpus, nodes):
+    while at and unused <= all_sheaves:
         at, unused = w.mem[at + SHEAF.next], unused + 1
-    if unused + len(seen) != sheaf_count(cpus, nodes):
+    if unused + len(seen) != all_sheaves:
         yield Sheaf(
             "sheaf",
             cache,
             np.zeros(0, np.int64),
-            f"{len(seen)} sheaves are in use and {unused} are not, there are {sheaf_count(cpus, nodes)}",
+            f"{len(seen)} sheaves are in use and {unused} are not, there are {all_sheaves}",
         )
 
 
@@ -108,10 +120,11 @@ def kept_by_sheaves(w: Snapshot, private: np.ndarray) -> dict[str, int]:
     }
     waiting = {place: np.zeros(len(w.frames), np.int64) for place in SHEAF_PLACES}
     for sheaf in sheaves_of(w):
-        found[f"objects_in_{sheaf.place}"] += len(sheaf.objects)
+        place = "barn" if sheaf.place == "barn" else "sheaf"
+        found[f"objects_in_{place}"] += len(sheaf.objects)
         head = w.pages["head"][np.clip(sheaf.objects >> PAGE_SHIFT, 0, w.layout.last_frame - 1)]
         slabs = w.slab_at[np.maximum(w.frames_of(head), 0)]
-        np.add.at(waiting[sheaf.place], slabs[slabs >= 0], 1)
+        np.add.at(waiting[place], slabs[slabs >= 0], 1)
     total = waiting["sheaf"] + waiting["barn"]
     only = (total > 0) & (w.used - private == total)
     found["slabs_kept_by_sheaf"] = int(np.count_nonzero(only & (waiting["sheaf"] > 0)))

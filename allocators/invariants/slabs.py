@@ -10,6 +10,7 @@ from allocators.core.page_alloc import PAGE
 from allocators.core.world import MEM_MAP
 from allocators.invariants.snapshot import CPU_PARTIAL, CPU_SLAB, FULL, NODE_PARTIAL, RCU_WAIT, SlabList, Snapshot
 from allocators.slub.partial import PAGES_SHIFT, POBJECTS_MASK
+from allocators.slub.state import OFF_LIST
 
 
 def of_no_cache(w: Snapshot) -> Iterator[str]:
@@ -56,6 +57,11 @@ def one_state(w: Snapshot) -> Iterator[str]:
         for i in at[w.frozen[at] != frozen]:
             yield f"{w.slab_name(i)} {where} and is {'not ' if frozen else ''}frozen"
     lost = w.claimed[w.frames] == 0
+    if w.m.has("F_NOCPUSLAB"):
+        off = w.pages["prev"][w.frames] == OFF_LIST
+        for i in np.flatnonzero(off != lost):
+            marked, found = "no" if off[i] else "a", "none" if lost[i] else "one"
+            yield f"{w.slab_name(i)} is marked as on {marked} list and is on {found}"
     for i in np.flatnonzero(lost & (w.frozen != 0)):
         yield f"{w.slab_name(i)} is frozen and on no list"
     if w.m.has("F_FULL"):

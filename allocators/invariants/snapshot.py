@@ -27,6 +27,7 @@ Made = TypeVar("Made")
 
 CPU_SLAB, CPU_PARTIAL, NODE_PARTIAL = "cpu_slab", "cpu_partial", "node_partial"
 FULL = "full"  # F_FULL: a node's list of full slabs
+SENTINELS = {"P7"}  # switches with which c.partial of a dead cache may be PARTIAL_DISABLED; a plugin adds its own
 RCU_WAIT = "rcu_wait"  # discarded, the pages wait for a grace period; slabs of all caches on one stack
 
 
@@ -139,7 +140,7 @@ class Snapshot:
         live = self.live_caches
         page = self.cpu_slabs["page"][:, live]
         partial = self.cpu_slabs["partial"][:, live]
-        mark = (partial == PARTIAL_DISABLED) & (self.caches["dead"][live] != 0) & self.m.has("P7")
+        mark = (partial == PARTIAL_DISABLED) & (self.caches["dead"][live] != 0) & any(map(self.m.has, SENTINELS))
         first = self.nodes["first"][live]
         for cpu, i in np.argwhere(page != 0).tolist():
             yield CPU_SLAB, int(live[i]), cpu, int(page[cpu, i])

@@ -89,6 +89,16 @@ def _free_slow(m: Machine, s: int, ac: int, page: int, obj: int) -> None:
 
 
 @dual
+def cache_free_past_arrays(m: Machine, s: int, page: int, obj: int) -> None:
+    """A free by the kworker, which has no array."""
+    count(m, OPS.slow)
+    flags = local_irq_save(m)
+    slab_stat(m, s, SLAB_STAT.free_noarray, 1)
+    free_one(m, s, load(m, page + PAGE.node), obj)
+    local_irq_restore(m, flags)
+
+
+@dual
 def free_one(m: Machine, s: int, node: int, obj: int) -> None:
     """A free that no array takes: straight into its slab."""
     n = slab_node(m, s, node)

@@ -13,7 +13,17 @@ from allocators.core.world import DEFRAG, DEFRAG_AT, OPS, WORLD, count, node_of_
 from allocators.memcg.memcontrol import memcg_charge_slab
 from allocators.slub.deactivate import deactivate_slab, flush_slab
 from allocators.slub.partial import add_full, put_cpu_partial, put_cpu_partial_refill
-from allocators.slub.state import PARTIAL_DISABLED, STAT, cas_page, cas_this_cpu, cpu_pair, cpu_slab, next_tid, stat
+from allocators.slub.state import (
+    OFF_LIST,
+    PARTIAL_DISABLED,
+    STAT,
+    cas_page,
+    cas_this_cpu,
+    cpu_pair,
+    cpu_slab,
+    next_tid,
+    stat,
+)
 from shm.atomics import (
     bug,
     cpu_area,
@@ -146,7 +156,7 @@ def get_freelist(m: Machine, s: int, page: int) -> int:
 
 
 @dual
-def _searches_other_nodes(m: Machine) -> bool:
+def searches_other_nodes(m: Machine) -> bool:
     """get_any_partial's chance by get_cycles(); in serial play, where all must repeat, by a generator of this CPU."""
     if load(m, MACHINE.serial):
         drawn = next_random(m, cpu_area(m) + DEFRAG_AT + DEFRAG.random)
@@ -163,7 +173,7 @@ def get_partial(m: Machine, s: int, node: int) -> int:
     if obj or node != NO_NODE:
         return obj
     nodes = world(m, WORLD.nr_nodes)
-    if nodes > 1 and _searches_other_nodes(m):
+    if nodes > 1 and searches_other_nodes(m):
         for i in range(1, nodes):
             n = node_of(m, s, (home + i) % nodes)
             if read_once(m, n + NODE.nr_partial) > read_once(m, s + CACHE.min_partial):
@@ -253,6 +263,11 @@ def new_slab(m: Machine, s: int, node: int) -> int:
         return 0
     objects = load(m, s + CACHE.oo_objects) if order == load(m, s + CACHE.oo_order) else load(m, s + CACHE.min_objects)
     store(m, page + PAGE.slab_cache, s)
+    if m.has("F_NOCPUSLAB"):
+        # Whoever opens it makes its freelist (allocators.slub.node_slab).
+        store(m, page + PAGE.prev, OFF_LIST)
+        write_once(m, page + PAGE.pair, page_pair(0, 0, objects, 0))
+        return page
     size = load(m, s + CACHE.size)
     offset = load(m, s + CACHE.offset)
     start = address_of(page)

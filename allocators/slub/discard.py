@@ -8,10 +8,21 @@ from __future__ import annotations
 from allocators.core.kmem_cache import NODE, node_of
 from allocators.core.page_alloc import PAGE
 from allocators.core.page_pair import objects_of
+from allocators.core.world import WORLD, WORLD_AT
 from allocators.memcg.slab_pages import release_slab
-from shm.atomics import fetch_add, load
+from shm.atomics import add_book, fetch_add, load, store
 from shm.compiler import dual
 from shm.machine import Machine
+
+
+@dual
+def tally_discard(m: Machine) -> None:
+    """Count a slab that is discarded where SLUB_STATS counts none: by shrink, or (F_NOCPUSLAB) by a refill."""
+    a = WORLD_AT + WORLD.shrink_discarded
+    if m.has("F_NOCPUSLAB"):
+        add_book(m, a, 1)
+    else:
+        store(m, a, load(m, a) + 1)  # kworker only
 
 
 @dual

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from allocators.catalogue import SHEAF_STATISTICS
 from allocators.core.kmem_cache import CACHE, KMEM_CACHE_CPU, NODE
 from allocators.core.page_alloc import PAGE
 from allocators.core.page_pair import inuse_of, objects_of
@@ -39,7 +40,7 @@ def walk_partial(m: Machine, n: int) -> Iterator[int]:
 def statistics(m: Machine, s: int, cpus: int) -> dict[str, list[int]]:
     """The 26 counters of a cache, each as a list by CPU (the last one is the kworker's)."""
     bases = [area_of(m, cpu) + m.mem[s + CACHE.stats] for cpu in range(cpus)]
-    return {name: [m.mem[b + i] for b in bases] for i, name in enumerate(STATISTICS)}
+    return {name: [m.mem[b + i] for b in bases] for i, name in enumerate((*STATISTICS, *SHEAF_STATISTICS))}
 
 
 def attributes(m: Machine, s: int) -> Attributes:

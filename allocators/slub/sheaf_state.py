@@ -1,13 +1,17 @@
-"""Words of the sheaves in front of SLUB (v6.18 struct slub_percpu_sheaves, node_barn, slab_sheaf; F_SHEAF).
+"""Words of the sheaves in front of SLUB (v6.18 and v7.0 struct slub_percpu_sheaves, node_barn, slab_sheaf; F_SHEAF).
 
-A root cache with sheaves has one region, `CACHE.sheaves`: a PCS per CPU, a BARN per node, a POOL of
-unused sheaves (a kernel has them from kmalloc) and as many SHEAVES as can be in use at once.
+A root cache with sheaves has one region, `CACHE.sheaves`: a PCS per CPU, a BARN per node, a POOL of unused sheaves (a
+kernel has them from kmalloc) and SHEAVES. Sheaves of a cache have one capacity, `CACHE.sheaf_capacity`.
 
 Who may write: a PCS and the sheaves it has, its CPU, or the kworker when nobody uses the cache; the
-barn's lists and the pool's under their locks (class barn_lock, above list_lock, never held together).
+barn's lists and the pool's under their locks (class barn_lock, above list_lock, never held together); a sheaf on no
+list and with no CPU, who took it off.
 """
 
 from __future__ import annotations
+
+import dataclasses
+from collections.abc import Set
 
 from allocators.core.kmem_cache import CACHE
 from allocators.core.world import WORLD, world
@@ -16,35 +20,101 @@ from shm.compiler import dual
 from shm.layout import struct
 from shm.machine import MACHINE, Machine
 
-CAPACITY = 32
+MAX_CAPACITY = 64  # of any design, unless it is set
+ASKED = 32  # capacity that vm_area_struct and maple_node ask for (6.18)
 MAX_FULL = MAX_EMPTY = 10  # sheaves of each kind in a barn
+RCU_WAITING = 16  # sheaves of a CPU that wait for a grace period; a kernel has no such limit
 
-PCS = struct("PCS", "main", "spare", size=8)
-BARN = struct("BARN", "lock", "full", "nr_full", "empty", "nr_empty", size=8)
+PCS = struct("PCS", "main", "spare", "rcu_free", size=8)
+BARN = struct(
+    "BARN",
+    "lock",
+    "full",
+    "nr_full",
+    "empty",
+    "nr_empty",
+    "max_full",  # constants
+    "max_empty",
+    "present",  # constant: 0 where a node has no barn
+)
 POOL = struct("POOL", "lock", "unused", size=8)
-SHEAF = struct("SHEAF", "next", "size", ("objects", CAPACITY), size=40)
+SHEAF = struct(
+    "SHEAF", "next", "size", "node", "cache", ("objects", 0)
+)  # node, cache: of one that waits for a grace period; objects: as many words as its capacity
+
+# By the size of objects in bytes, from the largest on: how many a sheaf is to hold (v7.0 calculate_sheaf_capacity).
+_NOMINAL = ((4096, 4), (1024, 12), (256, 26), (0, 60))
+_KMALLOC = (8, 16, 32, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096, 8192)
 
 
-def sheaf_count(nr_cpus: int, nodes: int) -> int:
-    """Main, spare and one in hand for each CPU, and full barns.
+@dataclasses.dataclass(frozen=True, slots=True)
+class SheafSettings:
+    """What a kernel has as constants. capacity: of every sheaf, 0: as the design has it; max_full, max_empty: sheaves
+    that a barn keeps. ValueError for what cannot be."""
+
+    capacity: int = 0
+    max_full: int = MAX_FULL
+    max_empty: int = MAX_EMPTY
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.capacity <= 1020:
+            raise ValueError(f"a sheaf can hold 1 to 1020 objects, not {self.capacity}")
+        for name in ("max_full", "max_empty"):
+            if not 0 <= getattr(self, name) <= 1000:
+                raise ValueError(f"{name} of a barn must be 0 to 1000, not {getattr(self, name)}")
+
+
+AS_THE_KERNEL = SheafSettings()
+
+
+def sheaf_capacity(features: Set[str], size: int, *, asked: int = 0, set_to: int = 0) -> int:
+    """Objects that a sheaf of a cache holds; 0: the cache has no sheaves.
+
+    size: of the objects in bytes. asked: what the cache's creator asks for. set_to: SheafSettings.capacity.
+    F_CAP7: a sheaf is a kmalloc object, and holds what fits.
+    """
+    if "F_SHEAF" not in features:
+        return 0
+    if "F_CAP7" in features:
+        header = SHEAF.SIZE * 8
+        nominal = next(count for least, count in _NOMINAL if size >= least)
+        room = next(k for k in _KMALLOC if k >= header + 8 * nominal)
+        return set_to or max((room - header) // 8, asked)
+    if "F_SHEAFASK" in features and not asked:
+        return 0
+    return set_to or asked or ASKED
+
+
+def sheaf_count(nr_cpus: int, nodes: int, settings: SheafSettings) -> int:
+    """Main, spare, rcu_free and one in hand for each CPU, RCU_WAITING of each, and full barns.
 
     A barn's limits are tested without its lock, so each CPU may put one sheaf of each kind too many there.
     """
-    return 5 * nr_cpus + (MAX_FULL + MAX_EMPTY) * nodes
+    return (6 + RCU_WAITING) * nr_cpus + (settings.max_full + settings.max_empty) * nodes
 
 
-def sheaf_words(nr_cpus: int, nodes: int) -> int:
+def sheaf_words(nr_cpus: int, nodes: int, capacity: int, settings: SheafSettings) -> int:
     """Words of one cache's region."""
-    return PCS.SIZE * nr_cpus + BARN.SIZE * nodes + POOL.SIZE + SHEAF.SIZE * sheaf_count(nr_cpus, nodes)
+    sheaves = sheaf_count(nr_cpus, nodes, settings) * (SHEAF.SIZE + capacity)
+    return -(-(PCS.SIZE * nr_cpus + BARN.SIZE * nodes + POOL.SIZE + sheaves) // 8) * 8
 
 
-def boot_sheaves(words, base: int, nr_cpus: int, nodes: int) -> None:
-    """Lay a cache's region out: every CPU has an empty main sheaf, all others are unused."""
-    pool = base + PCS.SIZE * nr_cpus + BARN.SIZE * nodes
-    first = pool + POOL.SIZE
+def boot_sheaves(
+    words, base: int, nr_cpus: int, nodes: int, capacity: int, settings: SheafSettings, barns: int
+) -> None:
+    """Lay a cache's region out: every CPU has an empty main sheaf, all others are unused. barns: so many nodes, the
+    first ones, have one."""
+    first_barn = base + PCS.SIZE * nr_cpus
+    for node in range(nodes):
+        barn = first_barn + node * BARN.SIZE
+        words[barn + BARN.max_full] = settings.max_full
+        words[barn + BARN.max_empty] = settings.max_empty
+        words[barn + BARN.present] = int(node < barns)
+    pool = first_barn + BARN.SIZE * nodes
+    first, stride = pool + POOL.SIZE, SHEAF.SIZE + capacity
     for cpu in range(nr_cpus):
-        words[base + cpu * PCS.SIZE + PCS.main] = first + cpu * SHEAF.SIZE
-    unused = [first + i * SHEAF.SIZE for i in range(nr_cpus, sheaf_count(nr_cpus, nodes))]
+        words[base + cpu * PCS.SIZE + PCS.main] = first + cpu * stride
+    unused = [first + i * stride for i in range(nr_cpus, sheaf_count(nr_cpus, nodes, settings))]
     words[pool + POOL.unused] = unused[0]
     for sheaf, after in zip(unused, [*unused[1:], 0]):
         words[sheaf + SHEAF.next] = after
@@ -69,10 +139,18 @@ def pool_of(m: Machine, s: int) -> int:
 
 
 @dual
+def capacity_of(m: Machine, s: int) -> int:
+    """Objects that a sheaf of the cache holds."""
+    return load(m, s + CACHE.sheaf_capacity)
+
+
+@dual
 def has_sheaved(m: Machine, s: int, cpu: int) -> bool:
     """flush_all's predicate (has_pcs_used): racy, as the one for CPU slabs; a live cache's flush may miss a push."""
     if load(m, s + CACHE.sheaves) == 0:
         return False
     p = pcs_of(m, s, cpu)
     main = read_once(m, p + PCS.main)
-    return read_once(m, p + PCS.spare) != 0 or (main != 0 and read_once(m, main + SHEAF.size) != 0)
+    if read_once(m, p + PCS.spare) or read_once(m, p + PCS.rcu_free):
+        return True
+    return main != 0 and read_once(m, main + SHEAF.size) != 0

@@ -11,19 +11,36 @@ from allocators.core.kmem_cache import CACHE, NODE, list_add_head, list_del, nod
 from allocators.core.lists import deque_push
 from allocators.core.page_alloc import PAGE
 from allocators.core.page_pair import inuse_of, objects_of
-from allocators.core.world import MAX_OBJECTS, WORLD, WORLD_AT, world
+from allocators.core.world import MAX_OBJECTS, SCRATCH_AT, WORLD, world
 from allocators.memcg.memcontrol import memcg_cache_dead
 from allocators.slub.deactivate import flush_all
-from allocators.slub.discard import discard_slab
+from allocators.slub.discard import discard_slab, tally_discard
+from allocators.slub.flush import shrink_barns
 from allocators.slub.partial import remove_partial
-from allocators.slub.sheaf import shrink_barns
-from shm.atomics import load, local_irq_restore, local_irq_save, read_once, store, write_once
+from shm.atomics import cpu_area, load, local_irq_restore, local_irq_save, read_once, store, write_once
 from shm.compiler import dual
 from shm.locks import LIST_LOCK, spin_lock, spin_unlock
 from shm.machine import Machine
+from shm.rcu import rcu_barrier
 
 ENOMEM = -12
 PROMOTED = 32  # 4.0: slabs with so few free objects are sorted, the others stay where they are
+
+
+@dual
+def _empty_sheaves(m: Machine, s: int, close: bool) -> None:
+    """Every CPU is flushed, and the barns are emptied. close: those that wait for a grace period are waited for.
+
+    F_618SHRINK: in this order although there are CPU slabs, so what comes from a barn into a full slab may put that
+    on the CPU partial list of who shrinks, where it stays.
+    """
+    if m.has("F_SHEAF") and not (m.has("F_618SHRINK") or m.has("F_NOCPUSLAB")):
+        shrink_barns(m, s)
+    flush_all(m, s)
+    if m.has("F_RCUSHEAF") and close:
+        rcu_barrier(m, world(m, WORLD.rcu_queue), cpu_area(m) + SCRATCH_AT)
+    if m.has("F_618SHRINK") or m.has("F_NOCPUSLAB"):
+        shrink_barns(m, s)
 
 
 @dual
@@ -42,9 +59,7 @@ def slub_shrink(m: Machine, s: int) -> int:
         sort = not shrink_alloc_fails(m)
         if not sort and not (m.has("P4") or m.has("P4v3")):
             return ENOMEM
-    if m.has("F_SHEAF"):
-        shrink_barns(m, s)
-    flush_all(m, s)
+    _empty_sheaves(m, s, False)
     for node in range(world(m, WORLD.nr_nodes)):
         n = node_of(m, s, node)
         # Unlocked: an empty slab that is being added right now is missed and stays (R8).
@@ -57,15 +72,9 @@ def slub_shrink(m: Machine, s: int) -> int:
         while discard:
             page = discard
             discard = load(m, page + PAGE.next)
-            _tally_discard(m)
+            tally_discard(m)
             discard_slab(m, s, page)
     return 0
-
-
-@dual
-def _tally_discard(m: Machine) -> None:
-    a = WORLD_AT + WORLD.shrink_discarded
-    store(m, a, load(m, a) + 1)
 
 
 @dual
@@ -175,9 +184,7 @@ def slub_shutdown(m: Machine, s: int) -> bool:
 
     Nobody may use the cache any more, hence no lock (as in a kernel).
     """
-    if m.has("F_SHEAF"):
-        shrink_barns(m, s)
-    flush_all(m, s)
+    _empty_sheaves(m, s, True)
     busy = False
     for node in range(world(m, WORLD.nr_nodes)):
         n = node_of(m, s, node)
@@ -186,7 +193,7 @@ def slub_shutdown(m: Machine, s: int) -> bool:
             after = load(m, page + PAGE.next)
             if inuse_of(read_once(m, page + PAGE.pair)) == 0:
                 remove_partial(m, n, page)
-                _tally_discard(m)
+                tally_discard(m)
                 discard_slab(m, s, page)
             page = after
         if load(m, n + NODE.nr_partial) or read_once(m, n + NODE.nr_slabs):

@@ -12,20 +12,22 @@ transaction id.
 
 from __future__ import annotations
 
-from allocators.catalogue import SLUB
+from allocators.catalogue import SHEAF_STATISTICS, SLUB
 from allocators.core.kmem_cache import CACHE
 from allocators.core.page_alloc import PAGE
-from allocators.core.world import OPS, count
+from allocators.core.world import OPS, STAT_WORDS, count
 from shm.atomics import book, cmpxchg, cpu_area, load, read_book, this_cpu_cmpxchg
 from shm.compiler import dual
 from shm.layout import struct
 from shm.machine import Machine
 
 STATISTICS = SLUB.statistics
-STAT = struct("STAT", *STATISTICS, size=32)
+STAT = struct("STAT", *STATISTICS, *SHEAF_STATISTICS, size=STAT_WORDS)
 
 # P7 of v1: c.partial of a dead cache holds this instead of a page; no page has this address.
 PARTIAL_DISABLED = 1
+
+OFF_LIST = -1  # F_NOCPUSLAB: PAGE.prev of a slab on no list
 
 TID_STEP = 64  # encodes the CPU in the transaction id: roundup_pow2(NR_CPUS)
 TID_MASK = (1 << 32) - 1

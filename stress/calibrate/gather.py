@@ -11,7 +11,7 @@ from statistics import fmean, median
 import numpy as np
 
 from scenarios.tape import SECTIONS
-from shm.code_cache import source_hash
+from shm.code_cache import model_hash
 from stress.calibrate.options import CalibrateOptions
 from stress.calibrate.samples import SHARES, Comparison, Samples, Setting, continued, write_samples
 from stress.calibrate.stage import FULL_SPEED, Compared, Stage, staged
@@ -61,7 +61,7 @@ def setting_of(options: CalibrateOptions, stage: Stage) -> Setting:
         seconds=options.seconds,
         memory=options.memory,
         neighbour=options.neighbour,
-        sources=source_hash(),
+        sources=model_hash(),
         machine=f"{where}, numba {machine['numba']}",
     )
 
@@ -81,13 +81,13 @@ def _compare_all(options: CalibrateOptions, stage: Stage, samples: Samples, prog
         progress.phase(f"finding out how long frees of kind {SECTIONS[kind]} take, and a spin")
         tuner.try_out(stage, kind, seed=int(rng.integers(1 << 31)))
     tuner.recall(samples.comparisons)
-    left = options.runs * len(asked)
+    left = total = options.runs * len(asked)
     for _ in range(options.runs):
         for index in rng.permutation(len(asked)):
             slowdown, kind = asked[index]
             shown = "one program with itself" if slowdown is None else f"slowed by {percent(slowdown)}"
             shown += "" if kind is None else f" ({SECTIONS[kind]})"
-            progress.phase(f"{left} comparisons to go, {left * options.seconds:.0f} s; {shown}")
+            progress.advance(1 - left / total, f"{left} comparisons to go; {shown}")
             made = compare(stage, (slowdown, kind), tuner, options.seconds, int(rng.integers(1 << 31)))
             samples.comparisons += made
             left -= 1

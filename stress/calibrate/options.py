@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from stress.play.options import (
     scenario_names,
 )
 from stress.process.errors import UsageError
-from stress.process.usage import choose, parse_size, within
+from stress.process.usage import check_seconds, choose, parse_size, within
 
 SLOWDOWNS = (0.0, 1.0, 2.0, 3.0, 5.0, 10.0)  # percent
 MOST = 50.0
@@ -79,10 +78,7 @@ def make_options(
         raise UsageError(
             "--runs 0: prints the table of --samples FILE, which must be given and exist; or ask for a run or more"
         )
-    if not (math.isfinite(seconds) and seconds > 0):
-        raise UsageError(
-            f"--seconds {seconds:g}: the time of a comparison must be a number above 0, such as {DEFAULT_SECONDS:g}"
-        )
+    check_seconds("--seconds", seconds, "the time of a comparison", f"{DEFAULT_SECONDS:g}")
     for percent in slowdowns:
         if not 0 <= percent <= MOST:
             raise UsageError(f"--slowdown {percent:g}: in percent, 0 to {MOST:g} is allowed, such as 3")

@@ -9,7 +9,8 @@ import msgspec
 
 from stress.judge.ratio import Ratio
 from stress.process.errors import UsageError
-from stress.process.files import write_atomically
+from stress.process.files import read_input, write_atomically
+from stress.result.files import BAD_JSON
 
 SCHEMA_VERSION = "2"
 SHARES = (0.5, 1.0)  # of a comparison's launches, from its first, at which it is judged
@@ -68,10 +69,8 @@ class Samples(msgspec.Struct, kw_only=True):
 def read_samples(path: Path) -> Samples:
     """Raises UsageError when the file cannot be read or is none of this program's."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Samples)
-    except OSError as error:
-        raise UsageError(f"--samples {path}: cannot be read: {error.strerror}") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        return msgspec.json.decode(read_input(path, "--samples"), type=Samples)
+    except BAD_JSON as error:
         raise UsageError(
             f"--samples {path}: is no file of samples of this program ({error}); name another one"
         ) from None

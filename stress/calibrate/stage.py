@@ -26,7 +26,7 @@ from stress.play.arena import NEVER, BlockSettings
 from stress.play.compiled import STATS, ready
 from stress.play.launch import Setup
 from stress.play.launches import NAP_US, Launched, Launches
-from stress.play.options import MAX_PROCESSES
+from stress.play.options import MAX_PROCESSES, World
 from stress.play.parallel import hang_seconds
 from stress.play.turns import sections_of
 from stress.play.workload import build_workload
@@ -92,7 +92,7 @@ class Stage:
             {ONE: self.features | SPIN, TWO: self.features | SPIN | (frozenset() if same else TWIN)},
             {ONE: plain, TWO: slow},
             options.allocator,
-            1,
+            World().shape,
             options.memory,
             self.patience,
             host.placement(self.cpus)[0],

@@ -6,7 +6,6 @@ Exit status: 0 whatever the verdicts; 1 an invariant was violated; 2 bad usage; 
 from __future__ import annotations
 
 import datetime
-import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from stress.claims.registry import CLAIMS
 from stress.play.session import DAMAGED, DONE, VIOLATED, session
 from stress.process.errors import UsageError
 from stress.process.streams import printing
+from stress.process.usage import check_seconds
 from stress.result.data import Violation
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ def main(
 ) -> int:
     """Test the claims of these numbers (all of them without), write the report, print it; the exit status."""
     chosen = choose(ids)
-    if not (math.isfinite(seconds) and seconds > 0):
-        raise UsageError(f"--seconds {seconds:g}: the time of a timed comparison must be a number above 0, such as 3")
+    check_seconds("--seconds", seconds, "the time of a timed comparison", "3")
     from stress.claims import report as reporting
     from stress.process import ending, host
     from stress.process.files import write_atomically

@@ -20,7 +20,7 @@ from stress.play import options as opt
 from stress.result.data import Result, Violation
 from stress.show.progress import Progress
 
-PHASE_EVERY = 2.0  # seconds between lines of progress; the many short runs would print hundreds
+PHASE_EVERY = 10.0  # seconds between lines of progress; the many short runs would print hundreds
 QUICK_SECONDS = 0.05
 SERIAL_CPUS = 2  # as the recorded kernels had
 

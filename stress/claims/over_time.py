@@ -21,8 +21,9 @@ import csv
 import dataclasses
 from collections.abc import Mapping, Sequence
 from importlib import resources
+from typing import Any
 
-from stress.claims.claim import Finding, Verdict, figure
+from stress.claims.claim import Figure, Finding, Verdict, figure
 from stress.claims.lab import Lab
 from stress.result.data import Design
 
@@ -126,18 +127,19 @@ def between(one: Curve, other: Curve, column: int) -> float:
 
 def mean_curve(curves: Sequence[Curve]) -> Curve:
     """Point by point; all have the same moments."""
-    return [tuple(sum(column) / len(points) for column in zip(*points)) for points in zip(*curves, strict=True)]  # type: ignore[misc]
+    return [tuple(sum(column) / len(points) for column in zip(*points)) for points in zip(*curves, strict=True)]
 
 
 def judge_curves(rows: Sequence[Beside]) -> Finding:
     """Holds if of every row, for caches and for slabs, both areas are within TOLERANCE of the recorded."""
-    figures, wrong, worst = [], [], 0.0
+    figures: list[Figure] = []
+    wrong: list[str] = []
+    worst = 0.0
     if not rows or not all(row.boots and row.model and all(row.model) for row in rows):
-        figures = [
-            figure(f"{row.name}, recorded: slabs × seconds", areas, ", ".join(f"{one:,.0f}" for one in areas))
-            for row in rows
-            for areas in [[area(curve, 2) for curve in row.boots]]
-        ]
+        for row in rows:
+            areas = [area(curve, 2) for curve in row.boots]
+            text = ", ".join(f"{one:,.0f}" for one in areas)
+            figures.append(figure(f"{row.name}, recorded: slabs × seconds", areas, text))
         return Finding(Verdict.UNKNOWN, "nothing was counted over time", figures)
     for row in rows:
         theirs, ours = mean_curve(row.boots), mean_curve(row.model)
@@ -157,7 +159,7 @@ def judge_curves(rows: Sequence[Beside]) -> Finding:
     return Finding(Verdict.HOLDS, f"areas over time at most {worst:.0%} off, {TOLERANCE:.0%} allowed", figures)
 
 
-def _compare(row: Beside, theirs: Curve, ours: Curve, column: int) -> dict[str, object]:
+def _compare(row: Beside, theirs: Curve, ours: Curve, column: int) -> dict[str, Any]:
     whole = area(theirs, column)
     return {
         "kernel": [area(curve, column) for curve in row.boots],

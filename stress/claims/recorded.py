@@ -96,7 +96,8 @@ def remote(lab: Lab, allocator: str) -> Finding:
 
 def judge_exact(rows: dict[str, list[tuple[str, Left, Left | None]]], missing: list[str]) -> Finding:
     """Every number must agree. rows: design -> (phase, kernel's, model's)."""
-    figures, wrong = [], []
+    figures: list[Figure] = []
+    wrong: list[str] = []
     compared = [ours for phases in rows.values() for _, _, ours in phases]
     if not compared or None in compared:
         return Finding(Verdict.UNKNOWN, "not every phase was counted", figures)

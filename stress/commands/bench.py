@@ -9,6 +9,7 @@ import typer
 
 from stress.commands.guarded import Format, guarded
 from stress.process.errors import UsageError
+from stress.process.usage import check_file, check_seconds, did_you_mean
 
 if TYPE_CHECKING:
     from stress.bench.peers.measure import Plan
@@ -60,10 +61,9 @@ def bench(
     if page is not None:
         if not peers:
             raise UsageError("--page shows the comparison with other allocators, so leave --no-peers out")
-        if page.is_dir() or not page.absolute().parent.is_dir():
-            raise UsageError(f"--page {page}: it must name a file in a folder that exists")
-    plan = _plan(sizes, seconds, library or ()) if peers else None
-    return command.main(format=format.value, quiet=quiet, page=page, plan=plan)
+        check_file("--page", page)
+    plan = _plan(sizes, seconds, library or ())  # with --no-peers too: what is typed wrong is said, used or not
+    return command.main(format=format.value, quiet=quiet, page=page, plan=plan if peers else None)
 
 
 def _plan(sizes: str | None, seconds: float, libraries: list[str] | tuple[()]) -> Plan:
@@ -75,12 +75,14 @@ def _plan(sizes: str | None, seconds: float, libraries: list[str] | tuple[()]) -
     for name in names:
         if name not in allowed:
             raise UsageError(f"--sizes: {name!r} is not one of {', '.join(allowed)}, nor all")
+    check_seconds("--seconds", seconds, "the time of a cell", "2.5")
     found = {}
     for text in libraries:
         name, equals, path = text.partition("=")
         known = [program.name for program in PROGRAMS.values() if program.library]
         if not equals or name not in known:
-            raise UsageError(f"--library {text}: it must be NAME=PATH with a NAME of {', '.join(known)}")
+            near = f"; {near}?" if (near := did_you_mean(name, known)) else ""
+            raise UsageError(f"--library {text}: it must be NAME=PATH with a NAME of {', '.join(known)}{near}")
         if not Path(path).is_file():
             raise UsageError(f"--library {text}: there is no such file")
         found[name] = str(Path(path).absolute())

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from allocators.catalogue import DEFAULT
-from stress.commands.guarded import Format, command_line, guarded
+from stress.commands.guarded import Format, command_line, with_plugins
 from stress.play import options as opt
-from stress.process.usage import check_out
+from stress.process.usage import check_file
 
 
-@guarded
+@with_plugins
 def calibrate(
     runs: Annotated[
         int, typer.Option(metavar="N", help="Comparisons of each kind; 0 only prints what --samples has.")
@@ -94,7 +94,7 @@ def calibrate(
         command=command_line(),
     )
     if samples is not None:
-        check_out(samples.parent)
+        check_file("--samples", samples)
     from stress.calibrate.command import main
 
     return main(options, format=format.value, quiet=quiet)

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from stress.commands.guarded import Format, command_line, guarded
+from stress.commands.guarded import Format, command_line, with_plugins
 from stress.play import options as opt
 from stress.process.usage import check_out
 
 
-@guarded
+@with_plugins
 def claims(
     ids: Annotated[
         list[int] | None, typer.Argument(metavar="ID", help="Numbers of claims; all of them without.")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stress.commands.guarded import Format, guarded
+from stress.commands.guarded import Format, with_plugins
 from stress.play import options as opt
 from stress.process.errors import UsageError
 
@@ -24,7 +24,10 @@ class MemoryModel(str, enum.Enum):
     tso = "tso"
 
 
-@guarded
+Full = Annotated[bool, typer.Option("--full", help="Print every access with its source line, not only functions.")]
+
+
+@with_plugins
 def explore(
     model: Annotated[
         str | None, typer.Argument(metavar="RACE|MODEL", help="What to explore (see `list races`).")
@@ -95,11 +98,12 @@ def explore(
     format: Annotated[
         Format, typer.Option(help="How to print: text or json; the table of --all also as markdown.")
     ] = Format.text,
+    full: Full = False,
 ) -> int:
     """Run the allocators' own functions under a scheduler that owns every step, until something goes wrong.
 
-    What is found is made small and printed, a column per CPU, and its schedule is written to a file that
-    `replay` runs again.
+    What is found is made small and told in ten lines, then printed by function, a column per CPU; its schedule is
+    written to a file that `replay` runs again.
     """
     from stress.explore import command
 
@@ -121,6 +125,7 @@ def explore(
             seed=seed,
             out=out,
             format=format.value,
+            full=full,
         )
     from stress.explore import like as like_command
 
@@ -128,16 +133,21 @@ def explore(
         raise UsageError(
             "--like takes the allocator from the run and chooses the models: leave out --all and --allocator"
         )
+    if format is not Format.text:
+        raise UsageError(f"--format {format.value}: --like prints text; leave it out")
+    command.check(model, design, None, budget)
     options = like_command.Options(
         model, design, cpus, chosen, strategy.value, preemptions,
-        like_command.DEFAULT_BUDGET if budget is None else budget, schedules, processes, seed,
+        like_command.DEFAULT_BUDGET if budget is None else budget, schedules, processes, seed, full,
     )  # fmt: skip
     return like_command.main(like, options, out)
 
 
-@guarded
-def replay(file: Annotated[Path, typer.Argument(metavar="FILE", help="A schedule that `explore` wrote.")]) -> int:
+@with_plugins
+def replay(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A schedule that `explore` wrote.")], full: Full = False
+) -> int:
     """Run one schedule again and print it; exit status 1 when it fails as it did."""
     from stress.explore import command
 
-    return command.replay(file)
+    return command.replay(file, full)

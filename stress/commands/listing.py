@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from allocators.catalogue import ALLOCATORS
-from stress.commands.guarded import guarded
+from stress.commands.guarded import with_plugins
 
 if TYPE_CHECKING:
     from allocators.designs import Design
@@ -25,7 +25,7 @@ class What(str, enum.Enum):
     machines = "machines"
 
 
-@guarded
+@with_plugins
 def list_(
     what: Annotated[What | None, typer.Argument(help="One kind only; all of them without it.")] = None,
 ) -> None:
@@ -63,9 +63,10 @@ def entries(kind: str) -> list[tuple[str, str]]:
 
         return [(name, f"{model.summary} [{model.design}]") for name, model in MODELS.items()]
     if kind == "machines":
-        from stress.profiles.load import load, shipped
+        from stress.profiles.load import ADDED, load, shipped
 
-        return [(name, f"{profile.about}: {profile.shape}") for name in shipped() for profile in [load(name)]]
+        names = (*shipped(), *ADDED)
+        return [(name, f"{profile.about}: {profile.shape}") for name in names for profile in [load(name)]]
     from scenarios.registry import SCENARIOS
 
     return [(name, scenario.summary) for name, scenario in SCENARIOS.items()]

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from stress.commands.guarded import Details, guarded
+from stress.commands.nearest import Command, Group
 
 OUT = Path("results")
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder that runs write their results to.")]
@@ -42,6 +43,7 @@ class ListFormat(str, enum.Enum):
 
 
 results = typer.Typer(
+    cls=Group,
     rich_markup_mode=None,
     help="List, show and remove the runs of a results folder; without a command it lists.",
     epilog="Examples: `results`, `results show last`, `results prune --keep 20 --dry-run`.",
@@ -61,7 +63,10 @@ def _folder(context: typer.Context, out: Path | None) -> Path:
 
 
 @results.command(
-    name="list", short_help="A line per run, the oldest first.", epilog="Example: `results list --format json`."
+    cls=Command,
+    name="list",
+    short_help="A line per run, the oldest first.",
+    epilog="Example: `results list --format json`.",
 )
 @guarded
 def list_(
@@ -90,7 +95,7 @@ def list_(
         print_runs(found, folder, sys.stdout)
 
 
-@results.command(short_help="The report of one run.")
+@results.command(cls=Command, short_help="The report of one run.")
 @guarded
 def show(
     context: typer.Context,
@@ -105,6 +110,7 @@ def show(
 
 
 @results.command(
+    cls=Command,
     short_help="Remove old runs.",
     epilog="Example: `results prune --keep 20 --older-than 30` removes runs that are both.",
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from allocators.catalogue import DEFAULT, SLOB, SLUB
-from stress.commands.guarded import Details, Format, command_line, guarded
+from stress.commands.guarded import Details, Format, command_line, with_plugins
 from stress.judge.margin import DEFAULT_MARGIN
 from stress.play import options as opt
 from stress.process.errors import DamagedRun
@@ -39,7 +39,7 @@ Examples:
 """
 
 
-@guarded
+@with_plugins
 def run(
     scenario: Annotated[
         str | None,
@@ -54,9 +54,19 @@ def run(
     trace: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Replay a kernel's recorded events (.csv or .csv.zst) instead of a scenario."
+            metavar="FILE",
+            help="Replay a kernel's recorded events instead of a scenario: ftrace text, `perf script`, `trace-cmd "
+            "report`, trace.dat, perf.data, packed or not, - for a pipe, or the laboratory's own .csv.zst.",
         ),
     ] = None,
+    cgroups_by: Annotated[
+        str,
+        typer.Option(
+            metavar="HOW",
+            help="How a recording's objects come to cgroups: by its cgroup `events`, or each task has one, by `comm` "
+            "or `pid`, that goes offline when the task ends.",
+        ),
+    ] = "events",
     allocator: Annotated[
         str, typer.Option(metavar="NAME", help="Allocator under test (see `list allocators`).")
     ] = DEFAULT,
@@ -86,6 +96,15 @@ def run(
         ),
     ] = None,
     nodes: Annotated[int, typer.Option(metavar="N", help="NUMA nodes of the model; CPUs are spread over them.")] = 1,
+    memoryless: Annotated[
+        int, typer.Option(metavar="N", help="So many of the nodes, the last ones, have CPUs and no memory.")
+    ] = 0,
+    sheaf_capacity: Annotated[
+        int, typer.Option(metavar="N", help="Objects in a sheaf.  [default: as the design has it]", show_default=False)
+    ] = 0,
+    barn_sheaves: Annotated[
+        int, typer.Option(metavar="N", help="Full sheaves that the barn of a node keeps, and empty ones.")
+    ] = 10,
     seconds: Annotated[
         float, typer.Option(metavar="S", help="Time to measure, in seconds, all designs together.")
     ] = opt.DEFAULT_SECONDS,
@@ -181,9 +200,20 @@ def run(
         scenario=scenario,
         settings=set_ or (),
         trace=trace,
+        cgroups_by=cgroups_by,
         before=before,
         after=after or None,
-        world=opt.World(allocator, cpus, nodes, None if memory is None else parse_size(memory), time_scale, settle),
+        world=opt.World(
+            allocator,
+            cpus,
+            nodes,
+            None if memory is None else parse_size(memory),
+            time_scale,
+            settle,
+            memoryless,
+            sheaf_capacity,
+            barn_sheaves,
+        ),
         measuring=opt.Measuring(seconds, seed, margin, until_sure, serial, check_blocks, launches),
         fail=fail or (),
         command=command_line(),

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from allocators.catalogue import DEFAULT, SLOB, SLUB
-from stress.commands.guarded import Format, command_line, guarded
+from stress.commands.guarded import Format, command_line, with_plugins
 
 EXAMPLES = """\b
 Examples:
   simulate                                (1 to 256 CPUs of two EPYCs, frees by another CPU)
-  simulate --after linux-6.18 --cpus 1,16,64,192 --machine xeon-2014
+  simulate --after linux-7.0 --cpus 1,16,64,192 --machine xeon-2014
   simulate --scenario offline-storm --set cgroups=64 --page storm.html
   simulate --allocator slab --after v3 --cpus 1,8 --nodes 1 --format json
   simulate --trace boot.csv.zst --after v1
@@ -21,7 +21,7 @@ Examples:
 """
 
 
-@guarded
+@with_plugins
 def simulate(
     scenario: Annotated[
         str | None,
@@ -67,6 +67,9 @@ def simulate(
             metavar="N", help="NUMA nodes of every point.  [default: as many as its CPUs fill of the machine]"
         ),
     ] = None,
+    memoryless: Annotated[
+        int, typer.Option(metavar="N", help="So many of the nodes (--nodes), the last ones, have no memory.")
+    ] = 0,
     machine: Annotated[
         str,
         typer.Option(metavar="PROFILE", help="Machine to play on: a name of `list machines`, or a file."),
@@ -109,7 +112,8 @@ def simulate(
 
     options = make_options(
         scenario=scenario, settings=set_ or (), trace=trace, allocator=allocator, before=before, after=after,
-        cpus=cpus, nodes=nodes, machine=machine, operations=operations, seed=seed, memory=memory, settle=settle,
+        cpus=cpus, nodes=nodes, memoryless=memoryless, operations=operations, seed=seed, memory=memory, settle=settle,
+        machine=machine,
         page=page, jobs=jobs, command=command_line(),
     )  # fmt: skip
     from stress.simulate.command import main

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from allocators.caches.slab_common import kmem_cache_alloc, kmem_cache_free
+from allocators.caches.kfree_rcu import kfree_rcu
+from allocators.caches.slab_common import kmem_cache_alloc, kmem_cache_alloc_gfp, kmem_cache_free
 from allocators.core.world import OPS, OPS_AT, WORLD, world
 from scenarios.tape import (
     OP_ALLOC,
     OP_CUT,
     OP_FREE,
+    OP_KFREE_RCU,
     OP_ROUND,
     OP_SECTION_BEGIN,
     OP_SECTION_END,
@@ -40,7 +42,7 @@ from shm.rcu import quiescent_point
 from shm.virtual.words import ALLOC, FREE, begin_call_of, leave
 from shm.waiting import PATIENCE, pause
 from stress.engine.latency import begin_operation, end_alloc, end_free, maker_of, measure_clock
-from stress.engine.words import PLAY, RUN, SECTION, SLOT_FAILED, TURN, a_of, b_of, c_of, opcode
+from stress.engine.words import PLAY, RUN, SECTION, SLOT_FAILED, TURN, a_of, b_of, c_of, may_block, opcode
 
 LONGEST_IDLE = 1000  # microseconds that a CPU sleeps at a turn's end without looking around: the run may be to stop
 
@@ -86,7 +88,10 @@ def execute(m: Machine, p: int, run: int, op: int) -> bool:
             where = 0
             if m.has("VTIME"):
                 where = begin_call_of(m, ALLOC)
-            obj = kmem_cache_alloc(m, root, memcg)
+            if m.has("F_GATE"):
+                obj = kmem_cache_alloc_gfp(m, root, memcg, may_block(op))
+            else:
+                obj = kmem_cache_alloc(m, root, memcg)
             if m.has("VTIME"):
                 leave(m, where)
             if m.has("STATS"):
@@ -137,6 +142,8 @@ def _execute_rare(m: Machine, p: int, run: int, op: int, code: int) -> bool:
         _section_end(m, p, p + PLAY.section + a_of(op) * SECTION.SIZE, c_of(op))
         if m.has("SPIN"):
             store(m, p + PLAY.spinning, 0)
+    elif code == OP_KFREE_RCU:
+        return _kfree_rcu(m, run, op)
     elif code == OP_ROUND:
         store_release(m, p + PLAY.round, c_of(op))
         if load(m, run + RUN.nap):
@@ -145,6 +152,29 @@ def _execute_rare(m: Machine, p: int, run: int, op: int, code: int) -> bool:
                 ring_bell(m)
     elif code == OP_WAIT:
         return load_acquire(m, run + RUN.events_done) >= c_of(op)
+    return True
+
+
+@dual
+def _kfree_rcu(m: Machine, run: int, op: int) -> bool:
+    slot = load(m, run + RUN.slots) + c_of(op)
+    obj = load_acquire(m, slot)
+    if obj == 0:
+        return False
+    if m.has("STATS"):
+        maker = maker_of(m, run, c_of(op))
+    store_release(m, slot, 0)
+    if obj != SLOT_FAILED:
+        if m.has("STATS"):
+            begin_operation(m, run)
+        where = 0
+        if m.has("VTIME"):
+            where = begin_call_of(m, FREE)
+        kfree_rcu(m, obj)
+        if m.has("VTIME"):
+            leave(m, where)
+        if m.has("STATS"):
+            end_free(m, run, maker)
     return True
 
 

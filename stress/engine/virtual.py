@@ -11,7 +11,7 @@ What keeps this going is the laboratory's and costs nothing; what a tape's opera
 from __future__ import annotations
 
 from allocators.core.world import WORLD, WORLD_AT
-from scenarios.tape import OP_ALLOC, OP_END, OP_FREE, OP_ROUND, OP_WAIT
+from scenarios.tape import OP_ALLOC, OP_END, OP_FREE, OP_KFREE_RCU, OP_ROUND, OP_WAIT
 from shm.atomics import call_settling, call_timers, load, on_cpu, read_book, write_book
 from shm.compiler import dual
 from shm.layout import struct
@@ -152,7 +152,7 @@ def play_virtual(m: Machine, run: int, loop: int, steps: int) -> int:
 def _known(m: Machine, run: int, loop: int, op: int) -> int:
     """From when on the CPUs can know what an operation looks at: its slot, or that its event is over."""
     code = opcode(op)
-    if code == OP_ALLOC or code == OP_FREE:
+    if code == OP_ALLOC or code == OP_FREE or code == OP_KFREE_RCU:
         return read_book(m, read_book(m, loop + LOOP.since) + c_of(op))
     if code == OP_WAIT and c_of(op) == read_book(m, run + RUN.events_done):
         return read_book(m, loop + LOOP.event_at)
@@ -189,7 +189,7 @@ def _step(m: Machine, run: int, loop: int, cpu: int) -> None:
     clock = read_book(m, vcpu_of(m, cpu) + VCPU.clock)
     write_book(m, read_book(m, loop + LOOP.heap), clock)
     _sink(m, loop)
-    if code == OP_ALLOC or code == OP_FREE:
+    if code == OP_ALLOC or code == OP_FREE or code == OP_KFREE_RCU:
         write_book(m, read_book(m, loop + LOOP.since) + c_of(op), clock)
         waiter = read_book(m, loop + LOOP.waiters) + c_of(op)
         if read_book(m, waiter):

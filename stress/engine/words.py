@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scenarios.tape import A_BITS, A_SHIFT, B_BITS, B_SHIFT, C_SHIFT, SECTIONS
+from scenarios.tape import A_BITS, A_SHIFT, B_BITS, B_SHIFT, C_SHIFT, FLAG, SECTIONS
 from shm.compiler import dual_inline
 from shm.layout import struct
 from shm.machine import Machine
@@ -113,6 +113,12 @@ def a_of(op: int) -> int:
 def b_of(op: int) -> int:
     """Cgroup index."""
     return op >> B_SHIFT & (1 << B_BITS) - 1
+
+
+@dual_inline
+def may_block(op: int) -> bool:
+    """May the allocation wait for reclaim (gfpflags_allow_blocking)?"""
+    return op & FLAG == 0
 
 
 @dual_inline

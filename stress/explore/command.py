@@ -6,14 +6,18 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from allocators.catalogue import ALLOCATORS
+from allocators.designs import DesignError, parse_design
 from stress.explore.exploring import build, follow, in_parallel
 from stress.explore.found import published
 from stress.explore.found import schedule as schedules
-from stress.explore.found.answer import DEFAULT_BUDGET, Answer, Request, print_answer
+from stress.explore.found.answer import DEFAULT_BUDGET, Answer, Request, print_answer, print_execution
 from stress.explore.found.table import Line, as_markdown, as_text
 from stress.explore.found.trace import render
 from stress.explore.races import MODELS, Model
 from stress.process.errors import UsageError
+from stress.process.files import write_atomically
+from stress.process.usage import check_file, check_seconds, choose
 
 
 def main(
@@ -32,9 +36,15 @@ def main(
     seed: int,
     out: Path | None,
     format: str,
+    full: bool = False,
 ) -> int:
     """The command; returns its exit status."""
+    check(name, design, allocator, budget)
+    if out is not None:
+        check_file("--out", out)
     if all_:
+        if strategy != "dfs":
+            raise UsageError(f"--strategy {strategy}: --all searches depth-first, which alone can exhaust a model")
         if name or design or cpus or memory_model or allocator:
             raise UsageError(
                 "--all explores each race of the catalogue as it is: leave out the model, --design, --cpus, "
@@ -45,8 +55,6 @@ def main(
         raise UsageError("--format markdown is of the table of --all; a single model is printed as text or json")
     if name is None:
         raise UsageError(f"name a model, or say --all (models: {', '.join(MODELS)})")
-    if name not in MODELS:
-        raise UsageError(f"unknown model {name!r} (models: {', '.join(MODELS)})")
     model = MODELS[name]
     request = Request(
         name,
@@ -61,21 +69,37 @@ def main(
         seed,
     )
     build(request)  # says what is wrong with it before any process is started
+    path = out or Path(f"{name}.schedule.json")
+    check_file("--out", path)
     requests = (
         [request._replace(jobs=jobs)] if strategy == "dfs" else [request._replace(seed=seed + i) for i in range(jobs)]
     )
     answer = _best(in_parallel(requests, jobs))
-    path = out or Path(f"{name}.schedule.json")
     if answer.schedule is not None:
         schedules.write(answer.schedule, path)
     if format == "json":
         print(published.encode(published.exploration(answer, str(path) if answer.schedule is not None else None)))
         return 0 if answer.outcome is None else 1
-    print_answer(answer)
+    print_answer(answer, full)
     if answer.outcome is None:
         return 0
     print(f"schedule written to {path}; run it again with: python -m stress replay {path}")
     return 1
+
+
+def check(name: str | None, design: str | None, allocator: str | None, budget: float | None) -> None:
+    """What is said by name, and the limit of time, whether it will be used or not. Raises UsageError."""
+    if name is not None:
+        choose("MODEL", name, MODELS, "python -m stress list races")
+    if allocator is not None:
+        choose("--allocator", allocator, ALLOCATORS, "python -m stress list allocators")
+    if design is not None:
+        try:
+            parse_design(design)
+        except DesignError as error:
+            raise UsageError(f"--design: {error} (see `python -m stress list designs`)") from None
+    if budget is not None:
+        check_seconds("--budget", budget, "the limit of time", "60")
 
 
 def _best(answers: Sequence[Answer]) -> Answer:
@@ -113,7 +137,7 @@ def _catalogue(preemptions: int, seconds: float, schedule_count: int, jobs: int,
             text = as_text(lines)
     if out is not None:
         try:
-            out.write_text(text + "\n")
+            write_atomically(out, text.encode() + b"\n")
         except OSError as error:
             raise UsageError(f"--out {out}: cannot be written: {error.strerror}; name another file") from None
         print(f"written to {out}")
@@ -128,7 +152,7 @@ def _line(model: Model, broken: Answer, mended: Answer) -> Line:
     return Line(model, broken, mended, good and mended.outcome is None and mended.found.exhaustive)
 
 
-def replay(path: Path) -> int:
+def replay(path: Path, full: bool = False) -> int:
     """Run a schedule again: 1 when it fails as it did, 0 when it does not fail any more."""
     kept = schedules.read(path)
     if kept.model.startswith("pytest "):
@@ -145,7 +169,10 @@ def replay(path: Path) -> int:
         raise UsageError(
             f"{path} no longer fits: the sources have changed since it was written; explore {kept.model} again"
         )
-    print(render(shown, outcome, space.cpus))
+    if outcome.kind:
+        print_execution(shown, outcome, space.cpus, full)
+    else:
+        print(render(shown, outcome, space.cpus))
     if changed:
         print("the sources have changed since this schedule was written; it still ends as it did")
     if not same and here:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 from allocators.catalogue import DEFAULT
 from allocators.designs import DesignError
@@ -14,7 +17,8 @@ from stress.explore.search.minimise import minimise
 from stress.explore.search.search import Budget, races, search
 from stress.explore.space.space import Outcome, Space
 from stress.explore.world.scene import Scene
-from stress.process.errors import UsageError
+from stress.process.ending import live_with_parent
+from stress.process.errors import DamagedRun, UsageError
 
 
 def build(request: Request) -> Scene:
@@ -74,8 +78,21 @@ def in_parallel(requests: list[Request], jobs: int) -> list[Answer]:
     """Each search in a process of its own, `jobs` at a time."""
     if jobs == 1 or len(requests) == 1:
         return [explore(request) for request in requests]
-    with multiprocessing.get_context("fork").Pool(min(jobs, len(requests))) as pool:
-        return pool.map(explore, requests, chunksize=1)
+    crew = ProcessPoolExecutor(
+        min(jobs, len(requests)), multiprocessing.get_context("fork"), live_with_parent, (os.getpid(),)
+    )
+    try:
+        return list(crew.map(explore, requests))
+    except BrokenProcessPool:
+        raise DamagedRun(
+            "a process of the search was killed; explore again, with --jobs 1 if memory is short"
+        ) from None
+    except KeyboardInterrupt:
+        for process in crew._processes.values():  # they leave Ctrl-C to us, and may be in the middle of a long search
+            process.terminate()
+        raise
+    finally:
+        crew.shutdown(cancel_futures=True)
 
 
 def follow(scene: Scene, space: Space, kept: schedules.Schedule) -> tuple[list[Row], Outcome]:

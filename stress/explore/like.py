@@ -49,6 +49,7 @@ class Options(NamedTuple):
     schedules: int = 0
     jobs: int = 1
     seed: int = 1
+    full: bool = False
 
 
 def questions(result: Result, path: Path) -> list[Question]:
@@ -149,8 +150,6 @@ def _name(name: str, same: list[str]) -> str:
 
 def main(path: Path, options: Options, out: Path | None) -> int:
     """The command; returns its exit status."""
-    if options.model is not None and options.model not in MODELS:
-        raise UsageError(f"unknown model {options.model!r} (models: {', '.join(MODELS)})")
     path = _named(path)
     result = read_result(path)
     asked = questions(result, path)
@@ -185,13 +184,12 @@ def main(path: Path, options: Options, out: Path | None) -> int:
     if not plans:
         raise UsageError(f"--like {path}: no model plays what went wrong: {'; '.join(refused)}")
     answers = iter(in_parallel([request for _, requests in plans for request in requests], options.jobs))
-    return max([_report(question, [next(answers) for _ in requests], folder) for question, requests in plans])
+    told = [(question, [next(answers) for _ in requests]) for question, requests in plans]
+    return max([_report(question, found, folder, options.full) for question, found in told])
 
 
 def _named(path: Path) -> Path:
     """A path, or what the other commands call a run: its id, a part of it, `last`."""
-    if path.exists():
-        return path
     try:
         return find(str(path), RESULTS)
     except UsageError:
@@ -216,7 +214,7 @@ def _folder(out: Path | None) -> Path:
     return out or Path(".")
 
 
-def _report(question: Question, answers: list[Answer], folder: Path) -> int:
+def _report(question: Question, answers: list[Answer], folder: Path, full: bool) -> int:
     print(f"\n{question.design}")
     for answer in answers:
         what = (
@@ -238,7 +236,7 @@ def _report(question: Question, answers: list[Answer], folder: Path) -> int:
         return 0
     smallest, outcome, schedule = min(found, key=lambda one: (one[1].preemptions, one[1].points))
     print("the smallest:" if len(found) > 1 else "")
-    print_answer(smallest)
+    print_answer(smallest, full)
     if outcome.preemptions == 0:
         print("no task has to be preempted for it: look at the design before you look for a race")
     path = folder / f"{smallest.request.model}-{question.design}.schedule.json"

@@ -9,6 +9,7 @@ from pathlib import Path
 from stress.machine.topology import parse_cpus
 from stress.process import host
 from stress.process.errors import UsageError
+from stress.process.usage import check_file
 from stress.profiles.load import SUFFIX, read
 
 DEFAULT_SECONDS = 10.0
@@ -33,8 +34,7 @@ def make_options(
         raise UsageError(f"--seconds {seconds:g}: a number above 0, up to {MOST_SECONDS:g}, is needed, such as 10")
     if out.suffix != SUFFIX:
         raise UsageError(f"--out {out}: a profile is a file that ends in {SUFFIX}")
-    if out.is_dir() or not out.absolute().parent.is_dir():
-        raise UsageError(f"--out {out}: it must name a file in a folder that exists")
+    check_file("--out", out)
     if out.exists():
         try:
             read(out)

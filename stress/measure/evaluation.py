@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from statistics import median
 
-from allocators.catalogue import facts
+from allocators.catalogue import facts, statistics_of
 from stress.engine import PATHS
 from stress.judge.ratio import CONFIDENCE, Ratio, concurrent_rate, estimate_ratio, pair_ratios, quantiles
 from stress.judge.verdict import DEFAULT_MARGIN, judged
@@ -203,8 +203,9 @@ def describe(
     operations = add_counts(census.operations for census in censuses)
     frees = total("frees")
     lifetimes = quantiles([ns for census in censuses for ns in census.lifetimes_ns], (0.5, 0.99, 1.0))
-    stats: dict[str, int | None] = dict.fromkeys(facts(allocator).statistics)
-    stats.update(add_counts(census.stats for census in censuses))
+    stats: dict[str, int | None] = dict.fromkeys(statistics_of(allocator, switches))
+    counted = add_counts(census.stats for census in censuses)
+    stats.update((name, count) for name, count in counted.items() if name in stats)
     return Design(
         switches=list(switches),
         frees_per_second=FreesPerSecond(live=typical("live"), dead=typical("dead"), all=typical("all")),

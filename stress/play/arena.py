@@ -18,7 +18,8 @@ from allocators.caches.layout import Limits
 from allocators.catalogue import ALLOCATORS, DEFAULT
 from allocators.core.injection import CERTAIN
 from allocators.core.world import WORLD, WORLD_AT
-from scenarios.tape import EV_CREATE_CACHE, OP_ALLOC, CacheSpec, Workload, decode, op
+from allocators.slub.sheaf_state import AS_THE_KERNEL, MAX_FULL, SheafSettings
+from scenarios.tape import EV_CREATE_CACHE, FLAG, OP_ALLOC, CacheSpec, Workload, decode, op
 from shm.layout import view
 from shm.machine import Machine
 from shm.segment import Segment
@@ -32,7 +33,9 @@ NEVER = 1 << 62  # a `spin_every` that lets no free spin
 STEP_NS = 100  # kernel time of one operation in serial play, at a time scale of 1
 
 
-def limits_for(load: Workload, nodes: int, memory: int) -> Limits:
+def limits_for(
+    load: Workload, nodes: int, memory: int, *, memoryless: int = 0, sheaves: SheafSettings = AS_THE_KERNEL
+) -> Limits:
     """Room for every cache and cgroup the workload can bring about, were none ever destroyed."""
     roots = sum(1 for c in load.caches if c.parent < 0)
     children = sum(1 for c in load.caches if c.parent >= 0)
@@ -45,6 +48,8 @@ def limits_for(load: Workload, nodes: int, memory: int) -> Limits:
         roots=roots,
         cgroup_indices=load.cgroups + 1,
         cache_indices=len(load.caches),
+        sheaves=sheaves,
+        memoryless=memoryless,
     )
 
 
@@ -88,7 +93,8 @@ def without_children(tape: np.ndarray, caches: tuple[CacheSpec, ...]) -> np.ndar
         return tape
     specs = [caches[i] for i in cache[theirs].tolist()]
     tape = tape.copy()
-    tape[theirs] = op(OP_ALLOC, [spec.parent for spec in specs], [spec.cgroup for spec in specs], slot[theirs])
+    parents, cgroups = [spec.parent for spec in specs], [spec.cgroup for spec in specs]
+    tape[theirs] = op(OP_ALLOC, parents, cgroups, slot[theirs], flag=tape[theirs] & FLAG != 0)
     return tape
 
 
@@ -96,7 +102,8 @@ class Arena:
     """See the module's text.
 
     load: what will be played. features: of all designs that will be, together; they say what there must be room
-    for. nodes: simulated NUMA nodes. memory: bytes of page frames. outcomes: keep one word per operation of the
+    for. nodes: simulated NUMA nodes; memoryless, sheaf_capacity, barn_sheaves: see `options.World`.
+    memory: bytes of page frames. outcomes: keep one word per operation of the
     exact global order (serial replay). sections: of each CPU's tape, to keep how long each of them took, and each
     turn (see `section_cycles`, `turns`). Raises UsageError when the sizes cannot be had.
     """
@@ -108,6 +115,9 @@ class Arena:
         *,
         features: frozenset[str] = frozenset(),
         nodes: int = 1,
+        memoryless: int = 0,
+        sheaf_capacity: int = 0,
+        barn_sheaves: int = MAX_FULL,
         memory: int = DEFAULT_MEMORY,
         serial: bool = False,
         outcomes: bool = False,
@@ -124,6 +134,7 @@ class Arena:
                 index,
                 destroy_by_rcu=spec.destroy_by_rcu,
                 cpu_partial=spec.cpu_partial,
+                sheaf_capacity=spec.sheaf_capacity,
             )
             for index, spec in enumerate(load.caches)
             if spec.parent < 0
@@ -149,7 +160,9 @@ class Arena:
             if outcomes:
                 extra["outcomes"] = max(1, len(load.order))
         try:
-            self.layout = lay_out(allocator, limits_for(load, nodes, memory), sizes, features, extra)
+            sheaves = SheafSettings(sheaf_capacity, barn_sheaves, barn_sheaves)
+            limits = limits_for(load, nodes, memory, memoryless=memoryless, sheaves=sheaves)
+            self.layout = lay_out(allocator, limits, sizes, features, extra)
             self.segment = Segment(self.layout.words, huge=True)
         except (ValueError, MemoryError) as error:
             raise UsageError(f"the arena cannot be made: {error}; change --memory, --cpus or --nodes") from None

@@ -6,7 +6,7 @@ import numpy as np
 
 from allocators.caches.boot import all_caches
 from allocators.caches.kinds import KINDS
-from allocators.catalogue import ALLOCATORS
+from allocators.catalogue import ALLOCATORS, SHEAF_STATISTICS, SLUB
 from allocators.core.kmem_cache import CACHE
 from allocators.core.world import INJECTION, INJECTION_AT, OPS, OPS_AT, REAPER, REAPER_AT, STAT_WORDS, WORLD, WORLD_AT
 from allocators.invariants import check, empty_slabs, hidden_objects, left_behind, page_census, sheaf_census
@@ -23,8 +23,8 @@ FREE_KINDS = ("live", "dead")
 
 
 def operation_counts(arena: Arena) -> dict[str, int]:
-    """OPS counters and lock counts (LOCK, LOCK_contended, LOCK_spins), summed over the worker CPUs, and
-    what failed on purpose."""
+    """OPS counters and lock counts (LOCK, LOCK_contended, LOCK_spins), summed over the worker CPUs; frees with
+    the kworker's; and what failed on purpose."""
     totals: dict[str, int] = {
         "page_allocs_failed_on_purpose": sum(
             int(arena.words[arena.layout.area(cpu) + INJECTION_AT + INJECTION.page_allocs])
@@ -42,13 +42,16 @@ def operation_counts(arena: Arena) -> dict[str, int]:
             at = base + LOCK_COUNTS + kind * LOCK_COUNT.SIZE
             for suffix, field in (("", "acquired"), ("_contended", "contended"), ("_spins", "spins")):
                 totals[name + suffix] = totals.get(name + suffix, 0) + int(arena.words[at + getattr(LOCK_COUNT, field)])
+    for name in ("free", "dead_free", "owned_free"):
+        # kfree_rcu: the kworker frees after the grace period, on behalf of the workers.
+        totals[name] += int(arena.words[arena.layout.area(arena.kworker_cpu) + OPS_AT + getattr(OPS, name)])
     return totals
 
 
 def statistics(arena: Arena) -> dict[str, int]:
     """The allocator's own counters summed over all caches, living and destroyed, and all CPUs."""
     words, layout = arena.words, arena.layout
-    names = ALLOCATORS[arena.allocator].statistics
+    names = ALLOCATORS[arena.allocator].statistics + SHEAF_STATISTICS * (arena.allocator == SLUB.name)
     sums = words[layout.plan["retired"] :][:STAT_WORDS].copy()
     m = arena.machine(frozenset(), 0)
     for s in all_caches(m):

@@ -16,7 +16,7 @@ import numpy as np
 from allocators.caches.kinds import KINDS
 from allocators.catalogue import ALLOCATORS
 from allocators.core.world import WORLD, WORLD_AT
-from allocators.designs import DESIGNS
+from allocators.designs import parse_design
 from scenarios.tape import EV_SHRINK_CACHE, OP_ALLOC, OP_FREE, OP_ROUND, CacheSpec, Event, Workload, concatenate, op
 from scenarios.traces.errors import TraceError
 from scenarios.traces.steps import Alloc, Free, Initial, Pairs, Shrink, Step, StepTable, free_order, read_steps
@@ -115,7 +115,7 @@ def observe(arena: Arena, features: frozenset[str], cpus: int) -> dict[str, int]
 
 def conform(table: StepTable, design: str = "linux-3.16") -> Conformance:
     """Play every step of a table; raises DamagedRun when the engine cannot play one of them."""
-    features = DESIGNS[design].features(table.allocator) | {"STATS"}
+    features = parse_design(design).features(table.allocator) | {"STATS"}
     compared, counters = 0, 0
     differences: list[Difference] = []
     for steps in table.steps.values():

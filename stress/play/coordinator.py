@@ -22,7 +22,7 @@ from collections.abc import Iterator
 
 from allocators.designs import parse_design
 from scenarios.tape import Workload
-from shm.code_cache import source_hash
+from shm.code_cache import model_hash
 from stress.judge.looks import Plan
 from stress.measure.records import RunRecord
 from stress.play.arena import STEP_NS, Arena, BlockSettings
@@ -75,7 +75,7 @@ def _empty_record(options: RunOptions) -> RunRecord:
         blocks=[],
         censuses=[],
         command=options.command,
-        machine=host.describe_machine() | {"sources": source_hash()},
+        machine=host.describe_machine() | {"sources": model_hash()},
         margin=measuring.margin,
         looks=Plan(measuring.seconds) if measuring.until_sure else None,
     )
@@ -93,6 +93,7 @@ def _prepare(options: RunOptions, record: RunRecord, progress: Progress) -> Stag
     else:
         load, parameters = build_workload(options.scenario, options.settings, record.cpus, record.seed)
         record.parameters = parameters | record.parameters
+    record.parameters |= world.shaped
     record.cpus = load.cpus
     record.oversubscribed = not serial and load.cpus > len(host.available_cpus())
     within("--nodes", world.nodes, 1, load.cpus, "a node needs a CPU (--cpus)")
@@ -101,7 +102,7 @@ def _prepare(options: RunOptions, record: RunRecord, progress: Progress) -> Stag
         load,
         world.allocator,
         features=frozenset().union(*designs.values()),
-        nodes=world.nodes,
+        **world.shape,
         memory=world.memory or DEFAULT_MEMORY,
         serial=serial,
         outcomes=replay is not None and serial,

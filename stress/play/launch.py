@@ -25,6 +25,7 @@ from shm.placement import MOST, STEP
 from stress.play.arena import Arena, BlockSettings
 from stress.play.census import signs_of_life
 from stress.play.compiled import STATS
+from stress.play.options import Shape
 from stress.play.turns import Sections, sections_of
 from stress.play.worker import Crew
 
@@ -48,14 +49,15 @@ class Storm:
 class Setup:
     """What the launches of a run have in common.
 
-    designs: name -> features, and settings: of a boot, each storm's with another seed. memory: bytes. patience: seconds
-    without a sign of life. placement: the real CPU of each worker.
+    designs: name -> features, and settings: of a boot, each storm's with another seed. shape: of the world
+    (`options.World.shape`). memory: bytes. patience: seconds without a sign of life. placement: the real CPU of each
+    worker.
     """
 
     designs: Mapping[str, frozenset[str]]
     settings: Mapping[str, BlockSettings]
     allocator: str
-    nodes: int
+    shape: Shape
     memory: int
     patience: float
     placement: list[int]
@@ -85,7 +87,7 @@ class Launch:
                     load,
                     setup.allocator,
                     features=frozenset().union(*self._features),
-                    nodes=setup.nodes,
+                    **setup.shape,
                     memory=setup.memory,
                     sections=self.sections,
                 )

@@ -11,12 +11,12 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from allocators.catalogue import ALLOCATORS, DEFAULT, FAILURES, MAX_CPUS
 from stress.judge.margin import DEFAULT_MARGIN, check_margin
 from stress.process.errors import UsageError
-from stress.process.usage import choose, parse_size, within
+from stress.process.usage import check_seconds, choose, did_you_mean, parse_size, within
 
 DEFAULT_SCENARIO = "offline-storm"
 DEFAULT_BEFORE = "linux-3.16"
@@ -24,9 +24,21 @@ DEFAULT_SECONDS = 15.0
 DEFAULT_SEED = 1
 DEFAULT_SETTLE = 60.0
 DEFAULT_MEMORY = 512 << 20
+MOST_SETTLE = 1e6  # kernel seconds
+MOST_SLOW = 1e-3  # kernel seconds in a real one
 MAX_PROCESSES = 128  # CPUs of parallel play: each is a process, and all wait for the last at every round
 MAX_LAUNCHES = 10_000
 COMMAND = "python -m stress run"
+BARN_SHEAVES = 10  # full ones that a barn keeps
+
+
+class Shape(TypedDict):
+    """What an arena must be told of a `World`."""
+
+    nodes: int
+    memoryless: int
+    sheaf_capacity: int
+    barn_sheaves: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,7 +47,9 @@ class World:
 
     cpus: None lets the coordinator take every CPU it may pin to. memory: of the arena in bytes, None for the default.
     time_scale: kernel seconds that pass in one real second, None for what suits the allocator. settle: kernel seconds
-    that timers (SLAB's reaper) have after a counted pass to let dead caches die.
+    that timers (SLAB's reaper) have after a counted pass to let dead caches die. memoryless: so many of the nodes, the
+    last ones, have no memory. sheaf_capacity: objects in a sheaf, 0 for what the design has; barn_sheaves: full ones
+    that a barn keeps, and empty ones.
     """
 
     allocator: str = DEFAULT
@@ -44,6 +58,9 @@ class World:
     memory: int | None = None
     time_scale: float | None = None
     settle: float = DEFAULT_SETTLE
+    memoryless: int = 0
+    sheaf_capacity: int = 0
+    barn_sheaves: int = BARN_SHEAVES
 
     def check(self, serial: bool) -> None:
         """serial: one process steps all CPUs. Raises UsageError."""
@@ -52,13 +69,38 @@ class World:
             why = "" if serial else f"a CPU is a process; with --serial, which has one for all, up to {MAX_CPUS}"
             within("--cpus", self.cpus, 1, most, why)
         within("--nodes", self.nodes, 1, most if self.cpus is None else self.cpus, "a node needs a CPU (--cpus)")
-        if not (math.isfinite(self.settle) and self.settle >= 0):
-            raise UsageError(f"--settle {self.settle:g}: must be a number of kernel seconds, 0 or more")
-        if self.time_scale is not None and not (math.isfinite(self.time_scale) and self.time_scale > 0):
+        within("--memoryless", self.memoryless, 0, self.nodes - 1, "a node at least must have memory (--nodes)")
+        within("--sheaf-capacity", self.sheaf_capacity, 0, 1020)
+        within("--barn-sheaves", self.barn_sheaves, 0, 1000)
+        check_settle(self.settle)
+        if self.time_scale is not None and not MOST_SLOW <= self.time_scale <= 1 / MOST_SLOW:
             raise UsageError(
-                f"--time-scale {self.time_scale:g}: must be a number above 0; 10 lets kernel time pass ten times as "
-                "fast"
+                f"--time-scale {self.time_scale:g}: must be a number from {MOST_SLOW:g} to {1 / MOST_SLOW:g}; 10 lets "
+                "kernel time pass ten times as fast"
             )
+
+    @property
+    def shape(self) -> Shape:
+        """What an arena must be told of it."""
+        return {
+            "nodes": self.nodes,
+            "memoryless": self.memoryless,
+            "sheaf_capacity": self.sheaf_capacity,
+            "barn_sheaves": self.barn_sheaves,
+        }
+
+    @property
+    def shaped(self) -> dict[str, int]:
+        """What of the shape is not as usual, as parameters of a run; nodes have a field of their own."""
+        return {
+            name: n
+            for name, n, usual in (
+                ("memoryless", self.memoryless, 0),
+                ("sheaf_capacity", self.sheaf_capacity, 0),
+                ("barn_sheaves", self.barn_sheaves, BARN_SHEAVES),
+            )
+            if n != usual
+        }
 
     @property
     def pace(self) -> float:
@@ -97,10 +139,7 @@ class Measuring:
 
     def check(self) -> None:
         """Raises UsageError."""
-        if not (math.isfinite(self.seconds) and self.seconds > 0):
-            raise UsageError(
-                f"--seconds {self.seconds:g}: the time of measurement must be a number above 0, such as 15"
-            )
+        check_seconds("--seconds", self.seconds, "the time of measurement", "15")
         within("--seed", self.seed, 0, 2**63 - 1)
         check_margin(self.margin)
         if self.launches is not None:
@@ -148,6 +187,7 @@ class RunOptions:
     scenario: str = DEFAULT_SCENARIO
     settings: dict[str, str] = dataclasses.field(default_factory=dict)
     trace: Path | None = None
+    cgroups_by: str = "events"
     before: str = DEFAULT_BEFORE
     after: tuple[str, ...] = ALLOCATORS[DEFAULT].default_after
     world: World = World()
@@ -161,6 +201,7 @@ def make_options(
     scenario: str | None = None,
     settings: Sequence[str] = (),
     trace: Path | None = None,
+    cgroups_by: str = "events",
     before: str = DEFAULT_BEFORE,
     after: Sequence[str] | None = None,
     world: World = World(),
@@ -176,6 +217,9 @@ def make_options(
     if after is None:
         after = ALLOCATORS[world.allocator].default_after
     scenario = _workload(scenario, settings, trace, world.allocator)
+    choose("--cgroups-by", cgroups_by, ("events", "comm", "pid"), "python -m stress run --help")
+    if trace is None and cgroups_by != "events":
+        raise UsageError("--cgroups-by goes with --trace: a scenario has cgroups of its own")
     check_designs(before, after, world.allocator)
     world.check(measuring.serial)
     measuring.check()
@@ -185,6 +229,7 @@ def make_options(
         scenario=scenario,
         settings=parse_settings(scenario, settings) if trace is None else {},
         trace=trace,
+        cgroups_by=cgroups_by,
         before=before,
         after=tuple(after),
         world=world,
@@ -196,7 +241,7 @@ def make_options(
 
 _VALUES = (World, Measuring)
 # Every option of a run by its name.
-NAMES = frozenset({"scenario", "settings", "trace", "before", "after", "fail", "command"}) | {
+NAMES = frozenset({"scenario", "settings", "trace", "cgroups_by", "before", "after", "fail", "command"}) | {
     field.name for value in _VALUES for field in dataclasses.fields(value)
 }
 
@@ -252,8 +297,16 @@ def check_designs(before: str, after: Sequence[str], allocator: str, *, option: 
         seen[design] = "--after"
 
 
+def check_settle(seconds: float) -> None:
+    """Raises UsageError for kernel seconds that clocks of nanoseconds cannot hold."""
+    if not 0 <= seconds <= MOST_SETTLE:
+        raise UsageError(f"--settle {seconds:g}: must be a number of kernel seconds, 0 to {MOST_SETTLE:g}")
+
+
 def check_trace(path: Path) -> None:
     """The trace must be a file that can be opened; its content is judged when it is read."""
+    if str(path) == "-":
+        return
     if not path.exists():
         raise UsageError(f"--trace {path}: there is no such file")
     if not path.is_file():
@@ -287,9 +340,11 @@ def parse_failures(items: Sequence[str]) -> Failing:
         except ValueError:
             page = math.nan
         if not 0 < page <= 1:
+            near = did_you_mean(what, FAILURES) if what not in FAILURES else ""
+            hint = f"{near}? " if near else ""
             raise UsageError(
-                f"--fail {item!r}: allowed are shrink-alloc (the sort array of kmem_cache_shrink) and page-alloc:P "
-                "(each page allocation with probability P, above 0 and up to 1, such as page-alloc:0.01)"
+                f"--fail {item!r}: {hint}allowed are shrink-alloc (the sort array of kmem_cache_shrink) and "
+                "page-alloc:P (each page allocation with probability P, above 0 and up to 1, such as page-alloc:0.01)"
             )
     return Failing(shrink, page)
 

@@ -151,7 +151,7 @@ class _Play:
             self.stage.designs,
             dict.fromkeys(self.designs, dataclasses.replace(self.settings, nap_us=NAP_US)),
             self.stage.arena.allocator,
-            self.stage.options.world.nodes,
+            self.stage.options.world.shape,
             self.stage.options.world.memory or DEFAULT_MEMORY,
             self.patience,
             host.placement(record.cpus)[0],

@@ -18,17 +18,17 @@ from allocators.catalogue import ALLOCATORS
 from allocators.core.kmem_cache import CACHE, NODE
 from allocators.core.world import WORLD, WORLD_AT
 from scenarios.tape import (
-    OP_ALLOC,
-    OP_FREE,
+    OPERATIONS,
     Workload,
     decode,
 )
-from scenarios.traces import ABSENT, FAST, NEVER, UNRECORDED, TraceError, open_trace
+from scenarios.traces import ABSENT, FAST, NEVER, UNRECORDED, TraceError
 from stress import engine
 from stress.play.arena import Arena
 from stress.play.options import MAX_PROCESSES, RunOptions
 from stress.play.turns import timed
 from stress.process.errors import UsageError
+from stress.recordings.workload import open_recording
 from stress.show.progress import Progress
 
 WORST = 10
@@ -45,9 +45,10 @@ class Replay:
         cpus, serial = options.world.cpus, options.measuring.serial
         progress.phase(f"reading {trace}")
         try:
-            self.load, self.recording = open_trace(
+            self.load, self.recording = open_recording(
                 trace,
-                progress=lambda done, total: progress.phase(f"reading {trace}: {done / max(1, total):.0%}"),
+                options.cgroups_by,
+                progress=lambda done, total: progress.advance(done / max(1, total), f"reading {trace}"),
             )
         except TraceError as error:
             raise UsageError(f"--trace: {error}") from None
@@ -82,6 +83,16 @@ class Replay:
         off = np.abs(ours_end - theirs_end)
         worst = sorted(np.flatnonzero(off), key=lambda i: -off[i])[:WORST]
         marks = arena.marks()
+        if not r.rows or not (r.slabs_created.any() or r.slabs_before.any() or (r.kernel_slabs_at_end != ABSENT).any()):
+            # Events alone: the recording says nothing of slabs, so there is only the prediction.
+            self.summary["designs"][design] = {
+                "slabs": {
+                    "created": [int(created), None],
+                    "discarded": [int(created - ours_end.sum()), None],
+                    "at the end": [int(ours_end.sum()), None],
+                }
+            }
+            return
         figures: dict[str, Any] = {
             "caches_total": int(known.sum()),
             "caches_within_1": int((off[known] <= 1).sum()),
@@ -115,7 +126,7 @@ class Replay:
     def path_agreement(self, arena: Arena) -> tuple[float, int] | None:
         """(share of operations that took the recorded path, how many did not); None if unrecorded."""
         codes = operations_in_order(self.load)
-        outcomes = arena.outcomes()[np.isin(codes, (OP_ALLOC, OP_FREE))]
+        outcomes = arena.outcomes()[np.isin(codes, OPERATIONS)]
         recorded = self.recording.fast != UNRECORDED
         if not recorded.any():
             return None

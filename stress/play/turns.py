@@ -17,14 +17,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from scenarios.tape import (
-    OP_ALLOC,
     OP_CUT,
     OP_END,
-    OP_FREE,
     OP_MASK,
     OP_ROUND,
     OP_SECTION_BEGIN,
     OP_SECTION_END,
+    OPERATIONS,
     SECTION_MIXED,
     Workload,
     decode,
@@ -71,7 +70,7 @@ def in_turns(load: Workload, size: int) -> Workload:
 
 
 def _is_operation(code: np.ndarray) -> np.ndarray:
-    return (code == OP_ALLOC) | (code == OP_FREE)
+    return np.isin(code, OPERATIONS)
 
 
 def _insert(tape: np.ndarray, at: Sequence[int] | np.ndarray, words: Sequence[int] | int) -> np.ndarray:

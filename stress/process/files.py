@@ -1,15 +1,50 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and files that a user names to be read."""
 
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
+from stress.process.errors import UsageError
+from stress.process.failures import as_stress_error, shortened
+
+MOST_BYTES = 1 << 30  # of a file that is read whole
+
+
+def read_input(path: Path, option: str = "", hint: str = "") -> bytes:
+    """All of a file that a user named. Raises UsageError, which names the option too.
+
+    Only plain files are read: a pipe would keep us waiting, a device never ends.
+    """
+    named = f"{option} {shortened(path)}".strip()
+    end = f"; {hint}" if hint else ""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise UsageError(f"{named}: cannot be read: is not a plain file{end}")
+            if status.st_size > MOST_BYTES:
+                raise UsageError(
+                    f"{named}: is larger than {MOST_BYTES >> 20} MiB, so it is not what is needed here{end}"
+                )
+            return stream.read()
+    except (OSError, ValueError, MemoryError) as error:
+        why = error.strerror if isinstance(error, OSError) else as_stress_error(error)
+        raise UsageError(f"{named}: cannot be read: {why}{end}") from None
+
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace the file so that a reader sees the old or the new content, even after a power cut."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    """Replace the file so that a reader sees the old or the new content, even after a power cut.
+
+    What is there and is no plain file, such as /dev/null, is written to and stays what it is. Raises OSError.
+    """
+    if path.exists() and not path.is_file():
+        with open(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC), "wb") as stream:
+            stream.write(data)
+        return
+    handle, temporary = tempfile.mkstemp(prefix=".new-", dir=path.parent)  # the name itself may be as long as names get
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)

@@ -8,6 +8,42 @@ import os
 import sys
 from collections.abc import Iterator
 
+DAMAGED = 3
+
+
+def prepare() -> None:
+    """Call it first: whatever was closed before the program began is open, to nowhere, and stdout takes any letter.
+
+    A descriptor of 0, 1 or 2 that is free would be given to the next file that is opened, and what is printed would
+    end up in there. A terminal that cannot show an arrow or a dash shows a question mark.
+    """
+    for number, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, mode)  # the lowest that is free
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w", encoding="utf-8", errors="replace", closefd=False))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
+def finish(status: int) -> int:
+    """Write what is still to be written; the exit status, which is 3 when stdout did not take it (a full disk).
+
+    A closed pipe is no failure: its reader has seen enough.
+    """
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _to_nowhere()
+    except OSError as error:
+        _to_nowhere()
+        print(f"error: stdout cannot be written: {error.strerror}", file=sys.stderr)
+        return DAMAGED
+    return status
+
 
 @contextlib.contextmanager
 def printing() -> Iterator[None]:
@@ -22,4 +58,15 @@ def printing() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _to_nowhere()
+
+
+def printable(text: str) -> str:
+    """The text as UTF-8 can hold it: bytes of a file's name that are no UTF-8 become \\xNN."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _to_nowhere() -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from pathlib import Path
 from stress.process.errors import UsageError
 
 MIN_MEMORY = 1 << 20
+MOST_LETTERS = 80  # of what was typed, when the nearest name is looked for
 MAX_MEMORY = 15 << 30  # pointers inside slabs are 31-bit word indices: 16 GiB with all that describes them
 
 
@@ -25,9 +27,31 @@ def choose(option: str, value: str, names: Iterable[str], where: str) -> None:
     names = list(names)
     if value in names:
         return
-    near = difflib.get_close_matches(value, names, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = f"{near}? " if (near := did_you_mean(value, names)) else ""
     raise UsageError(f"{option} {value!r} is not known: {hint}allowed are {', '.join(names)} (see `{where}`)")
+
+
+def did_you_mean(value: str, names: Iterable[str]) -> str:
+    """ "did you mean 'json'" for the name nearest to what was typed, or "" when none is near."""
+    names = list(names)
+    letters = {name.lower(): name for name in reversed(names)}
+    near = difflib.get_close_matches(value.lower()[:MOST_LETTERS], letters, n=1)
+    return f"did you mean {letters[near[0]]!r}" if near else ""
+
+
+def check_seconds(option: str, value: float, what: str, example: str) -> None:
+    """UsageError unless it is a finite number above 0."""
+    if not (math.isfinite(value) and value > 0):
+        raise UsageError(f"{option} {value:g}: {what} must be a number above 0, such as {example}")
+
+
+def check_file(option: str, path: Path) -> None:
+    """It must be possible to write the file: that is found out before the work, not after it."""
+    folder = path.absolute().parent
+    if path.is_dir() or not folder.is_dir():
+        raise UsageError(f"{option} {path}: it must name a file in a folder that exists")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"{option} {path}: {folder} is not writable; choose another folder")
 
 
 def check_out(path: Path) -> None:

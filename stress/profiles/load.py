@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stress.process.errors import UsageError
+from stress.process.usage import did_you_mean
 from stress.profiles.profile import PS_PER_MS, PS_PER_NS, Cache, Kernel, Prices, Profile, Topology, check, wrong
 
 MOST_BYTES = 64 << 10
@@ -31,6 +32,7 @@ TABLES: dict[str, dict[str, type]] = {
     "kernel": {"hz": int, "locks": str, "grace_period_ms": float},
 }
 TEXTS = ("name", "about")
+ADDED: dict[str, Path] = {}  # machines of plugins, by name
 TYPE_NAMES = {int: "a whole number", float: "a finite number", str: "a text"}
 
 
@@ -50,12 +52,16 @@ def load(machine: str) -> Profile:
     if machine in shipped():
         name = machine + SUFFIX
         return parse(resources.files("stress.profiles").joinpath(name).read_bytes(), name)
+    if machine in ADDED:
+        return read(ADDED[machine])
     return read(Path(machine))
 
 
 def read(path: Path) -> Profile:
     """The profile in a file. Raises UsageError if it cannot be read or describes no machine that can be."""
-    hint = f"give a file that `machine --out FILE` wrote, or one of {', '.join(shipped())} (see `list machines`)"
+    near = did_you_mean(str(path), shipped())
+    hint = f"{near}? " if near else ""
+    hint += f"give a file that `machine --out FILE` wrote, or one of {', '.join(shipped())} (see `list machines`)"
     try:
         if not path.is_file():  # nor a pipe, which could keep us waiting
             raise UsageError(f"{path}: there is no such file; {hint}")

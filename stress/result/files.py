@@ -14,16 +14,19 @@ from pathlib import Path
 import msgspec
 
 from stress.process.errors import UsageError
-from stress.process.files import write_atomically
+from stress.process.files import read_input, write_atomically
+from stress.process.streams import printable
 from stress.result.data import SCHEMA_VERSION, Result
 
 FILE_NAME = "result.json"
+# What decoding a file raises that is not what it should be; nested a thousand deep, it is too deep for the decoder.
+BAD_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def plain_value(value: object) -> object:
     """What msgspec does not know: paths, and the scalars and arrays of NumPy."""
     if isinstance(value, os.PathLike):
-        return os.fspath(value)
+        return printable(os.fspath(value))
     if hasattr(value, "tolist"):
         return value.tolist()
     return str(value)
@@ -80,17 +83,14 @@ def read_result(path: Path) -> Result:
     path = Path(path)
     if path.is_dir():
         path = path / FILE_NAME
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    data = read_input(path)
     try:
         version = msgspec.json.decode(data).get("schema_version")
-    except (msgspec.DecodeError, UnicodeDecodeError, AttributeError) as error:
+    except (*BAD_JSON, AttributeError) as error:
         raise UsageError(f"{path}: is not a result of this program ({error})") from None
     if version != SCHEMA_VERSION:
         raise UsageError(f"{path}: has schema_version {version!r}, this program reads {SCHEMA_VERSION!r}")
     try:
         return msgspec.json.decode(data, type=Result)
-    except (msgspec.ValidationError, UnicodeDecodeError) as error:
+    except BAD_JSON as error:
         raise UsageError(f"{path}: {error}") from None

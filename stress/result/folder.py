@@ -14,8 +14,10 @@ from pathlib import Path
 import msgspec
 
 from stress.process.errors import UsageError
+from stress.process.files import read_input
+from stress.process.usage import did_you_mean
 from stress.result.data import Trust
-from stress.result.files import FILE_NAME
+from stress.result.files import BAD_JSON, FILE_NAME
 
 LAST = "last"
 TURNS_FILES = ("turns.parquet", "turns.npz")  # every turn of a run; see `stress.measure.turns_file`
@@ -74,10 +76,11 @@ def runs(out: Path) -> list[Run]:
 
 def _read(folder: Path) -> Run:
     path = folder / FILE_NAME
-    written = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC)
+    written = datetime.datetime.fromtimestamp(0, datetime.UTC)
     try:
-        summary = msgspec.json.decode(path.read_bytes(), type=Summary)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        written = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC)
+        summary = msgspec.json.decode(read_input(path), type=Summary)
+    except (OSError, UsageError, ValueError, OverflowError, *BAD_JSON) as error:
         return Run(folder, written, None, str(error))
     try:
         created = datetime.datetime.fromisoformat(summary.created)
@@ -91,11 +94,12 @@ def find(name: str, out: Path) -> Path:
 
     Raises UsageError when nothing, or more than one run, goes by that name.
     """
-    path = Path(name)
-    if path.is_file():
-        return path
-    if (path / FILE_NAME).is_file():
-        return path / FILE_NAME
+    for path in (Path(name), Path(name) / FILE_NAME):
+        try:
+            if path.is_file():
+                return path
+        except OSError:  # too long for a file's name, or in a folder that may not be searched: perhaps a run's id
+            pass
     known = runs(out) if out.is_dir() else []
     if name == LAST and known:
         return known[-1].folder / FILE_NAME
@@ -108,7 +112,8 @@ def find(name: str, out: Path) -> Path:
         which = _some([run.id for run in meant])
         raise UsageError(f"RUN {name!r} fits {len(meant)} runs in --out {out}: {which}; give more of the id")
     where = f"--out {out} has {_some([run.id for run in reversed(known)])}" if known else f"--out {out} has no runs"
-    raise UsageError(f"RUN {name!r}: no such file, folder or run; {where}")
+    near = f"; {near}?" if (near := did_you_mean(name, [run.id for run in known])) else ""
+    raise UsageError(f"RUN {name!r}: no such file, folder or run; {where}{near}")
 
 
 def _some(names: Sequence[str], limit: int = 4) -> str:
@@ -136,7 +141,7 @@ def prune(
         )
     for option, value in (("--keep", keep), ("--older-than", older_than_days)):
         if value is not None and not 0 <= value < 1e5:
-            raise UsageError(f"{option} {value:g}: must be a number from 0 to 99999")
+            raise UsageError(f"{option} {value}: must be a number from 0 to 99999")
     known = runs(out)
     ours = [run for run in known if run.summary is not None]
     newest = {run.id for run in ours[max(0, len(ours) - keep) :]} if keep is not None else set()

@@ -1,4 +1,5 @@
-"""What a run is doing right now, on stderr: a live view on a terminal, a plain line now and then elsewhere.
+"""What a run is doing right now, on stderr: a live view on a terminal; elsewhere a plain line when a phase
+begins, and every ten seconds within it.
 
 On a terminal: how far the run is, about how long it still takes, and a line per design with the rates of its
 last blocks as a sparkline, its dead caches and the pages they pin. No thread is started for it: the view
@@ -19,7 +20,7 @@ from stress.show.units import count, rate
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-PLAIN_EVERY = 2.0  # seconds between plain lines
+PLAIN_EVERY = 10.0  # seconds between plain lines within a phase
 LIVE_EVERY = 0.1  # seconds between changes of the live view
 SPARKS = " ▁▂▃▄▅▆▇█"
 BLOCKS = 16  # of a sparkline
@@ -58,6 +59,7 @@ class Progress:
         self._last = -float("inf")
         self._live = None
         self._designs: dict[str, _Seen] = {}
+        self._phase = ""
         self._from: tuple[float, float] | None = None  # when its share began to grow, and from what
         self._share = 0.0
         if not quiet and self._stream.isatty():
@@ -71,8 +73,10 @@ class Progress:
             self._live.start()
 
     def phase(self, text: str) -> None:
-        """A new phase of the run began, such as "compiling v3"."""
-        self._show(text)
+        """A new phase of the run began, such as "compiling v3"; one that goes on is not said again."""
+        if text != self._phase:
+            self._phase = text
+            self._show(text)
 
     def update(self, done: float, dead_caches: int, pages_pinned: int, frees_per_second: float, design: str) -> None:
         """Where the run stands: share done (0 to 1), state of the design that is being played now.

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from scenarios.tape import OP_ALLOC, OP_FREE, OP_MASK, Workload
+from scenarios.tape import OP_MASK, OPERATIONS, Workload
 from shm.virtual.words import ASLEEP, BUSY_LINE, LOCK_WAIT, VERSION_AT
 from stress.play.arena import Arena, BlockSettings
 from stress.play.census import section_sums, take_census
@@ -31,7 +31,7 @@ MEMORY = 64 << 20  # bytes of page frames: far more than these workloads hold
 WAITS = 0.05  # share of the time from which on CPUs are said to wait for each other
 
 # allocator, design
-DESIGNS = (("slub", "linux-3.16"), ("slub", "v3"), ("slub", "linux-6.18"), ("slab", "linux-3.16"))
+DESIGNS = (("slub", "linux-3.16"), ("slub", "v3"), ("slub", "linux-6.18-F_SHEAFASK"), ("slab", "linux-3.16"))
 CPUS = (2, 4, 8, 16)
 # name -> scenario, its settings. What a CPU does is the same on any number of CPUs.
 WORKLOADS: dict[str, tuple[str, Callable[[int], dict[str, str]]]] = {
@@ -111,7 +111,7 @@ def _played(arena: Arena, design: str, features: frozenset[str], profile: Profil
 
 def _side(arena: Arena, virtual: VirtualTime) -> Side:
     tapes, cpus = arena.load.tapes, arena.load.cpus
-    operations = max(1, sum(int(np.isin(tape & OP_MASK, (OP_ALLOC, OP_FREE)).sum()) for tape in tapes))
+    operations = max(1, sum(int(np.isin(tape & OP_MASK, OPERATIONS).sum()) for tape in tapes))
     timed = [one for kind in section_sums(arena, float(PS_PER_NS)).values() for one in kind]
     spent = virtual.spent()[:cpus].sum(axis=(0, 1))
     locks, lines = int(spent[LOCK_WAIT:].sum()), int(spent[BUSY_LINE])

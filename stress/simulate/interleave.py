@@ -19,7 +19,7 @@ from collections.abc import Callable
 from greenlet import greenlet
 
 from allocators.core.world import WORLD, WORLD_AT
-from scenarios.tape import OP_ALLOC, OP_END, OP_FREE, OP_ROUND, OP_WAIT
+from scenarios.tape import OP_ALLOC, OP_END, OP_FREE, OP_KFREE_RCU, OP_ROUND, OP_WAIT
 from shm.atomics import book, call_timers
 from shm.machine import CPU, Machine
 from shm.ring import RING
@@ -418,7 +418,7 @@ class Interleaving:
             m.mem[p + PLAY.tape] = at + 1
             m.mem[p + PLAY.operations] += 1
             clock = m.tables[m.clock_at]
-            if code == OP_ALLOC or code == OP_FREE:
+            if code == OP_ALLOC or code == OP_FREE or code == OP_KFREE_RCU:
                 for flow in self.waiters.pop(c_of(op), ()):
                     self._wake(flow, clock)
             elif code == OP_ROUND:

@@ -16,7 +16,7 @@ from stress.play.arena import Arena, BlockSettings
 from stress.play.compiled import STATS, ready
 from stress.play.launch import Setup
 from stress.play.launches import NAP_US, Launches
-from stress.play.options import DEFAULT_MEMORY
+from stress.play.options import DEFAULT_MEMORY, World
 from stress.play.parallel import hang_seconds
 from stress.process import host
 
@@ -43,7 +43,7 @@ def measured(workload: Workload, design: str, allocator: str, seconds: float, se
         {design: features},
         {design: settings},
         allocator,
-        1,
+        World().shape,
         DEFAULT_MEMORY,
         hang_seconds(),
         host.placement(workload.cpus)[0],

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,13 +13,14 @@ from stress.play.options import (
     DEFAULT_SEED,
     DEFAULT_SETTLE,
     check_designs,
+    check_settle,
     check_trace,
     parse_settings,
     scenario_names,
 )
 from stress.process import host
 from stress.process.errors import UsageError
-from stress.process.usage import choose, parse_size, within
+from stress.process.usage import check_file, choose, parse_size, within
 from stress.profiles.load import load
 from stress.profiles.profile import MAX_NODES, Profile
 from stress.simulate.sizes import OPERATIONS
@@ -40,7 +39,8 @@ class SimulateOptions:
 
     settings: KEY=VALUE of `--set`, accepted by the scenario. trace: a recording that is played instead. before, after:
     designs by name. cpus: the points, ascending; none for a trace, which has its own number. nodes: of every point,
-    None for as many as the machine takes. operations: of a point, about, where the scenario can be sized. memory: of
+    None for as many as the machine takes; memoryless: so many of
+    them, the last ones, have no memory. operations: of a point, about, where the scenario can be sized. memory: of
     an arena, bytes. settle: kernel seconds for timers after the tapes. page: where a page goes. jobs: processes.
     """
 
@@ -53,6 +53,7 @@ class SimulateOptions:
     cpus: tuple[int, ...]
     nodes: int | None
     profile: Profile
+    memoryless: int
     operations: int
     seed: int
     memory: int
@@ -77,6 +78,7 @@ def make_options(
     after: Sequence[str] | None = None,
     cpus: str | None = None,
     nodes: int | None = None,
+    memoryless: int = 0,
     machine: str = DEFAULT_MACHINE,
     operations: int = OPERATIONS,
     seed: int = DEFAULT_SEED,
@@ -97,16 +99,19 @@ def make_options(
     check_designs(before, designs, allocator)
     if nodes is not None:
         within("--nodes", nodes, 1, MAX_NODES)
+    if memoryless:
+        if nodes is None:
+            raise UsageError("--memoryless goes with --nodes: say how many nodes there are")
+        within("--memoryless", memoryless, 0, nodes - 1, "a node at least must have memory (--nodes)")
     try:
         profile = load(machine)
     except UsageError as error:
         raise UsageError(f"--machine: {error}") from None
     within("--operations", operations, 1, MOST_OPERATIONS, "of a point, all CPUs together")
     within("--seed", seed, 0, 2**63 - 1)
-    if not (math.isfinite(settle) and settle >= 0):
-        raise UsageError(f"--settle {settle:g}: must be a number of kernel seconds, 0 or more")
+    check_settle(settle)
     if page is not None:
-        _check_page(page)
+        check_file("--page", page)
     available = len(host.available_cpus())
     if jobs is not None:
         within("--jobs", jobs, 1, MOST_JOBS, f"there are {available} CPUs here")
@@ -119,6 +124,7 @@ def make_options(
         after=designs,
         cpus=() if trace is not None else _points(cpus, nodes),
         nodes=nodes,
+        memoryless=memoryless,
         profile=profile,
         operations=operations,
         seed=seed,
@@ -164,12 +170,3 @@ def _points(text: str | None, nodes: int | None) -> tuple[int, ...]:
             raise UsageError(f"--nodes {nodes}: a node needs a CPU, and there is a point of {cpus} (--cpus)")
         found.append(cpus)
     return tuple(sorted(found))
-
-
-def _check_page(path: Path) -> None:
-    """It must be possible to write it: that is found out before the work, not after it."""
-    folder = path.absolute().parent
-    if path.is_dir() or not folder.is_dir():
-        raise UsageError(f"--page {path}: it must name a file in a folder that exists")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(f"--page {path}: {folder} is not writable; choose another folder")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from scenarios.tape import OP_ALLOC, OP_FREE, OP_MASK, SECTIONS, Workload
+from scenarios.tape import OP_MASK, OPERATIONS, SECTIONS, Workload
 from shm.locks import LOCK_CLASSES
 from shm.virtual.words import VERSION_AT, WHATS, WHERES
 from stress.judge.ratio import concurrent_rate
@@ -33,6 +33,7 @@ class Job:
 
     memory: of the arena, bytes. settle: kernel seconds for timers after the tapes. warm: the tapes are played twice,
     and the second time, when caches are warm, counts. page_lists: CPUs have lists of pages of their own.
+    memoryless: so many of the nodes, the last ones, have no memory.
     """
 
     design: str
@@ -46,6 +47,7 @@ class Job:
     load: Workload
     warm: bool = False
     page_lists: bool = True
+    memoryless: int = 0
 
 
 def play_point(job: Job, tick: Callable[[float], None]) -> Point:
@@ -53,7 +55,15 @@ def play_point(job: Job, tick: Callable[[float], None]) -> Point:
     began = time.monotonic()
     features = features_of(job.design, job.allocator)
     booted = features - STATS - {"VTIME"}
-    arena = Arena(job.load, job.allocator, features=booted, nodes=job.nodes, memory=job.memory, serial=True)
+    arena = Arena(
+        job.load,
+        job.allocator,
+        features=booted,
+        nodes=job.nodes,
+        memoryless=job.memoryless,
+        memory=job.memory,
+        serial=True,
+    )
     try:
         settings = BlockSettings(seed=job.seed, settle_ns=int(job.settle * 1e9))
         arena.reset(booted, settings)
@@ -92,7 +102,7 @@ def _played(
     locks, lines = _locks(arena, virtual, span, job.cpus), _lines(arena, virtual, span, job.cpus)
     virtual.end()
     census = take_census(arena, job.design, features - {"VTIME"}, float(PS_PER_NS))
-    operations = sum(int(np.isin(tape & OP_MASK, (OP_ALLOC, OP_FREE)).sum()) for tape in job.load.tapes)
+    operations = sum(int(np.isin(tape & OP_MASK, OPERATIONS).sum()) for tape in job.load.tapes)
     rates, ns = _rates(arena)
     return Point(
         design=job.design,

@@ -38,6 +38,10 @@ def _remote_free(cpus: int, each: int) -> dict[str, int]:
     return {"batch": BURST, "rounds": max(2, each // (2 * BURST))}
 
 
+def _one_way(cpus: int, each: int) -> dict[str, int]:
+    return {"batch": BURST, "rounds": max(2, each // BURST)}
+
+
 def _dead_free(cpus: int, each: int) -> dict[str, int]:
     return {"slabs": 8 * cpus, "cgroups": _cgroups(each, 8)}
 
@@ -60,6 +64,7 @@ _SIZES: dict[str, tuple[tuple[str, ...], Callable[[int, int], dict[str, int]]]] 
     "pairs": (("operations",), _pairs),
     "free-burst": (("objects", "bursts"), _free_burst),
     "remote-free": (("rounds", "batch"), _remote_free),
+    "one-way": (("rounds", "batch"), _one_way),
     "dead-free": (("slabs", "cgroups"), _dead_free),
     "pinned": (("slabs", "cgroups"), _pinned),
     "offline-storm": (("operations",), _storm),

@@ -23,7 +23,7 @@ import msgspec
 
 from scenarios.tape import Workload
 from scenarios.traces import TraceError, open_trace
-from shm.code_cache import source_hash
+from shm.code_cache import model_hash
 from stress.engine import virtual_main
 from stress.play.compiled import ready
 from stress.play.virtual import features_of, nodes_for
@@ -117,7 +117,7 @@ def simulate(options: SimulateOptions, progress: Progress) -> Simulation:
         sentences=[],
         notes=[*_notes(options, points), *troubles],
         partial=interrupted or bool(troubles),
-        model=source_hash(),
+        model=model_hash(),
         seconds=round(time.monotonic() - began, 3),
     )
     return msgspec.structs.replace(found, sentences=sentences(found))
@@ -136,7 +136,7 @@ def _workloads(options: SimulateOptions, progress: Progress) -> tuple[dict[int, 
     progress.phase(f"reading {trace}")
     try:
         load, _ = open_trace(
-            trace, progress=lambda done, size: progress.phase(f"reading {trace}: {done / max(1, size):.0%}")
+            trace, progress=lambda done, size: progress.advance(done / max(1, size), f"reading {trace}")
         )
     except TraceError as error:
         raise UsageError(f"--trace: {error}") from None
@@ -159,6 +159,7 @@ def _jobs(options: SimulateOptions, loads: dict[int, Workload]) -> list[Job]:
             seed=options.seed,
             settle=options.settle,
             load=loads[cpus],
+            memoryless=options.memoryless,
         )
         for cpus in sorted(loads, reverse=True)
         for design in options.designs
@@ -168,11 +169,15 @@ def _jobs(options: SimulateOptions, loads: dict[int, Workload]) -> list[Job]:
 def _notes(options: SimulateOptions, points: Sequence[Point]) -> list[str]:
     """What a reader should know of the points."""
     profile, most = options.profile, max(point.cpus for point in points)
+    found = []
+    if options.memoryless:
+        found.append(f"{options.memoryless} of {options.nodes} nodes have no memory.")
     if most <= profile.cpus:
-        return []
+        return found
     return [
+        *found,
         f"{profile.name} has {profile.cpus} CPUs; beyond them its nodes are given more complexes of "
-        f"{profile.topology.cores_per_complex} cores, at the same prices."
+        f"{profile.topology.cores_per_complex} cores, at the same prices.",
     ]
 
 

@@ -27,7 +27,7 @@ from stress.simulate.point import Job, play_point
 from stress.simulate.sizes import sized
 
 # allocator -> designs, the baseline first
-DESIGNS = {"slub": ("linux-3.16", "v3", "linux-6.18"), "slab": ("linux-3.16", "v3")}
+DESIGNS = {"slub": ("linux-3.16", "v3", "linux-6.18-F_SHEAFASK"), "slab": ("linux-3.16", "v3")}
 # Working sets that fit into a core's own cache, or nearly.
 SETTINGS: dict[str, dict[str, str]] = {
     "remote-free": {"batch": "256", "rounds": "256"},
@@ -132,7 +132,7 @@ def _workload(scenario: str, cpus: int, seed: int) -> Workload:
 
 # What `fit` looks at, which says nothing of how near it comes: (scenario, CPUs).
 FITTED = (("pairs", 1), ("remote-free", 1), ("remote-free", 2))
-FITTED_DESIGNS = (("slab", "linux-3.16"), ("slub", "linux-3.16"), ("slub", "linux-6.18"))
+FITTED_DESIGNS = (("slab", "linux-3.16"), ("slub", "linux-3.16"), ("slub", "linux-6.18-F_SHEAFASK"))
 ACCESS = range(150, 605, 5)  # ps that are tried
 THIS_CPU = range(0, 4050, 50)
 OVERLAPS = (1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0)

@@ -21,7 +21,7 @@ from allocators.core.page_pair import FROZEN, page_pair
 from allocators.core.world import OPS
 from allocators.memcg import cache_ref, memcontrol, objcg
 from allocators.memcg.memcontrol import MEMCG
-from allocators.slub import alloc, deactivate, free, partial, reparent, sheaf, sheaf_state, shrink
+from allocators.slub import alloc, barn, deactivate, free, partial, reparent, sheaf, sheaf_state, shrink
 from allocators.slub.state import cpu_pair, cpu_slab
 from shm.locks import spin_lock
 
@@ -241,7 +241,7 @@ def obj_cgroup_reference_leaks(original):
     return lambda m, o: None
 
 
-@broken(sheaf.sheaf_free, "inuse", design="linux-6.18")
+@broken(sheaf.sheaf_free, "inuse", "conservation", design="linux-6.18-F_SHEAFASK")
 def freed_object_is_dropped_by_its_sheaf(original):
     def sheaf_free(m, s, page, obj):
         p = sheaf_state.pcs_of(m, s, m.cpu)
@@ -253,7 +253,7 @@ def freed_object_is_dropped_by_its_sheaf(original):
     return sheaf_free
 
 
-@broken(sheaf._push, "sheaves", design="linux-6.18")
+@broken(barn.push, "sheaves", design="linux-6.18-F_SHEAFASK")
 def barn_forgets_to_count(original):
     return lambda m, lock, head, counter, pushed: original(m, lock, head, 0, pushed)
 

@@ -55,6 +55,40 @@ def test_a_schedule_replays_to_the_identical_outcome_every_time(found):
     assert len(seen) == 1 and len(seen.pop()) > 20
 
 
+def test_the_story_comes_first_and_fits_ten_lines(found):
+    lines = found[1].splitlines()
+    begin = next(i for i, line in enumerate(lines) if line.startswith("Who: "))
+    told = lines[begin : lines.index("", begin)]
+    assert begin < 5 and len(told) <= 10 and "kworker on cpu1, free on cpu0; 0 preemptions" in told[0]
+    assert "cache 1 cpu0 .partial 0 -> page 1" in told[2] and "kworker waits" in told[2]
+    assert told[-2].startswith("Left: cache 1 is dead") and told[-1].startswith(
+        "Rule: a dead cache without objects must go"
+    )
+
+
+def test_full_has_every_access_and_the_folded_form_every_write(found):
+    done = runner.invoke(app, ["replay", "--full", str(found[0])])
+    every = [line.strip() for line in done.output.splitlines()]
+    writes = [line for line in every if " -> " in line and line.split()[0] in ("store", "cmpxchg", "fetch_add")]
+    assert done.exit_code == 1 and len(writes) > 5 and len(every) > len(found[1].splitlines())
+    assert all(write in found[1] for write in writes)
+    assert "load cache 1 cpu0 .partial 0" in every and "load cache 1 cpu0 .partial 0" not in found[1]
+
+
+def test_stories_of_many_turns_fit_too():
+    from stress.explore.found.story import LINES, RULES, story
+    from stress.explore.found.trace import Row
+    from stress.explore.space.space import Outcome
+    from stress.explore.space.violation import KINDS
+
+    rows = []
+    for turn in range(40):
+        rows.append(Row(turn % 2, f"t{turn % 2}", "store", "word", f"{turn} -> {turn + 1}", "f allocators/x.py:1"))
+        rows.append(Row(-1, "", "switch", "", "", f"t{turn % 2} is preempted"))
+    told = story(rows, Outcome("leak", "gone", 40, 40, {}, False, 0))
+    assert len(told) == LINES and "34 more turns" in told[3] and "39 -> 40" in told[7] and set(RULES) == set(KINDS)
+
+
 def test_replay_prints_the_trace_and_fails_as_before(found):
     path, output = found
     done = runner.invoke(app, ["replay", str(path)])
@@ -191,7 +225,7 @@ def test_random_strategies_find_and_shrink(strategy, tmp_path):
     "arguments, said",
     [
         (["explore"], "name a model"),
-        (["explore", "R99"], "unknown model 'R99'"),
+        (["explore", "R99"], "MODEL 'R99' is not known"),
         (["explore", "R1", "--all"], "--all"),
         (["explore", "R1", "--design", "v9"], "unknown design 'v9'"),
         (["explore", "R1", "--allocator", "slab"], "--allocator slab"),

@@ -143,7 +143,7 @@ def test_a_design_that_no_model_plays_is_said_and_the_others_explored(run):
         ({"v3": _design(1)}, {"allocator": "slob"}, (), "slob, which no model plays"),
         ({"v3": _design(1)}, {"cpus": 1}, ("R5",), "R5 does not fit the run: it needs 2 CPUs"),
         ({"v3": _design(1)}, {}, ("reaper-vs-destroy",), "is not a model of slub"),
-        ({"v3": _design(1)}, {}, ("R99",), "unknown model 'R99'"),
+        ({"v3": _design(1)}, {}, ("R99",), "MODEL 'R99' is not known"),
         ({"v3": _design(1)}, {}, ("--design", "v1"), "--design v1: nothing went wrong under it"),
         ({"v3": _design(1)}, {}, ("--all",), "leave out --all"),
         ({"v3": _design(1)}, {}, ("--allocator", "slab"), "leave out --all and --allocator"),

@@ -7,15 +7,14 @@ for.
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import pytest
 from test_mutants import Mutant, mutate
 
 from allocators.caches.memcg_caches import destroy_root
 from allocators.caches.slab_common import kmem_cache_shrink
 from allocators.memcg import objcg
-from allocators.slub import sheaf
+from allocators.slub import flush, sheaf
+from allocators.slub.sheaf_state import SheafSettings
 from shm import cpu_work
 from shm.atomics import cpu_relax, read_once
 from stress.explore.exploring import Request, build
@@ -30,9 +29,8 @@ MAX_FULL = 1
 
 @pytest.fixture
 def small_sheaves(monkeypatch) -> None:
-    monkeypatch.setattr(sheaf, "CAPACITY", CAPACITY)
-    monkeypatch.setattr(import_module("allocators.invariants.sheaves"), "CAPACITY", CAPACITY)
-    monkeypatch.setattr(sheaf, "MAX_FULL", MAX_FULL)
+    small = SheafSettings(CAPACITY, MAX_FULL, max_empty=10)
+    monkeypatch.setattr(Scene.__init__, "__kwdefaults__", Scene.__init__.__kwdefaults__ | {"sheaves": small})
 
 
 def shrinks(scene: Scene) -> Scene:
@@ -60,12 +58,13 @@ def two_refills() -> Scene:
 
 
 def two_frees_without_a_spare() -> Scene:
-    """Main is full, there is no spare, and the barn has an empty sheaf: two tasks want it."""
+    """Main is full, there is no spare, and the barn has none: two tasks get one each."""
     scene = Scene("linux-6.18", cpus=1, objects=4, preempt=True)
     mine = [scene.alloc(0) for _ in range(4 * CAPACITY)]
     scene.free(0, mine[2:])
     mine[2:] = [scene.alloc(0) for _ in range(2 * CAPACITY + 1)]
-    sheaf.flush_sheaves(scene.machine(0), scene.root)
+    flush.flush_sheaves(scene.machine(0), scene.root)
+    flush.shrink_barns(scene.machine(0), scene.root)
     scene.free(0, mine[2:][:CAPACITY])
     scene.frees("free", 0, mine[:1])
     scene.frees("other free", 0, mine[1:2])
@@ -156,8 +155,8 @@ MUTANTS = {
     "the flush is an interrupt": Mutant(cpu_work._queue, "SERVICE_CALL", "1", lambda: shrink_and_sheaf("linux-6.18")),
     "a free drops the local lock before the object is in its sheaf": Mutant(
         sheaf.sheaf_free,
-        "    write_once(m, main + SHEAF.size, held + 1)\n    _local_unlock(m)\n",
-        "    _local_unlock(m)\n    write_once(m, main + SHEAF.size, held + 1)\n",
+        "    write_once(m, main + SHEAF.size, held + 1)\n    local_unlock(m)\n",
+        "    local_unlock(m)\n    write_once(m, main + SHEAF.size, held + 1)\n",
         lambda: preempted_in_sheaf("linux-6.18"),
     ),
     "a refilled sheaf replaces a main that got objects meanwhile": Mutant(
@@ -168,8 +167,8 @@ MUTANTS = {
     ),
     "a spare that is being flushed is still the CPU's": Mutant(
         sheaf._replace_full_main,
-        "        write_once(m, p + PCS.spare, 0)\n        _local_unlock(m)\n",
-        "        _local_unlock(m)\n",
+        "        write_once(m, p + PCS.spare, 0)\n        local_unlock(m)\n",
+        "        local_unlock(m)\n",
         two_frees_and_a_full_barn,
     ),
     "the stock is changed with its local lock dropped": Mutant(

@@ -24,10 +24,19 @@ SETTINGS = {
     ),
     "free-burst": dict(
         objects=st.integers(1, 300), bursts=st.integers(1, 4), object_size=SIZES, free_order=ORDERS,
+        kfree_rcu=SHARES, may_not_block=SHARES,
         charged=st.booleans()
     ),
     "dead-free": dict(
         slabs=st.integers(1, 4), object_size=SIZES.filter(lambda s: s > 8), free_order=ORDERS, cgroups=st.integers(1, 4)
+    ),
+    "one-way": dict(
+        rounds=st.integers(1, 9),
+        batch=st.integers(1, 100),
+        object_size=SIZES,
+        pairing=st.sampled_from(["neighbours", "halves"]),
+        kfree_rcu=SHARES,
+        charged=st.booleans(),
     ),
     "remote-free": dict(rounds=st.integers(1, 9), batch=st.integers(1, 100), object_size=SIZES, charged=st.booleans()),
     "pinned": dict(

@@ -18,6 +18,7 @@ from allocators.core.world import MEM_MAP, WORLD, WORLD_AT
 from allocators.designs import parse_design
 from allocators.invariants import Report, check
 from allocators.memcg.memcontrol import MEMCG, SLOT_PENDING
+from allocators.slub.sheaf_state import AS_THE_KERNEL, SheafSettings
 from scenarios.tape import CacheSpec
 from shm.machine import Machine
 from shm.segment import Segment
@@ -41,15 +42,20 @@ class SmallWorld:
         sizes: tuple[int, ...] = (64, 512, 4096),
         cpus: int = 2,
         nodes: int = 1,
+        memoryless: int = 0,
         memory: int = 4 << 20,
         stats: bool = True,
         cpu_partial: bool = True,
         by_rcu: tuple[int, ...] = (),
         extra: dict[str, int] | None = None,
+        sheaf_capacity: int = 0,
+        sheaves: SheafSettings = AS_THE_KERNEL,
     ) -> None:
         self.allocator = allocator
         self.features = parse_design(design).features(allocator) | ({"STATS"} if stats else set())
-        limits = Limits(cpus, nodes, memory, CACHES, CGROUPS + 2, len(sizes), CGROUPS + 1, len(sizes))
+        limits = Limits(
+            cpus, nodes, memory, CACHES, CGROUPS + 2, len(sizes), CGROUPS + 1, len(sizes), sheaves, memoryless
+        )
         specs = [CacheSpec(f"cache-{i}", size, destroy_by_rcu=i in by_rcu) for i, size in enumerate(sizes)]
         all_sizes = [KINDS[allocator].size(spec, cpus) for spec in specs]
         self.layout = lay_out(allocator, limits, all_sizes, self.features, extra)
@@ -58,7 +64,14 @@ class SmallWorld:
         self.words = self.segment.array
         self.mem = self.segment.words_view
         roots = [
-            Root(all_sizes[i], spec.object_size, i, destroy_by_rcu=spec.destroy_by_rcu, cpu_partial=cpu_partial)
+            Root(
+                all_sizes[i],
+                spec.object_size,
+                i,
+                destroy_by_rcu=spec.destroy_by_rcu,
+                cpu_partial=cpu_partial,
+                sheaf_capacity=sheaf_capacity,
+            )
             for i, spec in enumerate(specs)
         ]
         self.roots = build_world(allocator, self.words, self.layout, self.features, roots, serial=True)

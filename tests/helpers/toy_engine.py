@@ -27,7 +27,7 @@ def play(load: Workload, seed: int) -> dict[str, int]:
             return False
         if code == tape.OP_WAIT and events_done < c:
             return False
-        if code in (tape.OP_ALLOC, tape.OP_FREE) and (slots[c] is None) == (code == tape.OP_FREE):
+        if code in tape.OPERATIONS and (slots[c] is None) == (code != tape.OP_ALLOC):
             if inside[cpu] >= 0:
                 raise Stuck(f"cpu {cpu} waits for slot {c} inside a timed section")
             return False
@@ -37,7 +37,7 @@ def play(load: Workload, seed: int) -> dict[str, int]:
             live += 1
             peak = max(peak, live)
             counts["allocs"] += 1
-        elif code == tape.OP_FREE:
+        elif code in (tape.OP_FREE, tape.OP_KFREE_RCU):
             cgroup, owner = slots[c]
             live -= 1
             slots[c] = None

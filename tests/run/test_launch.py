@@ -32,7 +32,7 @@ def setup(designs, cpus: int) -> Setup:
     ready([], elsewhere=[*programs, *((counting_main, "slub", features | STATS) for features in designs.values())])
     placement = host.placement(cpus)[0]
     settings = dict.fromkeys(designs, BlockSettings(nap_us=2000))
-    return Setup(designs, settings, "slub", 1, 32 << 20, hang_seconds(), placement)
+    return Setup(designs, settings, "slub", {"nodes": 1}, 32 << 20, hang_seconds(), placement)
 
 
 def build(name: str, cpus: int, **settings):

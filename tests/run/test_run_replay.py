@@ -59,9 +59,9 @@ def test_a_small_trace_serially(trace):
 
 def test_a_trace_in_a_design_whose_cgroups_have_no_caches(trace):
     """What a clone allocated, its root cache does on behalf of the clone's cgroup."""
-    result = play(trace=trace(ROWS), after=("linux-6.18",))
+    result = play(trace=trace(ROWS), after=("linux-6.18-F_SHEAFASK",))
     assert result.invariants.violated == []
-    before, after = result.designs["linux-3.16"], result.designs["linux-6.18"]
+    before, after = result.designs["linux-3.16"], result.designs["linux-6.18-F_SHEAFASK"]
     assert (after.allocations, after.frees, after.failed_allocations) == (before.allocations, before.frees, 0)
     assert (before.dead_caches.offlined, after.dead_caches.offlined) == (1, 0)
     assert (after.operations["owned_free"], after.operations["owner_vector"]) == (1, 1)

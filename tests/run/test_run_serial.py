@@ -50,7 +50,7 @@ MANY_REMOTE_SEARCHES = {"rounds": 64, "batch": 256}  # some thousand looks at an
 @pytest.mark.parametrize(
     ("allocator", "designs", "options"),
     [
-        ("slub", ("linux-3.16", "v3", "linux-6.18"), {"fail": ("page-alloc:0.01",)}),
+        ("slub", ("linux-3.16", "v3", "linux-6.18-F_SHEAFASK"), {"fail": ("page-alloc:0.01",)}),
         ("slab", ("linux-3.16", "v1"), {"settle": 10.0}),
         ("slob", ("linux-3.16",), {}),
     ],

@@ -28,11 +28,11 @@ def test_shrinks_of_a_cache_in_use(monkeypatch):
         scenario="pairs",
         settings={"operations": 1_000_000, "batch": 100},
         before="linux-3.16",
-        after=("linux-6.18",),
+        after=("linux-6.18-F_SHEAFASK",),
         serial=False,
         cpus=2,
         check_blocks=True,
     )
     assert result.invariants.violated == []
     flushed = {name: design.operations["sheaf_flush"] for name, design in result.designs.items()}
-    assert flushed["linux-3.16"] == 0 < flushed["linux-6.18"]
+    assert flushed["linux-3.16"] == 0 < flushed["linux-6.18-F_SHEAFASK"]

@@ -145,3 +145,16 @@ def test_pairs_alternates_in_batches(batch, pattern):
     code = tape.decode(load.tapes[0])[0]
     begin = np.flatnonzero(code == tape.OP_SECTION_BEGIN)[0]
     assert code[begin + 1 : begin + 5].tolist() == pattern
+
+
+@pytest.mark.parametrize(("name", "settings"), [("one-way", {"rounds": "4", "batch": "500"}), ("free-burst", {})])
+def test_allocations_that_may_not_block(name, settings):
+    def flags(share: float) -> np.ndarray:
+        load, _ = build(name, settings | {"may_not_block": str(share)}, cpus=1, seed=3)
+        words = load.tapes[0]
+        held = words[(words & tape.OP_MASK) == tape.OP_ALLOC][1:]  # the first one warms up
+        assert not (words[(words & tape.OP_MASK) != tape.OP_ALLOC] & tape.FLAG).any()
+        return held & tape.FLAG != 0
+
+    assert not flags(0.0).any() and flags(1.0).all()
+    assert 0.2 < flags(0.25).mean() < 0.3

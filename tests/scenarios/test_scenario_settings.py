@@ -113,7 +113,16 @@ def test_no_text_does_worse_than_a_parameter_error(name, key, text, known):
 def test_the_registry_builds_and_reports_all_parameters():
     load, parameters = build("free-burst", {"objects": "10"}, cpus=1, seed=4)
     assert load.name == "free-burst"
-    assert parameters == dict(objects=10, bursts=2, object_size=256, free_order="random", charged=True)
+    assert parameters == dict(
+        objects=10,
+        bursts=2,
+        object_size=256,
+        free_order="random",
+        charged=True,
+        sheaf_capacity=0,
+        may_not_block=0.0,
+        kfree_rcu=0.0,
+    )
 
 
 def test_an_unknown_scenario():

@@ -90,7 +90,7 @@ FAULTS = {
     "no END": (dict(tapes=(np.array([tape.OP_ROUND]), op(tape.OP_END))), "does not end in exactly one END"),
     "empty tape": (dict(tapes=(np.array([], dtype=np.int64), op(tape.OP_END))), "does not end in exactly one END"),
     "END inside": (dict(first={2: [op(tape.OP_END)]}), "does not end in exactly one END"),
-    "opcode": (dict(first={5: [np.array([9])]}), "unknown operation 9"),
+    "opcode": (dict(first={5: [np.array([10])]}), "unknown operation 10"),
     "rounds back": (dict(second={5: [round_(2)]}), "tape of cpu 1: rounds go back"),
     "wait too far": (dict(first={5: [wait(5)]}), "waits for event 5, the schedule has 4"),
     "wait for later": (dict(first={0: [round_(1), wait(3)]}), "waits in round 1 for an event of a later round"),
@@ -213,7 +213,7 @@ def test_the_empty_workload():
     validate(Workload("t", (), (tape.concatenate([]),), (), 0, 0))
 
 
-fields = st.tuples(st.integers(0, 4095), st.integers(0, (1 << 20) - 1), st.integers(0, (1 << 27) - 1))
+fields = st.tuples(st.integers(0, 4095), st.integers(0, (1 << 19) - 1), st.integers(0, (1 << 27) - 1))
 
 
 @given(st.lists(fields, min_size=1, max_size=20))
@@ -225,9 +225,12 @@ def test_encoding_is_reversible(rows):
     assert set(code) == {tape.OP_ALLOC}
     assert all(np.array_equal(x, y) for x, y in zip((a, b, c), decoded, strict=True))
     assert [tape.word(tape.OP_ALLOC, *row) for row in rows] == words.tolist()
+    flagged = op(tape.OP_ALLOC, a, b, c, flag=c % 2 == 0)
+    assert ((flagged & tape.FLAG != 0) == (c % 2 == 0)).all()
+    assert (flagged & ~tape.FLAG).tolist() == words.tolist()
 
 
-@pytest.mark.parametrize("field", [dict(a=4096), dict(b=1 << 20), dict(c=1 << 27), dict(c=-1)])
+@pytest.mark.parametrize("field", [dict(a=4096), dict(b=1 << 19), dict(c=1 << 27), dict(c=-1)])
 def test_fields_that_do_not_fit(field):
     with pytest.raises(ValueError, match=f"operation alloc: field {next(iter(field))} does not fit"):
         op(tape.OP_ALLOC, **field)

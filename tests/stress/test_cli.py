@@ -99,7 +99,7 @@ def shell_asks(*words: str) -> list[str]:
 
 
 def test_a_shell_completes_commands_options_and_choices():
-    assert shell_asks("slab-stress", "re") == ["replay", "report", "results"]
+    assert shell_asks("slab-stress", "re") == ["record", "replay", "report", "results"]
     assert shell_asks("slab-stress", "list", "") == ["allocators", "designs", "scenarios", "races", "machines"]
     assert shell_asks("slab-stress", "run", "--until") == ["--until-sure"]
 
@@ -131,6 +131,48 @@ def test_usage_errors_end_with_status_2_and_name_the_option(arguments, names):
     result = invoke("run", *arguments)
     assert result.exit_code == 2
     assert names in result.stderr and result.stdout == "" and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "near"),
+    [
+        ("run --secnds 3", "'--seconds'"),
+        ("results list --formt json", "'--format'"),
+        ("run --format jsn", "'json'"),
+        ("list racs", "'races'"),
+        ("lst", "'list'"),
+        ("explore offline-vs-fre", "'offline-vs-free'"),
+        ("explore r12", "'R12'"),
+        ("explore --all --allocator slubb", "'slub'"),
+        ("run --fail page-aloc:0.1", "'page-alloc'"),
+        ("simulate --machine epic-2022", "'epyc-2022'"),
+        ("bench --library mimaloc=/x", "'mimalloc'"),
+    ],
+)
+def test_errors_name_the_nearest_good_one(typed, near):
+    done = invoke(*typed.split())
+    assert done.exit_code == 2 and f"did you mean {near}" in done.stderr.replace("Did", "did"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        ("bench --no-peers --sizes abc", "--sizes: 'abc'"),
+        ("bench --no-peers --library mimalloc=/no/such", "there is no such file"),
+        ("bench --no-peers --seconds inf", "--seconds"),
+        ("explore R12 --out /no/such/folder/file", "--out /no/such/folder/file"),
+        ("explore --all --strategy pct", "--strategy pct"),
+        ("explore --like last --format json", "--format json"),
+        ("explore --like last --design v9", "did you mean"),
+        ("explore R12 --budget inf", "--budget inf"),
+        ("run --settle 1e300", "--settle 1e+300"),
+        ("run --time-scale 1e-300", "--time-scale 1e-300"),
+        ("results prune --keep " + "9" * 400, "--keep 999"),
+    ],
+)
+def test_options_are_checked_whether_they_are_used_or_not(typed, says):
+    done = invoke(*typed.split())
+    assert done.exit_code == 2 and says in done.stderr, done.stderr
 
 
 def test_usage_error_of_a_real_process():
@@ -264,6 +306,7 @@ def handed_over(monkeypatch, module: str, *arguments: str) -> tuple:
     """What a command gave to `main` of a module, whose exit status, 1, it must pass on."""
     calls = []
     stub = types.ModuleType(module)
+    stub.__path__ = list(importlib.util.find_spec(module).submodule_search_locations or ())  # its parts are looked at
     stub.main = lambda *a, **k: calls.append((a, k)) or 1
     package, _, name = module.rpartition(".")
     monkeypatch.setitem(sys.modules, module, stub)
@@ -274,7 +317,7 @@ def handed_over(monkeypatch, module: str, *arguments: str) -> tuple:
 
 
 def test_conform_hands_over(monkeypatch):
-    assert handed_over(monkeypatch, "stress.play.conform", "conform", "steps.csv") == ((Path("steps.csv"),), {})
+    assert handed_over(monkeypatch, "stress.play.conform", "conform", __file__) == ((Path(__file__),), {})
 
 
 def test_bench_hands_over(monkeypatch):

@@ -31,7 +31,7 @@ class Stage:
         code, _, _, c = self.words[cpu][self.at[cpu]]
         if code == OP_END or code == tape.OP_WAIT and self.events_done < c:
             return False
-        if code in (tape.OP_ALLOC, tape.OP_FREE):
+        if code in tape.OPERATIONS:
             if (c in self.full) == (code == tape.OP_ALLOC):
                 return False
             self.full ^= {c}
@@ -117,7 +117,9 @@ def test_any_workload_is_played_by_turns(case, size, ordered, order):
         assert found.turn.tolist() == [int(np.count_nonzero(after[:end] & OP_MASK == OP_CUT)) for end in ends]
         assert not len(found.operations) or found.operations.max() <= LONG
         if ordered:
-            assert sum(held(after).values()) == np.count_nonzero(np.isin(after & OP_MASK, (1, 2))), "all is timed"
+            assert sum(held(after).values()) == np.count_nonzero(np.isin(after & OP_MASK, tape.OPERATIONS)), (
+                "all is timed"
+            )
     play(cut)
 
 
@@ -149,7 +151,7 @@ def check_sections(words: np.ndarray) -> None:
         elif code in (OP_CUT, OP_END):
             assert kind is None
         else:
-            operations += code in (tape.OP_ALLOC, tape.OP_FREE)
+            operations += code in tape.OPERATIONS
 
 
 @pytest.mark.parametrize("size", [300, 1000, 4000])

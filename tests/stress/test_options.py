@@ -69,7 +69,7 @@ def test_settings_are_handed_on_as_text():
         ({"margin": 0.0}, ["--margin 0", "above 0"]),
         ({"margin": float("nan")}, ["--margin nan"]),
         ({"until_sure": True, "serial": True}, ["--until-sure with --serial", "leave one of them out"]),
-        ({"time_scale": -1.0}, ["--time-scale", "above 0"]),
+        ({"time_scale": -1.0}, ["--time-scale", "0.001 to 1000"]),
         ({"seed": -1}, ["--seed"]),
         ({"memory": "lots"}, ["--memory", "512M"]),
         ({"memory": "5K"}, ["--memory", "allowed is 1M to 15G"]),

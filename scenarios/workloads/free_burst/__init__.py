@@ -16,7 +16,7 @@ from typing import Annotated
 
 import msgspec
 
-from scenarios.parameters import MEGA, Charged, FreeOrder
+from scenarios.parameters import MEGA, Charged, FreeOrder, KfreeRcu, MayNotBlock, SheafCapacity
 from scenarios.scenario import Scenario
 from scenarios.settings import count, size
 
@@ -27,6 +27,9 @@ class FreeBurst(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     object_size: Annotated[int, size(8, 8192, "size of an object")] = 256
     free_order: FreeOrder = "random"
     charged: Charged = True
+    sheaf_capacity: SheafCapacity = 0
+    may_not_block: MayNotBlock = 0.0
+    kfree_rcu: KfreeRcu = 0.0
 
     def planned_operations(self, cpus: int) -> int:
         return 2 * cpus * (self.objects * self.bursts + 1)

@@ -18,12 +18,15 @@ def build(params: FreeBurst, cpus: int, seed: int) -> tape.Workload:
         out = writer.Tape()
         mine = bases[cpu] + np.arange(params.objects)
         writer.warm_up(out, schedule, cgroup, slot=int(mine[0]))
-        allocs = tape.op(tape.OP_ALLOC, b=cgroup, c=mine)
-        for _ in range(params.bursts):
+        for burst in range(params.bursts):
+            flag = writer.some(params.may_not_block, params.objects, seed, cpu, burst)
+            allocs = tape.op(tape.OP_ALLOC, b=cgroup, c=mine, flag=flag)
             order = rng.permutation(mine) if params.free_order == "random" else mine
             out.section(tape.SECTION_ALLOC, allocs)
-            out.section(tape.SECTION_LIVE_FREE, tape.op(tape.OP_FREE, c=order))
+            out.section(
+                tape.SECTION_LIVE_FREE,
+                writer.frees(order, writer.some(params.kfree_rcu, params.objects, seed, cpu, burst, 1)),
+            )
         tapes.append(out.finish())
-    return writer.workload(
-        "free-burst", writer.one_cache(params.object_size), schedule, tapes, slots=slots, cgroups=int(params.charged)
-    )
+    caches = writer.one_cache(params.object_size, sheaf_capacity=params.sheaf_capacity)
+    return writer.workload("free-burst", caches, schedule, tapes, slots=slots, cgroups=int(params.charged))

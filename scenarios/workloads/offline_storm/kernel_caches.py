@@ -13,11 +13,13 @@ from scenarios.tape import CacheSpec
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class KernelCache:
-    """weight: its part of all allocations, relative. life: factor on the median life of objects."""
+    """weight: its part of all allocations, relative. life: factor on the median life of objects. remote_share: of its
+    objects, freed on another CPU than allocated them; None for the parameters'."""
 
     spec: CacheSpec
     weight: float
     life: float
+    remote_share: float | None = None
 
 
 KERNEL_CACHES: dict[str, KernelCache] = {

@@ -8,13 +8,14 @@ round (not timed); at its end the frees whose cgroup is surely offline.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
 from scenarios import tape, writer
 from scenarios.workloads.offline_storm import OfflineStorm
 from scenarios.workloads.offline_storm.cgroup_churn import Churn
-from scenarios.workloads.offline_storm.kernel_caches import KERNEL_CACHES
+from scenarios.workloads.offline_storm.kernel_caches import KERNEL_CACHES, KernelCache
 
 REMOTE_ROUNDS = 2  # a remote free lies this many rounds after the allocation, or more
 WITHIN_BITS = 20
@@ -58,6 +59,11 @@ class _Shape:
 
 
 def build(params: OfflineStorm, cpus: int, seed: int) -> tape.Workload:
+    return build_of("offline-storm", params, [KERNEL_CACHES[name] for name in params.caches], cpus, seed)
+
+
+def build_of(name: str, params: OfflineStorm, kinds: Sequence[KernelCache], cpus: int, seed: int) -> tape.Workload:
+    """The storm on these caches, which may be others than a kernel's."""
     rng = writer.generator(seed)
     n, allocating = params.allocations(cpus), params.rounds - params.drain_rounds
     shape = _Shape(cpus, n, params.rounds, allocating, max(1, round(n / allocating / params.burst)))
@@ -65,14 +71,14 @@ def build(params: OfflineStorm, cpus: int, seed: int) -> tape.Workload:
     schedule = churn.schedule
     for r in range(1, params.rounds):
         schedule.barrier(r)
-    objects = [_draw(params, shape, churn, cpu, rng) for cpu in range(cpus)]
+    objects = [_draw(params, kinds, shape, churn, cpu, rng) for cpu in range(cpus)]
     frees = _frees_of(objects, shape)
     slots, n_slots = _assign_slots(objects, frees, shape)
     flat = np.concatenate(slots)
     tapes = tuple(_write(objects[cpu], frees[cpu], slots[cpu], flat, shape, schedule) for cpu in range(cpus))
     return writer.workload(
-        "offline-storm",
-        tuple(KERNEL_CACHES[name].spec for name in params.caches),
+        name,
+        tuple(kind.spec for kind in kinds),
         schedule,
         tapes,
         slots=n_slots,
@@ -80,10 +86,16 @@ def build(params: OfflineStorm, cpus: int, seed: int) -> tape.Workload:
     )
 
 
-def _draw(params: OfflineStorm, shape: _Shape, churn: Churn, cpu: int, rng: np.random.Generator) -> _Objects:
+def _draw(
+    params: OfflineStorm,
+    kinds: Sequence[KernelCache],
+    shape: _Shape,
+    churn: Churn,
+    cpu: int,
+    rng: np.random.Generator,
+) -> _Objects:
     """Choose cache, cgroup, life and freeing CPU of all objects one CPU allocates."""
     n, steps, cpus = shape.objects, shape.steps, shape.cpus
-    kinds = [KERNEL_CACHES[name] for name in params.caches]
     cumulated = np.cumsum([kind.weight for kind in kinds])
     cache = np.searchsorted(cumulated, rng.random(n) * cumulated[-1], side="right")
     step = np.repeat(np.arange(shape.allocating * steps), np.diff(shape.step_bounds))
@@ -98,7 +110,8 @@ def _draw(params: OfflineStorm, shape: _Shape, churn: Churn, cpu: int, rng: np.r
     group = (round_ * (params.cgroups + 1) + cgroup) * len(kinds) + cache
     life = scale[cache] * rng.standard_exponential(n) / rates[(group * ODD) >> 20 & (1 << RATE_BITS) - 1]
     born = 1.0 + np.arange(n) * (shape.allocating / n)
-    remote = rng.random(n) < params.remote_share if cpus > 1 else np.zeros(n, dtype=bool)
+    shares = np.array([params.remote_share if kind.remote_share is None else kind.remote_share for kind in kinds])
+    remote = rng.random(n) < shares[cache] if cpus > 1 else np.zeros(n, dtype=bool)
     freer = np.full(n, cpu)
     freer[remote] = (cpu + rng.integers(1, cpus, np.count_nonzero(remote))) % cpus
 

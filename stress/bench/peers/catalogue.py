@@ -50,7 +50,7 @@ PROGRAMS: dict[str, Program] = {
         Program("slub", "SLUB of Linux 3.16", "ours"),
         Program("slab", "SLAB of Linux 3.16", "ours", kernel="slab"),
         Program("slob", "SLOB of Linux 3.16", "ours", kernel="slob"),
-        Program("linux-6.18", "SLUB of Linux 6.18, with sheaves", "ours", design="linux-6.18"),
+        Program("linux-6.18", "SLUB of Linux 6.18, with sheaves", "ours", design="linux-6.18-F_SHEAFASK"),
         Program(
             "mimalloc", "mimalloc", "malloc",
             library=Library(

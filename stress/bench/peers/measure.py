@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median
 
-from allocators.designs import DESIGNS
+from allocators.designs import parse_design
 from scenarios.tape import OP_END, CacheSpec, Workload, op
 from shm.clock import cycles_per_ns
 from stress.bench import programs
@@ -59,7 +59,8 @@ def targets(plan: Plan) -> list[Target]:
     }
     for program in plan.programs:
         found += [
-            (main, program.kernel, DESIGNS[program.design].features(program.kernel)) for main in mains[program.kind]
+            (main, program.kernel, parse_design(program.design).features(program.kernel))
+            for main in mains[program.kind]
         ]
     return found
 

@@ -22,7 +22,7 @@ import numpy as np
 from allocators.caches.kinds import KINDS
 from allocators.core.page_alloc import ZONE
 from allocators.core.world import PAGE_BYTES
-from allocators.designs import DESIGNS
+from allocators.designs import parse_design
 from scenarios.tape import SECTION_MIXED
 from stress.bench import programs
 from stress.bench.peers.catalogue import PROGRAMS, NotInstalled, Program, load_library
@@ -48,7 +48,7 @@ class Player:
 
     def __init__(self, program: Program, library: str | None = None) -> None:
         self.program = program
-        self.features = DESIGNS[program.design].features(program.kernel)
+        self.features = parse_design(program.design).features(program.kernel)
         self.about = ""
         self._reference: Play | None = None
         if program.kind == "C":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from stress.explore.found.schedule import Schedule
+from stress.explore.found.story import folded, story
 from stress.explore.found.trace import Row, render
 from stress.explore.search.search import SearchEnd
 from stress.explore.space.space import Outcome
@@ -49,8 +50,8 @@ class Answer(NamedTuple):
         return render(self.rows, self.outcome, self.request.cpus + 1) if self.outcome is not None else ""
 
 
-def print_answer(answer: Answer) -> None:
-    """What was explored, how much of it, and the trace of what was found."""
+def print_answer(answer: Answer, full: bool = False) -> None:
+    """What was explored, how much of it, and what was found: its story, then folded by function, or in full."""
     request, found = answer.request, answer.found
     rate = found.schedules / found.seconds if found.seconds else 0.0
     print(
@@ -68,8 +69,17 @@ def print_answer(answer: Answer) -> None:
     print(
         f"found: {answer.outcome.kind}, {answer.outcome.preemptions} preemptions, {answer.outcome.points} decisions\n"
     )
-    print(answer.trace)
+    print_execution(answer.rows, answer.outcome, answer.request.cpus + 1, full)
     print()
+
+
+def print_execution(rows: list[Row], outcome: Outcome, cpus: int, full: bool) -> None:
+    """A failing execution: its story in ten lines, then by function, or with every access."""
+    print("\n".join(story(rows, outcome)))
+    print()
+    print(render(rows, outcome, cpus) if full else folded(rows, outcome))
+    if not full:
+        print("(folded by function; --full shows every access with its line)")
 
 
 def said(found: SearchEnd) -> str:

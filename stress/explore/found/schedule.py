@@ -18,10 +18,13 @@ from pathlib import Path
 
 import msgspec
 
+from shm import hooks
 from shm.sources import source_digest
 from stress.explore.search.strategies import Follow
 from stress.explore.space.space import Outcome, Space
 from stress.process.errors import UsageError
+from stress.process.files import read_input, write_atomically
+from stress.result.files import BAD_JSON
 
 FORMAT = 2
 READABLE = (1, FORMAT)
@@ -62,7 +65,7 @@ def python() -> str:
 
 def source_hash() -> str:
     """Of every source an explored execution runs through."""
-    return source_digest("shm/**/*.py", "allocators/**/*.py", "stress/explore/**/*.py")
+    return source_digest("shm/**/*.py", "allocators/**/*.py", "stress/explore/**/*.py") + hooks.digest()
 
 
 def record(
@@ -89,7 +92,7 @@ def ends_as(kept: Schedule, outcome: Outcome) -> bool:
 def write(schedule: Schedule, path: Path) -> None:
     """As indented JSON. UsageError when the file cannot be written."""
     try:
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(schedule), indent=1) + b"\n")
+        write_atomically(path, msgspec.json.format(msgspec.json.encode(schedule), indent=1) + b"\n")
     except OSError as error:
         raise UsageError(f"--out {path}: cannot be written: {error.strerror}; name another file") from None
 
@@ -97,10 +100,8 @@ def write(schedule: Schedule, path: Path) -> None:
 def read(path: Path) -> Schedule:
     """UsageError when there is no such file, or it is none of these."""
     try:
-        schedule = msgspec.json.decode(path.read_bytes(), type=Schedule)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except msgspec.MsgspecError as error:
+        schedule = msgspec.json.decode(read_input(path), type=Schedule)
+    except BAD_JSON as error:
         raise UsageError(f"{path} is not a schedule that `explore` wrote: {error}") from None
     if schedule.format not in READABLE:
         raise UsageError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from stress.explore.found.answer import Answer
+from stress.explore.found.story import story
 from stress.explore.races import Model
 from stress.explore.search.search import SearchEnd
 
@@ -66,7 +67,9 @@ def as_markdown(lines: list[Line]) -> str:
         "Written by `python -m stress explore --all --format markdown`. Each race is a small model: the explorer looks "
         "for it in a design",
         "that has it, and in one that mends it, in every interleaving with a bounded number of preemptions.",
-        "Schedules include those that taught the explorer which words are shared.",
+        "Schedules include those that taught the explorer which words are shared. What is found is told "
+        "in ten lines at most:",
+        "who, in which order, what is left, which rule it breaks.",
         "",
         "| race | what | raised by | design | memory | found | mended by | there |",
         "|---|---|---|---|---|---|---|---|",
@@ -90,6 +93,7 @@ def as_markdown(lines: list[Line]) -> str:
         parts += [f"## {m.name}: {m.summary}", ""]
         if m.finding:
             parts += [m.finding[0].upper() + m.finding[1:] + ".", ""]
-        if trace := line.broken.trace:
-            parts += [f"`python -m stress explore {m.name}`, design `{m.design}`:", "", "```", trace, "```", ""]
+        if line.broken.outcome is not None:
+            told = story(line.broken.rows, line.broken.outcome)
+            parts += ["```", *told, "```", "", f"Every access: `python -m stress explore {m.name} --full`.", ""]
     return "\n".join(parts).rstrip()

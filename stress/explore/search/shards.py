@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import mmap
 import multiprocessing
-import signal
+import os
 import time
 import traceback
 from collections.abc import Callable
@@ -20,6 +20,8 @@ from typing import NamedTuple
 
 from stress.explore.search.depth_first import DepthFirst, Item, Seen
 from stress.explore.space.space import Outcome, Space
+from stress.process.ending import live_with_parent
+from stress.process.errors import DamagedRun
 
 _BITS = 22  # of the table: 4 million states, 32 MiB
 _PROBES = 64
@@ -68,6 +70,9 @@ class Ended(NamedTuple):
     limit: str
 
 
+KILLED = "a process of the search was killed; explore again, with --jobs 1 if memory is short"
+
+
 class _Round:
     """What the processes of a round share. `control`: how many have no work, whether to stop, executions of each."""
 
@@ -113,7 +118,9 @@ def explore(
         items.append(item)
     processes = [
         round_.context.Process(
-            target=_process, args=(round_, i, space, begun.bound, seen, items[i::jobs], once, wanted), daemon=True
+            target=_process,
+            args=(round_, i, space, begun.bound, seen, items[i::jobs], once, wanted, os.getpid()),
+            daemon=True,
         )
         for i in range(jobs)
     ]
@@ -140,9 +147,7 @@ def explore(
                     for _ in processes:
                         round_.work.put(None)
             if any(not process.is_alive() and process.exitcode for process in processes):
-                raise RuntimeError(
-                    "a process of the search was killed; explore again, with --jobs 1 if memory is short"
-                )
+                raise DamagedRun(KILLED)
             time.sleep(_POLL)
     finally:
         for process in processes:
@@ -153,10 +158,18 @@ def explore(
 
 
 def _process(
-    round_: _Round, number: int, space: Space, bound: int, seen: SharedSeen, backlog: list[Item], once, wanted
+    round_: _Round,
+    number: int,
+    space: Space,
+    bound: int,
+    seen: SharedSeen,
+    backlog: list[Item],
+    once,
+    wanted,
+    parent: int,
 ) -> None:
     """A process of the round."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    live_with_parent(parent)  # Ctrl-C is the parent's to handle
     seen.count, cut = 0, False
     try:
         while (item := backlog.pop() if backlog else round_.wait()) is not None:

@@ -22,6 +22,7 @@ from allocators.core.page_alloc import ZONE
 from allocators.core.world import PAGE_BYTES, WORLD, WORLD_AT
 from allocators.designs import parse_design
 from allocators.memcg.memcontrol import MEMCG, css_put, css_tryget_online
+from allocators.slub.sheaf_state import AS_THE_KERNEL, ASKED, SheafSettings
 from shm.machine import CPU, MACHINE, Machine
 from shm.rcu import quiescent_point
 from shm.ring import RING
@@ -40,7 +41,8 @@ class Scene:
     """A world of one root cache with `objects` objects per slab (of one page), one cgroup and its child cache.
 
     preempt: tasks of one CPU preempt each other. cpu_partial: the caches have CPU partial lists.
-    stats: with SLUB_STATS. min_partial, limit: of the caches (SLAB: of the array caches).
+    stats: with SLUB_STATS. sheaves: their sizes; the cache asks for some.
+    min_partial, limit: of the caches (SLAB: of the array caches).
     Raises UsageError for an allocator of which there are no scenes.
     """
 
@@ -58,6 +60,7 @@ class Scene:
         min_partial: int = 5,
         limit: int = 1,
         memory_model: str = "sc",
+        sheaves: SheafSettings = AS_THE_KERNEL,
     ) -> None:
         self.design, self.allocator, self.memory_model, self.workers = design, allocator, memory_model, cpus
         parsed = parse_design(design)
@@ -67,7 +70,7 @@ class Scene:
         )
         limits = Limits(
             workers=cpus, nodes=nodes, memory=nodes << 22, caches=CACHES, memcgs=2, roots=1, cgroup_indices=3,
-            cache_indices=1,
+            cache_indices=1, sheaves=sheaves,
         )  # fmt: skip
         size = PAGE_BYTES // objects // 8 * 8
         model = KINDS[allocator].model
@@ -77,7 +80,7 @@ class Scene:
         sizes = model(size, objects, min_partial, limit)
         self.layout = lay_out(allocator, limits, [sizes], self.features)
         words = np.zeros(self.layout.words, np.int64)
-        root = Root(sizes, size, index=0, cpu_partial=cpu_partial)
+        root = Root(sizes, size, index=0, cpu_partial=cpu_partial, sheaf_capacity=ASKED)
         (self.root,) = build_world(allocator, words, self.layout, self.features, [root], serial=True)
         self.mem: list[int] = words.tolist()
         self._array: np.ndarray | None = None
@@ -147,10 +150,7 @@ class Scene:
                 return
             for _ in range(count):
                 obj = slab_common.kmem_cache_alloc(m, self.root, self.memcg)
-                if obj in self.live:
-                    raise Violation("double hand-out", f"{m.name} was given {self.names.pointer(obj)}, which is in use")
-                if obj:
-                    self.live.add(obj)
+                self.hand_out(m, obj)
                 quiescent_point(m)
                 if free and obj:
                     self.live.discard(obj)
@@ -159,6 +159,13 @@ class Scene:
             css_put(m, self.memcg)
 
         self.task(name, cpu, run)
+
+    def hand_out(self, m: Task, obj: int) -> None:
+        """A task was given an object, or 0; Violation when somebody has it."""
+        if obj in self.live:
+            raise Violation("double hand-out", f"{m.name} was given {self.names.pointer(obj)}, which is in use")
+        if obj:
+            self.live.add(obj)
 
     def task(self, name: str, cpu: int, run: Callable, *, daemon: bool = False, cpus: tuple[int, ...] = ()) -> None:
         """Any task."""

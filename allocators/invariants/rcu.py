@@ -1,0 +1,35 @@
+"""What waits in rings, and objects of kfree_rcu that wait in batches: handed out no more, and not freed yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from allocators.caches.layout import Layout
+from allocators.core.world import WORLD, WORLD_AT
+from allocators.slob.state import OBJECT_MASK
+from allocators.slub.rcu_words import RCU_FREE_BATCH
+from shm.ring import ITEM, RING
+
+
+def queued(mem: Sequence[int], layout: Layout, ring: str) -> list[tuple[int, int, int]]:
+    """(func, a, b) of the items that wait in a ring; none when its ends make no sense."""
+    base = layout.plan[ring]
+    head, tail, capacity = (mem[base + f] for f in (RING.head, RING.tail, RING.capacity))
+    if capacity <= 0 or not 0 <= tail - head <= capacity:
+        return []
+    items = [base + RING.SIZE + i % capacity * ITEM.SIZE for i in range(head, tail)]
+    return [(mem[a + ITEM.func], mem[a + ITEM.a], mem[a + ITEM.b]) for a in items]
+
+
+def deferred(mem: Sequence[int], layout: Layout) -> Iterator[int]:
+    """The objects (SLOB: references) in batches. What a broken one leads to is among them, and ends it."""
+    heads = [arg for func, arg, _ in queued(mem, layout, "rcu_queue") if func == RCU_FREE_BATCH]
+    seen: set[int] = set()
+    for obj in (mem[WORLD_AT + WORLD.rcu_objects], *heads):
+        while obj:
+            yield obj
+            word = obj & OBJECT_MASK
+            if obj in seen or not 0 <= word < layout.words:
+                break
+            seen.add(obj)
+            obj = mem[word]

@@ -1,0 +1,28 @@
+"""`python -m stress inspect`: read, judge, print."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from stress.inspect.parse import parse
+from stress.inspect.report import inspect, write
+from stress.process.errors import UsageError
+from stress.process.streams import printing
+
+
+def main(files: list[Path], *, hours: float | None, format: str, details: bool) -> int:
+    """Print what the files say; two are taken as one machine's at two times, in that order. Returns 0.
+
+    hours: between them; None takes the times at which the files were written. Raises UsageError.
+    """
+    if hours is not None and not hours > 0:
+        raise UsageError(f"--hours {hours:g}: must be above 0")
+    states = [parse(path) for path in files]
+    if hours is None and len(files) == 2:
+        apart = (files[1].stat().st_mtime - files[0].stat().st_mtime) / 3600
+        hours = apart if apart > 0 else None
+    found = inspect(states, hours)
+    with printing():
+        write(found, format, details, sys.stdout)
+    return 0

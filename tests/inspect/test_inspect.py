@@ -1,0 +1,132 @@
+"""Slab files as people have them: what is in them, computed apart from the product, and hostile ones."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stress.inspect.command import main
+from stress.inspect.parse import parse
+from stress.inspect.report import inspect
+from stress.process.errors import UsageError
+from stress.schema import schema
+
+FIELD = Path(__file__).resolve().parents[1] / "data" / "field"
+FILES = sorted(
+    path.stem for path in FIELD.glob("*.txt") if not path.stem.startswith(("ftrace", "trace", "perf"))
+)  # fmt: skip
+
+
+def found(name):
+    return inspect([parse(FIELD / f"{name}.txt")]).files[0]
+
+
+def caches(name):
+    return {cache.name: cache for cache in found(name).caches}
+
+
+@pytest.mark.parametrize(
+    ("name", "cpus"),
+    [
+        ("slabinfo-2.1-slub", [4, 7]),
+        ("slabtop-o", [128, 511]),
+        ("crash-kmem-s", [128, 511]),
+        ("dmesg-slub-3.10", [128, 255]),
+    ],
+)
+def test_orders_tell_the_possible_cpus(name, cpus):
+    file = found(name)
+    assert file.possible_cpus == cpus
+    assert all(cache.as_sized for cache in file.caches)
+    assert not file.unread_lines
+
+
+def test_what_partial_slabs_hold_is_what_packing_would_free():
+    assert caches("slabinfo-2.1-slub")["blkdev_ioc"].spare_slabs == 21_052
+    spare = {name: cache.spare_slabs for name, cache in caches("slabtop-o").items()}
+    assert spare == {
+        "kmalloc-32": 10_283, "kmalloc-64": 12_049, "dentry": 10_998, "kmalloc-16": 4_876, "kernfs_node_cache": 1_588,
+    }  # fmt: skip
+    assert round(found("slabtop-o").spare_bytes / (1 << 20)) == 205
+    assert caches("memory.kmem.slabinfo")["kmalloc-64"].spare_slabs == 2
+
+
+def test_slabs_of_two_orders_are_told_apart():
+    rows = caches("memory.kmem.slabinfo")
+    assert (rows["kmalloc-1024"].mixture, rows["mnt_cache"].mixture) == ([654, 9], [18, 2])
+    assert (rows["kmalloc-1024"].pages, rows["kmalloc-1024"].spare_slabs) == (5241, 0)
+    mixed = [
+        (c.name, c.node, c.mixture)
+        for c in inspect([parse(FIELD / "dmesg-slub-3.10.txt")]).files[0].caches
+        if c.mixture
+    ]
+    assert sorted(mixed) == [
+        ("ip6_dst_cache", 0, [72, 2]), ("ip6_dst_cache", 1, [87, 1]), ("kmalloc-1024", 0, [654, 9]),
+        ("kmalloc-1024", 0, [655, 9]), ("kmalloc-1024", 0, [656, 10]), ("mnt_cache", 0, [18, 2]),
+        ("mnt_cache", 1, [13, 1]),
+    ]  # fmt: skip
+
+
+def test_slab_unknown_rows_and_the_tool_are_read_as_what_they_are():
+    state = parse(FIELD / "slabinfo-2.1-slab.txt")
+    assert state.allocator == "slab" and state.caches[0].tunables == (54, 27, 8)
+    assert parse(FIELD / "crash-kmem-s.txt").unknown == ["kmalloc-512"]
+    (tool,) = found("slabinfo-tool-r").caches
+    assert (tool.size, tool.slabs, tool.pages * 4096, tool.objects) == (256, 49, 401_408, 49 * 32)
+    (one,) = found("sysfs-slab-grep").caches
+    assert (one.objects, one.slabs, one.objects_per_slab) == (2550, 30, 85)
+
+
+def test_dying_cgroups_and_what_holds_them():
+    assert "30 dying cgroups" in found("cgroup.stat").sentences[0]
+    assert any("All are held by memory (30)" in sentence for sentence in found("cgroup.stat").sentences)
+    assert any("65,273 more are dying" in sentence for sentence in found("proc-cgroups").sentences)
+    assert any("ENOSPC" in sentence for sentence in found("proc-cgroups").sentences)
+
+
+def test_two_files_give_the_growth_and_an_hour_of_it(tmp_path, capsys):
+    later = tmp_path / "later"
+    text = (FIELD / "slabinfo-2.1-slub.txt").read_text()
+    later.write_text(text.replace("  3163   3192", "  3163   4242").replace("152    152", "202    202"))
+    main([FIELD / "slabinfo-2.1-slub.txt", later], hours=2, format="json", details=False)
+    growth = json.loads(capsys.readouterr().out)["growth"]
+    assert growth == [
+        {"name": "blkdev_requests", "slabs": 50, "objects": 1050, "bytes": 50 * 8192, "bytes_per_hour": 25 * 8192}
+    ]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_json_keeps_to_its_schema(name, capsys):
+    main([FIELD / f"{name}.txt"], hours=None, format="json", details=False)
+    jsonschema.validate(json.loads(capsys.readouterr().out), schema("inspection"))
+
+
+def test_names_cannot_command_a_terminal_and_unknown_files_are_refused(tmp_path, capsys):
+    path = tmp_path / "s"
+    path.write_text("slabinfo - version: 2.1\n\x1b[2Jx 1 1 8 512 1 : tunables 0 0 0 : slabdata 1 1 0\n")
+    main([path], hours=None, format="text", details=True)
+    assert "\x1b" not in capsys.readouterr().out
+    path.write_text("nothing\n")
+    with pytest.raises(UsageError, match=r":1: unknown: 'nothing'; known are /proc/slabinfo"):
+        parse(path)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(FILES), st.data())
+def test_a_mutated_file_is_read_or_refused_never_more(tmp_path_factory, name, data):
+    content = bytearray((FIELD / f"{name}.txt").read_bytes())
+    for _ in range(data.draw(st.integers(1, 20))):
+        at = data.draw(st.integers(0, max(0, len(content) - 1)))
+        if data.draw(st.booleans()):
+            content[at : at + 1] = bytes([data.draw(st.integers(0, 255))])
+        else:
+            del content[at : at + data.draw(st.integers(1, 60))]
+    path = tmp_path_factory.mktemp("m") / "s"
+    path.write_bytes(content)
+    try:
+        inspect([parse(path)])
+    except UsageError as error:
+        assert str(path) in str(error)
