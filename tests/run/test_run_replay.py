@@ -113,7 +113,7 @@ def test_options_that_a_trace_does_not_take(trace, tmp_path):
     ],
 )
 def test_the_kernel_is_predicted(recorded, file, design, caches, destroyed, off, other_paths):
-    """Exact global order: the slabs of every cache, and the fate of every dead cache; no tolerance but what is named."""
+    """Exact global order: the slabs of every cache and the fate of every dead cache; only what is named is off."""
     result = play(trace=recorded(f"linux-3.16-slub-{file}.csv.zst"), before=design, after=())
     assert result.invariants.violated == [] and not result.partial
     ours = result.trace["designs"][design]
