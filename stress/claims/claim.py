@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -91,8 +91,16 @@ def figure(name: str, value: Any, text: str | None = None) -> Figure:
     return Figure(name, value, str(value) if text is None else text)
 
 
+def uncounted(values: Iterable[Any]) -> bool:
+    """Is there nothing to judge, or something that was not counted (None)? Then no claim holds."""
+    found = list(values)
+    return not found or None in found
+
+
 def summary(parts: Sequence[PartOutcome]) -> tuple[Verdict, str]:
     """The verdict on a whole claim: it holds if all parts do, fails if one does; and the parts that decided."""
+    if not parts:
+        return Verdict.UNKNOWN, "nothing was tested"
     for verdict in (Verdict.FAILS, Verdict.UNKNOWN):
         deciding = [part for part in parts if part.verdict is verdict]
         if deciding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scenarios.sizing import objects_per_slab, stride
-from stress.claims.claim import Figure, Finding, Verdict, figure
+from stress.claims.claim import Figure, Finding, Verdict, figure, uncounted
 from stress.claims.lab import SERIAL_CPUS, Lab
 from stress.claims.speed import ratio_figure
 from stress.judge.ratio import Ratio
@@ -12,6 +12,8 @@ from stress.show import units
 
 DESIGNS = ("v1", "v2", "v3", "linux-4.0")
 LOCKS_PER_SLAB = 2.0  # onto the node's list and off again
+LEAST_LOCKS = 0.5  # of a slab, somewhere: less is no lock per slab
+LOCKS_WITHIN = 0.05  # of a lock per object, SLAB v3; counts repeat, the first frees of a cache may find it alive
 # Slowdown of frees by object size, dead against alive: N2 (20140625134545.GB22340), 24 CPUs.
 PUBLISHED_SLAB = {64: 3.49, 128: 3.45, 256: 2.91, 512: 2.28, 1024: 1.77}
 
@@ -37,6 +39,8 @@ def judge_slub(cells: dict[tuple[int, str], dict[str, Design]]) -> Finding:
         before = costs.get("linux-3.16")
         if before is None or before.list_lock is None:
             return Finding(Verdict.UNKNOWN, "no free into a dead cache was counted", figures)
+        if len(costs) < max(2, len(designs)) or any(cost.list_lock is None for cost in costs.values()):
+            return Finding(Verdict.UNKNOWN, f"{size} B {order}: a design was not counted", figures)
         value = {name: {"list_lock": cost.list_lock, "page_cas": cost.page_cas} for name, cost in costs.items()}
         text = ", ".join(
             f"{name} {units.per_unit(cost.list_lock)}/{units.per_unit(cost.page_cas)}" for name, cost in costs.items()
@@ -47,6 +51,10 @@ def judge_slub(cells: dict[tuple[int, str], dict[str, Design]]) -> Finding:
             worst = max(worst, more)
             if more > LOCKS_PER_SLAB:
                 dear.append(f"{name}, {size} B {order}: {units.per_unit(more)} locks more per slab")
+    if not cells:
+        return Finding(Verdict.UNKNOWN, "nothing was counted", figures)
+    if not dear and worst < LEAST_LOCKS:
+        return Finding(Verdict.FAILS, f"not even {LEAST_LOCKS:g} locks more per slab anywhere", figures)
     if dear:
         return Finding(Verdict.FAILS, "; ".join(dear), figures)
     return Finding(
@@ -82,6 +90,11 @@ def judge_slab(rows: dict[int, tuple[Design, Design, Ratio]]) -> Finding:
             unsure.append(size)
         elif ratio.low > 1:
             not_slower.append(size)
+    counted = [d.per_dead_free.list_lock if d.per_dead_free else None for _, d, _ in rows.values()]
+    if uncounted(counted):
+        return Finding(Verdict.UNKNOWN, "locks of frees into dead caches were not counted", figures)
+    if any(abs((locks or 0.0) - 1.0) > LOCKS_WITHIN for locks in counted):
+        return Finding(Verdict.FAILS, f"not a lock per object within {LOCKS_WITHIN:.0%}", figures)
     if not_slower:
         return Finding(Verdict.FAILS, f"not slower at {', '.join(f'{s} B' for s in not_slower)}", figures)
     if unsure:

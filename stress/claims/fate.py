@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stress.claims.claim import Figure, Finding, Verdict, figure
+from stress.claims.claim import Figure, Finding, Verdict, figure, uncounted
 from stress.claims.lab import Lab, settling
 from stress.result.data import Design, Result
 from stress.show import units
@@ -35,28 +35,31 @@ def fate_figure(name: str, design: Design) -> Figure:
 
 def leaked(lab: Lab, allocator: str) -> Finding:
     """Claim 1: pinned, by object size: one live object per slab at the offline, all freed later."""
-    figures, kept, total = [], 0, 0
+    figures: list[Figure] = []
+    left: list[int | None] = []
+    offlined: list[int] = []
     options = settling(allocator, OLD_REAPER)
     lab.need(allocator)
     for size in (64, 1024) if lab.quick else (64, 256, 1024, 4096):
         settings = {"object_size": size, "cgroups": lab.size(32, 4), "slabs": lab.size(64, 8)}
         result = lab.run("pinned", "linux-3.16", HALF, allocator=allocator, settings=settings, **options)
         design = result.designs["linux-3.16"]
-        kept += design.dead_caches.left or 0
-        total += design.dead_caches.offlined or 0
+        left.append(design.dead_caches.left)
+        offlined.append(design.dead_caches.offlined or 0)
         value = {
             "left": design.dead_caches.left,
             "offlined": design.dead_caches.offlined,
             "cgroups_pinned": design.cgroups_pinned,
         }
         figures.append(figure(f"{size} B", value, f"{left_text(design)}, {design.cgroups_pinned} cgroups pinned"))
-    return judge_all_left(kept, total, "every cache that had a live object at its offline is still there", figures)
+    return judge_all_left(left, offlined, "every cache that had a live object at its offline is still there", figures)
 
 
-def judge_all_left(kept: int, total: int, reason: str, figures: list[Figure]) -> Finding:
-    """Holds if all are left."""
-    if not total:
-        return Finding(Verdict.UNKNOWN, "no cache was taken offline", figures)
+def judge_all_left(left: list[int | None], offlined: list[int], reason: str, figures: list[Figure]) -> Finding:
+    """Holds if all are left, in each run."""
+    if uncounted(left) or not all(offlined):
+        return Finding(Verdict.UNKNOWN, "in a run no cache was taken offline, or none was counted", figures)
+    kept, total = sum(n or 0 for n in left), sum(offlined)
     if kept == total:
         return Finding(Verdict.HOLDS, f"{reason}: {kept} of {total}", figures)
     return Finding(Verdict.FAILS, f"only {kept} of {total} caches are left", figures)
@@ -77,10 +80,11 @@ def half_is_not_enough(lab: Lab, allocator: str) -> Finding:
 def judge_half(designs: dict[int, Design], allocator: str) -> Finding:
     """SLUB: all are left. SLAB: none, but later than the patch to the reaper promises."""
     figures = [fate_figure(f"{size} B", design) for size, design in designs.items()]
-    kept = sum(d.dead_caches.left or 0 for d in designs.values())
-    total = sum(d.dead_caches.offlined or 0 for d in designs.values())
-    if allocator == "slub":
-        return judge_all_left(kept, total, "with self-destruction alone all dead caches stay", figures)
+    left = [d.dead_caches.left for d in designs.values()]
+    offlined = [d.dead_caches.offlined or 0 for d in designs.values()]
+    if allocator == "slub" or uncounted(left) or not all(offlined):
+        return judge_all_left(left, offlined, "with self-destruction alone all dead caches stay", figures)
+    kept, total = sum(n or 0 for n in left), sum(offlined)
     if kept:
         return Finding(Verdict.HOLDS, f"{kept} of {total} are still there after {OLD_REAPER:g} s", figures)
     slowest = max(
@@ -135,8 +139,10 @@ def judge_nothing_left(counted: dict[str, Design], clocked: dict[str, Design]) -
         left = sum(d.dead_caches.left or 0 for d in bad.values())
         where = ", ".join(bad)
         return Finding(Verdict.FAILS, f"{left} of {total} caches are left, those of: {where}", figures)
-    if not total:
-        return Finding(Verdict.UNKNOWN, "no cache was taken offline", figures)
+    if uncounted(d.dead_caches.left for d in counted.values()) or not all(
+        d.dead_caches.offlined for d in counted.values()
+    ):
+        return Finding(Verdict.UNKNOWN, "in a run no cache was taken offline, or none was counted", figures)
     lifetimes = [life for d in clocked.values() if (life := d.lifetime_seconds.max) is not None]
     longest = f", the last {units.seconds(max(lifetimes))} after its last free" if lifetimes else ""
     return Finding(Verdict.HOLDS, f"all {total} dead caches are gone{longest}", figures)

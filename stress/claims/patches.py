@@ -44,6 +44,8 @@ def judge_shrink(sound: dict[str, Design], failing: dict[str, Design]) -> Findin
                 f"{ours}, with failure {theirs}, of {failing[name].dead_caches.offlined}",
             )
         )
+    if not all(name in more for name in WITH_P4) or not any(name in more for name in WITHOUT_P4):
+        return Finding(Verdict.UNKNOWN, "a design with or without P4 is not built", figures)
     broken = [name for name in WITH_P4 if more.get(name)]
     if broken:
         return Finding(Verdict.FAILS, f"with P4 failure still leaks: {', '.join(broken)}", figures)
@@ -81,6 +83,8 @@ def judge_same(runs: dict[str, list[Design]]) -> Finding:
         figures.append(figure(name, sorted(fields), text))
         if fields:
             different.append(name)
+    if not runs or any(len(designs) < 2 or not all(d.frees for d in designs) for designs in runs.values()):
+        return Finding(Verdict.UNKNOWN, "a run has nothing to compare", figures)
     if different:
         return Finding(Verdict.FAILS, f"counts differ: {'; '.join(different)}", figures)
     return Finding(Verdict.HOLDS, f"every count of {len(runs)} runs is the same", figures)

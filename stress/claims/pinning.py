@@ -32,7 +32,7 @@ def judge_pins(rows: dict[int, Design], pins_while_alive: bool) -> Finding:
         )
         for cgroups, d in rows.items()
     ]
-    if len(memcgs) < len(rows):
+    if len(memcgs) < len(rows) or not rows:
         return Finding(Verdict.UNKNOWN, "no counted pass", figures)
     series = ", ".join(map(str, memcgs))
     if pins_while_alive:

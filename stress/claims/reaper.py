@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stress.claims.claim import Figure, Finding, Verdict, figure
+from stress.claims.claim import Figure, Finding, Verdict, figure, uncounted
 from stress.claims.fate import REAPER_PATCH, fate_figure
 from stress.claims.lab import Lab
 from stress.result.data import Design
@@ -35,6 +35,8 @@ def time_to_destruction(lab: Lab) -> Finding:
 def judge_time(designs: dict[str, Design]) -> Finding:
     """Holds if every dead cache is gone within the 4 s that the patch promises."""
     figures = [fate_figure(name, design) for name, design in designs.items()]
+    if uncounted(d.dead_caches.left for d in designs.values()):
+        return Finding(Verdict.UNKNOWN, "a shape was not counted", figures)
     left = sum(d.dead_caches.left or 0 for d in designs.values())
     if left:
         return Finding(Verdict.FAILS, f"{left} caches are left after {SETTLE:g} s", figures)

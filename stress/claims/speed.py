@@ -163,7 +163,7 @@ def judge_patch_6(counted: Result, ratios: dict[str, Ratio]) -> Finding:
 def no_time(ratios: Sequence[Ratio], beside: str, figures: list[Figure]) -> Finding:
     """Holds if no time changes beyond the margin; fails if one does; else cannot tell. beside: what else was found."""
     known = [r for r in ratios if r.low is not None and r.high is not None]
-    if len(known) < len(ratios):
+    if len(known) < len(ratios) or not ratios:
         return Finding(Verdict.UNKNOWN, f"fewer than {MIN_PAIRS} launches", figures)
     if any(map(equivalence.beyond, known)):
         return Finding(Verdict.FAILS, f"the time changes by more than {MARGIN:.0%}", figures)

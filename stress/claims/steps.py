@@ -15,7 +15,7 @@ from allocators.designs import parse_design
 from scenarios.registry import build
 from scenarios.tape import OP_FREE
 from shm.machine import Machine
-from stress.claims.claim import Finding, Verdict, figure
+from stress.claims.claim import Figure, Finding, Verdict, figure
 from stress.claims.lab import Lab
 from stress.engine import FINISHED
 from stress.engine.serial import play_seeded
@@ -136,7 +136,10 @@ def same_steps(lab: Lab, allocator: str) -> Finding:
 
 def judge_steps(rows: dict[str, dict[str, dict[str, float]]]) -> Finding:
     """Holds if no design does more atomics, or more operations in all, beyond the margin; else fails."""
-    figures, dear, most = [], [], 0.0
+    figures: list[Figure] = []
+    dear, most = [], 0.0
+    if not rows or any(len(designs) < 2 or not sum(designs["linux-3.16"].values()) for designs in rows.values()):
+        return Finding(Verdict.UNKNOWN, "nothing was counted", figures)
     for name, designs in rows.items():
         before = designs["linux-3.16"]
         for design, after in designs.items():

@@ -40,7 +40,7 @@ def dead_frees(lab: Lab) -> Finding:
 def judge_dead_frees(ratios: dict[str, Ratio]) -> Finding:
     """Holds if they are surely slower under each design; fails if they surely are not under one."""
     figures = [ratio_figure(f"dead frees/s, {name}", ratio) for name, ratio in ratios.items()]
-    if any(ratio.low is None or ratio.high is None for ratio in ratios.values()):
+    if not ratios or any(ratio.low is None or ratio.high is None for ratio in ratios.values()):
         return Finding(Verdict.UNKNOWN, f"fewer than {MIN_PAIRS} launches", figures)
     said = "; ".join(f"{name}: {units.change(r.estimate or 1.0)} {units.interval(r)}" for name, r in ratios.items())
     if all((ratio.high or 1.0) < 1 for ratio in ratios.values()):
