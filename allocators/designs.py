@@ -58,7 +58,9 @@ class DesignError(ValueError):
     """A design's text is wrong; the message says what is and what is allowed."""
 
 
-_LINUX_618 = frozenset({"F_OBO", "F_NRP", "P4v4", "F_OBJCG", "F_SHEAF", "F_SHEAFASK", "F_618SHRINK", "F_RCUSHEAF"})
+_LINUX_618 = frozenset(
+    {"F_OBO", "F_NRP", "P4v4", "F_OBJCG", "F_PAGESTOCK", "F_SHEAF", "F_SHEAFASK", "F_618SHRINK", "F_RCUSHEAF"}
+)
 _LINUX_70 = _LINUX_618 - {"F_SHEAFASK", "F_618SHRINK"} | {
     "F_NOCPUSLAB",
     "F_CAP7",
@@ -67,7 +69,9 @@ _LINUX_70 = _LINUX_618 - {"F_SHEAFASK", "F_618SHRINK"} | {
     "F_REFILLFLUSH",
 }
 
-_LINUX_71 = _LINUX_70 | {"F_BARNONLINE"}
+_LINUX_71 = _LINUX_70 | {"F_BARNONLINE", "F_OBJCGNODE", "F_STOCKMEMCG"}
+_LINUX_72 = _LINUX_71 - {"F_REFILL7", "F_STOCKMEMCG"} | {"F_REFILL72", "F_STOCK5"}
+_LINUX_73 = _LINUX_72 - {"F_REFILL72"} | {"F_REFILL73", "F_PAGESTOCKPUT"}
 
 DESIGNS: dict[str, Design] = {
     d.name: d
@@ -170,19 +174,20 @@ DESIGNS: dict[str, Design] = {
             "linux-7.1",
             _LINUX_71,
             2026,
-            "7.0 with barns on nodes without memory",
-            "v7.1 mm/slub.c, b002755da434, f811cc3d9f6e",
+            "7.0 with barns on nodes without memory, and an owner for each memcg and node",
+            "v7.1 mm/slub.c, b002755da434, f811cc3d9f6e; mm/memcontrol.c, 01b9da291c49, d0211878ce06",
         ),
         Design(
             "linux-7.2",
-            _LINUX_71 - {"F_REFILL7"} | {"F_REFILL72"},
+            _LINUX_72,
             2026,
-            "7.1 with slabs that a refill did not use up given back together, and a leftover without a lock",
-            "v7.2 mm/slub.c, 0fc52deec106, 93a51a74d7de, dc795d4c0282",
+            "7.1 with slabs that a refill did not use up given back together, a leftover without a lock, and five "
+            "owners in a CPU's stock",
+            "v7.2 mm/slub.c, 0fc52deec106, 93a51a74d7de, dc795d4c0282; mm/memcontrol.c",
         ),
         Design(
             "linux-7.3",
-            _LINUX_71 - {"F_REFILL7"} | {"F_REFILL73"},
+            _LINUX_73,
             2026,
             "7.2 with the leftover given back under list_lock",
             "7.3-rc mm/slub.c, 4a724bcf5d70 (by its title)",

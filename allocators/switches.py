@@ -181,6 +181,38 @@ SWITCHES: dict[str, Switch] = {
             defining=True,
         ),
         Switch(
+            "F_OBJCGNODE",
+            "a memcg has an owner for each node, and an allocation takes that of its CPU's node (7.1)",
+            _SLUB,
+            requires=("F_OBJCG",),
+        ),
+        Switch(
+            "F_STOCKMEMCG",
+            "a CPU's stock of charged bytes serves all owners of one memcg (7.1)",
+            _SLUB,
+            group="stock",
+            requires=("F_OBJCGNODE",),
+        ),
+        Switch(
+            "F_STOCK5",
+            "a CPU's stock of charged bytes has five slots, an owner each (7.2)",
+            _SLUB,
+            group="stock",
+            requires=("F_OBJCG",),
+        ),
+        Switch(
+            "F_PAGESTOCK",
+            "pages are charged 64 at once, and what is not used stays with the CPU, for seven memcgs (6.16)",
+            _SLUB,
+            requires=("F_OBJCG",),
+        ),
+        Switch(
+            "F_PAGESTOCKPUT",
+            "a memcg whose charged pages a CPU has used up is not pinned by it (7.3)",
+            _SLUB,
+            requires=("F_PAGESTOCK",),
+        ),
+        Switch(
             "F_SHEAF",
             "per-CPU sheaves of free objects and a barn of sheaves per node, in front of SLUB (6.18)",
             _SLUB,

@@ -17,7 +17,7 @@ import numpy as np
 from allocators import catalogue
 from allocators.caches.boot import Root, Sizes, boot, create_root
 from allocators.caches.layout import Layout, Limits, Room, plan
-from allocators.caches.memcg_caches import memcg_rcu, memcg_work
+from allocators.caches.memcg_caches import memcg_rcu, memcg_work, slub_call
 from allocators.caches.vectors import (
     heap_lock,
     never_settling,
@@ -40,7 +40,6 @@ from allocators.slob.cache import slob_ipi
 from allocators.slob.sizing import slob_sizing
 from allocators.slob.state import LISTS, OBJECT_MASK, SLOB
 from allocators.slub import inspect as slub_inspect
-from allocators.slub.flush import sheaf_ipi
 from allocators.slub.sheaf_state import MAX_CAPACITY, sheaf_words
 from allocators.slub.sizing import Sizing, sizing
 from shm.layout import CACHE_LINE, view
@@ -175,14 +174,18 @@ def _slub_size(spec: Spec, cpus: int) -> Sizing:
 
 
 def _slub_regions(limits: Limits, sizes: Sequence[Sizing], features: frozenset[str]) -> Room:
-    """F_OBJCG mirrors the page frames; F_SHEAF has sheaves and barns for each root cache."""
+    """F_OBJCG mirrors the page frames; F_OBJCGNODE has a table of obj_cgroups; F_SHEAF has sheaves and barns for each
+    root cache."""
     regions: dict[str, int] = {}
     nr_cpus = limits.workers + 1
     owners = "F_OBJCG" in features
     # A multiple of a line's words: the parts of the references of two CPUs lie in no line together.
-    objcgs = -(-4 * limits.memcgs // CACHE_LINE) * CACHE_LINE if owners else 0
+    each = limits.nodes if "F_OBJCGNODE" in features else 1
+    objcgs = -(-4 * each * limits.memcgs // CACHE_LINE) * CACHE_LINE if owners else 0
     if owners:
         regions |= {"objcgs": objcgs * OBJCG.SIZE, "objcg_refs": objcgs * nr_cpus, "obj_cgroups": 1}
+    if "F_OBJCGNODE" in features:
+        regions["node_objcgs"] = limits.memcgs * limits.nodes
     per_root = 0
     if "F_SHEAF" in features:
         capacity = max(limits.sheaves.capacity, MAX_CAPACITY)
@@ -202,6 +205,8 @@ def _slub_boot(words: np.ndarray, layout: Layout) -> None:
     if layout.objcgs:
         for name in ("objcgs", "objcg_refs", "obj_cgroups", "owners"):
             words[WORLD_AT + getattr(WORLD, name)] = layout.plan[name]
+        if "node_objcgs" in layout.plan.regions:
+            words[WORLD_AT + WORLD.node_objcgs] = layout.plan["node_objcgs"]
         first = layout.plan["objcgs"]
         words[WORLD_AT + WORLD.max_objcgs] = layout.objcgs
         words[WORLD_AT + WORLD.objcg_free] = first
@@ -327,7 +332,7 @@ register(
     Deeds(
         size=_slub_size,
         regions=_slub_regions,
-        vectors={**_BY_CACHE, **_NO_CLOCK, "ipi": sheaf_ipi, "free_lock": node_list_lock},
+        vectors={**_BY_CACHE, **_NO_CLOCK, "ipi": slub_call, "free_lock": node_list_lock},
         read=slub_inspect.statistics,
         created="alloc_slab",
         boot=_slub_boot,

@@ -41,6 +41,8 @@ from allocators.memcg.memcontrol import (
     queue_work,
 )
 from allocators.memcg.objcg import create_objcg, free_objcg
+from allocators.memcg.page_stock import DRAIN_STOCK, drain_local_stock
+from allocators.slub.flush import sheaf_ipi
 from allocators.slub.rcu_sheaf import sheaf_rcu
 from allocators.slub.reparent import reparent_slabs
 from shm.atomics import (
@@ -286,6 +288,15 @@ def memcg_work(m: Machine, func: int, a: int, b: int) -> None:
     mutex_unlock(m, WORLD_AT + WORLD.memcg_slab_mutex)
     if func == WORK_CREATE_CHILD:
         css_put(m, a)
+
+
+@dual
+def slub_call(m: Machine, func: int, arg: int) -> None:
+    """SLUB's interrupts and work on CPUs; with F_PAGESTOCK the memcg's work too."""
+    if m.has("F_PAGESTOCK") and func == DRAIN_STOCK:
+        drain_local_stock(m)
+    else:
+        sheaf_ipi(m, func, arg)
 
 
 @dual

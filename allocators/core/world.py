@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from shm.atomics import book, cpu_area, cycles, load
 from shm.compiler import dual
-from shm.layout import struct
+from shm.layout import CACHE_LINE, struct
 from shm.locks import PERCPU_WORDS
 from shm.machine import MACHINE, Machine
 from shm.ring import ITEM
@@ -69,6 +69,8 @@ WORLD = struct(
     "owners",  # mirror of the page frames: the vectors
     "owner_bytes",  # of all vectors now. Atomically.
     "owner_bytes_peak",
+    "node_objcgs",  # F_OBJCGNODE: by kmemcg_id and node, the obj_cgroups of online memcgs
+    "objcg_left_over",  # F_STOCKMEMCG: bytes that obj_cgroups had when they were freed. memcg_slab_mutex.
     # The kernel's clock, see `kernel_ns`.
     "now",  # serial play: the time itself, ns. The engine writes.
     "clock_origin",  # else: the cycle counter when the block began
@@ -108,6 +110,8 @@ OPS = struct(
     "objcg_charge",  # F_OBJCG: atomic charges and uncharges of a memcg
     "owned_free",  # F_OBJCG: frees of objects that had an owner
     "owner_vector",  # F_OBJCG: vectors of owners made
+    "drain_obj_stock",  # F_OBJCG: slots of a stock given up
+    "drain_stock",  # F_PAGESTOCK: slots of a page stock given up
     "sheaf_alloc",  # F_SHEAF: allocations from a sheaf
     "sheaf_free",  # F_SHEAF: frees into a sheaf
     "sheaf_refill",  # F_SHEAF: objects that sheaves got from SLUB
@@ -155,9 +159,17 @@ OBJCG = struct(
     "next_free",
     size=8,
 )
-STOCK = struct("STOCK", "objcg", "bytes", size=8)
+# A slot of a CPU's stock; behind the slots (all but the first: F_STOCK5) the one whose turn it is to be drained.
+STOCK = struct("STOCK", "objcg", "bytes", size=2)
+STOCK_SLOTS = 5
 STOCK_AT = DEFRAG_AT + DEFRAG.SIZE
-CACHES_AT = STOCK_AT + STOCK.SIZE
+STOCK_TURN_AT = STOCK_AT + STOCK_SLOTS * STOCK.SIZE
+# F_PAGESTOCK, see allocators.memcg.page_stock: a slot of a CPU's page stock, and the turn behind the slots.
+PAGE_STOCK = struct("PAGE_STOCK", "memcg", "pages", size=2)
+PAGE_STOCK_SLOTS = 7
+PAGE_STOCK_AT = STOCK_AT + 2 * CACHE_LINE
+PAGE_STOCK_TURN_AT = PAGE_STOCK_AT + PAGE_STOCK_SLOTS * PAGE_STOCK.SIZE
+CACHES_AT = PAGE_STOCK_AT + 2 * CACHE_LINE
 KMEM_CACHE_CPU_WORDS = 4
 STAT_WORDS = 48
 FREELIST_WORDS = 8  # of a SLAB index array outside of its slab

@@ -8,7 +8,18 @@ import numpy as np
 
 from allocators.catalogue import SHEAF_STATISTICS
 from allocators.core.kmem_cache import CACHE, KMEM_CACHE_CPU
-from allocators.core.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, OPS, OPS_AT, STAT_WORDS, WORLD, WORLD_AT
+from allocators.core.world import (
+    CACHES_AT,
+    KMEM_CACHE_CPU_WORDS,
+    OPS,
+    OPS_AT,
+    PAGE_STOCK,
+    PAGE_STOCK_AT,
+    PAGE_STOCK_SLOTS,
+    STAT_WORDS,
+    WORLD,
+    WORLD_AT,
+)
 from allocators.invariants.rcu import queued
 from allocators.invariants.sheaves import sheaved
 from allocators.invariants.snapshot import Snapshot
@@ -22,14 +33,41 @@ from allocators.memcg.memcontrol import (
     WORK_SHRINK_OR_DESTROY,
     WORK_UNREGISTER,
 )
+from allocators.memcg.page_stock import BATCH
 from allocators.slub.state import STATISTICS
+
+
+def page_stocks(w: Snapshot) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """By memcg: slots that the CPUs' page stocks have for it, pages in them; and what is wrong with a slot."""
+    slots, pages = np.zeros(len(w.memcgs), np.int64), np.zeros(len(w.memcgs), np.int64)
+    wrong: list[str] = []
+    if not w.m.has("F_PAGESTOCK"):
+        return slots, pages, wrong
+    least = 1 if w.m.has("F_PAGESTOCKPUT") else 0
+    for cpu in range(w.layout.nr_cpus):
+        seen = set()
+        for slot in range(PAGE_STOCK_SLOTS):
+            at = w.area(cpu) + PAGE_STOCK_AT + slot * PAGE_STOCK.SIZE
+            word, kept = w.mem[at + PAGE_STOCK.memcg], w.mem[at + PAGE_STOCK.pages]
+            memcg = int(w.memcg_ids(np.array(word, np.int64)))
+            if word and (memcg < 0 or not w.memcgs["used"][memcg] or word in seen):
+                wrong.append(
+                    f"the page stock of CPU {cpu}: slot {slot} is for word {word}, which is no memcg or twice there"
+                )
+            elif word:
+                slots[memcg] += 1
+                pages[memcg] += kept
+            if not (least <= kept <= BATCH if word else kept == 0):
+                wrong.append(f"the page stock of CPU {cpu}: slot {slot} has {kept} pages for word {word}")
+            seen.add(word)
+    return slots, pages, wrong
 
 
 def references(w: Snapshot) -> Iterator[str]:
     """refcnt = slabs (P1; else pages) + 1 while online (P2, F_REPARENT: with the parts of the CPUs;
     F_REPARENT_SLABS: 1, then a bias more until it is given up, then 0); kmem = pages charged;
     css = online + children + queued creations + 1 while dead with charges (F_CSS: online + pages charged
-    + queued creations); nothing is at 0 unnoticed."""
+    + queued creations; F_PAGESTOCK: + slots of page stocks); nothing is at 0 unnoticed."""
     pages = 1 << w.order
     known = w.cache >= 0
     weights = np.ones(len(pages)) if w.m.has("P1") else pages
@@ -122,6 +160,7 @@ def _memcgs(w: Snapshot, children: np.ndarray, owner: np.ndarray, work: list[tup
     waiting = np.bincount(creations[creations >= 0], minlength=len(w.memcgs))
     freed = {int(i) for i in w.memcg_ids(np.array([a for f, a, _ in work if f == WORK_CSS_FREE], np.int64))}
     by_page = w.m.has("F_CSS")
+    stocks, _, _ = page_stocks(w)
     for i in np.flatnonzero(w.memcgs["used"]):
         g = w.memcgs[i]
         name = f"memcg {i} (cgroup {g['cgroup']}, {'online' if g['online'] else 'offline'})"
@@ -130,12 +169,12 @@ def _memcgs(w: Snapshot, children: np.ndarray, owner: np.ndarray, work: list[tup
         if g["kmem_dead"] != (not g["online"] and g["kmem"] != 0 and not by_page and not w.m.has("F_OBJCG")):
             yield f"{name}: kmem_dead is {g['kmem_dead']} with {g['kmem']} pages charged"
         holders = charged[i] if by_page else count[i]
-        expected = g["online"] + holders + waiting[i] + g["kmem_dead"]
+        expected = g["online"] + holders + waiting[i] + g["kmem_dead"] + stocks[i]
         if g["css"] != expected:
             yield (
                 f"{name}: css is {g['css']}, not {expected} = {g['online']} online + {holders} "
                 f"{'pages charged' if by_page else 'children'} + "
-                f"{waiting[i]} queued creations + {g['kmem_dead']} for charges of the dead"
+                f"{waiting[i]} queued creations + {g['kmem_dead']} for charges of the dead + {stocks[i]} page stocks"
             )
         elif expected == 0 and int(i) not in freed:
             yield f"{name}: css is 0, and its descriptor is not queued to be freed"

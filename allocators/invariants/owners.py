@@ -6,7 +6,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from allocators.core.world import OBJCG, PAGE_BYTES, PAGE_WORDS, STOCK, STOCK_AT, WORLD, WORLD_AT
+from allocators.core.world import (
+    OBJCG,
+    PAGE_BYTES,
+    PAGE_WORDS,
+    STOCK,
+    STOCK_AT,
+    STOCK_SLOTS,
+    WORLD,
+    WORLD_AT,
+)
+from allocators.invariants.accounting import page_stocks
 from allocators.invariants.rcu import queued
 from allocators.invariants.sheaves import RCU_PLACE, sheaves_of
 from allocators.invariants.snapshot import Snapshot
@@ -17,7 +27,7 @@ from shm.layout import view
 
 def owners(w: Snapshot) -> Iterator[str]:
     """Every owner pointer belongs to an object that is handed out and leads to an obj_cgroup; references
-    = objects + stocks + 1 while online; charged pages = objects, stocks and rest to the byte."""
+    = objects + stocks + 1 while online; charged pages = objects, stocks and rest to the byte, and page stocks."""
     if not w.m.has("F_OBJCG"):
         return
     plan, count = w.layout.plan, w.layout.objcgs
@@ -55,19 +65,43 @@ def owners(w: Snapshot) -> Iterator[str]:
     yield from _books(w, objcgs, held, size)
 
 
+def _stocks(w: Snapshot, objcgs: np.ndarray, slots: np.ndarray, stocked: np.ndarray) -> Iterator[str]:
+    """Adds up into `slots` and `stocked` what the CPUs' stocks have of each obj_cgroup: slots and bytes."""
+    for cpu in range(w.layout.nr_cpus):
+        seen = set()
+        for slot in range(STOCK_SLOTS if w.m.has("F_STOCK5") else 1):
+            at = w.area(cpu) + STOCK_AT + slot * STOCK.SIZE
+            o, kept = w.mem[at + STOCK.objcg], w.mem[at + STOCK.bytes]
+            owner, rest = divmod(o - w.layout.plan["objcgs"], OBJCG.SIZE)
+            if o and (rest or not 0 <= owner < len(objcgs) or not objcgs["used"][owner]):
+                yield f"the stock of CPU {cpu} is for word {o}, which is no obj_cgroup"
+            elif o:
+                slots[owner] += 1
+                stocked[owner] += kept
+            if o in seen:
+                yield f"the stock of CPU {cpu} has two slots for word {o}"
+            seen |= {o} - {0}
+            if kept < 0 or (kept and not o):
+                yield f"the stock of CPU {cpu} has {kept} bytes for word {o}"
+
+
+def _of_memcgs(w: Snapshot) -> np.ndarray:
+    """By memcg and node, or just by memcg: its obj_cgroup's word."""
+    if w.m.has("F_OBJCGNODE"):
+        first, memcgs = w.layout.plan["node_objcgs"], w.layout.limits.memcgs
+        return w.words[first : first + memcgs * w.layout.limits.nodes].reshape(memcgs, -1)
+    return w.memcgs["objcg"].reshape(-1, 1)
+
+
 def _books(w: Snapshot, objcgs: np.ndarray, held: np.ndarray, size: np.ndarray) -> Iterator[str]:
     plan, count = w.layout.plan, len(objcgs)
     parts = w.words[plan["objcg_refs"] : plan["objcg_refs"] + w.layout.nr_cpus * count].reshape(-1, count).sum(axis=0)
     stocks, stocked = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    for cpu in range(w.layout.nr_cpus):
-        o, kept = (w.mem[w.area(cpu) + STOCK_AT + f] for f in (STOCK.objcg, STOCK.bytes))
-        owner, rest = divmod(o - plan["objcgs"], OBJCG.SIZE)
-        if o and (rest or not 0 <= owner < count or not objcgs["used"][owner]):
-            yield f"the stock of CPU {cpu} is for word {o}, which is no obj_cgroup"
-        elif o:
-            stocks[owner] += 1
-            stocked[owner] += kept
+    yield from _stocks(w, objcgs, stocks, stocked)
     doomed = {a for f, a, _ in queued(w.mem, w.layout, "workqueue") if f == WORK_OBJCG_FREE}
+    table = _of_memcgs(w)
+    charged = np.zeros(len(w.memcgs), np.int64)  # bytes
+    reparented = w.mem[WORLD_AT + WORLD.objcg_left_over]
     for i in np.flatnonzero(objcgs["used"]):
         o = objcgs[i]
         name = f"obj_cgroup {i} ({'of an offline memcg' if o['offline'] else 'online'})"
@@ -79,8 +113,8 @@ def _books(w: Snapshot, objcgs: np.ndarray, held: np.ndarray, size: np.ndarray) 
             )
         if expected == 0 and plan["objcgs"] + i * OBJCG.SIZE not in doomed:
             yield f"{name}: it has no reference, and is not queued to be freed"
-        charged = int(size[i] + stocked[i] + o["charged"])
-        if charged % PAGE_BYTES:
+        mine = int(size[i] + stocked[i] + o["charged"])
+        if mine % PAGE_BYTES and not w.m.has("F_STOCKMEMCG"):
             yield (
                 f"{name}: {size[i]} bytes of objects, {stocked[i]} in stocks and {o['charged']} left over are no whole "
                 "pages"
@@ -88,11 +122,23 @@ def _books(w: Snapshot, objcgs: np.ndarray, held: np.ndarray, size: np.ndarray) 
         memcg = int(w.memcg_ids(o["memcg"]))
         if (memcg >= 0) == bool(o["offline"]):
             yield f"{name}: it belongs to word {o['memcg']}"
-        elif memcg >= 0 and (
-            w.memcgs["kmem"][memcg] * PAGE_BYTES != charged
-            or w.memcgs["objcg"][memcg] != plan["objcgs"] + i * OBJCG.SIZE
-        ):
+        elif memcg < 0:
+            reparented += mine
+        else:
+            charged[memcg] += mine
+            if np.count_nonzero(table[memcg] == plan["objcgs"] + i * OBJCG.SIZE) != 1:
+                yield f"{name}: memcg {memcg} has the obj_cgroups {table[memcg].tolist()}"
+    online = np.flatnonzero((w.memcgs["used"] != 0) & (w.memcgs["online"] != 0)).tolist()
+    for memcg in online:
+        if not table[memcg].all():
+            yield f"memcg {memcg} is online and has the obj_cgroups {table[memcg].tolist()}"
+    if reparented % PAGE_BYTES and w.m.has("F_STOCKMEMCG"):
+        yield f"the obj_cgroups of offline memcgs have {reparented} bytes, no whole pages"
+    _, kept, wrong = page_stocks(w)
+    yield from wrong
+    for memcg in online:
+        if w.memcgs["kmem"][memcg] * PAGE_BYTES != charged[memcg] + kept[memcg] * PAGE_BYTES:
             yield (
-                f"{name}: memcg {memcg} is charged {w.memcgs['kmem'][memcg]} pages, its objects and stocks have "
-                f"{charged} bytes"
+                f"memcg {memcg} is charged {w.memcgs['kmem'][memcg]} pages, its objects and stocks have "
+                f"{charged[memcg]} bytes, page stocks {kept[memcg]} pages"
             )

@@ -3,6 +3,7 @@
     memcontrol      a memcg, its charges and css references, and which cache an allocation of it takes
     cache_ref       references that operations take on child caches
     objcg           owners of single objects (F_OBJCG)
+    page_stock      pages charged in advance, per CPU (F_PAGESTOCK)
     slab_pages      a slab's pages: charged when they come, uncharged when they go
 
 Imports `allocators.core` and `shm`.

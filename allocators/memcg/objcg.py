@@ -6,10 +6,15 @@ here the root cgroup (0): one pointer write, whatever number of objects. It live
 or a stock refers to it; the memcg does not.
 
     OBJCG         references (per CPU until the memcg goes offline, as in allocators.memcg.cache_ref), the memcg
-    STOCK         per CPU: bytes that are charged already and not used, for one obj_cgroup
+    STOCK         per CPU: bytes that are charged already and not used, for one obj_cgroup (F_STOCK5: for each of five)
     obj_cgroups   a word per page frame: 0 no vector, 1 one is being made, 2 there is one
     owners        a mirror of the page frames: the vector of a slab lies where its words lie, word 0 for
                   object 0; a kernel takes it from kmalloc, so its bytes are counted (`owner_bytes`)
+
+F_OBJCGNODE, 7.1: a memcg has an obj_cgroup for each node, and an allocation takes that of its CPU's node. A stock of
+one slot is then drained whenever objects go from node to node. F_STOCKMEMCG: a slot serves all obj_cgroups of its
+memcg, so the bytes of one of them are no whole pages, those of all are. F_STOCK5, 7.2: five slots. F_PAGESTOCK: pages
+come from the CPU's page stock (allocators.memcg.page_stock); with F_STOCK5 they go there after a free.
 
 Who may write: a STOCK its CPU; an owner word whoever has the object in hand; `memcg` the offline.
 Charging never fails: no limit is modelled.
@@ -32,13 +37,17 @@ from allocators.core.world import (
     PAGE_WORDS,
     STOCK,
     STOCK_AT,
+    STOCK_SLOTS,
+    STOCK_TURN_AT,
     WORLD,
     WORLD_AT,
     count,
+    node_of_cpu,
     world,
 )
 from allocators.memcg.cache_ref import BIAS
-from allocators.memcg.memcontrol import MEMCG, WORK_OBJCG_FREE, queue_work
+from allocators.memcg.memcontrol import MEMCG, WORK_OBJCG_FREE, kmemcg_id, queue_work
+from allocators.memcg.page_stock import charge_memcg, drain_all_stock, refill_stock, try_charge
 from shm.atomics import (
     cmpxchg,
     cpu_area,
@@ -104,27 +113,27 @@ def objcg_put(m: Machine, o: int) -> None:
 
 @dual
 def _charge_pages(m: Machine, o: int, pages: int) -> None:
-    """__memcg_kmem_charge and its opposite; the root cgroup is not charged."""
+    """obj_cgroup_charge_pages; the root cgroup is not charged."""
     if m.has("PREEMPT"):
         preempt_disable(m)
     memcg = read_once(m, o + OBJCG.memcg)
     if memcg:
-        count(m, OPS.objcg_charge)
-        fetch_add(m, memcg + MEMCG.kmem, pages)
+        try_charge(m, memcg, pages)
     if m.has("PREEMPT"):
         preempt_enable(m)
 
 
 @dual_slow
-def _drain_stock(m: Machine) -> None:
-    """drain_obj_stock: whole pages go back to the memcg, the rest to the obj_cgroup. Preemption off."""
-    a = cpu_area(m) + STOCK_AT
+def _drain_stock(m: Machine, a: int) -> None:
+    """drain_obj_stock, one slot: whole pages go back to the memcg, the rest to the obj_cgroup. Preemption off."""
     o = load(m, a + STOCK.objcg)
     if o == 0:
         return
+    count(m, OPS.drain_obj_stock)
     held = load(m, a + STOCK.bytes)
-    if held >= PAGE_BYTES:
-        _charge_pages(m, o, -(held // PAGE_BYTES))
+    memcg = read_once(m, o + OBJCG.memcg)
+    if held >= PAGE_BYTES and memcg:
+        charge_memcg(m, memcg, -(held // PAGE_BYTES))
     if held % PAGE_BYTES:
         fetch_add(m, o + OBJCG.charged, held % PAGE_BYTES)
     store(m, a + STOCK.objcg, 0)
@@ -133,19 +142,64 @@ def _drain_stock(m: Machine) -> None:
 
 
 @dual
-def _refill_stock(m: Machine, o: int, size: int) -> None:
-    """refill_obj_stock: bytes that were charged for `o` and are free again."""
+def _slot_of(m: Machine, o: int) -> int:
+    """The slot of this CPU's stock that serves `o`, 0 when none does. Preemption off."""
+    a = cpu_area(m) + STOCK_AT
+    if m.has("F_STOCK5"):
+        for i in range(STOCK_SLOTS):
+            if load(m, a + i * STOCK.SIZE + STOCK.objcg) == o:
+                return a + i * STOCK.SIZE
+        return 0
+    held = load(m, a + STOCK.objcg)
+    if held == o:
+        return a
+    # Racy by intent: while their memcg goes offline one may belong to it and the other not. They are told apart then.
+    if m.has("F_STOCKMEMCG") and held and read_once(m, held + OBJCG.memcg) == read_once(m, o + OBJCG.memcg):
+        return a
+    return 0
+
+
+@dual
+def _new_slot(m: Machine, o: int) -> int:
+    """A slot for `o`, which has none: an empty one, else what is in the next in turn is drained. Preemption off."""
+    a = cpu_area(m) + STOCK_AT
+    if m.has("F_STOCK5"):
+        i = 0
+        while i < STOCK_SLOTS and load(m, a + i * STOCK.SIZE + STOCK.objcg):
+            i += 1
+        if i == STOCK_SLOTS:
+            turn = cpu_area(m) + STOCK_TURN_AT
+            i = load(m, turn)
+            store(m, turn, (i + 1) % STOCK_SLOTS)
+        a += i * STOCK.SIZE
+    _drain_stock(m, a)
+    objcg_get(m, o)
+    store(m, a + STOCK.objcg, o)
+    store(m, a + STOCK.bytes, xchg(m, o + OBJCG.charged, 0))
+    return a
+
+
+@dual
+def _refill_stock(m: Machine, o: int, size: int, freed: bool) -> None:
+    """refill_obj_stock: bytes that were charged for `o` and are not used. freed: an object had them.
+
+    More than a page drains the slot. F_STOCK5: after a free whole pages go back, and the slot stays.
+    """
     if m.has("PREEMPT"):
         preempt_disable(m)
-    a = cpu_area(m) + STOCK_AT
-    if load(m, a + STOCK.objcg) != o:
-        _drain_stock(m)
-        objcg_get(m, o)
-        store(m, a + STOCK.objcg, o)
-        store(m, a + STOCK.bytes, xchg(m, o + OBJCG.charged, 0))
+    a = _slot_of(m, o)
+    if a == 0:
+        a = _new_slot(m, o)
     store(m, a + STOCK.bytes, load(m, a + STOCK.bytes) + size)
-    if load(m, a + STOCK.bytes) > PAGE_BYTES:
-        _drain_stock(m)
+    held = load(m, a + STOCK.bytes)
+    if held > PAGE_BYTES:
+        if not m.has("F_STOCK5"):
+            _drain_stock(m, a)
+        elif freed:
+            store(m, a + STOCK.bytes, held % PAGE_BYTES)
+            memcg = read_once(m, o + OBJCG.memcg)
+            if memcg:
+                refill_stock(m, memcg, held // PAGE_BYTES)
     if m.has("PREEMPT"):
         preempt_enable(m)
 
@@ -155,8 +209,8 @@ def _charge(m: Machine, o: int, size: int) -> None:
     """obj_cgroup_charge: from the stock, or whole pages, whose rest goes to the stock."""
     if m.has("PREEMPT"):
         preempt_disable(m)
-    a = cpu_area(m) + STOCK_AT
-    enough = load(m, a + STOCK.objcg) == o and load(m, a + STOCK.bytes) >= size
+    a = _slot_of(m, o)
+    enough = a != 0 and load(m, a + STOCK.bytes) >= size
     if enough:
         store(m, a + STOCK.bytes, load(m, a + STOCK.bytes) - size)
     if m.has("PREEMPT"):
@@ -166,7 +220,31 @@ def _charge(m: Machine, o: int, size: int) -> None:
     pages = (size + PAGE_BYTES - 1) // PAGE_BYTES
     _charge_pages(m, o, pages)
     if pages * PAGE_BYTES > size:
-        _refill_stock(m, o, pages * PAGE_BYTES - size)
+        _refill_stock(m, o, pages * PAGE_BYTES - size, False)
+
+
+@dual
+def _word_of(m: Machine, memcg: int, node: int) -> int:
+    """The word that has a memcg's obj_cgroup for a node."""
+    if m.has("F_OBJCGNODE"):
+        return world(m, WORLD.node_objcgs) + kmemcg_id(m, memcg) * world(m, WORLD.nr_nodes) + node
+    return memcg + MEMCG.objcg
+
+
+@dual
+def _objcgs_of_a_memcg(m: Machine) -> int:
+    """F_OBJCGNODE: one for each node."""
+    if m.has("F_OBJCGNODE"):
+        return world(m, WORLD.nr_nodes)
+    return 1
+
+
+@dual
+def _node_here(m: Machine) -> int:
+    """The node whose obj_cgroup an allocation takes: its CPU's, wherever the slab will be."""
+    if m.has("F_OBJCGNODE"):
+        return node_of_cpu(m, this_cpu(m))
+    return 0
 
 
 @dual
@@ -182,7 +260,7 @@ def pre_alloc(m: Machine, s: int, memcg: int) -> int:
         return 0
     if m.has("PREEMPT"):
         preempt_disable(m)
-    o = load_acquire(m, memcg + MEMCG.objcg)
+    o = load_acquire(m, _word_of(m, memcg, _node_here(m)))
     if o:
         objcg_get(m, o)
     if m.has("PREEMPT"):
@@ -202,7 +280,7 @@ def post_alloc(m: Machine, s: int, o: int, obj: int, page: int) -> None:
         objcg_get(m, o)
         store(m, owner, o)
     else:
-        _refill_stock(m, o, full_size(m, s))
+        _refill_stock(m, o, full_size(m, s), True)
     objcg_put(m, o)
 
 
@@ -218,7 +296,7 @@ def before_free(m: Machine, s: int, obj: int, page: int) -> None:
             count(m, OPS.dead_free)
         count(m, OPS.owned_free)
         store(m, owner, 0)
-        _refill_stock(m, o, full_size(m, s))
+        _refill_stock(m, o, full_size(m, s), True)
         objcg_put(m, o)
 
 
@@ -263,34 +341,31 @@ def drop_vector(m: Machine, page: int) -> None:
 
 @dual
 def create_objcg(m: Machine, memcg: int) -> bool:
-    """memcg_online_kmem; False when no descriptor is left. memcg_slab_mutex held."""
-    o = load(m, WORLD_AT + WORLD.objcg_free)
-    if o == 0:
+    """memcg_online_kmem; False when too few descriptors are left. memcg_slab_mutex held."""
+    nodes = _objcgs_of_a_memcg(m)
+    left = load(m, WORLD_AT + WORLD.objcg_free)
+    for _ in range(nodes - 1):
+        if left:
+            left = load(m, left + OBJCG.next_free)
+    if left == 0:
         return False
-    store(m, WORLD_AT + WORLD.objcg_free, load(m, o + OBJCG.next_free))
-    store(m, o + OBJCG.next_free, 0)
-    store(m, o + OBJCG.memcg, memcg)
-    store(m, o + OBJCG.charged, 0)
-    store(m, o + OBJCG.offline, 0)
-    store(m, o + OBJCG.ref_atomic, 0)
-    store(m, o + OBJCG.refcnt, 1)
-    store(m, o + OBJCG.used, 1)
-    store_release(m, memcg + MEMCG.objcg, o)
+    for node in range(nodes):
+        o = load(m, WORLD_AT + WORLD.objcg_free)
+        store(m, WORLD_AT + WORLD.objcg_free, load(m, o + OBJCG.next_free))
+        store(m, o + OBJCG.next_free, 0)
+        store(m, o + OBJCG.memcg, memcg)
+        store(m, o + OBJCG.charged, 0)
+        store(m, o + OBJCG.offline, 0)
+        store(m, o + OBJCG.ref_atomic, 0)
+        store(m, o + OBJCG.refcnt, 1)
+        store(m, o + OBJCG.used, 1)
+        store_release(m, _word_of(m, memcg, node), o)
     return True
 
 
 @dual
-def reparent_objcg(m: Machine, memcg: int) -> None:
-    """memcg_reparent_objcgs: one pointer write, and the memcg's own reference goes. Kworker only."""
-    o = load(m, memcg + MEMCG.objcg)
-    store_release(m, memcg + MEMCG.objcg, 0)
-    write_once(m, o + OBJCG.offline, 1)
-    write_once(m, o + OBJCG.memcg, 0)
-    fetch_add(m, o + OBJCG.refcnt, BIAS)
-    write_once(m, o + OBJCG.ref_atomic, 1)
-    synchronize_sched(m)
-    # Nobody charges to the memcg any more; what it was charged is charged to the root cgroup now.
-    store(m, memcg + MEMCG.kmem, 0)
+def _end_kill(m: Machine, o: int) -> None:
+    """The references that CPUs counted are added up, and the memcg's own one goes. After a grace period."""
     total = -1 - BIAS
     for cpu in range(load(m, MACHINE.nr_cpus)):
         a = _part(m, o, cpu)
@@ -301,8 +376,44 @@ def reparent_objcg(m: Machine, memcg: int) -> None:
 
 
 @dual
+def reparent_objcg(m: Machine, memcg: int) -> None:
+    """memcg_reparent_objcgs: a pointer write for each obj_cgroup, and the memcg's own references go. Kworker only.
+
+    F_PAGESTOCK: then the CPUs' page stocks give up what they have for the memcg. Interrupts and preemption on.
+    """
+    nodes = _objcgs_of_a_memcg(m)
+    moved = 0  # the first of those moved, linked by next_free
+    for node in range(nodes):
+        word = _word_of(m, memcg, node)
+        o = load(m, word)
+        store_release(m, word, 0)
+        write_once(m, o + OBJCG.offline, 1)
+        write_once(m, o + OBJCG.memcg, 0)
+        fetch_add(m, o + OBJCG.refcnt, BIAS)
+        write_once(m, o + OBJCG.ref_atomic, 1)
+        store(m, o + OBJCG.next_free, moved)
+        moved = o
+    synchronize_sched(m)
+    # Nobody charges to the memcg any more; what it was charged is charged to the root cgroup now.
+    if m.has("F_PAGESTOCK"):
+        drain_all_stock(m, memcg)
+    store(m, memcg + MEMCG.kmem, 0)
+    while moved:
+        after = load(m, moved + OBJCG.next_free)
+        store(m, moved + OBJCG.next_free, 0)
+        _end_kill(m, moved)
+        moved = after
+
+
+@dual
 def free_objcg(m: Machine, o: int) -> None:
-    """obj_cgroup_release: what its stocks left of a page each is whole pages together. memcg_slab_mutex held."""
+    """obj_cgroup_release: what its stocks left of a page each is whole pages together. memcg_slab_mutex held.
+
+    F_STOCKMEMCG: together with those of other obj_cgroups that have the same parent.
+    """
+    if m.has("F_STOCKMEMCG"):
+        left = WORLD_AT + WORLD.objcg_left_over
+        store(m, left, load(m, left) + load(m, o + OBJCG.charged))
     store(m, o + OBJCG.used, 0)
     store(m, o + OBJCG.next_free, load(m, WORLD_AT + WORLD.objcg_free))
     store(m, WORLD_AT + WORLD.objcg_free, o)

@@ -63,11 +63,11 @@ CPUS, CACHES, CGROUPS = 2, 4, 3
 
 # Compiling is what takes the time here. What a function is compiled to depends on the answers that `m.has` gives in it,
 # not on those that other functions get. In these programs together every function is compiled with every set of answers
-# that any of linux-3.15, 3.16, 4.0, 5.3, 6.18, 7.0, rfc-reparent, v1, v2 and v3 gives it; edited designs have in one
-# program what two of them have: P7v2 of v2, and P8v2.
+# that any of linux-3.15, 3.16, 4.0, 5.3, 6.18, 7.0, 7.1, 7.3, rfc-reparent, v1, v2 and v3 gives it; edited designs have
+# in one program what two of them have: P7v2 of v2, and P8v2.
 COUNTED = (
     ("slub", "linux-3.16", 2), ("slub", "v1", 2), ("slub", "v3", 2),
-    ("slub", "linux-6.18-F_SHEAFASK", 2), ("slub", "linux-7.0", 2),
+    ("slub", "linux-6.18-F_SHEAFASK", 2), ("slub", "linux-7.0", 2), ("slub", "linux-7.1", 2), ("slub", "linux-7.3", 2),
     ("slab", "linux-3.16", 2), ("slab", "v1", 2), ("slob", "linux-3.16", 1), ("slob", "linux-3.16", 2),
 )  # fmt: skip
 SLUB = (("rfc-reparent", 2), ("linux-5.3", 1), ("linux-4.0", 2), ("linux-3.15+P3+P4v3+P7v2", 1))

@@ -13,6 +13,7 @@ from test_mutants import Mutant, mutate
 from allocators.caches.memcg_caches import destroy_root
 from allocators.caches.slab_common import kmem_cache_shrink
 from allocators.memcg import objcg
+from allocators.memcg.memcontrol import MEMCG
 from allocators.slub import flush, sheaf
 from allocators.slub.sheaf_state import SheafSettings
 from shm import cpu_work
@@ -21,6 +22,7 @@ from stress.explore.exploring import Request, build
 from stress.explore.races import MODELS
 from stress.explore.races.beyond import preempted_in_sheaf, shrink_and_sheaf
 from stress.explore.search.search import Budget, search
+from stress.explore.space.violation import Violation
 from stress.explore.world.scene import Scene
 
 CAPACITY = 2
@@ -81,6 +83,27 @@ def two_frees_and_a_full_barn() -> Scene:
     return shrinks(scene)
 
 
+def charge_and_offline(design: str = "linux-7.3") -> Scene:
+    """A cgroup goes offline while a task of it allocates: no page stock pins its memcg then."""
+    scene = Scene(design, objects=4, nodes=2, preempt=True)
+    scene.allocates("alloc", 0)
+    scene.works(scene.offline)
+
+    def gone(space) -> None:
+        if space.mem[scene.memcg + MEMCG.used]:
+            raise Violation("pinned memcg", "its cgroup is offline, no task is in it, and it is not freed")
+
+    scene.ends.append(gone)
+    return scene
+
+
+@pytest.mark.parametrize("design", ["linux-6.18", "linux-7.1", "linux-7.3"])
+def test_an_offline_leaves_nothing_of_its_memcg_in_page_stocks(design, small_sheaves):
+    found = search(charge_and_offline(design).space(), bound=2, budget=Budget(schedules=20_000))
+    assert found.outcome is None, found.outcome
+    assert found.exhaustive
+
+
 @pytest.mark.parametrize(
     "build_scene",
     [refill_and_free, two_refills, two_frees_without_a_spare, two_frees_and_a_full_barn],
@@ -101,7 +124,7 @@ def test_no_flush_comes_in_the_middle_of_an_operation(model, bound, small_sheave
     assert found.exhaustive
 
 
-@pytest.mark.parametrize("design", ["linux-5.9", "linux-6.18"])
+@pytest.mark.parametrize("design", ["linux-5.9", "linux-6.18", "linux-7.1", "linux-7.3"])
 @pytest.mark.parametrize("model", ["R1b", "R5", "R10"])
 def test_stocks_and_references_of_owners_bear_preemption(model, design):
     """The scenes of these races have preemptible tasks; what they are about is not there without child caches."""
@@ -170,6 +193,15 @@ MUTANTS = {
         "        write_once(m, p + PCS.spare, 0)\n        local_unlock(m)\n",
         "        local_unlock(m)\n",
         two_frees_and_a_full_barn,
+    ),
+    "page stocks are drained while tasks may still charge": Mutant(
+        objcg.reparent_objcg,
+        "    synchronize_sched(m)\n"
+        "    # Nobody charges to the memcg any more; what it was charged is charged to the root cgroup now.\n"
+        '    if m.has("F_PAGESTOCK"):\n'
+        "        drain_all_stock(m, memcg)\n",
+        "    drain_all_stock(m, memcg)\n    synchronize_sched(m)\n",
+        charge_and_offline,
     ),
     "the stock is changed with its local lock dropped": Mutant(
         objcg._refill_stock,
