@@ -15,7 +15,7 @@ from shm.machine import CPU
 
 
 def set_time(world: SmallWorld, seconds: float) -> None:
-    world.mem[WORLD_AT + WORLD.now] = int(seconds * SECOND)
+    world.mem[WORLD_AT + WORLD.now] = round(seconds * SECOND)
 
 
 def reaper(world: SmallWorld, cpu: int, field: str) -> int:
