@@ -1,7 +1,7 @@
 """`python -m stress bench`: how fast the model itself is, as ratios within one run.
 
-    speed      ours against C, malloc and no allocator at all, in one process; uses
-               workloads (the tapes), programs (the other allocators), reference (the C)
+    speed      ours against C, malloc and no allocator at all, in one process (tapes: `stress.play.warm`); uses
+               programs (the other allocators), reference (the C)
     peers      all our allocators beside those that people would use instead, each in a process of its own
     scaling    two CPUs against one, with the run's own workers, and how soon those are ready
     measure    all of it, and `--help`

@@ -15,11 +15,12 @@ from statistics import median
 import msgspec
 
 from scenarios.tape import Workload
-from stress.bench import programs, workloads
+from stress.bench import programs
 from stress.bench.reference import Play
 from stress.bench.watch import Disturbance, watched
 from stress.engine import cpu_main
 from stress.judge.ratio import Ratio, estimate_ratio
+from stress.play import warm
 
 OPERATIONS = 1 << 17  # of one block: under a millisecond, so that few blocks are interrupted
 ROUNDS = 100
@@ -55,7 +56,7 @@ def measure_speed(
         with watched("The measurement in one process", [os.getpid()], [cpu]) as disturbed:
             for name, batch, shuffle in TAPES:
                 progress(f"allocating and freeing in one process: {name}")
-                load = workloads.batches(batch, OPERATIONS, shuffle=shuffle)
+                load = warm.batches(batch, OPERATIONS, shuffle=shuffle)
                 found.append(_measure(name, load, features, reference))
     finally:
         os.sched_setaffinity(0, home)
@@ -63,7 +64,7 @@ def measure_speed(
 
 
 def _measure(name: str, load: Workload, features: frozenset[str], reference: Play | None) -> Speed:
-    arena = workloads.warm_arena(load, features)
+    arena = warm.warm_arena(load, features)
     try:
         m = arena.machine(features, 0)
         plays: dict[str, Callable[[], int]] = {"ours": lambda: cpu_main(m, arena.run)}
@@ -72,7 +73,7 @@ def _measure(name: str, load: Workload, features: frozenset[str], reference: Pla
             plays["C"] = lambda: in_c(arena.segment.address, 0, arena.run)
         plays["malloc"] = lambda: programs.malloc_main(m, arena.run)
         plays["nothing"] = lambda: programs.idle_main(m, arena.run)
-        blocks = take_turns(plays, ROUNDS, lambda: workloads.rewind(arena))
+        blocks = take_turns(plays, ROUNDS, lambda: warm.rewind(arena))
     finally:
         arena.close()
     return Speed(
@@ -111,8 +112,8 @@ def differing_words(
     batch: int, operations: int, features: frozenset[str], reference: Play, *, shuffle: int | None = None
 ) -> int:
     """Words of memory that differ after ours and the reference have played the same tape from the same boot."""
-    load = workloads.batches(batch, operations, shuffle=shuffle)
-    ours, theirs = (workloads.warm_arena(load, features) for _ in range(2))
+    load = warm.batches(batch, operations, shuffle=shuffle)
+    ours, theirs = (warm.warm_arena(load, features) for _ in range(2))
     try:
         cpu_main(ours.machine(features, 0), ours.run)
         reference(theirs.segment.address, 0, theirs.run)

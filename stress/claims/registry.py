@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from functools import partial
 
-from stress.claims import dead_cost, fate, over_time, patches, pinning, reaper, recorded, speed, steps, storm
+from stress.claims import (
+    dead_cost,
+    fate,
+    instructions,
+    over_time,
+    patches,
+    pinning,
+    reaper,
+    recorded,
+    speed,
+    steps,
+    storm,
+)
 from stress.claims.claim import Claim, Part
 
 _ALLOCATORS = ("slub", "slab")
@@ -84,6 +96,7 @@ CLAIMS: dict[int, Claim] = {
                 )
                 for a in _ALLOCATORS
             )
+            + (Part("slub, instructions", "four loops, instruction by instruction", instructions.live),)
             + tuple(
                 Part(f"{a}, timed", "pairs and free-burst", partial(speed.no_impact, allocator=a)) for a in _ALLOCATORS
             )
@@ -96,6 +109,7 @@ CLAIMS: dict[int, Claim] = {
             "20140602114741.GA1039 (SLUB, no number); 20140625134545.GB22340",
             (
                 Part("slub", "dead-free by size and order", dead_cost.slub),
+                Part("slub, instructions", "dead frees, instruction by instruction", instructions.dead),
                 Part("slub, the storm", _DEFAULT, storm.dead_frees),
                 Part("slab", "dead-free by size, timed", dead_cost.slab),
             ),

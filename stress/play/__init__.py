@@ -7,6 +7,7 @@
     parallel, worker        counted passes and launches by worker processes
     launch, launches        worlds side by side, played by turns; one launch after the other
     turns                   tapes cut into turns
+    warm                    an arena of one CPU in which everything is warm
     serial                  all CPUs stepped by one process
     census                  what an arena at rest says
     replay, conform         a recorded kernel's life, and its recorded steps

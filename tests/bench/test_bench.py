@@ -13,13 +13,14 @@ from allocators.slub.inspect import statistics
 from allocators.slub.state import STATISTICS
 from shm.machine import MACHINE
 from stress import bench
-from stress.bench import measure, scaling, speed, workloads
+from stress.bench import measure, scaling, speed
 from stress.bench.reference import NoCompiler, compile_reference
 from stress.bench.report import print_report
 from stress.bench.result import goals
 from stress.bench.speed import Speed, take_turns
 from stress.engine import PLAY, counting_main, play_block
 from stress.judge.ratio import Ratio
+from stress.play import warm
 from stress.play.compiled import ready
 from stress.schema import schema
 
@@ -45,9 +46,9 @@ def counters(arena) -> dict[str, int]:
 @pytest.mark.parametrize(("batch", "shuffle"), [(32, None), (4096, None), (4096, 7)])
 def test_reference_takes_the_same_paths(batch, shuffle):
     features = FEATURES | {"STATS"}
-    load = workloads.batches(batch, 1 << 15, shuffle=shuffle)
+    load = warm.batches(batch, 1 << 15, shuffle=shuffle)
     ready([(counting_main, "slub", features)])
-    ours, theirs = (workloads.warm_arena(load, features) for _ in range(2))
+    ours, theirs = (warm.warm_arena(load, features) for _ in range(2))
     try:
         play_block(ours.machine(features, 0), ours.run)
         played = compile_reference(stats=True)(theirs.segment.address, 0, theirs.run)
@@ -70,7 +71,7 @@ def test_reference_takes_the_same_paths(batch, shuffle):
 
 @needs_compiler
 def test_reference_stops_when_told():
-    arena = workloads.warm_arena(workloads.batches(4, 8), FEATURES)
+    arena = warm.warm_arena(warm.batches(4, 8), FEATURES)
     try:
         plays = arena.plays()
         first = arena.words[plays["tape"][0]]

@@ -1,4 +1,4 @@
-"""What the benchmark plays in one process: tapes of batches, in an arena where everything is warm.
+"""Tapes of batches on one CPU, in an arena where everything is warm: what the benchmark and counted instructions play.
 
 No schedule and no kworker: the cgroup and its child cache exist before the tape begins, made by the
 allocators' own code on the interpreted engine. Every tape frees all it allocates, so it can be played
