@@ -58,8 +58,9 @@ def one_state(w: Snapshot) -> Iterator[str]:
             yield f"{w.slab_name(i)} {where} and is {'not ' if frozen else ''}frozen"
     lost = w.claimed[w.frames] == 0
     if w.m.has("F_NOCPUSLAB"):
+        # What is discarded waits as it was: off the list when it was full and all its objects came at once.
         off = w.pages["prev"][w.frames] == OFF_LIST
-        for i in np.flatnonzero(off != lost):
+        for i in np.flatnonzero((off != lost) & ~w.discarded):
             marked, found = "no" if off[i] else "a", "none" if lost[i] else "one"
             yield f"{w.slab_name(i)} is marked as on {marked} list and is on {found}"
     for i in np.flatnonzero(lost & (w.frozen != 0)):

@@ -10,11 +10,12 @@ from allocators.catalogue import statistics_of
 from allocators.core.kmem_cache import CACHE, NODE
 from allocators.core.page_alloc import PAGE, head_of
 from allocators.core.page_pair import inuse_of
+from allocators.core.world import WORLD, WORLD_AT
 from allocators.designs import DESIGNS
 from allocators.slub.inspect import statistics, walk_partial
-from allocators.slub.node_slab import free_one
+from allocators.slub.node_slab import free_chain, free_one
 from allocators.slub.sheaf_state import BARN, PCS, SHEAF, SheafSettings, barn_of, pcs_of, sheaf_capacity
-from allocators.slub.state import STAT
+from allocators.slub.state import OFF_LIST, STAT
 from shm.locks import LIST_LOCK, LOCK_COUNT, LOCK_COUNTS
 
 SEVEN = (
@@ -135,6 +136,23 @@ def test_one_way_flow_on_one_node_needs_no_list_lock():
         world.free(1, world.alloc(0, 0, count=300))
     assert list_locks(world, 0) + list_locks(world, 1) == before
     assert world.check().violated == []
+
+
+def test_a_full_slab_that_is_freed_at_once_waits_for_its_grace_period_as_it_is():
+    """All its objects come back as one chain, as a sheaf has them: it was on no list, and is put on none."""
+    world = SmallWorld("linux-7.0", sizes=(192,), by_rcu=(0,))
+    s, m = world.roots[0], world.machine(0)
+    held = world.alloc(0, 0, count=100)
+    page = head_of(m, held[50])
+    chain = [obj for obj in held if head_of(m, obj) == page]
+    world.mem[s + CACHE.min_partial] = 0
+    for obj, after in zip(chain, chain[1:]):
+        world.mem[obj + world.mem[s + CACHE.offset]] = after
+    assert world.mem[page + PAGE.prev] == OFF_LIST
+    free_chain(m, s, page, chain[0], chain[-1], len(chain))
+    world.live.subtract(chain)
+    assert world.mem[WORLD_AT + WORLD.rcu_slabs] == page
+    assert not [text for name, text in world.check().violated if name == "one_state"]
 
 
 @pytest.mark.parametrize(("design", "locks"), [("linux-7.0-rc1", 600), ("linux-7.0", 19), ("linux-7.0+F_GATE", 600)])

@@ -87,8 +87,8 @@ class SmallWorld:
         return self.mem[self.layout.plan["cgroup_table"] + cgroup] if cgroup else 0
 
     def child(self, cache: int, cgroup: int) -> int:
-        """The child cache that serves a cgroup, 0 when there is none, or the memcg itself is gone."""
-        if not self.memcg(cgroup):
+        """The child cache that serves a cgroup, 0 when there is none (any more: nor a memcg)."""
+        if self.memcg(cgroup) == 0:
             return 0
         child = self.mem[self.slot(cache, cgroup)]
         return child if child > SLOT_PENDING else 0
