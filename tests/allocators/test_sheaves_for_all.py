@@ -11,9 +11,10 @@ from allocators.core.kmem_cache import CACHE, NODE
 from allocators.core.page_alloc import PAGE, head_of
 from allocators.core.page_pair import inuse_of
 from allocators.designs import DESIGNS
+from allocators.sheaf_settings import SheafSettings
 from allocators.slub.inspect import statistics, walk_partial
 from allocators.slub.node_slab import free_one
-from allocators.slub.sheaf_state import BARN, PCS, SHEAF, SheafSettings, barn_of, pcs_of, sheaf_capacity
+from allocators.slub.sheaf_state import BARN, PCS, SHEAF, barn_of, pcs_of, sheaf_capacity
 from allocators.slub.state import STAT
 from shm.locks import LIST_LOCK, LOCK_COUNT, LOCK_COUNTS
 
