@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from allocators.catalogue import facts
 from stress.judge.verdict import verdict_of
+from stress.report.correspondence import per_million, translated
 from stress.result.data import Design, Lifetime, Ratios, Result
 from stress.show import units
 from stress.show.tables import Group, Row
@@ -78,6 +79,7 @@ def groups(result: Result) -> list[Group]:
         Group("dead caches (counted passes)", tuple(_dead_caches(designs, row))),
         Group("pages of objects (counted passes)", tuple(_heap(designs, row))),
         Group(STATISTICS, tuple(_stats(designs, row))),
+        translated(designs),
         Group("per free", (
             row(f"{lock} acquisitions", lambda d: units.per_unit(d.per_free.list_lock)),
             row("… of them contended", lambda d: units.per_unit(d.per_free.list_lock_contended)),
@@ -226,12 +228,7 @@ def place_name(place: str) -> str:
 def _stats(designs: list[Design], row: Callable[..., Row]) -> list[Row]:
     names = dict.fromkeys(name for design in designs for name in design.stats)
     return [
-        row(name, lambda d, name=name: units.per_unit(_per_million(d, name)))
+        row(name, lambda d, name=name: units.per_unit(per_million(d, name)))
         for name in names
         if any(design.stats.get(name) for design in designs)
     ]
-
-
-def _per_million(design: Design, name: str) -> float | None:
-    counted = design.stats.get(name)
-    return None if counted is None or not design.frees else 1e6 * counted / design.frees
