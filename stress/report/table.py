@@ -78,6 +78,7 @@ def groups(result: Result) -> list[Group]:
         Group("throughput (timed passes)", tuple(_throughput(result, names, row))),
         Group("dead caches (counted passes)", tuple(_dead_caches(designs, row))),
         Group("pages of objects (counted passes)", tuple(_heap(designs, row))),
+        Group("objects held at the end, and their slabs", tuple(_scatter(designs, row))),
         Group(STATISTICS, tuple(_stats(designs, row))),
         translated(designs),
         Group("per free", (
@@ -162,6 +163,14 @@ def _dead_caches(designs: list[Design], row: Callable[..., Row]) -> list[Row]:
         row("slabs, empty or not", lambda d: units.count(d.slabs_left)),
         row("pages pinned", lambda d: units.count(d.pages_left)),
         row("cgroups pinned", lambda d: units.count(d.cgroups_pinned)),
+        *(
+            row(label, lambda d, key=key: units.count(d.operations.get(key)))
+            for label, key in (
+                ("objects still charged", "objects_charged"),
+                ("… obj_cgroups they keep", "obj_cgroups_charged"),
+            )
+            if any(design.operations.get(key) for design in designs)
+        ),
     ]
 
 
@@ -217,6 +226,32 @@ def _heap(designs: list[Design], row: Callable[..., Row]) -> list[Row]:
             ("at the end, of large objects", "pages_of_large_objects"),
             ("bytes free in them at the end", "free_bytes"),
         )
+    ]
+
+
+def _scatter(designs: list[Design], row: Callable[..., Row]) -> list[Row]:
+    """How what the workload still holds lies in slabs (SLUB), and the free objects that sheaves keep beside it."""
+    if not any("objects_held" in design.operations for design in designs):
+        return []
+
+    def each(design: Design) -> str:
+        last, slabs = (design.operations.get(name) for name in ("last_allocations", "slabs_of_last_allocations"))
+        return units.UNKNOWN if not last or slabs is None else units.per_unit(64 * slabs / last)
+
+    return [
+        *(
+            row(label, lambda d, key=key: units.count(d.operations.get(key)))
+            for label, key in (
+                ("objects", "objects_held"),
+                ("slabs", "slabs"),
+                ("… full of them", "slabs_full_of_held"),
+                ("free objects in sheaves", "objects_in_sheaf"),
+                ("… in barns", "objects_in_barn"),
+                ("slabs that only those keep, sheaves", "slabs_kept_by_sheaf"),
+                ("… barns", "slabs_kept_by_barn"),
+            )
+        ),
+        row("slabs of 64 allocations in a row", each),
     ]
 
 
