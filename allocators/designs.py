@@ -3,6 +3,9 @@
 A design may be edited: ``linux-3.16+P2+P3``, ``v1-P7``, ``v3-F_OBO``. A switch with versions (P3, P4,
 P7) is replaced by adding another version of it. `features` are the switches one allocator reads, and
 only those are part of compiled code, so designs that agree in them share one compilation.
+
+It may also set numbers, behind a colon: ``linux-7.0:sheaf_capacity=64,barn_sheaves=20`` (`SETTINGS`). They are words of
+a segment: nothing is compiled for them.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import re
 from collections.abc import Iterable
 
 from allocators.catalogue import DEFAULT, facts
+from allocators.sheaf_settings import AS_THE_KERNEL, SETTINGS, SheafSettings, with_settings
 from allocators.switches import SWITCHES
 
 
@@ -26,6 +30,7 @@ class Design:
     summary: str
     source: str
     base: str = ""  # the design that this one was edited from
+    settings: tuple[tuple[str, int], ...] = ()  # what it sets of `SETTINGS`, in the order of that table
 
     def features(self, allocator: str) -> frozenset[str]:
         """What code compiled for this allocator depends on: its feature, and the switches it reads."""
@@ -48,6 +53,10 @@ class Design:
                         f"{refusal}{switch.name} ({switch.summary}) changes nothing there, as {allocator} has no "
                         f"caches of cgroups{hint}, or take --allocator {DEFAULT}"
                     )
+
+    def sheaves(self, otherwise: SheafSettings = AS_THE_KERNEL) -> SheafSettings:
+        """The sizes of sheaves and barns; otherwise: of what the design does not set."""
+        return with_settings(otherwise, self.settings)
 
     def ordered_switches(self) -> list[str]:
         """The switches in the order of the table."""
@@ -209,10 +218,47 @@ def _suggest(word: str, known: Iterable[str]) -> str:
 
 
 def parse_design(text: str) -> Design:
-    """A design by name, or edited with +SWITCH and -SWITCH.
+    """A design by name, or edited with +SWITCH and -SWITCH; behind a colon, its settings: NAME=NUMBER, with commas.
 
-    Raises DesignError for an unknown name or switch and for a combination that makes no sense.
+    Raises DesignError for an unknown name, switch or setting, a number out of its range, and for a combination that
+    makes no sense.
     """
+    named, colon, values = text.partition(":")
+    design = _edited(named)
+    if not colon:
+        return design
+    return dataclasses.replace(
+        design, name=text, base=design.base or design.name, settings=_settings(text, values, design.switches)
+    )
+
+
+def _settings(text: str, values: str, switches: frozenset[str]) -> tuple[tuple[str, int], ...]:
+    """What is behind the colon of a design's text."""
+    found: dict[str, int] = {}
+    for part in values.split(","):
+        name, _, value = part.partition("=")
+        if name not in SETTINGS:
+            known = ", ".join(f"{one.name}, {one.range}" for one in SETTINGS.values())
+            near = _suggest(name, SETTINGS)
+            raise DesignError(f"design {text!r}: unknown setting {name!r}{near} (settings: {known})")
+        setting = SETTINGS[name]
+        if name in found:
+            raise DesignError(f"design {text!r}: {name} is set twice")
+        if not re.fullmatch(r"[0-9]{1,9}", value) or not setting.least <= int(value) <= setting.most:
+            raise DesignError(
+                f"design {text!r}: {name} must be a number from {setting.range}, not {value!r}; such as "
+                f"{name}={min(max(int(value), setting.least), setting.most) if value.isdigit() else 20}"
+            )
+        if setting.needs not in switches:
+            raise DesignError(
+                f"design {text!r}: {name} ({setting.summary}) makes no sense without {setting.needs} "
+                f"({SWITCHES[setting.needs].summary})"
+            )
+        found[name] = int(value)
+    return tuple((name, found[name]) for name in SETTINGS if name in found)
+
+
+def _edited(text: str) -> Design:
     base_name = max((name for name in DESIGNS if re.match(re.escape(name) + r"(?=[+-]|$)", text)), key=len, default="")
     if not base_name:
         name = re.split(r"\+|-(?=[PF])", text)[0]

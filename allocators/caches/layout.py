@@ -18,8 +18,9 @@ from allocators.core.world import (
     WORLD,
 )
 from allocators.memcg.memcontrol import MEMCG
+from allocators.sheaf_settings import AS_THE_KERNEL, SheafSettings, room_for
 from allocators.slab.sizing import ArrayRoom
-from allocators.slub.sheaf_state import AS_THE_KERNEL, SheafSettings, sheaf_count
+from allocators.slub.sheaf_state import sheaf_count
 from shm.histogram import HISTOGRAM
 from shm.layout import Plan
 from shm.machine import MACHINE
@@ -95,6 +96,13 @@ class Layout:
     def area(self, cpu: int) -> int:
         """Base of a CPU's per-CPU area."""
         return self.percpu_base + cpu * self.percpu_stride
+
+    def with_sheaves(self, settings: SheafSettings) -> Layout:
+        """The same segment with other sizes of sheaves; ValueError when it was not planned for as large ones."""
+        room = self.limits.sheaves
+        if room_for((settings, room)) != room:
+            raise ValueError(f"{settings} do not fit into a segment planned for {room}")
+        return dataclasses.replace(self, limits=dataclasses.replace(self.limits, sheaves=settings))
 
 
 def plan(limits: Limits, room: Room, extra: dict[str, int] | None = None) -> Layout:

@@ -10,11 +10,11 @@ list and with no CPU, who took it off.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Set
 
 from allocators.core.kmem_cache import CACHE
 from allocators.core.world import WORLD, world
+from allocators.sheaf_settings import SheafSettings
 from shm.atomics import load, read_once
 from shm.compiler import dual
 from shm.layout import struct
@@ -22,7 +22,6 @@ from shm.machine import MACHINE, Machine
 
 MAX_CAPACITY = 64  # of any design, unless it is set
 ASKED = 32  # capacity that vm_area_struct and maple_node ask for (6.18)
-MAX_FULL = MAX_EMPTY = 10  # sheaves of each kind in a barn
 RCU_WAITING = 16  # sheaves of a CPU that wait for a grace period; a kernel has no such limit
 
 PCS = struct("PCS", "main", "spare", "rcu_free", size=8)
@@ -45,26 +44,6 @@ SHEAF = struct(
 # By the size of objects in bytes, from the largest on: how many a sheaf is to hold (v7.0 calculate_sheaf_capacity).
 _NOMINAL = ((4096, 4), (1024, 12), (256, 26), (0, 60))
 _KMALLOC = (8, 16, 32, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096, 8192)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class SheafSettings:
-    """What a kernel has as constants. capacity: of every sheaf, 0: as the design has it; max_full, max_empty: sheaves
-    that a barn keeps. ValueError for what cannot be."""
-
-    capacity: int = 0
-    max_full: int = MAX_FULL
-    max_empty: int = MAX_EMPTY
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.capacity <= 1020:
-            raise ValueError(f"a sheaf can hold 1 to 1020 objects, not {self.capacity}")
-        for name in ("max_full", "max_empty"):
-            if not 0 <= getattr(self, name) <= 1000:
-                raise ValueError(f"{name} of a barn must be 0 to 1000, not {getattr(self, name)}")
-
-
-AS_THE_KERNEL = SheafSettings()
 
 
 def sheaf_capacity(features: Set[str], size: int, *, asked: int = 0, set_to: int = 0) -> int:

@@ -92,7 +92,7 @@ class Stage:
             {ONE: self.features | SPIN, TWO: self.features | SPIN | (frozenset() if same else TWIN)},
             {ONE: plain, TWO: slow},
             options.allocator,
-            World().shape,
+            World().shape | {"sheaves": parse_design(options.design).sheaves()},
             options.memory,
             self.patience,
             host.placement(self.cpus)[0],

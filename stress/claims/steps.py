@@ -92,9 +92,10 @@ class CountingMachine(Machine):
 def count_steps(scenario: str, settings: dict[str, int], allocator: str, design: str, seed: int) -> dict[str, float]:
     """Memory operations per allocated and freed object, by kind; the engine's own are left out."""
     load, _ = build(scenario, [f"{key}={value}" for key, value in settings.items()], CPUS, seed)
-    arena = Arena(load, allocator, memory=MEMORY, serial=True)
+    parsed = parse_design(design)
+    arena = Arena(load, allocator, sheaves=parsed.sheaves(), memory=MEMORY, serial=True)
     try:
-        features = parse_design(design).features(allocator)
+        features = parsed.features(allocator)
         arena.reset(features, BlockSettings(seed=seed))
         regions = [r for name, r in arena.plan.regions.items() if name.rstrip("0123456789") in _ENGINE]
         ranges = [(base, base + words) for base, words in regions] + [(WORLD_AT + WORLD.now, WORLD_AT + WORLD.now + 1)]

@@ -75,6 +75,7 @@ def entries(kind: str) -> list[tuple[str, str]]:
 def print_designs() -> None:
     """Every design with its switches and source, then what each switch does."""
     from allocators.designs import DESIGNS
+    from allocators.sheaf_settings import SETTINGS
     from allocators.switches import SWITCHES
 
     for (name, summary), design in zip(entries("designs"), DESIGNS.values(), strict=True):
@@ -85,6 +86,8 @@ def print_designs() -> None:
             ("on", " ".join(_players(design))),
         ]
         print_lines(lines, indent="    ")
+    print("settings, to give a design (linux-7.0:sheaf_capacity=64,barn_sheaves=20):")
+    print_lines([(name, f"{setting.summary} ({setting.range})") for name, setting in SETTINGS.items()], indent="    ")
     print("switches, to edit a design with (linux-3.16+P2+P3, v1-P7):")
     print_lines([(name, switch.summary) for name, switch in SWITCHES.items()], indent="    ")
 

@@ -75,7 +75,7 @@ def run(
         typer.Option(
             metavar="DESIGN",
             help="Design that the others are compared with (see `list designs`); edit one with + and -: v1-P7, "
-            "linux-3.16+P2+P3.",
+            "linux-3.16+P2+P3; set its numbers behind a colon: linux-7.0:sheaf_capacity=64,barn_sheaves=20.",
         ),
     ] = opt.DEFAULT_BEFORE,
     after: Annotated[
@@ -100,10 +100,19 @@ def run(
         int, typer.Option(metavar="N", help="So many of the nodes, the last ones, have CPUs and no memory.")
     ] = 0,
     sheaf_capacity: Annotated[
-        int, typer.Option(metavar="N", help="Objects in a sheaf.  [default: as the design has it]", show_default=False)
+        int,
+        typer.Option(
+            metavar="N",
+            help="Objects in a sheaf, for designs that do not set it.  [default: as the design has it]",
+            show_default=False,
+        ),
     ] = 0,
     barn_sheaves: Annotated[
-        int, typer.Option(metavar="N", help="Full sheaves that the barn of a node keeps, and empty ones.")
+        int,
+        typer.Option(
+            metavar="N",
+            help="Full sheaves that the barn of a node keeps, and empty ones, for designs that do not set it.",
+        ),
     ] = 10,
     seconds: Annotated[
         float, typer.Option(metavar="S", help="Time to measure, in seconds, all designs together.")

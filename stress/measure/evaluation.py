@@ -6,7 +6,7 @@ Times come from the timed passes (blocks), counts from the counted passes (censu
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from statistics import median
 
@@ -75,6 +75,7 @@ def measure(record: RunRecord) -> Result:
                 [block for block in measured if block.design == name],
                 [census for census in record.censuses if census.design == name],
                 record.allocator,
+                record.settings.get(name),
             )
             for name, switches in record.switches.items()
         },
@@ -189,7 +190,11 @@ def _rate_of(block: BlockSample, kind: str) -> float | None:
 
 
 def describe(
-    switches: Sequence[str], blocks: Sequence[BlockSample], censuses: Sequence[Census], allocator: str
+    switches: Sequence[str],
+    blocks: Sequence[BlockSample],
+    censuses: Sequence[Census],
+    allocator: str,
+    settings: Mapping[str, int] | None = None,
 ) -> Design:
     """One design's figures: medians of its blocks, sums of its counted passes."""
 
@@ -208,6 +213,7 @@ def describe(
     stats.update((name, count) for name, count in counted.items() if name in stats)
     return Design(
         switches=list(switches),
+        settings=dict(settings or {}),
         frees_per_second=FreesPerSecond(live=typical("live"), dead=typical("dead"), all=typical("all")),
         operations_per_second=OperationsPerSecond(alloc=typical("alloc"), mixed=typical("mixed")),
         dead_caches=DeadCaches(offlined=total("offlined"), destroyed=total("destroyed"), left=total("left")),

@@ -167,3 +167,4 @@ class RunRecord:
     launches: list[Turns] = dataclasses.field(default_factory=list)
     watched: bool = True  # the machine tells when a timed section is interrupted (`shm.preemption`)
     looks: Plan | None = None  # of --until-sure
+    settings: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)  # design -> what it sets

@@ -18,7 +18,7 @@ from allocators.caches.layout import Limits
 from allocators.catalogue import ALLOCATORS, DEFAULT
 from allocators.core.injection import CERTAIN
 from allocators.core.world import WORLD, WORLD_AT
-from allocators.slub.sheaf_state import AS_THE_KERNEL, MAX_FULL, SheafSettings
+from allocators.sheaf_settings import AS_THE_KERNEL, SheafSettings
 from scenarios.tape import EV_CREATE_CACHE, FLAG, OP_ALLOC, CacheSpec, Workload, decode, op
 from shm.layout import view
 from shm.machine import Machine
@@ -66,6 +66,7 @@ class BlockSettings:
     nap_us: let the kworker sleep until it is called, or for so many microseconds; 0: it looks for work by itself.
     spin_every, spin_cycles, spin_kinds: which frees of a program with SPIN spin and how long, and in sections of which
     kinds (SECTION_*).
+    sheaves: their sizes, no larger than the arena has room for; None: those that it was made for.
     """
 
     seed: int = 1
@@ -79,6 +80,7 @@ class BlockSettings:
     spin_cycles: int = 0
     nap_us: int = 0
     spin_kinds: tuple[int, ...] = ()
+    sheaves: SheafSettings | None = None
 
 
 PLAIN = BlockSettings()
@@ -102,7 +104,7 @@ class Arena:
     """See the module's text.
 
     load: what will be played. features: of all designs that will be, together; they say what there must be room
-    for. nodes: simulated NUMA nodes; memoryless, sheaf_capacity, barn_sheaves: see `options.World`.
+    for. nodes: simulated NUMA nodes; memoryless: see `options.World`. sheaves: the largest that there is room for.
     memory: bytes of page frames. outcomes: keep one word per operation of the
     exact global order (serial replay). sections: of each CPU's tape, to keep how long each of them took, and each
     turn (see `section_cycles`, `turns`). Raises UsageError when the sizes cannot be had.
@@ -116,8 +118,7 @@ class Arena:
         features: frozenset[str] = frozenset(),
         nodes: int = 1,
         memoryless: int = 0,
-        sheaf_capacity: int = 0,
-        barn_sheaves: int = MAX_FULL,
+        sheaves: SheafSettings = AS_THE_KERNEL,
         memory: int = DEFAULT_MEMORY,
         serial: bool = False,
         outcomes: bool = False,
@@ -160,9 +161,8 @@ class Arena:
             if outcomes:
                 extra["outcomes"] = max(1, len(load.order))
         try:
-            sheaves = SheafSettings(sheaf_capacity, barn_sheaves, barn_sheaves)
             limits = limits_for(load, nodes, memory, memoryless=memoryless, sheaves=sheaves)
-            self.layout = lay_out(allocator, limits, sizes, features, extra)
+            self.layout = self._planned = lay_out(allocator, limits, sizes, features, extra)
             self.segment = Segment(self.layout.words, huge=True)
         except (ValueError, MemoryError) as error:
             raise UsageError(f"the arena cannot be made: {error}; change --memory, --cpus or --nodes") from None
@@ -188,6 +188,7 @@ class Arena:
     def reset(self, features: frozenset[str], settings: BlockSettings = PLAIN) -> None:
         """Boot the world, create the root caches, lay tapes and schedule out."""
         words, regions, load = self.words, self.plan, self.load
+        self.layout = self._planned if settings.sheaves is None else self._planned.with_sheaves(settings.sheaves)
         build_world(self.allocator, words, self.layout, features, self._roots, serial=self.serial, seed=settings.seed)
         words[WORLD_AT + WORLD.clock_rate] = max(1, round(settings.cycles_per_kernel_ns * 1_000_000))
         words[WORLD_AT + WORLD.fail_shrink_alloc] = settings.fail_shrink_alloc

@@ -18,6 +18,7 @@ from shm.locks import LOCK_CLASSES, LOCK_COUNT, LOCK_COUNTS
 from stress.engine import LATENCY, PATHS, RUN, SLOT_FAILED
 from stress.measure.records import Block, Census, Latencies, Pinned, SectionSum
 from stress.play.arena import Arena
+from stress.play.leftovers import charged, scatter
 
 FREE_KINDS = ("live", "dead")
 
@@ -129,6 +130,7 @@ def take_census(arena: Arena, design: str, features: frozenset[str], cycles_per_
     m = arena.machine(features, 0)
     words = arena.words
     operations = operation_counts(arena) | sheaf_census(m, arena.layout) | page_census(m, arena.layout)
+    operations |= scatter(arena, m) | charged(arena, m)
     report = check(m, arena.layout, live_objects(arena), stats=True)
     caches, slabs, pages = left_behind(m, arena.layout)
     return Census(

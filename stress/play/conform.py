@@ -115,12 +115,13 @@ def observe(arena: Arena, features: frozenset[str], cpus: int) -> dict[str, int]
 
 def conform(table: StepTable, design: str = "linux-3.16") -> Conformance:
     """Play every step of a table; raises DamagedRun when the engine cannot play one of them."""
-    features = parse_design(design).features(table.allocator) | {"STATS"}
+    parsed = parse_design(design)
+    features = parsed.features(table.allocator) | {"STATS"}
     compared, counters = 0, 0
     differences: list[Difference] = []
     for steps in table.steps.values():
         script = _Script(steps, table.cpus, table.allocator)
-        arena = Arena(script.load, table.allocator, memory=MEMORY, serial=True)
+        arena = Arena(script.load, table.allocator, sheaves=parsed.sheaves(), memory=MEMORY, serial=True)
         try:
             arena.reset(features, BlockSettings(step_ns=0))
             kworker = arena.machine(features, arena.kworker_cpu)

@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 
 from allocators.designs import parse_design
+from allocators.sheaf_settings import room_for
 from scenarios.tape import Workload
 from shm.code_cache import model_hash
 from stress.judge.looks import Plan
@@ -72,6 +73,7 @@ def _empty_record(options: RunOptions) -> RunRecord:
         serial=measuring.serial,
         baseline=options.before,
         switches={d.name: d.ordered_switches() for d in designs},
+        settings={d.name: dict(d.settings) for d in designs},
         blocks=[],
         censuses=[],
         command=options.command,
@@ -97,12 +99,14 @@ def _prepare(options: RunOptions, record: RunRecord, progress: Progress) -> Stag
     record.cpus = load.cpus
     record.oversubscribed = not serial and load.cpus > len(host.available_cpus())
     within("--nodes", world.nodes, 1, load.cpus, "a node needs a CPU (--cpus)")
-    designs = {name: parse_design(name).features(world.allocator) for name in record.switches}
+    parsed = {name: parse_design(name) for name in record.switches}
+    designs = {name: design.features(world.allocator) for name, design in parsed.items()}
+    sheaves = {name: design.sheaves(world.sheaves) for name, design in parsed.items()}
     arena = Arena(
         load,
         world.allocator,
         features=frozenset().union(*designs.values()),
-        **world.shape,
+        **world.shape | {"sheaves": room_for(sheaves.values())},
         memory=world.memory or DEFAULT_MEMORY,
         serial=serial,
         outcomes=replay is not None and serial,
@@ -128,7 +132,7 @@ def _prepare(options: RunOptions, record: RunRecord, progress: Progress) -> Stag
             return replay.recorded
         return build_workload(options.scenario, options.settings, record.cpus, record.seed + launch)[0]
 
-    return Stage(arena, designs, options, settings, record, progress, compare, tapes)
+    return Stage(arena, designs, sheaves, options, settings, record, progress, compare, tapes)
 
 
 @contextlib.contextmanager

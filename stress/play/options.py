@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from allocators.catalogue import ALLOCATORS, DEFAULT, FAILURES, MAX_CPUS
+from allocators.sheaf_settings import MAX_FULL, MOST_BARN, MOST_CAPACITY, SheafSettings
 from stress.judge.margin import DEFAULT_MARGIN, check_margin
 from stress.process.errors import UsageError
 from stress.process.usage import check_seconds, choose, did_you_mean, parse_size, within
@@ -29,7 +30,7 @@ MOST_SLOW = 1e-3  # kernel seconds in a real one
 MAX_PROCESSES = 128  # CPUs of parallel play: each is a process, and all wait for the last at every round
 MAX_LAUNCHES = 10_000
 COMMAND = "python -m stress run"
-BARN_SHEAVES = 10  # full ones that a barn keeps
+BARN_SHEAVES = MAX_FULL  # full ones that a barn keeps
 
 
 class Shape(TypedDict):
@@ -37,8 +38,7 @@ class Shape(TypedDict):
 
     nodes: int
     memoryless: int
-    sheaf_capacity: int
-    barn_sheaves: int
+    sheaves: SheafSettings
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class World:
     time_scale: kernel seconds that pass in one real second, None for what suits the allocator. settle: kernel seconds
     that timers (SLAB's reaper) have after a counted pass to let dead caches die. memoryless: so many of the nodes, the
     last ones, have no memory. sheaf_capacity: objects in a sheaf, 0 for what the design has; barn_sheaves: full ones
-    that a barn keeps, and empty ones.
+    that a barn keeps, and empty ones; both of designs that do not set them.
     """
 
     allocator: str = DEFAULT
@@ -70,8 +70,8 @@ class World:
             within("--cpus", self.cpus, 1, most, why)
         within("--nodes", self.nodes, 1, most if self.cpus is None else self.cpus, "a node needs a CPU (--cpus)")
         within("--memoryless", self.memoryless, 0, self.nodes - 1, "a node at least must have memory (--nodes)")
-        within("--sheaf-capacity", self.sheaf_capacity, 0, 1020)
-        within("--barn-sheaves", self.barn_sheaves, 0, 1000)
+        within("--sheaf-capacity", self.sheaf_capacity, 0, MOST_CAPACITY)
+        within("--barn-sheaves", self.barn_sheaves, 0, MOST_BARN)
         check_settle(self.settle)
         if self.time_scale is not None and not MOST_SLOW <= self.time_scale <= 1 / MOST_SLOW:
             raise UsageError(
@@ -80,13 +80,17 @@ class World:
             )
 
     @property
+    def sheaves(self) -> SheafSettings:
+        """Their sizes, for designs that do not set them."""
+        return SheafSettings(self.sheaf_capacity, self.barn_sheaves, self.barn_sheaves)
+
+    @property
     def shape(self) -> Shape:
         """What an arena must be told of it."""
         return {
             "nodes": self.nodes,
             "memoryless": self.memoryless,
-            "sheaf_capacity": self.sheaf_capacity,
-            "barn_sheaves": self.barn_sheaves,
+            "sheaves": self.sheaves,
         }
 
     @property

@@ -126,9 +126,8 @@ class _Play:
     def _pass(self, crew: Crew, i: int, *, counted: bool) -> int:
         """The whole tapes under design i; returns the ns it took."""
         design, arena = self.designs[i], self.stage.arena
-        arena.reset(
-            self.stage.designs[design], self.stage.counted_settings(self.settings) if counted else self.settings
-        )
+        settings = (self.stage.counted if counted else self.stage.block)(design, self.settings)
+        arena.reset(self.stage.designs[design], settings)
         start = time.monotonic()
         crew.command(2 * i + counted)
         try:
@@ -147,11 +146,12 @@ class _Play:
         confidence = CONFIDENCE if record.looks is None else record.looks.confidence
         least = measuring.launches or least_pairs(confidence)
         first = measuring.seconds if record.looks is None else record.looks.moments[0]
+        napping = dataclasses.replace(self.settings, nap_us=NAP_US)
         setup = Setup(
             self.stage.designs,
-            dict.fromkeys(self.designs, dataclasses.replace(self.settings, nap_us=NAP_US)),
+            {design: self.stage.block(design, napping) for design in self.designs},
             self.stage.arena.allocator,
-            self.stage.options.world.shape,
+            self.stage.shape,
             self.stage.options.world.memory or DEFAULT_MEMORY,
             self.patience,
             host.placement(record.cpus)[0],

@@ -27,7 +27,7 @@ def play_serially(stage: Stage) -> None:
     ready([(counting_main, arena.allocator, features) for features in counting.values()], stage.progress.phase)
     for design, features in counting.items():
         stage.progress.phase(f"playing {design}")
-        arena.reset(features, stage.counted_settings(stage.settings))
+        arena.reset(features, stage.counted(design, stage.settings))
         m = arena.machine(features, arena.kworker_cpu)
 
         def tick(share: float, design: str = design) -> None:

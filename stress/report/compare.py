@@ -15,7 +15,7 @@ from typing import Any
 from stress.judge.ratio import Ratio
 from stress.judge.verdict import verdict_of
 from stress.process.errors import UsageError
-from stress.report import table
+from stress.report import correspondence, table
 from stress.result.data import Ratios, Result
 from stress.result.files import read_result
 from stress.result.folder import find
@@ -126,6 +126,11 @@ def _joined(results: Sequence[Result]) -> list[table.Group]:
             ]
             rows.append(table.Row(key[1], tuple(cell for of_run in cells for cell in of_run), key[0]))
         joined.append(table.Group(title, tuple(rows)))
+    designs = [result.designs[name] for result in results for name in table.order(result)]
+    other_names = correspondence.translated(designs)  # of two runs each may have had one kind of design only
+    joined = [group for group in joined if group.title != correspondence.TITLE]
+    if other_names.rows:
+        joined.insert([group.title for group in joined].index(table.STATISTICS) + 1, other_names)
     return joined
 
 

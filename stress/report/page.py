@@ -11,7 +11,7 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from stress.process.files import write_atomically
-from stress.report import sentences, table, trace
+from stress.report import correspondence, sentences, table, trace
 from stress.report.figures import figures
 from stress.report.verdict import verdict
 from stress.result.data import Result
@@ -87,7 +87,7 @@ def grids(
     folded = []
     for group in groups:
         rows = [(row.label, *row.cells) for row in group.rows]
-        if group.title == table.STATISTICS:
+        if group.title in (table.STATISTICS, correspondence.TITLE):
             below = grid(["", *columns], rows, "comparison")
             folded.append(el("details", el("summary", f"Statistics {group.title}"), below))
         else:

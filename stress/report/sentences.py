@@ -11,6 +11,7 @@ from allocators.expectations import why_left
 from stress.judge.ratio import Ratio, least_pairs
 from stress.judge.verdict import verdict_of
 from stress.report import table
+from stress.report.correspondence import differing
 from stress.report.table import lock_name, order, place_name
 from stress.result.data import Design, Result
 from stress.show import units
@@ -64,6 +65,8 @@ def sentences(result: Result) -> list[str]:
         )
         if cost:
             said.append(cost)
+    if other := differing([result.designs[name] for name in names]):
+        said.append(other)
     if result.serial and not result.blocks:
         said.append("Speed was not measured: the CPUs were stepped by one process.")
     return said

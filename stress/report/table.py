@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from allocators.catalogue import facts
 from stress.judge.verdict import verdict_of
+from stress.report.correspondence import per_million, translated
 from stress.result.data import Design, Lifetime, Ratios, Result
 from stress.show import units
 from stress.show.tables import Group, Row
@@ -77,7 +78,9 @@ def groups(result: Result) -> list[Group]:
         Group("throughput (timed passes)", tuple(_throughput(result, names, row))),
         Group("dead caches (counted passes)", tuple(_dead_caches(designs, row))),
         Group("pages of objects (counted passes)", tuple(_heap(designs, row))),
+        Group("objects held at the end, and their slabs", tuple(_scatter(designs, row))),
         Group(STATISTICS, tuple(_stats(designs, row))),
+        translated(designs),
         Group("per free", (
             row(f"{lock} acquisitions", lambda d: units.per_unit(d.per_free.list_lock)),
             row("… of them contended", lambda d: units.per_unit(d.per_free.list_lock_contended)),
@@ -160,6 +163,14 @@ def _dead_caches(designs: list[Design], row: Callable[..., Row]) -> list[Row]:
         row("slabs, empty or not", lambda d: units.count(d.slabs_left)),
         row("pages pinned", lambda d: units.count(d.pages_left)),
         row("cgroups pinned", lambda d: units.count(d.cgroups_pinned)),
+        *(
+            row(label, lambda d, key=key: units.count(d.operations.get(key)))
+            for label, key in (
+                ("objects still charged", "objects_charged"),
+                ("… obj_cgroups they keep", "obj_cgroups_charged"),
+            )
+            if any(design.operations.get(key) for design in designs)
+        ),
     ]
 
 
@@ -218,6 +229,32 @@ def _heap(designs: list[Design], row: Callable[..., Row]) -> list[Row]:
     ]
 
 
+def _scatter(designs: list[Design], row: Callable[..., Row]) -> list[Row]:
+    """How what the workload still holds lies in slabs (SLUB), and the free objects that sheaves keep beside it."""
+    if not any("objects_held" in design.operations for design in designs):
+        return []
+
+    def each(design: Design) -> str:
+        last, slabs = (design.operations.get(name) for name in ("last_allocations", "slabs_of_last_allocations"))
+        return units.UNKNOWN if not last or slabs is None else units.per_unit(64 * slabs / last)
+
+    return [
+        *(
+            row(label, lambda d, key=key: units.count(d.operations.get(key)))
+            for label, key in (
+                ("objects", "objects_held"),
+                ("slabs", "slabs"),
+                ("… full of them", "slabs_full_of_held"),
+                ("free objects in sheaves", "objects_in_sheaf"),
+                ("… in barns", "objects_in_barn"),
+                ("slabs that only those keep, sheaves", "slabs_kept_by_sheaf"),
+                ("… barns", "slabs_kept_by_barn"),
+            )
+        ),
+        row("slabs of 64 allocations in a row", each),
+    ]
+
+
 def place_name(place: str) -> str:
     """ "cpu_partial" as a reader expects it: "cpu partial"."""
     return place.replace("_", " ")
@@ -226,12 +263,7 @@ def place_name(place: str) -> str:
 def _stats(designs: list[Design], row: Callable[..., Row]) -> list[Row]:
     names = dict.fromkeys(name for design in designs for name in design.stats)
     return [
-        row(name, lambda d, name=name: units.per_unit(_per_million(d, name)))
+        row(name, lambda d, name=name: units.per_unit(per_million(d, name)))
         for name in names
         if any(design.stats.get(name) for design in designs)
     ]
-
-
-def _per_million(design: Design, name: str) -> float | None:
-    counted = design.stats.get(name)
-    return None if counted is None or not design.frees else 1e6 * counted / design.frees

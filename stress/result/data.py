@@ -91,6 +91,7 @@ class OverTime(msgspec.Struct, kw_only=True, frozen=True):
 class Design(msgspec.Struct, kw_only=True, frozen=True):
     """One column of the table. Rates come from timed passes; all else is exact, from counted passes.
 
+    settings: numbers that it sets by its name, such as sheaf_capacity.
     stats: raw counts by the kernel's names. operations: raw counts of every other thing counted
     (locks, CAS, IPIs…). counted_passes: counts are sums over so many passes.
     per_free: inside the sections that hold nothing but frees, where a scenario has such; otherwise
@@ -122,6 +123,7 @@ class Design(msgspec.Struct, kw_only=True, frozen=True):
     latency_ns: dict[str, Latency] = {}
     clock_ns: float | None = None
     over_time: OverTime | None = None
+    settings: dict[str, int] = {}
 
 
 class Ratios(msgspec.Struct, kw_only=True, frozen=True):

@@ -31,7 +31,8 @@ def measured(workload: Workload, design: str, allocator: str, seconds: float, se
     from allocators.catalogue import ALLOCATORS
     from allocators.designs import parse_design
 
-    features = parse_design(design).features(allocator) | ALLOCATORS[allocator].feature
+    parsed = parse_design(design)
+    features = parsed.features(allocator) | ALLOCATORS[allocator].feature
     ready([(cpu_main, allocator, features), (cpu_main, allocator, features | STATS)], lambda text: None)
     arena = Arena(workload, allocator, features=features, memory=DEFAULT_MEMORY)
     try:
@@ -43,7 +44,7 @@ def measured(workload: Workload, design: str, allocator: str, seconds: float, se
         {design: features},
         {design: settings},
         allocator,
-        World().shape,
+        World().shape | {"sheaves": parsed.sheaves()},
         DEFAULT_MEMORY,
         hang_seconds(),
         host.placement(workload.cpus)[0],

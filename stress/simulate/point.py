@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from allocators.designs import parse_design
 from scenarios.tape import OP_MASK, OPERATIONS, SECTIONS, Workload
 from shm.locks import LOCK_CLASSES
 from shm.virtual.words import VERSION_AT, WHATS, WHERES
@@ -61,6 +62,7 @@ def play_point(job: Job, tick: Callable[[float], None]) -> Point:
         features=booted,
         nodes=job.nodes,
         memoryless=job.memoryless,
+        sheaves=parse_design(job.design).sheaves(),
         memory=job.memory,
         serial=True,
     )

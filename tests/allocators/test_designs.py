@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from allocators.designs import DESIGNS, DesignError, parse_design
+from allocators.sheaf_settings import SheafSettings
 from allocators.switches import SWITCHES
 
 
@@ -57,12 +58,27 @@ def test_edits(text, same_as):
         ("rfc-reparent-F_FREEREF", "makes no sense without F_FREEREF"),
         ("rfc-reparent+P3", "exclude each other"),
         ("linux-5.3+P2", "makes no sense without F_REPARENT"),
+        ("linux-7.0:sheaf_capacty=64", "did you mean sheaf_capacity? (settings: sheaf_capacity, 1 to 1020, barn_"),
+        ("linux-7.0:sheaf_capacity=0", "sheaf_capacity must be a number from 1 to 1020, not '0'; such as sheaf_capac"),
+        ("linux-7.0:sheaf_capacity", "must be a number from 1 to 1020, not ''"),
+        ("linux-7.0:barn_sheaves=10,barn_sheaves=10", "barn_sheaves is set twice"),
+        ("linux-7.0:", "unknown setting ''"),
+        ("linux-5.9:barn_sheaves=20", "makes no sense without F_SHEAF"),
+        ("linux-7.0+P2:barn_sheaves=20", "exclude each other"),
     ),
 )
 def test_errors_say_what_is_wrong(text, message):
     with pytest.raises(DesignError) as error:
         parse_design(text)
     assert message in str(error.value)
+
+
+def test_settings_are_no_part_of_what_is_compiled():
+    design = parse_design("linux-7.0-F_REMOTETRY:barn_sheaves=0,sheaf_capacity=64")
+    assert design.features("slub") == parse_design("linux-7.0-F_REMOTETRY").features("slub")
+    assert dict(design.settings) == {"sheaf_capacity": 64, "barn_sheaves": 0} and design.name.endswith("=64")
+    assert design.sheaves(SheafSettings(5, 6, 7)) == SheafSettings(64, 0, 0)
+    assert parse_design("linux-7.0:barn_sheaves=20").sheaves(SheafSettings(5, 6, 7)) == SheafSettings(5, 20, 20)
 
 
 def test_switches_come_in_the_order_of_the_table():

@@ -13,7 +13,8 @@ from allocators.caches.kfree_rcu import kfree_rcu
 from allocators.caches.memcg_caches import destroy_root, run_deferred_work
 from allocators.core.kmem_cache import CACHE
 from allocators.core.world import OPS, OPS_AT, WORLD, WORLD_AT
-from allocators.slub.sheaf_state import BARN, PCS, SHEAF, SheafSettings, barn_of, pcs_of
+from allocators.sheaf_settings import SheafSettings
+from allocators.slub.sheaf_state import BARN, PCS, SHEAF, barn_of, pcs_of
 from allocators.slub.state import STAT
 
 SHEAVES = ("linux-6.18-F_SHEAFASK", "linux-7.0", "linux-7.3")

@@ -9,6 +9,10 @@ million operations; a few bursts are enough here, so what happens once, at the b
 import pytest
 
 from stress.claims.lab import Lab
+from stress.measure.evaluation import measure
+from stress.play.coordinator import run
+from stress.play.options import named
+from stress.show.progress import Progress
 
 CAPACITY = 60
 BARN = ("barn_get", "barn_put", "barn_put_fail")
@@ -43,3 +47,24 @@ def test_what_one_cpu_allocates_and_another_frees(interpreted):
     few, many = (counts("one-way", 2, {"batch": CAPACITY, "rounds": rounds}) for rounds in (20, 60))
     assert sum(many[n] - few[n] for n in BARN) == pytest.approx(2 * 40, abs=1)
     assert sum(many[n] - few[n] for n in SLABS) <= 2 * CAPACITY, "a sheaf or two while it begins"
+
+
+def test_sizes_are_of_a_design(interpreted):
+    """What one design sets, one run compares with what another has; each counts as if all had its sizes."""
+    large = "linux-7.0:sheaf_capacity=90,barn_sheaves=2"
+    sizes = {"linux-7.0:sheaf_capacity=20": (20, 10), "linux-7.0": (60, 10), large: (90, 2)}
+
+    def played(before: str, *after: str, **world: int):
+        settings = ["bursts=3", "objects=500", "object_size=128", "charged=false"]
+        options = named(
+            scenario="free-burst", settings=settings, before=before, after=after, cpus=1, serial=True, **world
+        )
+        return measure(run(options, Progress(quiet=True)))
+
+    together = played(*sizes)
+    assert not together.invariants.violated
+    assert together.designs[large].settings == {"sheaf_capacity": 90, "barn_sheaves": 2}
+    for name, (capacity, barn) in sizes.items():
+        alone = played("linux-7.0", sheaf_capacity=capacity, barn_sheaves=barn).designs["linux-7.0"]
+        assert together.designs[name].stats == alone.stats, name
+    assert len({design.stats["barn_get"] for design in together.designs.values()}) == 3

@@ -8,7 +8,8 @@ from small_world import SmallWorld
 from allocators.core.kmem_cache import CACHE, NODE
 from allocators.core.world import OPS, OPS_AT
 from allocators.invariants import sheaf_census
-from allocators.slub.sheaf_state import ASKED, BARN, MAX_FULL, PCS, SHEAF, barn_of, pcs_of
+from allocators.sheaf_settings import MAX_FULL
+from allocators.slub.sheaf_state import ASKED, BARN, PCS, SHEAF, barn_of, pcs_of
 
 CAPACITY = ASKED
 

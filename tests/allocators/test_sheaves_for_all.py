@@ -12,9 +12,10 @@ from allocators.core.page_alloc import PAGE, head_of
 from allocators.core.page_pair import inuse_of
 from allocators.core.world import WORLD, WORLD_AT
 from allocators.designs import DESIGNS
+from allocators.sheaf_settings import SheafSettings
 from allocators.slub.inspect import statistics, walk_partial
 from allocators.slub.node_slab import free_chain, free_one
-from allocators.slub.sheaf_state import BARN, PCS, SHEAF, SheafSettings, barn_of, pcs_of, sheaf_capacity
+from allocators.slub.sheaf_state import BARN, PCS, SHEAF, barn_of, pcs_of, sheaf_capacity
 from allocators.slub.state import OFF_LIST, STAT
 from shm.locks import LIST_LOCK, LOCK_COUNT, LOCK_COUNTS
 

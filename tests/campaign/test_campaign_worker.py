@@ -93,7 +93,7 @@ def test_a_search_is_the_same_bytes_again():
         ),
         Simulate(set={"batch": "64"}, nodes=2, design="v3"),
         Explore(model="R12", design="v1", preemptions=1),
-        Timed(seconds=1.5, launches=5, scenario="free-burst"),
+        Timed(seconds=1.5, launches=5, scenario="free-burst", design="linux-7.0:sheaf_capacity=64,barn_sheaves=20"),
     ],
     ids=lambda job: job.kind,
 )

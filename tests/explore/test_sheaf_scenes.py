@@ -14,8 +14,8 @@ from allocators.caches.memcg_caches import destroy_root
 from allocators.caches.slab_common import kmem_cache_shrink
 from allocators.memcg import objcg
 from allocators.memcg.memcontrol import MEMCG
+from allocators.sheaf_settings import SheafSettings
 from allocators.slub import flush, sheaf
-from allocators.slub.sheaf_state import SheafSettings
 from shm import cpu_work
 from shm.atomics import cpu_relax, read_once
 from stress.explore.exploring import Request, build

@@ -55,6 +55,16 @@ SETTINGS = {
         cgroups=st.integers(1, 4), files=st.integers(1, 9), pipes=st.integers(0, 2), socket_pairs=st.integers(0, 2),
         free_cpu=st.integers(0, 5),
     ),
+    "exchange": dict(rounds=st.integers(1, 9), batch=st.integers(1, 50), object_size=SIZES),
+    "remote-refill": dict(
+        slabs=st.integers(1, 4), batch=st.integers(1, 50), rounds=st.integers(1, 4),
+        object_size=SIZES.filter(lambda s: s > 8),
+    ),
+    "replacement": dict(
+        objects=st.integers(64, 200), steps=st.integers(0, 200), object_size=SIZES,
+        density=st.sampled_from([0.1, 0.5, 1.0]), batch=st.integers(1, 99),
+    ),
+    "rcu-offline": dict(cgroups=st.integers(1, 5), objects=st.integers(1, 50), object_size=SIZES),
     "churn": dict(cgroups=st.integers(1, 7), files=st.integers(1, 9), delay=st.integers(1, 9)),
 }  # fmt: skip
 

@@ -18,7 +18,7 @@ from allocators.core.world import MEM_MAP, WORLD, WORLD_AT
 from allocators.designs import parse_design
 from allocators.invariants import Report, check
 from allocators.memcg.memcontrol import MEMCG, SLOT_PENDING
-from allocators.slub.sheaf_state import AS_THE_KERNEL, SheafSettings
+from allocators.sheaf_settings import AS_THE_KERNEL, SheafSettings
 from scenarios.tape import CacheSpec
 from shm.machine import Machine
 from shm.segment import Segment
@@ -52,9 +52,19 @@ class SmallWorld:
         sheaves: SheafSettings = AS_THE_KERNEL,
     ) -> None:
         self.allocator = allocator
-        self.features = parse_design(design).features(allocator) | ({"STATS"} if stats else set())
+        parsed = parse_design(design)
+        self.features = parsed.features(allocator) | ({"STATS"} if stats else set())
         limits = Limits(
-            cpus, nodes, memory, CACHES, CGROUPS + 2, len(sizes), CGROUPS + 1, len(sizes), sheaves, memoryless
+            workers=cpus,
+            nodes=nodes,
+            memory=memory,
+            caches=CACHES,
+            memcgs=CGROUPS + 2,
+            roots=len(sizes),
+            cgroup_indices=CGROUPS + 1,
+            cache_indices=len(sizes),
+            sheaves=parsed.sheaves(sheaves),
+            memoryless=memoryless,
         )
         specs = [CacheSpec(f"cache-{i}", size, destroy_by_rcu=i in by_rcu) for i, size in enumerate(sizes)]
         all_sizes = [KINDS[allocator].size(spec, cpus) for spec in specs]

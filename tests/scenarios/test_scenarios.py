@@ -60,6 +60,10 @@ def test_another_seed_is_another_workload(name):
         "remote-free": {"rounds": 4, "batch": 50},
         "one-way": {"rounds": 4, "batch": 50},
         "pinned": {"slabs": 4, "cgroups": 2},
+        "exchange": {"rounds": 4, "batch": 50},
+        "remote-refill": {"slabs": 4, "rounds": 2, "batch": 50},
+        "replacement": {"steps": 100},
+        "rcu-offline": {"cgroups": 2},
     }
     scenario = SCENARIOS[name]
     one, two = (scenario.build(scenario.parameters(**small[name]), 2, seed) for seed in (1, 2))

@@ -1,13 +1,17 @@
 """free-burst: allocate N objects, free N objects, again and again, while the cgroup stays online.
 
-The question is the one asked of every change to a free path: what does the common case pay, where
-no cache ever dies? All CPUs use one cache, so the node's list_lock is fought over as in a kernel.
+The question is the one asked of every change to a free path: what does the common case pay, where no cache ever
+dies? All CPUs use one cache, so the node's list_lock is fought over as in a kernel.
 
-Expect the same from every design: the patches add one predicate to `put_cpu_partial`, which is
-rare, and nothing to the fast path; the statistics of v1, v3 and linux-3.16 agree. Random order
-makes nearly every free a slow one (FREE_SLOWPATH, mostly FREE_FROZEN or no list work at all);
-sequential order empties one slab after the other, so that FREE_REMOVE_PARTIAL and
-CPU_PARTIAL_DRAIN follow the slabs.
+Expect the same from every design: the patches add one predicate to `put_cpu_partial`, which is rare, and nothing to
+the fast path; the statistics of v1, v3 and linux-3.16 agree. Random order makes nearly every free a slow one
+(FREE_SLOWPATH, mostly FREE_FROZEN or no list work at all); sequential order empties one slab after the other, so
+that FREE_REMOVE_PARTIAL and CPU_PARTIAL_DRAIN follow the slabs.
+
+Bursts of one CPU that its caches hold take no `list_lock`. linux-5.9 holds what its CPU partial list does;
+linux-7.0 two sheaves, and ten in the barn, which the CPUs of a node share: 720 objects of 128 bytes. linux-6.18 has
+both, one behind the other, for a cache that asks (`sheaf_capacity=32`): of bursts of 500 it takes half the locks
+that either takes.
 """
 
 from __future__ import annotations

@@ -9,6 +9,9 @@ gets. With sheaves and both on one node, full sheaves go through the barn: FREE_
 of operations, BARN_PUT and BARN_GET one for each sheaf's capacity. Between two nodes no sheaf takes the objects: every
 free is FREE_SLOWPATH. With one CPU it allocates and frees itself.
 
+A CPU on a node without memory (`--memoryless`) has no barn in linux-7.0: each of its allocations is ALLOC_SLOWPATH and
+takes a `list_lock`; linux-7.1 gives it one.
+
 `may_not_block=1` is how block layers ask first. Between two nodes expect of linux-7.0-rc1 ALLOC_SLOWPATH and a
 `list_lock` for each allocation; of linux-7.0 one to three for each sheaf's capacity.
 """

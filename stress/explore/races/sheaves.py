@@ -10,8 +10,8 @@ from allocators.caches.memcg_caches import destroy_root
 from allocators.caches.slab_common import kmem_cache_shrink
 from allocators.core.bugs import BUG_CLOSE_BUSY
 from allocators.core.page_alloc import head_of
+from allocators.sheaf_settings import SheafSettings
 from allocators.slub.node_slab import alloc_one, free_one
-from allocators.slub.sheaf_state import SheafSettings
 from shm.atomics import bug, cpu_relax, read_once, write_once
 from stress.explore.races.race import Model
 from stress.explore.world.scene import Scene

@@ -22,7 +22,8 @@ from allocators.core.page_alloc import ZONE
 from allocators.core.world import PAGE_BYTES, WORLD, WORLD_AT
 from allocators.designs import parse_design
 from allocators.memcg.memcontrol import MEMCG, css_put, css_tryget_online
-from allocators.slub.sheaf_state import AS_THE_KERNEL, ASKED, SheafSettings
+from allocators.sheaf_settings import AS_THE_KERNEL, SheafSettings
+from allocators.slub.sheaf_state import ASKED
 from shm.machine import CPU, MACHINE, Machine
 from shm.rcu import quiescent_point
 from shm.ring import RING
@@ -41,7 +42,7 @@ class Scene:
     """A world of one root cache with `objects` objects per slab (of one page), one cgroup and its child cache.
 
     preempt: tasks of one CPU preempt each other. cpu_partial: the caches have CPU partial lists.
-    stats: with SLUB_STATS. sheaves: their sizes; the cache asks for some.
+    stats: with SLUB_STATS. sheaves: their sizes where the design sets none; the cache asks for some.
     min_partial, limit: of the caches (SLAB: of the array caches).
     Raises UsageError for an allocator of which there are no scenes.
     """
@@ -70,7 +71,7 @@ class Scene:
         )
         limits = Limits(
             workers=cpus, nodes=nodes, memory=nodes << 22, caches=CACHES, memcgs=2, roots=1, cgroup_indices=3,
-            cache_indices=1, sheaves=sheaves,
+            cache_indices=1, sheaves=parsed.sheaves(sheaves),
         )  # fmt: skip
         size = PAGE_BYTES // objects // 8 * 8
         model = KINDS[allocator].model
