@@ -22,6 +22,7 @@ SCHEMAS = {
     "runs": ("stress.result.listed", "RunList"),
     "comparison": ("stress.report.compared", "Compared"),
     "claims": ("stress.claims.report", "Report"),
+    "sheaves": ("stress.claims.reports.show", "Found"),
     "calibration": ("stress.calibrate.table", "Calibration"),
     "exploration": ("stress.explore.found.published", "Exploration"),
     "catalogue": ("stress.explore.found.published", "Catalogue"),

@@ -169,13 +169,13 @@ class VirtualTime:
             words[plan["loop"] + getattr(LOOP, name)] = at + plan[name]
         arena.words[MACHINE.vtime] = at
 
-    def play(self, tick: Callable[[], None]) -> bool:
-        """Play to the end; False when a tape got stuck. tick: called every `STEPS` operations.
+    def play(self, tick: Callable[[], None], steps: int = STEPS) -> bool:
+        """Play to the end; False when a tape got stuck. tick: called every `steps` operations.
 
         Raises UsageError when there were more locks than the tables have room for.
         """
         loop = self.offset + self.plan["loop"]
-        while (state := virtual_main(self.machine, 1, self.arena.run, loop, STEPS)) == PLAYING:
+        while (state := virtual_main(self.machine, 1, self.arena.run, loop, steps)) == PLAYING:
             tick()
             if self.words[VTIME.full]:
                 raise UsageError(f"more than {self.locks} locks are in use; play fewer caches, cgroups or nodes")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from stress.measure.latency import summarise
 from stress.measure.records import Census
 from stress.play.arena import Arena, BlockSettings
 from stress.play.census import pinned_now, section_sums, take_census
-from stress.play.virtual import STATS, VirtualTime, features_of
+from stress.play.virtual import STATS, STEPS, VirtualTime, features_of
 from stress.profiles.profile import Profile
 from stress.result.data import Violation
 from stress.simulate.names import Named
@@ -51,7 +52,18 @@ class Job:
     memoryless: int = 0
 
 
-def play_point(job: Job, tick: Callable[[float], None]) -> Point:
+class Watch(Protocol):
+    """Who looks at a world in virtual time. steps: operations between two looks; ms: of virtual time. At the end it is
+    at rest."""
+
+    steps: int
+
+    def look(self, arena: Arena, ms: float) -> None: ...
+
+    def end(self, arena: Arena) -> None: ...
+
+
+def play_point(job: Job, tick: Callable[[float], None], watch: Watch | None = None) -> Point:
     """Play it. tick: called with the share that is done. Raises UsageError when its tables cannot be had."""
     began = time.monotonic()
     features = features_of(job.design, job.allocator)
@@ -75,7 +87,7 @@ def play_point(job: Job, tick: Callable[[float], None]) -> Point:
                 virtual.play(lambda: tick(0.0))
                 arena.reset(booted, settings)
                 virtual.rewind()
-            return _played(job, arena, virtual, features, tick, began)
+            return _played(job, arena, virtual, features, tick, began, watch)
         finally:
             virtual.close()
     finally:
@@ -89,6 +101,7 @@ def _played(
     features: frozenset[str],
     tick: Callable[[float], None],
     began: float,
+    watch: Watch | None,
 ) -> Point:
     total = max(1, sum(map(len, job.load.tapes)))
     curve: list[DeadSample] = []
@@ -96,13 +109,17 @@ def _played(
     def look() -> None:
         _sample(arena, virtual, curve)
         tick(int(arena.plays()["operations"].sum()) / total)
+        if watch is not None:
+            watch.look(arena, virtual.horizon() / 1e9)
 
-    finished = virtual.play(look)
+    finished = virtual.play(look, STEPS if watch is None else watch.steps)
     _sample(arena, virtual, curve)
     spent = virtual.spent().copy()
     span = int(virtual.vcpus()["ended"][: job.cpus].max())
     locks, lines = _locks(arena, virtual, span, job.cpus), _lines(arena, virtual, span, job.cpus)
     virtual.end()
+    if watch is not None:
+        watch.end(arena)
     census = take_census(arena, job.design, features - {"VTIME"}, float(PS_PER_NS))
     operations = sum(int(np.isin(tape & OP_MASK, OPERATIONS).sum()) for tape in job.load.tapes)
     rates, ns = _rates(arena)
@@ -221,7 +238,19 @@ def _dead(census: Census, curve: list[DeadSample]) -> Dead:
 
 def _counts(census: Census) -> dict[str, int]:
     """What the report speaks of; the allocator's own statistics are in `run`'s results."""
-    wanted = ("free", "dead_free", "alloc", "ipi", "page_alloc", "page_free", "slow", "this_cpu_cas", "page_cas")
+    wanted = (
+        "free",
+        "dead_free",
+        "alloc",
+        "ipi",
+        "page_alloc",
+        "page_free",
+        "slow",
+        "this_cpu_cas",
+        "page_cas",
+        "drain_obj_stock",
+        "objcg_charge",
+    )
     return {name: census.operations[name] for name in wanted} | {
         "pages_left": census.pages_left,
         "failed_allocations": census.failed_allocations,

@@ -1,0 +1,137 @@
+"""Plays what reports ask for, each point once: in virtual time by as many processes as there are CPUs here, and
+natively through the laboratory of the other claims."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from allocators.designs import DesignError, parse_design
+from stress.claims.lab import Damaged, Lab, NotBuilt
+from stress.claims.reports.report import Measure, Setting, Side
+from stress.engine import virtual_main
+from stress.play.compiled import ready
+from stress.play.options import DEFAULT_MEMORY
+from stress.play.virtual import features_of
+from stress.play.workload import build_workload
+from stress.process import host
+from stress.profiles.load import load
+from stress.result.data import Violation
+from stress.show.progress import Progress
+from stress.simulate import spending
+from stress.simulate.point import Job
+from stress.simulate.result import Point
+from stress.simulate.sentences import lock_title, sound, title
+from stress.simulate.sizes import sized
+from stress.simulate.study import play_all
+
+ALLOCATOR = "slub"
+SEEDS = 3
+QUICK_OPERATIONS = 20_000
+LEAST_BUSY, LEAST_STALLED = 0.2, 0.05  # of the time: below, a lock or line is no mechanism
+
+
+class Bench:
+    """seeds: of everything random, the first of them `seed`. quick: few operations and one seed, for tests."""
+
+    def __init__(
+        self, *, seed: int = 1, seeds: int = SEEDS, quick: bool = False, seconds: float = 3.0, progress: Progress
+    ) -> None:
+        self.quick, self.seeds = quick, tuple(range(seed, seed + (1 if quick else seeds)))
+        self.progress = progress
+        self.lab = Lab(seconds=seconds, seed=seed, quick=quick, progress=progress)
+        self.violated: list[Violation] = []
+        self.commands: list[str] = []
+        self._points: dict[tuple[Setting, str, int], Point | None] = {}
+
+    def begin(self) -> None:
+        """A new report begins: its commands and violated invariants start anew."""
+        self.commands, self.violated = [], []
+        self.lab.begin("counting")
+
+    def seeds_for(self, ways: int) -> tuple[int, ...]:
+        """All seeds for what is played in one way; one where the ways make the spread."""
+        return self.seeds if ways == 1 else self.seeds[:1]
+
+    def play(self, sides: Iterable[Side], seeds: Iterable[int]) -> None:
+        """Play what has not been played yet. Raises NotBuilt, Damaged, UsageError and KeyboardInterrupt."""
+        sides, seeds = list(dict.fromkeys(sides)), list(seeds)
+        for side in sides:
+            try:
+                parse_design(side.design)
+            except DesignError as error:
+                raise NotBuilt(str(error)) from None
+        ready([(virtual_main, ALLOCATOR, features_of(side.design, ALLOCATOR)) for side in sides], self.progress.phase)
+        by_setting: dict[Setting, list[str]] = {}
+        for side in sides:
+            by_setting.setdefault(side.setting, []).append(side.design)
+        for setting, designs in by_setting.items():
+            self.commands.append(setting.command(*designs))
+            for seed in seeds:
+                self._play(setting, [d for d in designs if (setting, d, seed) not in self._points], seed)
+
+    def _play(self, setting: Setting, designs: list[str], seed: int) -> None:
+        if not designs:
+            return
+        given = dict(setting.settings)
+        operations = QUICK_OPERATIONS if self.quick else setting.operations
+        tapes, _ = build_workload(
+            setting.scenario, sized(setting.scenario, setting.cpus, given, operations), setting.cpus, seed
+        )
+        profile = load(setting.machine)
+        jobs = [
+            Job(
+                design, ALLOCATOR, setting.cpus, setting.nodes, profile, DEFAULT_MEMORY, seed, 0.0, tapes,
+                memoryless=setting.memoryless,
+            )
+            for design in designs
+        ]  # fmt: skip
+        points, troubles, interrupted = play_all(jobs, len(host.available_cpus()), self.progress)
+        for point in points:
+            self._points[setting, point.design, seed] = point
+            self.violated += point.violations
+        if interrupted:
+            raise KeyboardInterrupt
+        if troubles:
+            raise Damaged("; ".join(troubles))
+
+    def point(self, side: Side, seed: int) -> Point:
+        """A point that was played. Raises Damaged for one that got stuck or ran out of memory."""
+        point = self._points[side.setting, side.design, seed]
+        assert point is not None
+        if not sound(point):
+            raise Damaged(f"{side.design} in {side.setting.text}: {point.stuck or 'out of memory'}")
+        return point
+
+    def rate(self, side: Side, seed: int) -> float:
+        """What is compared of the point, see `Measure`."""
+        return rate_of(self.point(side, seed), side.setting.measure)
+
+
+def rate_of(point: Point, measure: Measure) -> float:
+    """Objects a second, of all CPUs (FLOW) or of one (LIFE). Raises Damaged if nothing was timed."""
+    if measure is Measure.FLOW:
+        rates = [point.rates[kind] for kind in ("alloc", "frees") if kind in point.rates]
+        if len(rates) == 2:
+            return min(rates)
+    else:
+        each = [point.ns[kind] for kind in ("mixed", "alloc", "frees") if kind in point.ns]
+        if each:
+            return 1e9 / sum(each)
+    raise Damaged(f"{point.design} on {point.cpus} CPUs: nothing was timed")
+
+
+def mechanism(point: Point) -> str:
+    """What the CPUs' time goes to beside their own work, the lock that is held most and the line that is waited for
+    most, by name."""
+    said = []
+    most = spending.biggest(point)
+    if most is not None:
+        said.append(f"{most[0]} {most[1]:.0%} of the time")
+    lock = max(point.locks, key=lambda lock: lock.busy, default=None)
+    if lock is not None and lock.busy >= LEAST_BUSY:
+        said.append(f"{lock_title(lock)} held {lock.busy:.0%}")
+    lines = [line for line in point.lines if not line.name.startswith("run[")]
+    line = max(lines, key=lambda line: line.stalled, default=None)
+    if line is not None and line.stalled >= LEAST_STALLED:
+        said.append(f"{title(line.name)} waited for {line.stalled:.0%}")
+    return ", ".join(said)

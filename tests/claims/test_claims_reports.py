@@ -1,0 +1,213 @@
+"""Reports of sheaves: what verdicts say, what explanations say, and the command around them."""
+
+import json
+import math
+
+import msgspec
+import pytest
+from typer.testing import CliRunner
+
+from stress.claims.lab import Damaged, NotBuilt
+from stress.claims.reports.command import choose, try_all, try_report
+from stress.claims.reports.judge import explained, judge, of_pairs, one_share, summary, with_share
+from stress.claims.reports.registry import REPORTS
+from stress.claims.reports.report import (
+    TOLERANCE,
+    Count,
+    Explanation,
+    Report,
+    Row,
+    RowOutcome,
+    Setting,
+    Verdict,
+    pair,
+)
+from stress.commands.app import app
+from stress.process.errors import UsageError
+from stress.show.progress import Progress
+
+REPRODUCED, NOT, UNKNOWN = Verdict.REPRODUCED, Verdict.NOT, Verdict.UNKNOWN
+HERE = Setting("here", "free-burst", (), 2)
+THERE = Setting("there", "free-burst", (), 4)
+
+
+class Fake:
+    """A bench whose rates are given by design and setting's text."""
+
+    def __init__(self, rates, stop_at=None):
+        self.rates, self.stop_at, self.played = rates, stop_at, []
+        self.progress, self.seeds, self.commands, self.violated = Progress(quiet=True), (1, 2), [], []
+        self.lab = type("Lab", (), {"commands": (), "violated": ()})()
+
+    def begin(self):
+        self.commands = []
+
+    def seeds_for(self, ways):
+        return self.seeds if ways == 1 else self.seeds[:1]
+
+    def play(self, sides, seeds):
+        if len(self.played) == self.stop_at:
+            raise KeyboardInterrupt
+        self.played.append(sides)
+        for side in sides:
+            if side.design == "linux-9.9":
+                raise NotBuilt("design linux-9.9 is not built")
+
+    def rate(self, side, seed):
+        if side.design == "broken":
+            raise Damaged("stuck")
+        rate = self.rates[side.design, side.setting.text]
+        return rate if isinstance(rate, (int, float)) else rate[seed - 1]
+
+    def point(self, side, seed):
+        return None
+
+
+@pytest.fixture(autouse=True)
+def plain(monkeypatch):
+    """No logging into a queue, which would outlive the test; points have no locks and lines."""
+    monkeypatch.setattr("stress.play.session.setup_logging", lambda *_: None)
+    monkeypatch.setattr("stress.play.session.close_logging", lambda: None)
+    monkeypatch.setattr("stress.claims.reports.bench.mechanism", lambda point: "list_lock held 90%")
+
+
+def outcome(report, rates, stop_at=None):
+    found = []
+    interrupted = try_report(report, Fake(rates, stop_at), found.append)
+    return found[0] if found else None, interrupted
+
+
+def report(*rows, **more):
+    return Report("R0", "t", "who", "source", "machine", tuple(rows), **more)
+
+
+def row(low, high, after="b", name="r", **more):
+    return Row(name, low, high, (pair("a", after, HERE),), **more)
+
+
+@pytest.mark.parametrize(
+    "low, high, ratios, options, verdict",
+    (
+        (0.5, 0.5, [0.52, 0.55], {}, REPRODUCED),
+        (0.5, 0.5, [0.2], {"alone": True}, NOT),  # a planted deviation
+        (0.5, 0.5, [0.2], {}, UNKNOWN),  # some share of the time
+        (0.5, 0.5, [0.8], {}, NOT),  # no share makes it that bad
+        (0.5, 0.5, [1.5], {}, NOT),
+        (0.9, 0.93, [0.99], {}, UNKNOWN),  # the tolerance hides it
+        (0.9, 0.93, [0.6], {}, UNKNOWN),
+        (0.9, 0.93, [1.4], {}, NOT),
+        (0.98, 0.98, [1.1], {"same": True}, REPRODUCED),
+        (0.98, 0.98, [0.6], {"same": True}, NOT),
+        (1.0, None, [1.5, 1.6], {}, REPRODUCED),
+        (1.0, None, [1.05], {}, UNKNOWN),
+        (1.0, None, [0.7], {}, NOT),
+        (None, None, [0.1], {}, UNKNOWN),
+        (0.5, 0.5, [], {}, UNKNOWN),
+    ),
+)
+def test_a_figure_against_a_prediction(low, high, ratios, options, verdict):
+    assert judge(low, high, ratios, TOLERANCE, **({"alone": False, "same": False} | options))[0] is verdict
+
+
+def test_the_share_that_is_named_is_the_one_that_agrees():
+    _, _, share = judge(0.5, 0.5, [0.2], TOLERANCE, alone=False, same=False)
+    assert share is not None and math.isclose(with_share(0.2, share), 0.5)
+
+
+def test_what_is_left_open_decides_only_where_all_agree():
+    assert of_pairs([NOT, NOT]) is NOT and of_pairs([NOT, REPRODUCED]) is UNKNOWN and of_pairs([]) is UNKNOWN
+
+
+def test_one_share_must_do_for_all_rows():
+    """The first row gives the share away: 0.2 for 0.5 is a quarter of the time. The second one is predicted with it."""
+    rates = {("a", "here"): 1.0, ("b", "here"): 0.2, ("c", "here"): 0.25}
+    first, fits, planted = row(0.5, 0.5), row(0.57, 0.57, "c", "s"), row(0.95, 0.95, "c", "s")
+    told, _ = outcome(report(first, fits), rates)
+    assert told.verdict is REPRODUCED and "0.57 with the share of 25%" in told.reason
+    told, _ = outcome(report(first, planted), rates)
+    assert told.verdict is NOT
+    told, _ = outcome(report(first), rates)
+    assert told.verdict is UNKNOWN, "with one unknown, one figure says nothing"
+
+
+@pytest.mark.parametrize(
+    "rest, stays, verdict",
+    ((0.95, False, REPRODUCED), (0.5, False, NOT), (0.62, False, UNKNOWN), (0.5, True, REPRODUCED), (0.99, True, NOT)),
+)
+def test_explanations_are_claims(rest, stays, verdict):
+    rates = {("a", "here"): 1.0, ("b", "here"): 0.5, ("b", "there"): rest, ("a", "there"): 1.0}
+    one = Explanation("because", "them", pair("a", "b", HERE), pair("a", "b", THERE), stays=stays)
+    told, _ = outcome(report(row(0.5, 0.5), explanations=(one,)), rates)
+    assert told.explanations[0].verdict is verdict
+    assert explained(1.0, 0.5, TOLERANCE, stays=stays)[0] is UNKNOWN, "there is nothing to be explained"
+
+
+def test_what_is_not_built_or_breaks_down_cannot_be_told():
+    told, _ = outcome(report(row(0.5, 0.5, "linux-9.9"), row(0.5, 0.5, "broken", "s")), {("a", "here"): 1.0})
+    assert told.verdict is UNKNOWN and [one.predicted[0].reason for one in told.rows] == [
+        "design linux-9.9 is not built",
+        "stuck",
+    ]
+
+
+def test_counts_are_held_to_their_digits():
+    counts = (Count("a", 1.25, lambda bench: 1.252), Count("b", 1.25, lambda bench: 1.26))
+    told, _ = outcome(report(counts=counts), {})
+    assert [one.verdict for one in told.counts] == [REPRODUCED, NOT] and told.verdict is NOT
+
+
+def test_interruption_keeps_what_was_played():
+    rates = {("a", "here"): 1.0, ("b", "here"): 0.5}
+    told, interrupted = outcome(report(row(0.5, 0.5), row(0.5, 0.5, name="s")), rates, stop_at=1)
+    assert interrupted and len(told.rows) == 1 and told.verdict is UNKNOWN and told.reason.startswith("interrupted")
+    found = []
+    assert try_all([report(row(0.5, 0.5))], Fake(rates, stop_at=0), found.append) and not found
+
+
+def test_every_report_is_there_and_can_be_asked_for():
+    assert list(REPORTS) == [f"R{n}" for n in range(1, 11)]
+    assert [one.id for one in choose(["r3", "R1"])[0]] == ["R1", "R3"] and choose(["storm"]) == ([], True)
+    with pytest.raises(UsageError, match="no report R11"):
+        choose(["R11"])
+    for one in REPORTS.values():
+        names = [figure.name for figure in (*one.rows, *one.counts)]
+        assert len(set(names)) == len(names) and (names or one.lacking)
+
+
+def test_summary_of_nothing():
+    assert summary([])[0] is UNKNOWN and one_share([], []) == ([], "")
+
+
+def test_formats(tmp_path, monkeypatch):
+    rates = {(design, text): 1.0 for design in ("linux-7.0", "linux-7.0-rc1") for text in ("here", "there")}
+    rates["linux-7.0-rc1", "here"] = 0.1
+    one = report(
+        Row("r", 1.0, None, (pair("linux-7.0-rc1", "linux-7.0", HERE),)),
+        explanations=(
+            Explanation(
+                "why", "who", pair("linux-7.0", "linux-7.0-rc1", HERE), pair("linux-7.0", "linux-7.0-rc1", THERE)
+            ),
+        ),
+    )
+    monkeypatch.setattr("stress.claims.reports.command.REPORTS", {"R0": one})
+    monkeypatch.setattr("stress.claims.reports.bench.Bench", lambda **options: Fake(rates))
+    arguments = ["claims", "--set", "sheaves", "R0", "--quick", "--out", str(tmp_path), "--format"]
+    text = CliRunner().invoke(app, [*arguments, "text"])
+    assert text.exit_code == 0 and "R0 t: reproduced" in text.stdout and "list_lock held 90%" in text.stdout
+    page = CliRunner().invoke(app, [*arguments, "markdown"]).stdout
+    assert "| R0 t | reproduced |" in page and "right: without the cause 100% of the loss goes" in page
+    printed = CliRunner().invoke(app, [*arguments, "json"]).stdout
+    data = json.loads(printed)
+    assert data["reports"][0]["rows"][0]["predicted"][0]["ratios"] == [10.0, 10.0]
+    assert data["schema_version"] == "1" and not data["interrupted"]
+
+
+def test_usage_errors(tmp_path):
+    for arguments, says in ((["--set", "sheaves", "R11"], "no report R11"), (["R1"], "need --set sheaves")):
+        done = CliRunner().invoke(app, ["claims", *arguments, "--out", str(tmp_path)])
+        assert done.exit_code == 2 and says in done.stderr, done.stderr
+
+
+def test_row_outcomes_are_data():
+    told, _ = outcome(report(row(0.5, 0.5)), {("a", "here"): 1.0, ("b", "here"): [0.5, 0.52]})
+    assert msgspec.json.decode(msgspec.json.encode(told.rows[0]), type=RowOutcome) == told.rows[0]
