@@ -3,14 +3,15 @@
 What a kernel shows of a cache at one time (sysfs, `Beginning`) is how many slabs it has, how many of them are on nodes'
 partial lists with how many objects in use, and how many each CPU holds; not which slab has which holes, nor how many
 objects of a CPU's slabs are free. That is drawn: free objects of the partial slabs at random, in all as many as there
-are; a CPU slab has 0 to all but one free, a slab of a CPU partial list 1 to all.
+are, among them up to `MIN_PARTIAL` empty ones; a slab of a CPU partial list has as many free as one of the node's list
+(without any, 1 to all), a CPU slab 0 to all but one.
 
 Played are the slabs that can matter: those with free objects, and the full ones that hold an object which the trace
 frees. A full slab that nobody touches does nothing in any design; it is counted only (`Recording.slabs_before`).
 
-`Prologue` allocates all objects of these slabs and frees the holes: first those of partial slabs, which a shrink puts on
-their node's list; then those of slabs that CPUs hold, each on its CPU. Caches with sheaves are shrunk twice, as
-what a barn gives back in the first may stay with the CPU (F_618SHRINK); their CPUs begin without sheaves and slabs.
+`Prologue` allocates all objects of these slabs and frees the holes: first those of partial slabs, which a flush puts on
+their node's list; then those of slabs that CPUs hold, each on its CPU. Caches with sheaves are shrunk before the flush, as
+what a barn gives back may stay with the CPU that shrinks (F_618SHRINK); their CPUs begin without sheaves and slabs.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy as np
 from scenarios import tape
 from scenarios.tape import CacheSpec, Event
 
+MIN_PARTIAL = 5  # of most caches: so many empty slabs stay on a node's list
 MARK = "the state before the first event"
 
 
@@ -65,15 +67,15 @@ class Prologue:
         slabs = self._draw(state, old, sheaves=spec.sheaf_capacity > 0)
         objects = [self._make(number, state.objects, slab) for slab in slabs]
         self._allocate(number, spec, [slot for slab in objects for slot in slab])
-        held = []
-        for at in self.random.permutation(len(slabs)):
-            if slabs[at].cpu >= 0:
-                held.append(at)
-            elif slabs[at].free:
-                self._free(0, slabs[at], objects[at])
+        held = [at for at, slab in enumerate(slabs) if slab.cpu >= 0]
+        listed = [at for at in self.random.permutation(len(slabs)) if slabs[at].cpu < 0 and slabs[at].free]
+        # Empty ones first: only a list with fewer than min_partial slabs takes them.
+        for at in sorted(listed, key=lambda at: slabs[at].free < state.objects):
+            self._free(0, slabs[at], objects[at])
+        if spec.sheaf_capacity:
+            self._event(tape.EV_SHRINK_CACHE, number)
         if slabs:
-            for _ in range(2 if spec.sheaf_capacity else 1):
-                self._event(tape.EV_SHRINK_CACHE, number)
+            self._event(tape.EV_FLUSH_CACHE, number)
         for at in sorted(held, key=lambda at: not slabs[at].is_cpu_slab):
             slab = slabs[at]
             self._free(slab.cpu, slab, objects[at])
@@ -87,8 +89,9 @@ class Prologue:
     def _draw(self, state: Beginning, old: Iterable[Sequence[int]], *, sheaves: bool) -> list[_Slab]:
         draw, n = self.random, state.objects
         slabs = [_Slab(free) for free in self._holes(state)]
+        like = [slab.free for slab in slabs] or list(range(1, n + 1))
         for cpu, count in enumerate(state.cpu_partial[: self.cpus]):
-            slabs += [_Slab(int(draw.integers(1, n, endpoint=True)), cpu) for _ in range(count)]
+            slabs += [_Slab(int(free), cpu) for free in draw.choice(like, count)]
         for cpu in draw.permutation(self.cpus)[: state.cpu_slabs]:
             slabs.append(_Slab(int(draw.integers(0, n)), int(cpu), True))
         if sheaves:  # what a CPU frees goes to its sheaves: no list of its own can be made
@@ -104,14 +107,17 @@ class Prologue:
         return slabs
 
     def _holes(self, state: Beginning) -> list[int]:
-        """Free objects of each partial slab; at least one in each, and one in use."""
-        if not state.partial or state.objects < 2:
+        """Free objects of each partial slab: some are empty, as far as MIN_PARTIAL and what is in use allow."""
+        n, most = state.objects, state.objects - 1
+        if not state.partial:
             return []
-        most = state.objects - 1
-        total = state.partial * state.objects - state.partial_in_use
-        free = np.ones(state.partial, np.int64)
-        left = min(max(total, state.partial), state.partial * most) - state.partial
-        weight = self.random.exponential(size=state.partial)
+        needed = -(-state.partial_in_use // most) if most else 0
+        empty = max(0, min(MIN_PARTIAL, state.partial - needed))
+        empty = int(self.random.integers(min(empty, max(0, state.partial - state.partial_in_use)), empty, endpoint=True))
+        others = state.partial - empty
+        free = np.ones(others, np.int64)
+        left = min(max(others * n - state.partial_in_use, others), others * most) - others
+        weight = self.random.exponential(size=others)
         while left:
             room = most - free
             part = np.where(room > 0, weight, 0)
@@ -121,7 +127,7 @@ class Prologue:
                 share[self.random.permutation(np.flatnonzero(room > 0))[:left]] = 1
             free += share
             left -= int(share.sum())
-        return free.tolist()
+        return [n] * empty + free.tolist()
 
     def _make(self, number: int, objects: int, slab: _Slab) -> list[int]:
         slots = [*slab.old, *(self._slot() for _ in range(objects - len(slab.old)))]

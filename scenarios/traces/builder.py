@@ -27,6 +27,7 @@ from scenarios.tape import CacheSpec, Event, Workload
 from scenarios.traces.beginning import MARK, Prologue
 from scenarios.traces.errors import RowError
 from scenarios.traces.recording import UNRECORDED, Unplaced
+from scenarios.traces.untold import Tasks, free_with_their_tasks
 
 MAX_CACHES = 1 << tape.A_BITS
 MAX_CGROUPS = 1 << tape.B_BITS
@@ -106,6 +107,21 @@ class TraceBuilder:
         self._order.append(cpu)
         self._words.append(tape.OP_FREE | slot << tape.C_SHIFT)
         return slot
+
+    def free_with_tasks(self, tasks: Tasks, untold: np.ndarray) -> int:
+        """See `untold.free_with_their_tasks`; returns how many frees were moved or added."""
+        words, order, moved = free_with_their_tasks(
+            np.array(self._words, dtype=np.int64), np.array(self._order, dtype=np.uint8), tasks, untold
+        )
+        self._words, self._order = array("q", words.tobytes()), array("B", order.tobytes())
+        plays = int(np.isin(words & tape.OP_MASK, tape.OPERATIONS).sum())
+        self._fast = array("B", [UNRECORDED] * plays)
+        return moved
+
+    @property
+    def place(self) -> int:
+        """Operations so far."""
+        return len(self._words)
 
     def begin_with(self, prologue: Prologue) -> None:
         """Put a prologue, whose slots follow ours, before all; its mark is the first. Call it once, at the end."""

@@ -36,6 +36,7 @@ from scenarios.traces.builder import MAX_CACHES, MAX_CGROUPS, MAX_CPUS, MAX_OBJE
 from scenarios.traces.errors import RowError, TraceError
 from scenarios.traces.recording import ABSENT, NEVER, UNRECORDED, Outcome, Recording, counter_columns
 from scenarios.traces.source import Metadata, Source, shown
+from scenarios.traces.untold import Tasks
 
 HEADER = "ts_ns,cpu,pid,ev,addr_hex,cache,bytes_req,bytes_alloc,accounted,memcg,site"
 LAYOUT = "linux-6.18-mixed"
@@ -48,6 +49,7 @@ _EVENTS = dict.fromkeys("Aa", _ALLOC_COLUMNS) | dict.fromkeys("Ffx", _FREE_COLUM
 _EVENTS |= dict.fromkeys("SDLl", _SLAB_COLUMNS) | dict.fromkeys("MC", _TEXT_COLUMNS)
 _FLAGS = (b"0", b"1")
 _UNKNOWN = -1  # cache of a kfree whose allocation was not seen
+_UNTOLD = 10  # inferred frees for each that left an event, from which on a cache's frees are taken for untold
 _START, _SNAPSHOT = "start", "SNAP_END "
 _SYSFS = ("slabs", "objects", "total_objects", "partial", "objects_partial", "cpu_slabs", "slabs_cpu_partial")
 
@@ -86,11 +88,16 @@ class _Reader:
         self.used: set[int] = set()  # caches that the trace allocates from or frees to
         self.implied: set[int] = set()  # addresses freed by no row, but with their slab; an x may follow
         self.freed_with_slab = 0
+        self.freed_with_task = 0
+        self.tasks = Tasks()
+        self.told = [0] * len(self.build.caches)  # per cache: frees that left an event
+        self.inferred = [0] * len(self.build.caches)
 
     def read(self) -> tuple[Workload, Recording]:
         line, counts = 1, self.counts
         row: list[bytes] = []
         alloc, free, serves, used = self.build.alloc, self.build.free, self.serves, self.used
+        tasks, told, inferred = self.tasks, self.told, self.inferred
         try:
             for line, row in self.source.rows():
                 event = row[3].decode()
@@ -114,9 +121,14 @@ class _Reader:
                     elif accounted not in _FLAGS:
                         raise RowError(f"column accounted is {shown(accounted)}, it must be 0 or 1")
                     used.add(int(cache))
+                    tasks.allocated(pid, self.build.slots)
+                    tasks.last[pid] = (self.build.place + 1, int(cpu))
                     alloc(line, int(cpu), int(cache), cgroup, int(address, 16), UNRECORDED)
                 elif event in "Ffx":
                     int(site)
+                    if size != b"1":
+                        (inferred if event == "x" else told)[int(cache)] += 1
+                        tasks.last[pid] = (self.build.place + 1, int(cpu))
                     if event != "x" and size not in _FLAGS:
                         raise RowError(
                             f"bytes_req of a free is {shown(size)}, it must be 0, or 1 for an object from before"
@@ -141,6 +153,8 @@ class _Reader:
             raise self._explain(line, row, error) from None
         self.source.check_rows(line, sum(self._event_counts()))
         if self.states:
+            untold = np.array(inferred) > _UNTOLD * np.array(told)
+            self.freed_with_task = self.build.free_with_tasks(tasks, untold)
             self._begin()
         load = self.build.workload(self.source.path.name, len(self.cgroups) - 1)
         return load, self._recording(line - 1)
@@ -305,6 +319,8 @@ class _Reader:
         notes = []
         if self.freed_with_slab:
             notes.append(f"{self.freed_with_slab} frees that left no event are done when their slab is discarded")
+        if self.freed_with_task:
+            notes.append(f"{self.freed_with_task} frees that left no event are done behind the last event of their task")
         if self.late:
             notes.append(f"{self.late} allocations accounted to a removed cgroup are done for the root cgroup")
         return Recording(
