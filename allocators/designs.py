@@ -69,8 +69,8 @@ class DesignError(ValueError):
 
 _LINUX_618 = frozenset(
     {"F_OBO", "F_NRP", "P4v4", "F_OBJCG", "F_PAGESTOCK", "F_SHEAF", "F_SHEAFASK", "F_618SHRINK", "F_RCUSHEAF"}
-)
-_LINUX_70 = _LINUX_618 - {"F_SHEAFASK", "F_618SHRINK"} | {
+) | {"F_PARTIALSLABS"}
+_LINUX_70 = _LINUX_618 - {"F_SHEAFASK", "F_618SHRINK", "F_PARTIALSLABS"} | {
     "F_NOCPUSLAB",
     "F_CAP7",
     "F_REFILL7",

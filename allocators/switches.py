@@ -233,6 +233,12 @@ SWITCHES: dict[str, Switch] = {
             needs=("F_SHEAF",),
         ),
         Switch(
+            "F_PARTIALSLABS",
+            "CPU partial lists are limited by their slabs: 240, 104, 48 or 12 objects by size, free or not (5.16)",
+            _SLUB,
+            conflicts=("F_NOCPUSLAB",),
+        ),
+        Switch(
             "F_NOCPUSLAB",
             "no CPU slabs and no CPU partial lists; sheaves are filled from the nodes' slabs (7.0)",
             _SLUB,

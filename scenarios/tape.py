@@ -72,6 +72,7 @@ EV_CREATE_CACHE = 4  # arg=cache: kmem_cache_create (root cache, or child when i
 EV_DESTROY_CACHE = 5  # arg=cache: kmem_cache_destroy
 EV_OFFLINE_CACHE = 6  # arg=cache: its memcg's offline reached this child
 EV_MARK = 7  # arg=mark index: take a census of slabs per cache
+EV_FLUSH_CACHE = 8  # arg=cache: SLUB's CPUs give back what they hold, as when each goes offline and comes back
 EV_NAMES = (
     "",
     "create_cgroup",
@@ -81,6 +82,7 @@ EV_NAMES = (
     "destroy_cache",
     "offline_cache",
     "mark",
+    "flush_cache",
 )
 
 

@@ -31,6 +31,7 @@ from allocators.core.world import (
 from allocators.memcg.memcontrol import MEMCG
 from allocators.slab.setup import slab_setup
 from allocators.slub.sheaf_state import boot_sheaves, sheaf_capacity
+from allocators.slub.sizing import Sizing
 from shm.atomics import store
 from shm.layout import view
 from shm.machine import CPU, MACHINE, MAGIC, Machine
@@ -187,8 +188,11 @@ def create_root(m: Machine, layout: Layout, root: Root) -> int:
         sheaves = layout.plan["sheaves"] + (roots - 1) * layout.sheaf_words
         barns = layout.limits.nodes - (0 if m.has("F_BARNONLINE") else layout.limits.memoryless)
         boot_sheaves(m.mem, sheaves, layout.nr_cpus, layout.limits.nodes, capacity, settings, barns)
+    sizes = root.sizes.descriptor()
+    if m.has("F_PARTIALSLABS") and isinstance(root.sizes, Sizing):
+        sizes["cpu_partial"] = root.sizes.cpu_partial_slabs
     for field, value in {
-        **root.sizes.descriptor(),
+        **sizes,
         "object_size": root.object_size,
         "flags": (SLAB_DESTROY_BY_RCU if root.destroy_by_rcu else 0) | (0 if root.cpu_partial else SLAB_NO_CPU_PARTIAL),
         "slots": layout.plan["slots"] + (roots - 1) * layout.limits.memcgs,

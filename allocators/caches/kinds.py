@@ -239,7 +239,7 @@ def _slub_shown(m: Machine, s: int, cpus: int) -> dict[str, int]:
 
 
 def _slub_model(size: int, objects: int, min_partial: int, limit: int) -> Sizing:
-    return Sizing(size, 0, 0, objects, 0, objects, min_partial, cpu_partial=2)
+    return Sizing(size, 0, 0, objects, 0, objects, min_partial, cpu_partial=2, cpu_partial_slabs=2)
 
 
 # SLAB

@@ -33,6 +33,7 @@ from allocators.slab.state import SLAB_STAT
 from allocators.slob.cache import free_waiting_objects, slob_cache_alloc, slob_cache_free, slob_shrink, slob_shutdown
 from allocators.slob.state import cache_of
 from allocators.slub.alloc import NO_NODE, slab_alloc
+from allocators.slub.deactivate import flush_all
 from allocators.slub.flush import flush_rcu_sheaves
 from allocators.slub.free import slab_free
 from allocators.slub.reparent import free_to_owner
@@ -196,6 +197,13 @@ def kmem_cache_shrink(m: Machine, s: int) -> int:
         return slob_shrink(m, s)
     else:
         return slub_shrink(m, s)
+
+
+@dual
+def kmem_cache_flush(m: Machine, s: int) -> None:
+    """SLUB: every CPU's slabs and sheaves go back (flush_all); barns keep theirs. Nothing on other allocators."""
+    if not (m.has("SLAB") or m.has("SLOB")):
+        flush_all(m, s)
 
 
 @dual

@@ -37,7 +37,7 @@ CACHE = struct(
     "stats",  # offset of the statistics in a per-CPU area
     "node",  # NODE[nr_nodes]
     "size",  # stride, words; SLOB: bytes an object takes
-    "cpu_partial",
+    "cpu_partial",  # of a CPU's list: free objects; F_PARTIALSLABS: slabs
     "min_partial",
     "dead",
     # slow paths

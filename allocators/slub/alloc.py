@@ -192,6 +192,8 @@ def get_partial_node(m: Machine, s: int, n: int) -> int:
     spin_lock(m, n + NODE.list_lock, LIST_LOCK)
     obj = 0
     available = 0
+    if m.has("F_PARTIALSLABS"):
+        available = -1  # counts slabs, without the CPU slab
     limit = load(m, s + CACHE.cpu_partial)
     page = load(m, n + NODE.first)
     while page:
@@ -203,7 +205,10 @@ def get_partial_node(m: Machine, s: int, n: int) -> int:
             break
         list_del(m, n, page)
         write_once(m, n + NODE.nr_partial, load(m, n + NODE.nr_partial) - 1)
-        available += objects - inuse_of(old)
+        if m.has("F_PARTIALSLABS"):
+            available += 1
+        else:
+            available += objects - inuse_of(old)
         if obj == 0:
             write_once(m, cpu_slab(m, s) + KMEM_CACHE_CPU.page, page)
             stat(m, s, STAT.alloc_from_partial)

@@ -140,7 +140,10 @@ def put_cpu_partial(m: Machine, s: int, page: int, drain: bool) -> None:
         below = 0
         if old:
             below = load(m, old + PAGE.prev)
-            if drain and (below & POBJECTS_MASK) > load(m, s + CACHE.cpu_partial):
+            held = below & POBJECTS_MASK
+            if m.has("F_PARTIALSLABS"):
+                held = (below >> PAGES_SHIFT) + 1
+            if drain and held > load(m, s + CACHE.cpu_partial):
                 flags = local_irq_save(m)
                 unfreeze_partials(m, s)
                 local_irq_restore(m, flags)

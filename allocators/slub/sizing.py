@@ -13,7 +13,10 @@ LARGEST = PAGE_BYTES << MAX_SLAB_ORDER
 
 @dataclass(frozen=True, slots=True)
 class Sizing:
-    """Of one cache; size and offset in bytes, orders and objects for the preferred and the minimum slab."""
+    """Of one cache; size and offset in bytes, orders and objects for the preferred and the minimum slab.
+
+    cpu_partial: free objects that a CPU's partial list may hold (3.16). cpu_partial_slabs: slabs (F_PARTIALSLABS).
+    """
 
     size: int
     offset: int
@@ -23,6 +26,7 @@ class Sizing:
     min_objects: int
     min_partial: int
     cpu_partial: int
+    cpu_partial_slabs: int
 
     def descriptor(self) -> dict[str, int]:
         """CACHE fields and their values."""
@@ -63,6 +67,14 @@ def slab_order(size: int, cpus: int) -> int:
     raise ValueError(f"objects of {size} bytes do not fit a slab of order {MAX_SLAB_ORDER}")
 
 
+def cpu_partial_slabs(size: int, objects: int) -> int:
+    """Slabs of `objects` that a CPU's partial list may hold (v6.18 set_cpu_partial): as many as hold 120, 52, 24 or 6
+    objects by the size in bytes, if half of each is free.
+    """
+    wanted = 6 if size >= PAGE_BYTES else 24 if size >= 1024 else 52 if size >= 256 else 120
+    return -(-2 * wanted // objects)
+
+
 def sizing(
     object_size: int, align: int, cpus: int, *, size: int = 0, pointer_outside: bool = False, cpu_partial: bool = True
 ) -> Sizing:
@@ -92,9 +104,10 @@ def sizing(
     objects = (PAGE_BYTES << order) // size
     if objects > MAX_OBJECTS:
         raise ValueError(f"{objects} objects of {size} bytes in a slab; {MAX_OBJECTS} are supported")
-    partial = 0
+    partial = slabs = 0
     if cpu_partial:
         partial = 2 if size >= PAGE_BYTES else 6 if size >= 1024 else 13 if size >= 256 else 30
+        slabs = cpu_partial_slabs(size, objects)
     return Sizing(
         size=size,
         offset=offset,
@@ -104,4 +117,5 @@ def sizing(
         min_objects=(PAGE_BYTES << min_order) // size,
         min_partial=min(max((size.bit_length() - 1) // 2, MIN_PARTIAL), MAX_PARTIAL),
         cpu_partial=partial,
+        cpu_partial_slabs=slabs,
     )

@@ -21,21 +21,21 @@ __all__ = [
     "Outcome", "Recording", "TraceError", "Unplaced", "open_trace",
 ]  # fmt: skip
 
-_READERS = {linux316.HEADER: linux316.read, linux618.HEADER: linux618.read}
+_HEADERS = (linux316.HEADER, linux618.HEADER)
 
 
 def open_trace(
-    path: str | os.PathLike[str], *, progress: Progress | None = None, limit: int = UNPACKED_LIMIT
+    path: str | os.PathLike[str], *, progress: Progress | None = None, limit: int = UNPACKED_LIMIT, seed: int = 1
 ) -> tuple[Workload, Recording]:
     """Read a recorded trace, NAME.csv or NAME.csv.zst with NAME.meta.json beside it.
 
     progress: called about a hundred times with (bytes read, bytes in the file).
-    limit: the most bytes to accept unpacked.
+    limit: the most bytes to accept unpacked. seed: of what is drawn of the state in which a trace begins in mid-life.
     Raises TraceError, with the line where there is one, for anything wrong with the files.
     """
     source = Source(path, limit=limit, progress=progress)
     header = source.header()
-    if header not in _READERS:
+    if header not in _HEADERS:
         kind = "a table of steps or a census" if header.startswith(("kernel,", "tag,")) else "an unknown header"
-        raise source.fail(1, f"{kind}: {shown(header.encode())}", f"a trace begins with one of: {' | '.join(_READERS)}")
-    return _READERS[header](source)
+        raise source.fail(1, f"{kind}: {shown(header.encode())}", f"a trace begins with one of: {' | '.join(_HEADERS)}")
+    return linux316.read(source) if header == linux316.HEADER else linux618.read(source, seed)

@@ -16,6 +16,7 @@ earliest operation not yet done therefore never has to wait.
 
 from __future__ import annotations
 
+import dataclasses
 from array import array
 from collections.abc import Sequence
 
@@ -23,8 +24,10 @@ import numpy as np
 
 from scenarios import tape
 from scenarios.tape import CacheSpec, Event, Workload
+from scenarios.traces.beginning import MARK, Prologue
 from scenarios.traces.errors import RowError
-from scenarios.traces.recording import Unplaced
+from scenarios.traces.recording import UNRECORDED, Unplaced
+from scenarios.traces.untold import Tasks, free_with_their_tasks
 
 MAX_CACHES = 1 << tape.A_BITS
 MAX_CGROUPS = 1 << tape.B_BITS
@@ -54,6 +57,7 @@ class TraceBuilder:
         self._at_mark: list[np.ndarray] = []
         self._slabs_created = [0] * len(caches)
         self._slabs_discarded = [0] * len(caches)
+        self._slots = 0  # with those of a prologue
         self._unplaced: dict[str, list[int]] = {}  # reason -> [count, line of the first]
 
     def alloc(self, line: int, cpu: int, cache: int, cgroup: int, address: int, fast: int) -> None:
@@ -91,6 +95,62 @@ class TraceBuilder:
         self._fast.append(fast)
         self._order.append(cpu)
         self._words.append(tape.OP_FREE | slot << tape.C_SHIFT)
+
+    def free_old(self, line: int, cpu: int, cache: int) -> int:
+        """CPU `cpu` freed an object of `cache` that is older than the trace; a `Prologue` makes it. Returns its slot."""
+        self.check_cpu(cpu)
+        self.check_cache(cache)
+        slot = len(self._line)
+        self._line.append(line)
+        self._cache.append(cache)
+        self._fast.append(UNRECORDED)
+        self._order.append(cpu)
+        self._words.append(tape.OP_FREE | slot << tape.C_SHIFT)
+        return slot
+
+    def free_with_tasks(self, tasks: Tasks, untold: np.ndarray) -> int:
+        """See `untold.free_with_their_tasks`; returns how many frees were moved or added."""
+        words, order, moved = free_with_their_tasks(
+            np.array(self._words, dtype=np.int64), np.array(self._order, dtype=np.uint8), tasks, untold
+        )
+        self._words, self._order = array("q", words.tobytes()), array("B", order.tobytes())
+        plays = int(np.isin(words & tape.OP_MASK, tape.OPERATIONS).sum())
+        self._fast = array("B", [UNRECORDED] * plays)
+        return moved
+
+    @property
+    def place(self) -> int:
+        """Operations so far."""
+        return len(self._words)
+
+    def begin_with(self, prologue: Prologue) -> None:
+        """Put a prologue, whose slots follow ours, before all; its mark is the first. Call it once, at the end."""
+        prologue.mark(0)
+        words = np.array(self._words, dtype=np.int64)
+        code = words & tape.OP_MASK
+        words[(code == tape.OP_ROUND) | (code == tape.OP_WAIT)] += len(prologue.events) << tape.C_SHIFT
+        before = np.array(prologue.words, dtype=np.int64)
+        plays = np.isin(before & tape.OP_MASK, tape.OPERATIONS)
+        self._words = array("q", np.concatenate([before, words]).tobytes())
+        self._order = array("B", prologue.order) + self._order
+        self._fast = array("B", [UNRECORDED] * int(plays.sum())) + self._fast
+        self._events = [
+            *prologue.events,
+            *(
+                dataclasses.replace(
+                    event, round=event.round + len(prologue.events), arg=event.arg + (event.kind == tape.EV_MARK)
+                )
+                for event in self._events
+            ),
+        ]
+        self._slots = prologue.slots
+        self.marks.insert(0, MARK)
+        self._at_mark.insert(0, np.zeros(len(self.caches), np.int64))
+
+    @property
+    def slots(self) -> int:
+        """How many are in use so far."""
+        return max(self._slots, len(self._line))
 
     def is_live(self, address: int) -> bool:
         """Whether the object at `address` was allocated in the trace and is not freed yet."""
@@ -168,7 +228,7 @@ class TraceBuilder:
             self.caches,
             tapes,
             tuple(self._events),
-            len(self._line),
+            self.slots,
             cgroups,
             order=order,
             marks=tuple(self.marks),

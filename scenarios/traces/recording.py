@@ -56,6 +56,7 @@ class Recording:
         as NAME_C0, NAME_C1 (empty where not recorded).
     created_row, offline_row, destroyed_row: per cache, NEVER where it did not happen.
     cgroups: names; index 0 is the root.
+    begins: the workload makes the state that the trace began in first (`beginning`); mark 0 is behind that.
     """
 
     path: str
@@ -79,6 +80,7 @@ class Recording:
     outcomes: tuple[Outcome, ...]
     unplaced: tuple[Unplaced, ...]
     notes: tuple[str, ...]
+    begins: bool = False
 
     @property
     def slabs_at_end(self) -> np.ndarray:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from allocators.caches.memcg_caches import create_memcg, destroy_root, register_child, run_deferred_work
 from allocators.caches.offline import offline_memcg, offline_one
-from allocators.caches.slab_common import kmem_cache_shrink
+from allocators.caches.slab_common import kmem_cache_flush, kmem_cache_shrink
 from allocators.core.kmem_cache import CACHE, NODE
 from allocators.core.world import WORLD, WORLD_AT, kernel_ns, world
 from scenarios.tape import (
     EV_CREATE_CACHE,
     EV_CREATE_CGROUP,
     EV_DESTROY_CACHE,
+    EV_FLUSH_CACHE,
     EV_MARK,
     EV_OFFLINE_CACHE,
     EV_OFFLINE_CGROUP,
@@ -87,6 +88,8 @@ def _run_event(m: Machine, run: int, e: int) -> None:
         s = load(m, table + arg)
         if kind == EV_SHRINK_CACHE:
             kmem_cache_shrink(m, s)
+        elif kind == EV_FLUSH_CACHE:
+            kmem_cache_flush(m, s)
         elif kind == EV_OFFLINE_CACHE:
             offline_one(m, s)
         elif kind == EV_DESTROY_CACHE:
