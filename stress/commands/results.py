@@ -45,7 +45,7 @@ class ListFormat(str, enum.Enum):
 results = typer.Typer(
     cls=Group,
     rich_markup_mode=None,
-    help="List, show and remove the runs of a results folder; without a command it lists.",
+    help="List, show and remove the runs of a results folder, or write a page of them; without a command it lists.",
     epilog="Examples: `results`, `results show last`, `results prune --keep 20 --dry-run`.",
 )
 
@@ -107,6 +107,31 @@ def show(
     from stress.report.render import redraw
 
     redraw(run, _folder(context, out), "text", details)
+
+
+@results.command(
+    cls=Command,
+    short_help="A page of all runs.",
+    epilog="Example: `results index --out results`, then open results/index.html.",
+)
+@guarded
+def index(
+    context: typer.Context,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder of results.")] = None,
+) -> None:
+    """Write index.html into the folder: all runs, filters, how designs went from run to run, any two side by side."""
+    from stress.process.errors import UsageError
+    from stress.process.streams import printing
+    from stress.report.index import write_index
+    from stress.result.folder import runs
+
+    folder = _folder(context, out)
+    try:
+        path = write_index(runs(folder), folder)
+    except OSError as error:
+        raise UsageError(f"--out {folder}: no page can be written there: {error.strerror}") from None
+    with printing():
+        sys.stdout.write(f"{path}\n")
 
 
 @results.command(

@@ -58,7 +58,7 @@ def render(result: Result) -> bytes:
         ),
     )
     title = f"{result.scenario} on {result.allocator}, {result.run_id}"
-    return document(title, body)
+    return document(title, body, table.order(result))
 
 
 def _both(result: Result) -> list[str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 from collections.abc import Sequence
 from importlib import resources
 from xml.etree.ElementTree import Element, tostring
@@ -58,9 +61,17 @@ def grid(header: Sequence[Child], rows: Sequence[Sequence[Child]], class_: str |
     return el("div", el("table", head, body), class_=" ".join(filter(None, ("table", class_))), tabindex=0)
 
 
-def document(title: str, body: Element) -> bytes:
-    """A whole page in UTF-8 that loads nothing and runs nothing. Its style, page.css, is all that is not escaped."""
-    style = resources.files("stress.show").joinpath("page.css").read_text("utf-8")
+def document(title: str, body: Element, designs: Sequence[str] = ()) -> bytes:
+    """A whole page in UTF-8 that loads nothing.
+
+    Its style, page.css, and its script, page.js, are all that is not escaped. The browser runs no other script: the
+    policy names this one by its digest. designs: names of the colours d0, d1, …, which can be switched off.
+    """
+    files = resources.files("stress.show")
+    style, script = (files.joinpath(name).read_text("utf-8") for name in ("page.css", "page.js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    if designs:
+        body.set("data-designs", json.dumps(list(designs)))
     head = el(
         "head",
         el("meta", charset="utf-8"),
@@ -69,11 +80,12 @@ def document(title: str, body: Element) -> bytes:
         el(
             "meta",
             http_equiv="Content-Security-Policy",
-            content="default-src 'none'; style-src 'unsafe-inline'; img-src data:",
+            content=f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'",
         ),
         el("link", rel="icon", href="data:,"),
         el("title", title),
         el("style", style),
     )
+    add(body, el("script", script))
     page = tostring(el("html", head, body, lang="en"), encoding="unicode", method="html")
     return b"<!doctype html>\n" + page.encode("utf-8", "replace") + b"\n"

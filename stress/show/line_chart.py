@@ -35,6 +35,8 @@ class LineChart:
         self.drawn = svg(height, label)
         self.height, self.top, self.floor, self.right, self.gap = height, top, height - bottom, right, gap
         self.x = Scale(*x, LEFT, right, log=log or log_x)
+        # For zooming (page.js): the plot's edges, the values there, and whether labels below keep their texts.
+        self.drawn.set("data-across", f"{LEFT:g} {right:g} {x[0]:g} {x[1]:g} {int(log or log_x)}")
         self.y = Scale(*y, self.floor, top, log=log)
 
     def level(self, value: float, text: str, class_: str = "grid") -> None:
@@ -52,7 +54,7 @@ class LineChart:
 
     def below(self, at: float, text: str, anchor: str = "middle") -> None:
         """A label under the plot. at: a place, not a value."""
-        add(self.drawn, words(at, self.floor + 15, text, anchor))
+        add(self.drawn, words(at, self.floor + 15, text, anchor, "across"))
 
     def axis(self) -> None:
         """The plot's lower edge."""

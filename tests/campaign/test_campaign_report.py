@@ -74,7 +74,7 @@ def test_the_page_escapes_links_each_cell_and_filters_by_axis():
     wanted, found, made = planted()
     html = page.render(wanted, found, made).decode()
     assert "<b>one</b>" not in html and "&lt;b&gt;one&lt;/b&gt; &amp; only one" in html
-    assert "<script" not in html and "src=" not in html
+    assert html.count("<script") == 1 and "src=" not in html
     for number in range(len(made.cells)):
         assert f'href="#c{number}"' in html and f'id="c{number}"' in html
     for axis, values in enumerate((3, 3, 4)):

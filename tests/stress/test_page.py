@@ -1,5 +1,7 @@
 """The page of a run: what stands on it, and that nothing of the result gets out of its text."""
 
+import base64
+import hashlib
 import html.parser
 import re
 import subprocess
@@ -149,6 +151,7 @@ def test_nothing_gets_out_of_its_text():
         ))
     )  # fmt: skip
     expected = read(plain())
+    assert len(made.named("script")) == 1
     assert {tag for tag, _ in made.tags} <= {tag for tag, _ in expected.tags} | {"ul", "li"}
     assert not any(name.startswith("on") for _, attributes in made.tags for name in attributes)
     assert {a["href"] for a in made.named("a")} == {"result.json"}
@@ -156,9 +159,13 @@ def test_nothing_gets_out_of_its_text():
     assert made.named("meta")[-1]["content"].startswith("default-src 'none'")
 
 
-def test_a_page_loads_nothing():
+def test_a_page_loads_nothing_and_runs_its_own_script_only():
     text = page.render(plain()).decode()
-    assert not re.search(r"https?:|url\(|@import|<script|<iframe|<img|<object", text)
+    (script,) = re.findall("<script>(.*?)</script>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in text
+    assert not re.search(r"\beval\b|Function\(|innerHTML|fetch\(|XMLHttp|WebSocket|import\(", script)
+    assert not re.search(r"https?:|url\(|@import|<iframe|<img|<object", text.replace(script, ""))
 
 
 def test_a_run_of_hours_has_a_page_of_sensible_size():

@@ -1,9 +1,11 @@
 """The page in a real browser, where one is installed: no complaints, every plot drawn, no page wider than a phone."""
 
+import html
 import json
 import re
 import shutil
 import subprocess
+from xml.etree import ElementTree
 
 import pytest
 from claims_report import report
@@ -13,7 +15,9 @@ from until import PATIENCE
 
 from stress.claims import page as claims_page
 from stress.measure.evaluation import measure
-from stress.report import page
+from stress.report import index, page
+from stress.result.files import write_result
+from stress.result.folder import runs
 from stress.simulate import page as simulate_page
 
 BROWSER = next(
@@ -101,3 +105,97 @@ def test_every_plot_is_drawn_in_the_dark_on_a_phone(drawn, tmp_path):
         assert plot["marks"] and all(min(size) > 0 for size in plot["marks"]), plot["name"]
         assert set(plot["fills"]) - {"none", "rgb(0, 0, 0)"}, plot["name"]
         assert plot["outside"] == [], plot["name"]
+
+
+ASKED = """<script>addEventListener("load", () => {
+  const one = what => document.querySelector(what);
+  const every = (what, where = document) => [...where.querySelectorAll(what)];
+  const press = (e, key) => e.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
+  const said = () => one(".tip").hidden ? "" : one(".tip").textContent;
+  const visible = what => every(what).filter(e => getComputedStyle(e).display !== "none").length;
+  const seen = {}, files = [];
+  HTMLAnchorElement.prototype.click = function () {
+    files.push(fetch(this.href).then(r => r.text()).then(text => [this.download, text])); };
+  const time = every("figure").find(f => f.querySelector("h3").textContent.includes("over time"));
+  const plot = time.querySelector("svg.plot"), marks = every(".mark", plot);
+  marks[4].dispatchEvent(new PointerEvent("pointerover", {bubbles: true}));
+  seen.hover = said(); seen.linked = every(".linked").length;
+  plot.dispatchEvent(new PointerEvent("pointerleave")); seen.left = said();
+  press(plot, "ArrowRight"); seen.key = said(); press(plot, "Escape"); seen.escaped = said();
+  const places = () => marks.map(e => e.getAttribute("cx") || e.getAttribute("x")), before = places();
+  time.querySelector("[aria-label='Zoom in']").click();
+  seen.zoomed = places().some((x, i) => x !== before[i]); seen.labels = every("text.zoomed", plot).length;
+  press(plot, "0"); seen.back = places().every((x, i) => Math.abs(x - before[i]) < 0.01);
+  const toggle = every(".designs button")[1];
+  seen.designs = every(".designs button").map(b => b.textContent);
+  seen.on = visible("svg.plot .d1"); toggle.click(); seen.off = visible("svg.plot .d1");
+  seen.pressed = toggle.getAttribute("aria-pressed");
+  const filter = time.querySelector("input"), rows = () => every("tbody tr", time).filter(r => !r.hidden);
+  seen.first = rows().length; time.querySelector(".table + button").click(); seen.all = rows().length;
+  filter.value = "v1"; filter.dispatchEvent(new Event("input"));
+  seen.filtered = rows().map(r => r.textContent.includes("v1"));
+  const sort = time.querySelector("thead .sort"); sort.click(); sort.click();
+  seen.sorted = rows().map(r => parseFloat(r.cells[0].textContent));
+  for (const kind of ["SVG", "CSV", "Markdown"])
+    every(".tools button", time).find(b => b.textContent === kind).click();
+  const named = e => e.textContent || e.getAttribute("aria-label");
+  seen.unnamed = every("button, input, svg.plot").filter(e => !named(e)).length;
+  Promise.all(files).then(made => { seen.files = made;
+    document.body.innerHTML = ""; document.body.textContent = "PROBE" + JSON.stringify(seen) + "EBORP"; });
+});</script>"""
+
+
+def test_it_answers_the_pointer_and_the_keyboard(tmp_path):
+    """Values, zoom, designs switched off, tables sorted and filtered, pictures taken away."""
+    file = tmp_path / "report.html"
+    text = run_page()
+    policy = re.search(r'<meta http-equiv="Content-Security-Policy"[^>]*>', text)[0]
+    file.write_text(text.replace(policy, "").replace("</body>", ASKED + "</body>"))
+    dom, said = browse(file, tmp_path, "--virtual-time-budget=5000")
+    assert "CONSOLE" not in said, said
+    seen = json.loads(html.unescape(re.search("PROBE(.*)EBORP", dom, re.DOTALL)[1]))
+    assert "/s" in seen["hover"] and seen["linked"] > 1 and seen["left"] == ""
+    assert "/s" in seen["key"] and seen["escaped"] == ""
+    assert seen["zoomed"] and seen["back"] and seen["labels"] > 0
+    assert seen["designs"][0] == "linux-3.16" and seen["on"] > 0 and seen["off"] == 0 and seen["pressed"] == "false"
+    assert seen["first"] == 10 < seen["all"] and seen["filtered"] and all(seen["filtered"])
+    assert seen["sorted"] == sorted(seen["sorted"], reverse=True)
+    files = dict(seen["files"])
+    assert sum(name.endswith(".svg") for name in files) >= 1 and seen["unnamed"] == 0
+    drawn = ElementTree.fromstring(next(text for name, text in files.items() if name.endswith(".svg")))
+    assert drawn.tag == "{http://www.w3.org/2000/svg}svg"
+    table = next(text for name, text in files.items() if name.endswith(".csv"))
+    assert table.startswith("at second,design,") and table.count("\n") == seen["all"] + 1
+    assert next(text for name, text in files.items() if name.endswith(".md")).startswith("| at second | design |")
+
+
+CHOSEN = """<script>addEventListener("load", () => {
+  const boxes = [...document.querySelectorAll(".runs input[type=checkbox]")];
+  for (const box of boxes) box.click();
+  const seen = {checked: boxes.map(box => box.checked), marks: document.querySelectorAll("svg.plot .mark").length,
+    heads: [...document.querySelectorAll("main div.table:not(.runs) thead th")].map(e => e.textContent),
+    rows: [...document.querySelectorAll("[aria-live=polite] tbody tr")].map(r => [...r.cells].map(c => c.textContent))};
+  document.body.innerHTML = ""; document.body.textContent = "PROBE" + JSON.stringify(seen) + "EBORP"; });</script>"""
+
+
+def test_two_of_many_runs_stand_side_by_side(tmp_path):
+    """The newest two of three that were chosen, what differs first; and a damaged run is named."""
+    for live_ns in (10.0, 11.0, 12.5):
+        write_result(measure(record(live_ns={"v3": live_ns})), tmp_path)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "result.json").write_text("{<b>")
+    text = index.render(runs(tmp_path), tmp_path).decode()
+    assert "Not readable" in text and "broken" in text
+    file = tmp_path / "index.html"
+    policy = re.search(r'<meta http-equiv="Content-Security-Policy"[^>]*>', text)[0]
+    file.write_text(text.replace(policy, "").replace("</body>", CHOSEN + "</body>"))
+    dom, said = browse(file, tmp_path)
+    assert "CONSOLE" not in said, said
+    seen = json.loads(html.unescape(re.search("PROBE(.*)EBORP", dom, re.DOTALL)[1]))
+    assert seen["checked"] == [False, True, True] and seen["marks"] >= 6
+    rows = {name: both for name, *both in seen["rows"]}
+    assert rows["v3: live frees against before"][0] != rows["v3: live frees against before"][1]
+    assert rows["scenario"][0] == rows["scenario"][1]
+    names = [row[0] for row in seen["rows"]]
+    assert names.index("v3: live frees against before") < names.index("scenario")

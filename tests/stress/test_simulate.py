@@ -164,7 +164,7 @@ def test_violations_come_first_and_decide_the_exit_status():
 def test_the_page_is_well_formed_and_escapes():
     nasty = "v1<script>alert(1)</script>"
     parsed = Parsed(render(everything(nasty)).decode())
-    assert "script" not in parsed.seen and any(nasty in text for text in parsed.texts)
+    assert parsed.seen.count("script") == 1 and any(nasty in text for text in parsed.texts)
     assert parsed.seen.count("figure") == 6
     Parsed(render(simulation([point("v1", 1, 1e6, locks=[], lines=[], latencies={}, spent={}, rates={})])).decode())
 
