@@ -62,6 +62,7 @@ def _serve(
     inherited: the coordinator's ends of pipes, copies of which would keep the pipes open without it.
     """
     ending.live_with_parent(job.parent)
+    gc.disable()  # it would be a pause in somebody's turn, and copy what is the coordinator's
     for end in inherited:
         end.close()
     if job.pinned is not None:
@@ -71,7 +72,6 @@ def _serve(
     main = kworker_main if job.kworker else play_block
     for machine in job.machines:
         program_of(machine, kworker=job.kworker).compile(machine.kernel, machine.features, job.padding)
-    gc.disable()  # it would be a pause in somebody's turn
     watched = watch() if job.watched else None
     if not job.kworker:
         job.populate()

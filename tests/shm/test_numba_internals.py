@@ -39,24 +39,30 @@ def run_small_program(cache: Path, before: str = "", **environment: str) -> tupl
     return *json.loads(done.stdout), done.stderr
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    """Each pipeline compiles once, whichever test asks first."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.mark.xdist_group("compiles")
-def test_both_pipelines_leave_the_same_memory(tmp_path):
+def test_both_pipelines_leave_the_same_memory(cache):
     interpreted = [memory(small_program, features) for features in FEATURES]
     assert interpreted[0] != interpreted[1]
-    assert run_small_program(tmp_path) == ("shm.lean", True, interpreted, "")
+    assert run_small_program(cache) == ("shm.lean", True, interpreted, "")
     # The same cache: each pipeline has code of its own there.
-    assert run_small_program(tmp_path, SLAB_STRESS_PLAIN_NUMBA="1") == ("shm.features_pass", False, interpreted, "")
-    assert len([folder for folder in tmp_path.iterdir() if folder.is_dir()]) == 2
+    assert run_small_program(cache, SLAB_STRESS_PLAIN_NUMBA="1") == ("shm.features_pass", False, interpreted, "")
+    assert len([folder for folder in cache.iterdir() if folder.is_dir()]) == 2
 
 
 @pytest.mark.xdist_group("compiles")
-def test_without_an_internal_the_plain_pipeline_is_taken_and_said(tmp_path):
+def test_without_an_internal_the_plain_pipeline_is_taken_and_said(cache):
     """As a version of Numba whose `finalize` takes more would be."""
     changed = """
 from numba.core.codegen import JITCodeLibrary
 JITCodeLibrary.finalize = lambda self, more=None, finalize=JITCodeLibrary.finalize: finalize(self)
 """
-    pipeline, leaned, words, said = run_small_program(tmp_path, changed)
+    pipeline, leaned, words, said = run_small_program(cache, changed)
     assert (pipeline, leaned) == ("shm.features_pass", False)
     assert words == [memory(small_program, features) for features in FEATURES]
     assert said.count("numba.core.codegen.JITCodeLibrary.finalize()") == 1, "once, not for each program"
