@@ -19,6 +19,7 @@ from stress.profiles.load import load
 from stress.result.data import Violation
 from stress.show.progress import Progress
 from stress.show.shapes import COLOURS
+from stress.show.terminal import PIPE_WIDTH
 from stress.simulate import report, study
 from stress.simulate.command import exit_status
 from stress.simulate.options import DEFAULT_CPUS, make_options
@@ -232,3 +233,15 @@ def test_a_point_longer_than_a_pipe_arrives_whole(monkeypatch):
     long = point("v1", 1, 1e6, locks=[lock(0.5, "x" * 1000)] * 500)
     points, _, _ = played(monkeypatch, lambda job: long, cpus=(1,))
     assert points == [long]
+
+
+def test_names_of_designs_are_whole_in_every_table():
+    """Two sizes of sheaves differ in the last letters of their designs' names."""
+    names = [f"linux-7.0:sheaf_capacity={n},barn_sheaves=20" for n in range(60, 65)]
+    stream = io.StringIO()
+    report.write(simulation([one for name in names for one in curve(name, LINEAR)]), "text", stream)
+    text = stream.getvalue()
+    assert "…" not in text.replace("  … ", "") and all(name in text for name in names)
+    assert max(map(len, text.splitlines())) <= PIPE_WIDTH
+    curve_tables = [line for line in text.splitlines() if line.startswith("CPUs")]
+    assert len(curve_tables) > 1 and sum(line.count("linear") for line in curve_tables) == 5
