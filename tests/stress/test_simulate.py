@@ -68,7 +68,7 @@ def test_points_ascend_and_the_default_ones_have_a_cpu_for_every_node():
         make_options(nodes=4, cpus="2")
 
 
-@pytest.mark.parametrize("scenario", ["remote-free", "free-burst", "dead-free", "pinned"])
+@pytest.mark.parametrize("scenario", ["remote-free", "free-burst", "dead-free", "pinned", "exchange", "remote-refill"])
 def test_a_point_differs_from_another_only_by_how_often_a_cpu_does_the_same(scenario):
     few, many = (sized(scenario, cpus, {}) for cpus in (4, 128))
     per_cpu = {name: int(value) for name, value in many.items() if name in ("batch", "objects")}
