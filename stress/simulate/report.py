@@ -65,20 +65,28 @@ def _print_curve(console: Console, found: Simulation) -> None:
 def _fitting(columns: list[tuple[str, ...]], width: int) -> list[list[tuple[str, ...]]]:
     """The columns of as many designs as fit, the first column before each lot; a design's begin with its rate."""
     first, *rest = columns
-    starts = [at for at, column in enumerate(rest) if column[0].endswith("/s")] + [len(rest)]
+    starts = [at for at, column in enumerate(rest) if _is_rate(column)] + [len(rest)]
     lots: list[list[tuple[str, ...]]] = []
     for begin, end in zip(starts, starts[1:]):
         mine = rest[begin:end]
-        if not lots or sum(map(_least, lots[-1] + mine)) - GAP > width:
+        if not lots or _least(lots[-1] + mine) > width:
             lots.append([first])
         lots[-1] += mine
     return lots
 
 
-def _least(column: tuple[str, ...]) -> int:
-    """Letters that a column needs, the words of its title one below the other."""
-    title, *cells = column
-    return max(map(len, [*title.split(), *cells])) + GAP
+def _is_rate(column: tuple[str, ...]) -> bool:
+    """Is it a design's first one? Its title is the design's name and what is counted."""
+    return column[0].endswith("/s")
+
+
+def _least(columns: list[tuple[str, ...]]) -> int:
+    """Letters that a table needs if of titles only those of rates are broken, between words: Rich makes the widest
+    columns equally narrow."""
+    rates = [title for title, *_ in columns if title.endswith("/s")]
+    word = max(len(word) for title in rates for word in title.split())
+    others = [max(map(len, column)) for column in columns if not _is_rate(column)]
+    return sum(others) + len(rates) * word + GAP * (len(columns) - 1)
 
 
 def render_markdown(found: Simulation) -> str:
