@@ -53,8 +53,8 @@ def bench(
     """How fast the model itself is, as ratios within one run: against hand-written C, the engine's own cost, and other
     allocators.
 
-    The comparison plays the same tapes on SLUB, SLAB, SLOB, linux-6.18, glibc's malloc, and on mimalloc, jemalloc
-    and tcmalloc where they are installed.
+    The comparison plays the same tapes on SLUB, SLAB, SLOB, linux-6.18, linux-7.0, glibc's malloc, and on mimalloc,
+    jemalloc and tcmalloc where they are installed.
     """
     from stress import bench as command
 

@@ -89,7 +89,8 @@ def grids(
         rows = [(row.label, *row.cells) for row in group.rows]
         if group.title in (table.STATISTICS, correspondence.TITLE):
             below = grid(["", *columns], rows, "comparison")
-            folded.append(el("details", el("summary", f"Statistics {group.title}"), below))
+            what = "Statistics" if group.title == table.STATISTICS else "Translated:"
+            folded.append(el("details", el("summary", f"{what} {group.title}"), below))
         else:
             main += [(group.title,), *rows]
     return [grid(["", *(titles or columns)], main, "comparison"), *folded]

@@ -34,7 +34,7 @@ def draw_table(columns: Sequence[str], groups: Sequence[Group]) -> Table:
     drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     drawn.add_column("", no_wrap=True)
     for title in columns:
-        drawn.add_column(title, justify="right")
+        drawn.add_column(title, justify="right", overflow="fold")  # a design's name is all of it
     for group in groups:
         drawn.add_row(group.title, style="italic")
         for row in group.rows:

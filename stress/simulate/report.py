@@ -47,16 +47,46 @@ def _print_text(found: Simulation, stream: TextIO, page: Path | None) -> None:
 
 
 def _print_curve(console: Console, found: Simulation) -> None:
-    """Without what takes most time where there is no room for it."""
+    """Without what takes most time where there is no room for it; several tables where one has no room."""
     table = tables.curve_table(found)
     if sum(max(map(len, column)) + GAP for column in zip(*table, strict=True)) - GAP > console.width:
         table = tables.curve_table(found, spent=False)
-    drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, padding=(0, GAP // 2))
-    for title in table[0]:
-        drawn.add_column(title, justify="right")
-    for row in table[1:]:
-        drawn.add_row(*row)
-    console.print(drawn)
+    for columns in _fitting(list(zip(*table, strict=True)), console.width):
+        drawn = Table(
+            box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, padding=(0, GAP // 2)
+        )
+        for title, *_ in columns:
+            drawn.add_column(title, justify="right", overflow="fold")
+        for row in zip(*(cells for _, *cells in columns), strict=True):
+            drawn.add_row(*row)
+        console.print(drawn)
+
+
+def _fitting(columns: list[tuple[str, ...]], width: int) -> list[list[tuple[str, ...]]]:
+    """The columns of as many designs as fit, the first column before each lot; a design's begin with its rate."""
+    first, *rest = columns
+    starts = [at for at, column in enumerate(rest) if _is_rate(column)] + [len(rest)]
+    lots: list[list[tuple[str, ...]]] = []
+    for begin, end in zip(starts, starts[1:]):
+        mine = rest[begin:end]
+        if not lots or _least(lots[-1] + mine) > width:
+            lots.append([first])
+        lots[-1] += mine
+    return lots
+
+
+def _is_rate(column: tuple[str, ...]) -> bool:
+    """Is it a design's first one? Its title is the design's name and what is counted."""
+    return column[0].endswith("/s")
+
+
+def _least(columns: list[tuple[str, ...]]) -> int:
+    """Letters that a table needs if of titles only those of rates are broken, between words: Rich makes the widest
+    columns equally narrow."""
+    rates = [title for title, *_ in columns if title.endswith("/s")]
+    word = max(len(word) for title in rates for word in title.split())
+    others = [max(map(len, column)) for column in columns if not _is_rate(column)]
+    return sum(others) + len(rates) * word + GAP * (len(columns) - 1)
 
 
 def render_markdown(found: Simulation) -> str:

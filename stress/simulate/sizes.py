@@ -42,6 +42,22 @@ def _one_way(cpus: int, each: int) -> dict[str, int]:
     return {"batch": BURST, "rounds": max(2, each // BURST)}
 
 
+def _exchange(cpus: int, each: int) -> dict[str, int]:
+    return {"batch": BURST // 4, "rounds": max(3, each // (2 * BURST // 4))}
+
+
+def _remote_refill(cpus: int, each: int) -> dict[str, int]:
+    return {"batch": BURST // 8, "rounds": max(2, each // (2 * BURST // 8))}
+
+
+def _replacement(cpus: int, each: int) -> dict[str, int]:
+    return {"objects": BURST // 2, "steps": max(LEAST, (each - 2 * BURST) // 2)}
+
+
+def _rcu_offline(cpus: int, each: int) -> dict[str, int]:
+    return {"cgroups": max(2, each // 200)}
+
+
 def _dead_free(cpus: int, each: int) -> dict[str, int]:
     return {"slabs": 8 * cpus, "cgroups": _cgroups(each, 8)}
 
@@ -65,6 +81,10 @@ _SIZES: dict[str, tuple[tuple[str, ...], Callable[[int, int], dict[str, int]]]] 
     "free-burst": (("objects", "bursts"), _free_burst),
     "remote-free": (("rounds", "batch"), _remote_free),
     "one-way": (("rounds", "batch"), _one_way),
+    "exchange": (("rounds", "batch"), _exchange),
+    "remote-refill": (("rounds", "batch"), _remote_refill),
+    "replacement": (("objects", "steps"), _replacement),
+    "rcu-offline": (("cgroups", "objects"), _rcu_offline),
     "dead-free": (("slabs", "cgroups"), _dead_free),
     "pinned": (("slabs", "cgroups"), _pinned),
     "offline-storm": (("operations",), _storm),

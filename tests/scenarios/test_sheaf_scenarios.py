@@ -119,6 +119,15 @@ def test_e9_sheaves_scatter_what_is_allocated_in_a_row():
     assert kept == sorted(kept) and kept[2] > kept[0] and kept[2] <= 12 * 120
 
 
+def test_objects_that_were_never_replaced_fill_their_slabs():
+    (found,) = play(
+        "replacement", "linux-5.9", object_size=256, objects=128, steps=0, density=1, release="false"
+    )  # of each of two CPUs
+    names = ("objects_held", "slabs", "slabs_full_of_held", "last_allocations", "slabs_of_last_allocations")
+    assert [found.operations[name] for name in names] == [256, 16, 16, 128, 8]
+    assert "objects_held" not in play("replacement", "linux-5.9", objects=128, steps=0)[0].operations
+
+
 @pytest.mark.parametrize(
     "design, charged",
     [("linux-5.9", 0), ("linux-7.0-F_RCUSHEAF", 0), ("linux-7.0", 160 % 60), ("linux-7.0:sheaf_capacity=100", 60)],

@@ -58,6 +58,18 @@ def test_statistics_that_are_zero_everywhere_have_no_row(render):
 
 
 @pytest.mark.parametrize("render", [as_text, markdown.render])
+def test_what_is_held_and_charged_at_the_end_has_rows(render, result):
+    counted = {"objects_held": 4096, "slabs": 513, "objects_in_barn": 252, "last_allocations": 128}
+    counted |= {"slabs_of_last_allocations": 100, "objects_charged": 40, "obj_cgroups_charged": 3}
+    censuses = [census("linux-3.16", operations=counted), census("v1"), census("v3")]
+    report = render(measure(record(censuses=censuses)))
+    assert row(report, "slabs of 64 allocations in a row") == ["50.0", "–", "–"]
+    assert row(report, "… in barns") == ["252", "–", "–"]
+    assert row(report, "objects still charged") == ["40", "–", "–"]
+    assert "allocations in a row" not in render(result) and "still charged" not in render(result)
+
+
+@pytest.mark.parametrize("render", [as_text, markdown.render])
 def test_what_is_unknown_is_a_dash(render):
     report = render(measure(record(blocks=[], censuses=[])))
     assert row(report, "frees/s, all") == ["–"] * 3

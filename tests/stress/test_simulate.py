@@ -19,6 +19,7 @@ from stress.profiles.load import load
 from stress.result.data import Violation
 from stress.show.progress import Progress
 from stress.show.shapes import COLOURS
+from stress.show.terminal import PIPE_WIDTH
 from stress.simulate import report, study
 from stress.simulate.command import exit_status
 from stress.simulate.options import DEFAULT_CPUS, make_options
@@ -67,7 +68,7 @@ def test_points_ascend_and_the_default_ones_have_a_cpu_for_every_node():
         make_options(nodes=4, cpus="2")
 
 
-@pytest.mark.parametrize("scenario", ["remote-free", "free-burst", "dead-free", "pinned"])
+@pytest.mark.parametrize("scenario", ["remote-free", "free-burst", "dead-free", "pinned", "exchange", "remote-refill"])
 def test_a_point_differs_from_another_only_by_how_often_a_cpu_does_the_same(scenario):
     few, many = (sized(scenario, cpus, {}) for cpus in (4, 128))
     per_cpu = {name: int(value) for name, value in many.items() if name in ("batch", "objects")}
@@ -232,3 +233,16 @@ def test_a_point_longer_than_a_pipe_arrives_whole(monkeypatch):
     long = point("v1", 1, 1e6, locks=[lock(0.5, "x" * 1000)] * 500)
     points, _, _ = played(monkeypatch, lambda job: long, cpus=(1,))
     assert points == [long]
+
+
+def test_names_of_designs_are_whole_in_every_table():
+    """Two sizes of sheaves differ in the last letters of their designs' names."""
+    names = [*(f"linux-7.0:sheaf_capacity={n},barn_sheaves=20" for n in range(60, 64)), "linux-7.1-F_STOCKMEMCG"]
+    stream = io.StringIO()
+    report.write(simulation([one for name in names for one in curve(name, LINEAR)]), "text", stream)
+    text = stream.getvalue()
+    table = text[text.index("CPUs  ") : text.index("On 8 CPUs")]
+    assert "…" not in text.replace("  … ", "") and all(name in table for name in names)
+    assert max(map(len, text.splitlines())) <= PIPE_WIDTH
+    curve_tables = [line for line in text.splitlines() if line.startswith("CPUs")]
+    assert len(curve_tables) > 1 and sum(line.count("linear") for line in curve_tables) == 5

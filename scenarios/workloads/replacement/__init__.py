@@ -7,11 +7,10 @@ touches more pages; benchmarks do not show it. Nobody gave a figure.
 With `release=false` the objects are still there at the end, and `run` says how they lie: slabs, those that are full
 of them, free objects that sheaves and barns keep, and how many slabs 64 allocations in a row are of.
 
-Expect, of one CPU with 512 of 1024 objects of 256 bytes, which fill 32 slabs at best, batches of 256: of linux-5.9
-64 allocations in a row from 7 slabs, as a CPU takes what is free in one slab after the other; of linux-7.0 from 50,
-since it gets back what it freed last; and more slabs. Sheaves that keep less than a batch scatter less: what is
-freed goes back to its slab (`linux-7.0:sheaf_capacity=8`). What they keep, up to twice the capacity for each CPU
-and ten times for a node, rises with the capacity.
+Expect, of one CPU with 512 of 1024 objects of 256 bytes, which fill 32 slabs at best, batches of 256: of linux-5.9 64
+allocations in a row from 7 slabs, as a CPU takes what is free in one slab after the other, and in time 32 slabs; of
+linux-7.0 from some 40, since it gets back what it freed last, and 65 slabs for good. What decides is whether two
+sheaves and the ten of a barn hold a batch: if not, there is little difference, so larger sheaves scatter more.
 """
 
 from __future__ import annotations

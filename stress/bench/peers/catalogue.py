@@ -51,6 +51,7 @@ PROGRAMS: dict[str, Program] = {
         Program("slab", "SLAB of Linux 3.16", "ours", kernel="slab"),
         Program("slob", "SLOB of Linux 3.16", "ours", kernel="slob"),
         Program("linux-6.18", "SLUB of Linux 6.18, with sheaves", "ours", design="linux-6.18-F_SHEAFASK"),
+        Program("linux-7.0", "SLUB of Linux 7.0, sheaves and no CPU slabs", "ours", design="linux-7.0"),
         Program(
             "mimalloc", "mimalloc", "malloc",
             library=Library(

@@ -34,6 +34,8 @@ PROMISES = (
     Promise("slub", "glibc", 1.0, ("random",)),
     Promise("linux-6.18", "mimalloc", 1.0, ("pairs", "batches")),
     Promise("linux-6.18", BEST, 1.2, ("random", "remote")),
+    Promise("linux-7.0", "mimalloc", 1.0, ("pairs", "batches")),
+    Promise("linux-7.0", BEST, 1.2, ("random", "remote")),
 )
 
 

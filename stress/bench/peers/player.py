@@ -48,7 +48,8 @@ class Player:
 
     def __init__(self, program: Program, library: str | None = None) -> None:
         self.program = program
-        self.features = parse_design(program.design).features(program.kernel)
+        self.design = parse_design(program.design)
+        self.features = self.design.features(program.kernel)
         self.about = ""
         self._reference: Play | None = None
         if program.kind == "C":
@@ -67,7 +68,8 @@ class Player:
         self.unload()
         tapes = cut(workload, size, cpus, operations=operations, slots=slots)
         asked = tapes.load.slots * size if self.program.kind in ("ours", "C") else 0
-        arena = Arena(tapes.load, self.program.kernel, features=self.features, memory=2 * asked + _SPARE)
+        sheaves, memory = self.design.sheaves(), 2 * asked + _SPARE
+        arena = Arena(tapes.load, self.program.kernel, features=self.features, sheaves=sheaves, memory=memory)
         self._ready = _Loaded(arena, tapes)
         arena.reset(self.features)
         words, run = arena.words, arena.run
