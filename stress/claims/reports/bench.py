@@ -3,11 +3,12 @@ natively through the laboratory of the other claims."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 
 from allocators.designs import DesignError, parse_design
 from stress.claims.lab import Damaged, Lab, NotBuilt
-from stress.claims.reports.report import Measure, Setting, Side
+from stress.claims.reports.report import Measure, Pair, Setting, Side
 from stress.engine import virtual_main
 from stress.play.compiled import ready
 from stress.play.options import DEFAULT_MEMORY
@@ -26,6 +27,7 @@ from stress.simulate.study import play_all
 
 ALLOCATOR = "slub"
 SEEDS = 3
+PACINGS, NEAR = 5, 0.01  # plays at most, and how near to the reported time they come
 QUICK_OPERATIONS = 20_000
 LEAST_BUSY, LEAST_STALLED = 0.2, 0.05  # of the time: below, a lock or line is no mechanism
 
@@ -78,6 +80,7 @@ class Bench:
             setting.scenario, sized(setting.scenario, setting.cpus, given, operations), setting.cpus, seed
         )
         profile = load(setting.machine)
+        profile = dataclasses.replace(profile, ps=dataclasses.replace(profile.ps, call=setting.think_ns * 1000))
         jobs = [
             Job(
                 design, ALLOCATOR, setting.cpus, setting.nodes, profile, DEFAULT_MEMORY, seed, 0.0, tapes,
@@ -93,6 +96,24 @@ class Bench:
             raise KeyboardInterrupt
         if troubles:
             raise Damaged("; ".join(troubles))
+
+    def paced(self, pair: Pair) -> Pair:
+        """The pair with as much other work as makes `before` as slow as reported; the same pair if nothing was."""
+        target, seed = pair.before.setting.paced_ns, self.seeds[0]
+        if not target:
+            return pair
+        setting = dataclasses.replace(pair.before.setting, paced_ns=0.0)
+        parts = 1 if setting.measure is Measure.FLOW else 2  # think_ns is of an allocation or a free
+        each = setting.cpus // 2 if setting.measure is Measure.FLOW else 1
+        for _ in range(PACINGS):
+            side = Side(pair.before.design, setting)
+            self.play((side,), (seed,))
+            off = (target - 1e9 * each / self.rate(side, seed)) / parts
+            setting = dataclasses.replace(setting, think_ns=max(0, round(setting.think_ns + off)))
+            if abs(off) < NEAR * target:
+                break
+        after = dataclasses.replace(pair.after.setting, paced_ns=0.0, think_ns=setting.think_ns)
+        return Pair(Side(pair.before.design, setting), Side(pair.after.design, after), pair.text)
 
     def point(self, side: Side, seed: int) -> Point:
         """A point that was played. Raises Damaged for one that got stuck or ran out of memory."""
@@ -124,9 +145,10 @@ def mechanism(point: Point) -> str:
     """What the CPUs' time goes to beside their own work, the lock that is held most and the line that is waited for
     most, by name."""
     said = []
-    most = spending.biggest(point)
+    awake = {what: ns for what, ns in spending.grouped(point).items() if what != spending.IDLE}
+    most = max((what for what in awake if what != spending.OWN), key=lambda what: awake[what], default=None)
     if most is not None:
-        said.append(f"{most[0]} {most[1]:.0%} of the time")
+        said.append(f"{most} {awake[most] / sum(awake.values()):.0%} of the time awake")
     lock = max(point.locks, key=lambda lock: lock.busy, default=None)
     if lock is not None and lock.busy >= LEAST_BUSY:
         said.append(f"{lock_title(lock)} held {lock.busy:.0%}")

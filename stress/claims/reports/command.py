@@ -165,15 +165,25 @@ def try_row(row: Row, bench: Bench) -> RowOutcome:
     seeds = bench.seeds_for(len(row.pairs))
     for pair in row.pairs:
         try:
+            pair = bench.paced(pair)
             bench.play((pair.before, pair.after), seeds)
-            ratios = [bench.rate(pair.after, seed) / bench.rate(pair.before, seed) for seed in seeds]
+            each = [(bench.rate(pair.before, seed), bench.rate(pair.after, seed)) for seed in seeds]
+            ratios, rates = [after / before for before, after in each], [round(rate, 4) for rate in each[0]]
             verdict, reason, share = judge(row.low, row.high, ratios, TOLERANCE, alone=row.alone, same=row.same)
             slower = pair.after if sum(ratios) < len(ratios) else pair.before
             how = f"{slower.design}: {mechanism(bench.point(slower, seeds[0]))}"
         except (NotBuilt, Damaged) as error:
-            ratios, verdict, reason, share, how = [], Verdict.UNKNOWN, str(error), None, ""
+            ratios, rates, verdict, reason, share, how = [], [], Verdict.UNKNOWN, str(error), None, ""
         predicted.append(
-            Predicted(setting=pair.text, ratios=ratios, verdict=verdict, reason=reason, share=share, mechanism=how)
+            Predicted(
+                setting=pair.text,
+                ratios=ratios,
+                rates=rates,
+                verdict=verdict,
+                reason=reason,
+                share=share,
+                mechanism=how,
+            )
         )
     verdict = of_pairs([one.verdict for one in predicted])
     reason = "; ".join(
@@ -231,6 +241,7 @@ def try_explanation(explanation: Explanation, bench: Bench) -> ExplanationOutcom
         found = []
         for pair in (explanation.loss, explanation.cured):
             seeds = bench.seeds[:1]
+            pair = bench.paced(pair)
             bench.play((pair.before, pair.after), seeds)
             found.append(bench.rate(pair.after, seeds[0]) / bench.rate(pair.before, seeds[0]))
         loss, rest = found

@@ -42,7 +42,12 @@ class Measure(str, enum.Enum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Setting:
-    """What is played. text: what distinguishes it, for people. operations: of a point, about, where it can be sized."""
+    """What is played. text: what distinguishes it, for people. operations: of a point, about, where it can be sized.
+
+    think_ns: other work that a CPU does with each allocation and free. paced_ns: of a CPU that an object takes on the
+    kernel that others are compared with, as reported: think_ns is set so that it comes out there, whatever comes out
+    on the others.
+    """
 
     text: str
     scenario: str
@@ -53,6 +58,8 @@ class Setting:
     machine: str = DEFAULT_MACHINE
     measure: Measure = Measure.LIFE
     operations: int = 400_000
+    think_ns: int = 0
+    paced_ns: float = 0.0
 
     def command(self, before: str, *after: str) -> str:
         """The command that plays it, with its seed 1."""
@@ -65,7 +72,8 @@ class Setting:
         words += ["--cpus", str(self.cpus), "--nodes", str(self.nodes)]
         if self.memoryless:
             words += ["--memoryless", str(self.memoryless)]
-        return shlex.join([*words, "--machine", self.machine, "--operations", str(self.operations)])
+        command = shlex.join([*words, "--machine", self.machine, "--operations", str(self.operations)])
+        return f"{command}  # its profile with call = {self.think_ns}" if self.think_ns else command
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -96,8 +104,9 @@ class Row:
 
     low, high: the reported ratio of rates, a band where there were several; high None: it was called faster, without
     a figure; low None: nothing was told. pairs: how it is played, one for each value of what the report does not say.
-    alone: the benchmark does nothing but allocate and free; else the allocator has an unknown share of its time.
-    same: the report says that there is no difference. native: what two CPUs here play as well.
+    alone: the benchmark does nothing but allocate and free, or its other work is played (Setting.paced_ns); else the
+    allocator has an unknown share of its time. same: the report says that there is no difference. native: what two
+    CPUs here play as well.
     """
 
     name: str
@@ -150,11 +159,13 @@ class Report:
 
 
 class Predicted(msgspec.Struct, frozen=True, kw_only=True):
-    """One way to play a row. ratios: by seed. share: of its time that the benchmark must spend in the allocator for
-    the reported ratio to come out. mechanism: what the slower kernel spends its time on."""
+    """One way to play a row. ratios: by seed. rates: before and after, of the first seed, see `Measure`. share: of its
+    time that the benchmark must spend in the allocator for the reported ratio to come out. mechanism: what the slower
+    kernel spends its time on."""
 
     setting: str
     ratios: list[float]
+    rates: list[float]
     verdict: Verdict
     reason: str
     share: float | None = None
