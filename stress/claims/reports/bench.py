@@ -67,7 +67,7 @@ class Bench:
         for side in sides:
             by_setting.setdefault(side.setting, []).append(side.design)
         for setting, designs in by_setting.items():
-            self.commands.append(setting.command(*designs))
+            self.commands += filter(None, [setting.command(*designs)])
             for seed in seeds:
                 self._play(setting, [d for d in designs if (setting, d, seed) not in self._points], seed)
 
@@ -76,9 +76,11 @@ class Bench:
             return
         given = dict(setting.settings)
         operations = QUICK_OPERATIONS if self.quick else setting.operations
-        tapes, _ = build_workload(
-            setting.scenario, sized(setting.scenario, setting.cpus, given, operations), setting.cpus, seed
-        )
+        if setting.tapes is not None:
+            tapes = setting.tapes(setting.cpus, seed)
+        else:
+            sizes = sized(setting.scenario, setting.cpus, given, operations)
+            tapes, _ = build_workload(setting.scenario, sizes, setting.cpus, seed)
         profile = load(setting.machine)
         profile = dataclasses.replace(profile, ps=dataclasses.replace(profile.ps, call=setting.think_ns * 1000))
         jobs = [
@@ -135,8 +137,10 @@ def rate_of(point: Point, measure: Measure) -> float:
         if len(rates) == 2:
             return min(rates)
     else:
-        each = [point.ns[kind] for kind in ("mixed", "alloc", "frees") if kind in point.ns]
-        if each:
+        if "mixed" in point.ns:
+            return 1e9 / (2 * point.ns["mixed"])
+        each = [point.ns[kind] for kind in ("alloc", "frees") if kind in point.ns]
+        if len(each) == 2:
             return 1e9 / sum(each)
     raise Damaged(f"{point.design} on {point.cpus} CPUs: nothing was timed")
 

@@ -17,6 +17,7 @@ import msgspec
 from stress.result.data import Violation
 
 if TYPE_CHECKING:
+    from scenarios.tape import Workload
     from stress.claims.reports.bench import Bench
 
 TOLERANCE = 0.15  # of a ratio: what ratios of virtual time are held to against this machine (docs/scale.md)
@@ -46,7 +47,7 @@ class Setting:
 
     think_ns: other work that a CPU does with each allocation and free. paced_ns: of a CPU that an object takes on the
     kernel that others are compared with, as reported: think_ns is set so that it comes out there, whatever comes out
-    on the others.
+    on the others. tapes: made of the number of CPUs and a seed, where no scenario is like it.
     """
 
     text: str
@@ -60,9 +61,12 @@ class Setting:
     operations: int = 400_000
     think_ns: int = 0
     paced_ns: float = 0.0
+    tapes: Callable[[int, int], Workload] | None = None
 
     def command(self, before: str, *after: str) -> str:
-        """The command that plays it, with its seed 1."""
+        """The command that plays it, with its seed 1; "" where there is none."""
+        if self.tapes is not None:
+            return ""
         words = ["python", "-m", "stress", "simulate", "--scenario", self.scenario]
         for key, value in self.settings:
             words += ["--set", f"{key}={value}"]
