@@ -168,17 +168,19 @@ def render_markdown(found: Found) -> str:
 
 
 PREFACE = (
-    "Linux 6.18 put arrays of free objects, *sheaves*, in front of SLUB for caches that ask; 7.0 gave them to all caches "
-    "and took the CPU slabs and CPU partial lists away. The designs `linux-6.18` to `linux-7.3` are these kernels; each "
-    "step is a switch (`python -m stress list designs`). What the model leaves out is listed in [design.md](design.md).",
+    "Linux 6.18 put arrays of free objects, *sheaves*, in front of SLUB for caches that ask; 7.0 gave them to all "
+    "caches and took the CPU slabs and CPU partial lists away. The designs `linux-6.18` to `linux-7.3` are these "
+    "kernels; each step is a switch (`python -m stress list designs`). What the model leaves out is listed in "
+    "[design.md](design.md).",
     "",
-    "Each report's kernels are played in virtual time on the reported number of CPUs and nodes, on the published profile "
-    "of a machine that is nearest; nothing of a profile was fitted to a report. A figure is the ratio of a rate to "
-    "another kernel's. What is played does nothing but allocate and free, unless a report tells how long a request takes "
-    "on the kernel before: then so much other work is added that *that* kernel is as slow, and the others are predicted. "
-    "Where the share of the time in the allocator is not known, a prediction that is stronger than the report agrees "
-    "with some share, which is named, and says no more than that: *cannot tell*. Where one kernel is compared with two "
-    "others, the first figure gives the share away and the second one is predicted with it. *Not* means that no share "
-    "makes them agree. What a report leaves open (how large a burst is) is played in several ways, and they must all "
-    "agree. An explanation is played too: with what was called the cause taken away.",
+    "Each report's kernels are played in virtual time on the reported number of CPUs and nodes, on the published "
+    "profile of a machine that is nearest; nothing of a profile was fitted to a report. A figure is the ratio of "
+    "a rate to another kernel's. What is played does nothing but allocate and free, unless a report tells how "
+    "long a request takes on the kernel before: then so much other work is added that *that* kernel is as slow, "
+    "and the others are predicted. Where the share of the time in the allocator is not known, a prediction that "
+    "is stronger than the report agrees with some share, which is named, and says no more than that: *cannot "
+    "tell*. Where one kernel is compared with two others, the first figure gives the share away and the second "
+    "one is predicted with it. *Not* means that no share makes them agree. What a report leaves open (how large a "
+    "burst is) is played in several ways, and they must all agree. An explanation is played too: with what was "
+    "called the cause taken away.",
 )
