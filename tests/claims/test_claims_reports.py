@@ -8,8 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from allocators.core.page_alloc import drain_all_pages
+from scenarios.tape import OP_MASK, OP_NAMES
 from shm.virtual.machine import Joined, PricedMachine
 from stress.claims.lab import Damaged, NotBuilt
+from stress.claims.reports.bench import without_first
 from stress.claims.reports.command import choose, try_all, try_report
 from stress.claims.reports.judge import explained, judge, of_pairs, one_share, summary, with_share
 from stress.claims.reports.offline import PLACES, Cell, Lifetimes, Lives, cell, storm_lines, with_kfree_rcu
@@ -247,6 +249,14 @@ def test_lifetimes_are_of_what_was_seen_dying_and_went():
     for now, dying in ((1.0, [3]), (2.0, [3, 4]), (5.0, [4]), (6.0, [3, 4])):
         lives.look(now, dying)
     assert lives.summary() == Lifetimes(gone=1, left=2, p50_ms=4.0, p99_ms=4.0, max_ms=4.0)
+
+
+def test_the_first_sections_can_be_left_untimed():
+    load, _ = build_workload("free-burst", {"objects": "3", "bursts": "3"}, 2, 1)
+    kinds = [[OP_NAMES[word & OP_MASK] for word in tape] for tape in without_first(load, 4).tapes]
+    assert [kind.count("section_begin") for kind in kinds] == [kind.count("section_end") for kind in kinds] == [2, 2]
+    assert without_first(load, 4).operations() == load.operations() and without_first(load, 0) is load
+    assert kinds[0].index("section_begin") > 12, "two bursts come before"
 
 
 class Interpreted(VirtualTime):

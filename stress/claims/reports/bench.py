@@ -6,7 +6,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
+import numpy as np
+
 from allocators.designs import DesignError, parse_design
+from scenarios.tape import OP_MASK, OP_SECTION_BEGIN, OP_SECTION_END, Workload
 from stress.claims.lab import Damaged, Lab, NotBuilt
 from stress.claims.reports.report import Measure, Pair, Setting, Side
 from stress.engine import virtual_main
@@ -81,6 +84,7 @@ class Bench:
         else:
             sizes = sized(setting.scenario, setting.cpus, given, operations)
             tapes, _ = build_workload(setting.scenario, sizes, setting.cpus, seed)
+        tapes = without_first(tapes, setting.untimed)
         profile = load(setting.machine)
         profile = dataclasses.replace(profile, ps=dataclasses.replace(profile.ps, call=setting.think_ns * 1000))
         jobs = [
@@ -128,6 +132,17 @@ class Bench:
     def rate(self, side: Side, seed: int) -> float:
         """What is compared of the point, see `Measure`."""
         return rate_of(self.point(side, seed), side.setting.measure)
+
+
+def without_first(load_: Workload, sections: int) -> Workload:
+    """The same tapes, in which the first sections of each CPU are not timed."""
+    if not sections:
+        return load_
+    tapes = []
+    for words in load_.tapes:
+        marks = np.flatnonzero(np.isin(words & OP_MASK, (OP_SECTION_BEGIN, OP_SECTION_END)))
+        tapes.append(np.delete(words, marks[: 2 * sections]))
+    return dataclasses.replace(load_, tapes=tuple(tapes))
 
 
 def rate_of(point: Point, measure: Measure) -> float:

@@ -101,7 +101,7 @@ R2 = Report(
 LKP = tuple(
     Setting(f"{cpus} CPUs, bursts of {burst}", "free-burst",
             (("objects", str(burst)), ("bursts", str(max(12, 500_000 // (burst * cpus)))), ("charged", "false")), cpus,
-            nodes=2)
+            nodes=2, untimed=4)
     for cpus, burst in ((64, 128), (64, 1024), (192, 512))
 )  # fmt: skip
 R4 = Report(

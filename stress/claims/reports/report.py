@@ -45,7 +45,8 @@ class Measure(str, enum.Enum):
 class Setting:
     """What is played. text: what distinguishes it, for people. operations: of a point, about, where it can be sized.
 
-    think_ns: other work that a CPU does with each allocation and free. paced_ns: of a CPU that an object takes on the
+    think_ns: other work that a CPU does with each allocation and free. untimed: of a CPU's timed sections, so many
+    first ones, in which there are no slabs yet. paced_ns: of a CPU that an object takes on the
     kernel that others are compared with, as reported: think_ns is set so that it comes out there, whatever comes out
     on the others. tapes: made of the number of CPUs and a seed, where no scenario is like it.
     """
@@ -60,6 +61,7 @@ class Setting:
     measure: Measure = Measure.LIFE
     operations: int = 400_000
     think_ns: int = 0
+    untimed: int = 0
     paced_ns: float = 0.0
     tapes: Callable[[int, int], Workload] | None = None
 
@@ -77,7 +79,9 @@ class Setting:
         if self.memoryless:
             words += ["--memoryless", str(self.memoryless)]
         command = shlex.join([*words, "--machine", self.machine, "--operations", str(self.operations)])
-        return f"{command}  # its profile with call = {self.think_ns}" if self.think_ns else command
+        notes = [f"its profile with call = {self.think_ns}"] if self.think_ns else []
+        notes += [f"{self.untimed} sections of each CPU untimed"] if self.untimed else []
+        return f"{command}  # {', '.join(notes)}" if notes else command
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
