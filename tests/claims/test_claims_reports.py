@@ -240,7 +240,7 @@ def storm_cell(design="linux-7.0", cpus=64, **more):
 def test_the_storm_says_what_pins():
     page = "\n".join(storm_lines([storm_cell(), storm_cell(design="linux-5.9", sheaf_bytes=dict.fromkeys(PLACES, 0))]))
     assert "| linux-7.0, 64 | 3, 1 | 0.10 / 0.20 / 0.25 | 2 |" in page
-    assert "5 by objects in use, 2 by rcu_free sheaves" in page and "keep 1.0 KiB of free memory a CPU" in page
+    assert "5 of them by objects in use; 2 of them by rcu_free sheaves" in page and "keep 1 KiB of free memory" in page
     assert storm_lines([]) == []
 
 
