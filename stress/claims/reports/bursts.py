@@ -153,7 +153,6 @@ R6 = Report(
             ),
         ),
     ),
-    comment="What the tests allocate was not told; the first bad commit gives sheaves to most caches.",
 )
 
 R8 = Report(

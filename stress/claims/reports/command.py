@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from stress.claims.reports.judge import explained, judge, of_pairs, one_share, summary
 from stress.claims.reports.registry import REPORTS
+from stress.claims.reports.remarks import REMARKS
 from stress.claims.reports.report import (
     TOLERANCE,
     Count,
@@ -148,7 +149,8 @@ def try_report(report: Report, bench: Bench, add: Callable[[Outcome], object]) -
     add(
         Outcome(
             id=report.id, title=report.title, who=report.who, source=report.source, machine=report.machine,
-            verdict=verdict, reason=reason, rows=rows, counts=counts, explanations=explanations, comment=report.comment,
+            verdict=verdict, reason=reason, rows=rows, counts=counts, explanations=explanations,
+            remark=REMARKS.get(report.id, ""),
             commands=list(dict.fromkeys([*bench.commands, *bench.lab.commands])),
             violated=[*bench.violated, *bench.lab.violated], seconds=round(time.monotonic() - began, 1),
         )
@@ -186,13 +188,21 @@ def try_row(row: Row, bench: Bench) -> RowOutcome:
             )
         )
     verdict = of_pairs([one.verdict for one in predicted])
-    reason = "; ".join(
-        dict.fromkeys(f"{one.setting}: {one.reason}" if len(predicted) > 1 else one.reason for one in predicted)
-    )
+    reason = reason_of(predicted)
     return RowOutcome(
         name=row.name, reported=[row.low, row.high], predicted=predicted, tolerance=TOLERANCE, verdict=verdict,
         reason=reason, native=_native(row, row.native, bench) if row.native is not None else "",
     )  # fmt: skip
+
+
+def reason_of(predicted: Sequence[Predicted]) -> str:
+    """Each reason once, and where it holds, if not everywhere."""
+    where: dict[str, list[str]] = {}
+    for one in predicted:
+        where.setdefault(one.reason, []).append(one.setting)
+    if len(where) == 1:
+        return next(iter(where))
+    return "; ".join(f"{reason} ({'; '.join(settings)})" for reason, settings in where.items())
 
 
 def _native(row: Row, setting: Setting, bench: Bench) -> str:

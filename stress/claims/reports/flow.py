@@ -118,6 +118,4 @@ R4 = Report(
             tuple(pair("linux-7.0", "linux-7.0-F_REMOTETRY", one) for one in LKP),
         ),
     ),
-    comment="The report compares with a kernel that refills from its own node only, which is no design "
-    "here; the mended one stands for it.",
 )

@@ -163,7 +163,6 @@ class Report:
     counts: tuple[Count, ...] = ()
     explanations: tuple[Explanation, ...] = ()
     lacking: str = ""
-    comment: str = ""
 
 
 class Predicted(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,7 +214,7 @@ class CountOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """A report that was played."""
+    """A report that was played. remark: what was found where it misses (`remarks`)."""
 
     id: str
     title: str
@@ -227,7 +226,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     rows: list[RowOutcome]
     counts: list[CountOutcome]
     explanations: list[ExplanationOutcome]
-    comment: str
+    remark: str
     commands: list[str]
     violated: list[Violation]
     seconds: float

@@ -122,8 +122,8 @@ def print_text(found: Found, stream: TextIO) -> None:
                 console.print(f"    {mechanism}", style="dim")
         for sentence, loss, rest, verdict in explanation_lines(one):
             console.print(f"  {sentence}: {loss}, then {rest}; {verdict}")
-        if one.comment:
-            console.print(f"  {one.comment}")
+        if one.remark:
+            console.print(f"  {one.remark}")
         for command in one.commands:
             console.print(f"  {command}", soft_wrap=True, style="dim")
     for line in storm_lines(found.storm):
@@ -153,8 +153,8 @@ def render_markdown(found: Found) -> str:
         lines += ["", f"## {one.id}: {escape(one.title)}", ""]
         lines += [f"**{one.verdict.value}**. {escape(one.reason)}.", ""]
         lines += [f"{escape(one.who)} ({escape(one.source)}). Machine: {escape(one.machine)}.", ""]
-        if one.comment:
-            lines += [escape(one.comment), ""]
+        if one.remark:
+            lines += [escape(one.remark), ""]
         if rows := row_lines(one):
             lines += _table(
                 ("figure", "reported", "predicted", "verdict", "what the slower one spends its time on"), rows
