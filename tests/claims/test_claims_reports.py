@@ -7,9 +7,14 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
+from allocators.core.page_alloc import drain_all_pages
+from scenarios.tape import OP_MASK, OP_NAMES
+from shm.virtual.machine import Joined, PricedMachine
 from stress.claims.lab import Damaged, NotBuilt
+from stress.claims.reports.bench import without_first
 from stress.claims.reports.command import choose, try_all, try_report
 from stress.claims.reports.judge import explained, judge, of_pairs, one_share, summary, with_share
+from stress.claims.reports.offline import PLACES, Cell, Lifetimes, Lives, cell, storm_lines, with_kfree_rcu
 from stress.claims.reports.registry import REPORTS
 from stress.claims.reports.report import (
     TOLERANCE,
@@ -23,6 +28,10 @@ from stress.claims.reports.report import (
     pair,
 )
 from stress.commands.app import app
+from stress.engine import FINISHED, PLAYING
+from stress.engine.virtual import begin_virtual, play_virtual
+from stress.play.virtual import VirtualTime
+from stress.play.workload import build_workload
 from stress.process.errors import UsageError
 from stress.show.progress import Progress
 
@@ -52,6 +61,9 @@ class Fake:
         for side in sides:
             if side.design == "linux-9.9":
                 raise NotBuilt("design linux-9.9 is not built")
+
+    def paced(self, pair):
+        return pair
 
     def rate(self, side, seed):
         if side.design == "broken":
@@ -199,6 +211,7 @@ def test_formats(tmp_path, monkeypatch):
     printed = CliRunner().invoke(app, [*arguments, "json"]).stdout
     data = json.loads(printed)
     assert data["reports"][0]["rows"][0]["predicted"][0]["ratios"] == [10.0, 10.0]
+    assert data["reports"][0]["rows"][0]["predicted"][0]["rates"] == [0.1, 1.0]
     assert data["schema_version"] == "1" and not data["interrupted"]
 
 
@@ -211,3 +224,71 @@ def test_usage_errors(tmp_path):
 def test_row_outcomes_are_data():
     told, _ = outcome(report(row(0.5, 0.5)), {("a", "here"): 1.0, ("b", "here"): [0.5, 0.52]})
     assert msgspec.json.decode(msgspec.json.encode(told.rows[0]), type=RowOutcome) == told.rows[0]
+
+
+def storm_cell(design="linux-7.0", cpus=64, **more):
+    lives = Lifetimes(gone=3, left=1, p50_ms=0.1, p99_ms=0.2, max_ms=0.25)
+    fields = dict(
+        design=design, cpus=cpus, memcgs=lives, objcgs=lives, look_ms=0.01, page_stock_slots=2, pinned_by_stock=0,
+        pinned_by_rcu=2, pinned_by_objects=5, ns={"alloc": 10.0}, drains=1.5, charges=2.0,
+        sheaf_bytes={"main, spare": 64 * 1024, "barn": 0, "rcu_free": 0}, per_cpu_cache=100.0, mechanism="",
+        violated=[],
+    )  # fmt: skip
+    return Cell(**fields | more)
+
+
+def test_the_storm_says_what_pins():
+    page = "\n".join(storm_lines([storm_cell(), storm_cell(design="linux-5.9", sheaf_bytes=dict.fromkeys(PLACES, 0))]))
+    assert "| linux-7.0, 64 | 3, 1 | 0.10 / 0.20 / 0.25 | 2 |" in page
+    assert "5 of them by objects in use; 2 of them by rcu_free sheaves" in page and "keep 1 KiB of free memory" in page
+    assert storm_lines([]) == []
+
+
+def test_lifetimes_are_of_what_was_seen_dying_and_went():
+    lives = Lives()
+    for now, dying in ((1.0, [3]), (2.0, [3, 4]), (5.0, [4]), (6.0, [3, 4])):
+        lives.look(now, dying)
+    assert lives.summary() == Lifetimes(gone=1, left=2, p50_ms=4.0, p99_ms=4.0, max_ms=4.0)
+
+
+def test_the_first_sections_can_be_left_untimed():
+    load, _ = build_workload("free-burst", {"objects": "3", "bursts": "3"}, 2, 1)
+    kinds = [[OP_NAMES[word & OP_MASK] for word in tape] for tape in without_first(load, 4).tapes]
+    assert [kind.count("section_begin") for kind in kinds] == [kind.count("section_end") for kind in kinds] == [2, 2]
+    assert without_first(load, 4).operations() == load.operations() and without_first(load, 0) is load
+    assert kinds[0].index("section_begin") > 12, "two bursts come before"
+
+
+class Interpreted(VirtualTime):
+    """Virtual time without its program, which only this test would need."""
+
+    def _machine(self):
+        memory = Joined(self.arena.segment.words_view, self.segment.words_view, self.offset)
+        return PricedMachine(memory, self.arena.kworker_cpu, self.machine.features, "slub")
+
+    def _begin(self):
+        begin_virtual(self._machine(), self.arena.run, self.offset + self.plan["loop"])
+
+    def play(self, tick, steps):
+        while (
+            state := play_virtual(self._machine(), self.arena.run, self.offset + self.plan["loop"], steps)
+        ) == PLAYING:
+            tick()
+        return state == FINISHED
+
+    def end(self):
+        drain_all_pages(self._machine())
+
+
+def test_the_storm_is_watched(monkeypatch):
+    """Of a storm with kfree_rcu: what is left of the cgroups that went, by what has hold of it."""
+    monkeypatch.setattr("stress.simulate.point.VirtualTime", Interpreted)
+    settings = {"operations": "120", "cgroups": "6", "active": "2", "rounds": "12", "caches": "kmalloc-64"}
+    load, _ = build_workload("offline-storm", settings, 3, 1)
+    changed = with_kfree_rcu(load, 0.3, 1)
+    monkeypatch.setattr("stress.claims.reports.offline.Watch.steps", 10)
+    found = cell("linux-7.0", 3, changed, 1)
+    assert found.memcgs.gone + found.memcgs.left > 0 and not found.violated
+    assert found.objcgs.left == found.pinned_by_stock + found.pinned_by_rcu + found.pinned_by_objects
+    assert found.pinned_by_rcu > 0 and found.sheaf_bytes["rcu_free"] > 0
+    assert cell("linux-7.0", 3, load, 1).pinned_by_rcu == 0

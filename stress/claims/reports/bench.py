@@ -3,11 +3,15 @@ natively through the laboratory of the other claims."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 
+import numpy as np
+
 from allocators.designs import DesignError, parse_design
+from scenarios.tape import OP_MASK, OP_SECTION_BEGIN, OP_SECTION_END, Workload
 from stress.claims.lab import Damaged, Lab, NotBuilt
-from stress.claims.reports.report import Measure, Setting, Side
+from stress.claims.reports.report import Measure, Pair, Setting, Side
 from stress.engine import virtual_main
 from stress.play.compiled import ready
 from stress.play.options import DEFAULT_MEMORY
@@ -26,6 +30,7 @@ from stress.simulate.study import play_all
 
 ALLOCATOR = "slub"
 SEEDS = 3
+PACINGS, NEAR = 5, 0.01  # plays at most, and how near to the reported time they come
 QUICK_OPERATIONS = 20_000
 LEAST_BUSY, LEAST_STALLED = 0.2, 0.05  # of the time: below, a lock or line is no mechanism
 
@@ -65,7 +70,7 @@ class Bench:
         for side in sides:
             by_setting.setdefault(side.setting, []).append(side.design)
         for setting, designs in by_setting.items():
-            self.commands.append(setting.command(*designs))
+            self.commands += filter(None, [setting.command(*designs)])
             for seed in seeds:
                 self._play(setting, [d for d in designs if (setting, d, seed) not in self._points], seed)
 
@@ -74,10 +79,14 @@ class Bench:
             return
         given = dict(setting.settings)
         operations = QUICK_OPERATIONS if self.quick else setting.operations
-        tapes, _ = build_workload(
-            setting.scenario, sized(setting.scenario, setting.cpus, given, operations), setting.cpus, seed
-        )
+        if setting.tapes is not None:
+            tapes = setting.tapes(setting.cpus, seed)
+        else:
+            sizes = sized(setting.scenario, setting.cpus, given, operations)
+            tapes, _ = build_workload(setting.scenario, sizes, setting.cpus, seed)
+        tapes = without_first(tapes, setting.untimed)
         profile = load(setting.machine)
+        profile = dataclasses.replace(profile, ps=dataclasses.replace(profile.ps, call=setting.think_ns * 1000))
         jobs = [
             Job(
                 design, ALLOCATOR, setting.cpus, setting.nodes, profile, DEFAULT_MEMORY, seed, 0.0, tapes,
@@ -94,6 +103,24 @@ class Bench:
         if troubles:
             raise Damaged("; ".join(troubles))
 
+    def paced(self, pair: Pair) -> Pair:
+        """The pair with as much other work as makes `before` as slow as reported; the same pair if nothing was."""
+        target, seed = pair.before.setting.paced_ns, self.seeds[0]
+        if not target:
+            return pair
+        setting = dataclasses.replace(pair.before.setting, paced_ns=0.0)
+        parts = 1 if setting.measure is Measure.FLOW else 2  # think_ns is of an allocation or a free
+        each = setting.cpus // 2 if setting.measure is Measure.FLOW else 1
+        for _ in range(PACINGS):
+            side = Side(pair.before.design, setting)
+            self.play((side,), (seed,))
+            off = (target - 1e9 * each / self.rate(side, seed)) / parts
+            setting = dataclasses.replace(setting, think_ns=max(0, round(setting.think_ns + off)))
+            if abs(off) < NEAR * target:
+                break
+        after = dataclasses.replace(pair.after.setting, paced_ns=0.0, think_ns=setting.think_ns)
+        return Pair(Side(pair.before.design, setting), Side(pair.after.design, after), pair.text)
+
     def point(self, side: Side, seed: int) -> Point:
         """A point that was played. Raises Damaged for one that got stuck or ran out of memory."""
         point = self._points[side.setting, side.design, seed]
@@ -107,6 +134,17 @@ class Bench:
         return rate_of(self.point(side, seed), side.setting.measure)
 
 
+def without_first(load_: Workload, sections: int) -> Workload:
+    """The same tapes, in which the first sections of each CPU are not timed."""
+    if not sections:
+        return load_
+    tapes = []
+    for words in load_.tapes:
+        marks = np.flatnonzero(np.isin(words & OP_MASK, (OP_SECTION_BEGIN, OP_SECTION_END)))
+        tapes.append(np.delete(words, marks[: 2 * sections]))
+    return dataclasses.replace(load_, tapes=tuple(tapes))
+
+
 def rate_of(point: Point, measure: Measure) -> float:
     """Objects a second, of all CPUs (FLOW) or of one (LIFE). Raises Damaged if nothing was timed."""
     if measure is Measure.FLOW:
@@ -114,8 +152,10 @@ def rate_of(point: Point, measure: Measure) -> float:
         if len(rates) == 2:
             return min(rates)
     else:
-        each = [point.ns[kind] for kind in ("mixed", "alloc", "frees") if kind in point.ns]
-        if each:
+        if "mixed" in point.ns:
+            return 1e9 / (2 * point.ns["mixed"])
+        each = [point.ns[kind] for kind in ("alloc", "frees") if kind in point.ns]
+        if len(each) == 2:
             return 1e9 / sum(each)
     raise Damaged(f"{point.design} on {point.cpus} CPUs: nothing was timed")
 
@@ -124,9 +164,10 @@ def mechanism(point: Point) -> str:
     """What the CPUs' time goes to beside their own work, the lock that is held most and the line that is waited for
     most, by name."""
     said = []
-    most = spending.biggest(point)
+    awake = {what: ns for what, ns in spending.grouped(point).items() if what != spending.IDLE}
+    most = max((what for what in awake if what != spending.OWN), key=lambda what: awake[what], default=None)
     if most is not None:
-        said.append(f"{most[0]} {most[1]:.0%} of the time")
+        said.append(f"{most} {awake[most] / sum(awake.values()):.0%} of the time awake")
     lock = max(point.locks, key=lambda lock: lock.busy, default=None)
     if lock is not None and lock.busy >= LEAST_BUSY:
         said.append(f"{lock_title(lock)} held {lock.busy:.0%}")

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from stress.claims.reports.report import Explanation, Pair, Report, Row, Setting, pair
 
-OPERATIONS = 300_000
+OPERATIONS = 1_000_000
+LEAST_BURSTS = 12
+UNTIMED = 4  # allocations and frees of the first two bursts, for which there are no slabs yet
 MAPLE = (("object_size", "256"), ("charged", "false"))
 
 
-def burst(objects: int, cpus: int, nodes: int, machine: str = "epyc-2022", **settings: object) -> Setting:
-    """Each CPU allocates so many objects and frees them; about as many operations in all, whatever the CPUs."""
-    chosen = {
-        "objects": objects, "bursts": min(4096, max(3, OPERATIONS // (2 * objects * cpus))), "object_size": 256,
-        "charged": "false",
-    } | settings  # fmt: skip
+def burst(
+    objects: int, cpus: int, nodes: int, machine: str = "epyc-2022", think: int = 0, **settings: object
+) -> Setting:
+    """Each CPU allocates so many objects and frees them; about as many operations in all, whatever the CPUs. think: ns
+    of other work with each of them."""
+    times = min(4096, max(LEAST_BURSTS, OPERATIONS // (2 * objects * cpus)))
+    chosen = {"objects": objects, "bursts": times, "object_size": 256, "charged": "false"} | settings
     text = f"{cpus} CPU{'s' * (cpus > 1)}, bursts of {objects}"
-    return Setting(text, "free-burst", tuple((k, str(v)) for k, v in chosen.items()), cpus, nodes, machine=machine)
+    if think:
+        text += f", {think} ns of other work an operation"
+    return Setting(
+        text, "free-burst", tuple((k, str(v)) for k, v in chosen.items()), cpus, nodes, machine=machine, think_ns=think,
+        untimed=UNTIMED if int(str(chosen["bursts"])) > UNTIMED else 0,
+    )  # fmt: skip
 
 
 def both_layers(before: str, after: str, objects: int, cpus: int, nodes: int, **more: object) -> Pair:
@@ -23,15 +31,19 @@ def both_layers(before: str, after: str, objects: int, cpus: int, nodes: int, **
     return pair(before, after, burst(objects, cpus, nodes, sheaf_capacity=32, **more))  # type: ignore[arg-type]
 
 
-def against_none(after: str, objects: int, cpus: int, nodes: int) -> Pair:
+def against_none(after: str, objects: int, cpus: int, think: int) -> Pair:
     """A kernel against 6.18 whose cache asks for no sheaves: the kernel before."""
     return pair(
-        "linux-6.18", after, burst(objects, cpus, nodes), burst(objects, cpus, nodes, sheaf_capacity=32)
-    )  # fmt: skip
+        "linux-6.18",
+        after,
+        burst(objects, cpus, 2, think=think),
+        burst(objects, cpus, 2, think=think, sheaf_capacity=32),
+    )
 
 
-SIZES = (32, 96, 192, 384)  # within a layer, two sheaves and more, a barn's share, beyond a CPU's share of it
-_ONE, _MANY = 96, 192
+# Bursts: within two sheaves of 32, beyond them; other work: none, or about that of a short system call.
+FEW = ((96, 0), (96, 1000))
+WAYS = ((48, 0), (48, 1000), (96, 0), (96, 1000), (384, 1000))
 
 R3 = Report(
     "R3",
@@ -44,41 +56,42 @@ R3 = Report(
             f"6.19-rc5 over the kernel before sheaves, {cpus} processes",
             ratio,
             ratio,
-            tuple(against_none("linux-6.18", size, cpus, 2) for size in sizes),
+            tuple(against_none("linux-6.18", size, cpus, think) for size, think in ways),
         )
-        for cpus, ratio, sizes in ((64, 1.315, (96,)), (128, 1.343, (96,)), (192, 1.354, SIZES))
+        for cpus, ratio, ways in ((64, 1.315, FEW), (128, 1.343, FEW), (192, 1.354, WAYS))
     )
     + tuple(
         Row(
             f"7.0 over the kernel before sheaves, {cpus} processes",
             ratio,
             ratio,
-            tuple(against_none("linux-7.0", size, cpus, 2) for size in sizes),
+            tuple(against_none("linux-7.0", size, cpus, think) for size, think in ways),
             same=True,
         )
-        for cpus, ratio, sizes in ((64, 0.988, (96,)), (128, 0.987, (96,)), (192, 0.958, SIZES))
+        for cpus, ratio, ways in ((64, 0.988, FEW), (128, 0.987, FEW), (192, 0.958, WAYS))
     )
     + (
         Row(
             "7.0 over 6.19-rc5, 192 processes",
             0.958 / 1.354,
             0.979 / 1.337,
-            tuple(both_layers("linux-6.18", "linux-7.0", size, 192, 2) for size in SIZES),
+            tuple(both_layers("linux-6.18", "linux-7.0", size, 192, 2, think=think) for size, think in WAYS),
         ),
     ),
     explanations=tuple(
         Explanation(
-            f"a second layer of cache came and went (played with sheaves of 64 in 7.0, bursts of {size})",
+            f"a second layer of cache came and went (played with sheaves of 64 in 7.0, bursts of {size}, {think} ns of "
+            "other work)",
             "Vlastimil Babka, Hao Li",
-            both_layers("linux-6.18", "linux-7.0", size, 192, 2),
+            both_layers("linux-6.18", "linux-7.0", size, 192, 2, think=think),
             pair(
                 "linux-6.18",
                 "linux-7.0",
-                burst(size, 192, 2, sheaf_capacity=32),
-                burst(size, 192, 2, sheaf_capacity=64),
+                burst(size, 192, 2, think=think, sheaf_capacity=32),
+                burst(size, 192, 2, think=think, sheaf_capacity=64),
             ),
         )
-        for size in (_ONE, _MANY)
+        for size, think in ((96, 0), (96, 1000))
     ),
 )
 
@@ -140,7 +153,6 @@ R6 = Report(
             ),
         ),
     ),
-    comment="What the tests allocate was not told; the first bad commit gives sheaves to most caches.",
 )
 
 R8 = Report(
@@ -154,7 +166,10 @@ R8 = Report(
             "will-it-scale mmap, 7.2 over 7.1",
             1.02,
             1.05,
-            tuple(pair("linux-7.1", "linux-7.2", burst(size, 192, 2)) for size in (96, 384)),
+            tuple(
+                pair("linux-7.1", "linux-7.2", burst(size, 192, 2, think=think))
+                for size, think in ((384, 0), (384, 1000))
+            ),
         ),
         Row(
             "new slabs, the commit's own microbenchmark (ns an object −42.6 to −70.5 %)",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from stress.claims.reports.judge import explained, judge, of_pairs, one_share, summary
 from stress.claims.reports.registry import REPORTS
+from stress.claims.reports.remarks import REMARKS
 from stress.claims.reports.report import (
     TOLERANCE,
     Count,
@@ -148,7 +149,8 @@ def try_report(report: Report, bench: Bench, add: Callable[[Outcome], object]) -
     add(
         Outcome(
             id=report.id, title=report.title, who=report.who, source=report.source, machine=report.machine,
-            verdict=verdict, reason=reason, rows=rows, counts=counts, explanations=explanations, comment=report.comment,
+            verdict=verdict, reason=reason, rows=rows, counts=counts, explanations=explanations,
+            remark=REMARKS.get(report.id, ""),
             commands=list(dict.fromkeys([*bench.commands, *bench.lab.commands])),
             violated=[*bench.violated, *bench.lab.violated], seconds=round(time.monotonic() - began, 1),
         )
@@ -165,24 +167,42 @@ def try_row(row: Row, bench: Bench) -> RowOutcome:
     seeds = bench.seeds_for(len(row.pairs))
     for pair in row.pairs:
         try:
+            pair = bench.paced(pair)
             bench.play((pair.before, pair.after), seeds)
-            ratios = [bench.rate(pair.after, seed) / bench.rate(pair.before, seed) for seed in seeds]
+            each = [(bench.rate(pair.before, seed), bench.rate(pair.after, seed)) for seed in seeds]
+            ratios, rates = [after / before for before, after in each], [round(rate, 4) for rate in each[0]]
             verdict, reason, share = judge(row.low, row.high, ratios, TOLERANCE, alone=row.alone, same=row.same)
             slower = pair.after if sum(ratios) < len(ratios) else pair.before
             how = f"{slower.design}: {mechanism(bench.point(slower, seeds[0]))}"
         except (NotBuilt, Damaged) as error:
-            ratios, verdict, reason, share, how = [], Verdict.UNKNOWN, str(error), None, ""
+            ratios, rates, verdict, reason, share, how = [], [], Verdict.UNKNOWN, str(error), None, ""
         predicted.append(
-            Predicted(setting=pair.text, ratios=ratios, verdict=verdict, reason=reason, share=share, mechanism=how)
+            Predicted(
+                setting=pair.text,
+                ratios=ratios,
+                rates=rates,
+                verdict=verdict,
+                reason=reason,
+                share=share,
+                mechanism=how,
+            )
         )
     verdict = of_pairs([one.verdict for one in predicted])
-    reason = "; ".join(
-        dict.fromkeys(f"{one.setting}: {one.reason}" if len(predicted) > 1 else one.reason for one in predicted)
-    )
+    reason = reason_of(predicted)
     return RowOutcome(
         name=row.name, reported=[row.low, row.high], predicted=predicted, tolerance=TOLERANCE, verdict=verdict,
         reason=reason, native=_native(row, row.native, bench) if row.native is not None else "",
     )  # fmt: skip
+
+
+def reason_of(predicted: Sequence[Predicted]) -> str:
+    """Each reason once, and where it holds, if not everywhere."""
+    where: dict[str, list[str]] = {}
+    for one in predicted:
+        where.setdefault(one.reason, []).append(one.setting)
+    if len(where) == 1:
+        return next(iter(where))
+    return "; ".join(f"{reason} ({'; '.join(settings)})" for reason, settings in where.items())
 
 
 def _native(row: Row, setting: Setting, bench: Bench) -> str:
@@ -231,6 +251,7 @@ def try_explanation(explanation: Explanation, bench: Bench) -> ExplanationOutcom
         found = []
         for pair in (explanation.loss, explanation.cured):
             seeds = bench.seeds[:1]
+            pair = bench.paced(pair)
             bench.play((pair.before, pair.after), seeds)
             found.append(bench.rate(pair.after, seeds[0]) / bench.rate(pair.before, seeds[0]))
         loss, rest = found

@@ -163,6 +163,8 @@ class Watch:
         m = arena.machine(self.features - {"VTIME"}, 0)
         w = Snapshot(m, arena.layout)
         orphans = np.flatnonzero(self._orphans(arena))
+        self.objcgs.look(self.span_ms, orphans)
+        self.memcgs.look(self.span_ms, self._dying(arena))
         addresses = arena.plan["objcgs"] + orphans * OBJCG.SIZE
         stocks = self._slots(arena, STOCK_AT, STOCK.SIZE, STOCK_SLOTS if "F_STOCK5" in self.features else 1)
         by_stock = {int(a): int((stocks == a).sum()) for a in addresses}
@@ -256,19 +258,20 @@ def judged(cells: Sequence[Cell], design: str) -> str:
     mine = [one for one in cells if one.design == design]
     last = mine[-1]
     memcg, objcg = last.memcgs, last.objcgs
+    said = "no memcg was seen dying"
     if memcg.gone or memcg.left:
-        lived = f", none longer than {memcg.max_ms:.2f} ms" if memcg.max_ms is not None else ""
-        said = f"of {memcg.gone + memcg.left} memcgs {memcg.left} still die when the tapes end{lived}"
-    else:
-        said = "no memcg was ever seen dying"
-    pins = {
-        "objects in use": last.pinned_by_objects, "rcu_free sheaves": last.pinned_by_rcu,
-        "stocks alone": last.pinned_by_stock,
-    }  # fmt: skip
-    by = ", ".join(f"{number} by {what}" for what, number in pins.items() if number)
+        lived = f", none of the others longer than {memcg.max_ms:.0f} ms" if memcg.max_ms is not None else ""
+        said = f"of {memcg.gone + memcg.left} memcgs that were seen dying {memcg.left} are left at the end{lived}"
+    pins = (
+        (last.pinned_by_rcu, "rcu_free sheaves that are not full, which wait until their CPU frees more by kfree_rcu "
+         "or somebody shrinks the cache"),
+        (last.pinned_by_stock, "stocks alone, one a CPU, until another cgroup charges there"),
+        (last.pinned_by_objects, "objects in use"),
+    )  # fmt: skip
+    by = "; ".join(f"{number} of them by {what}" for number, what in sorted(pins, key=lambda pin: -pin[0]) if number)
     held = sum(last.sheaf_bytes.values())
-    kept = f"; its sheaves keep {held / 1024 / last.cpus:.1f} KiB of free memory a CPU" if held else ""
-    return f"on {last.cpus} CPUs {said}; {objcg.left} obj_cgroups are left{f' ({by})' if by else ''}{kept}."
+    kept = f" Its sheaves keep {held / 1024 / last.cpus:.0f} KiB of free memory a CPU." if held else ""
+    return f"on {last.cpus} CPUs {said}; {objcg.left} obj_cgroups are left{f', {by}' if by else ''}.{kept}"
 
 
 def _ms(lives: Lifetimes) -> str:
@@ -314,8 +317,9 @@ def storm_lines(cells: Sequence[Cell]) -> list[str]:
 
 PREFACE = (
     "`offline-storm`, a million operations on `epyc-2022` (one node at 64 CPUs, two at 256), every tenth free a "
-    "`kfree_rcu`, seed 1; 3.16 to 4.0 are in [scale.md](scale.md). From 5.9 on no cache dies. A memcg dies until "
-    "what pins it is gone: pages in page stocks (6.16 on) and charges in flight. Its obj_cgroups live until the "
-    "last object, stock and rcu_free sheaf let go; they keep their bytes charged to the parent, and no memcg. "
-    "Lifetimes are p50 / p99 / longest of those that went before the tapes ended, known to one look (2,000 operations)."
+    "`kfree_rcu`, seed 1; 3.16 to 4.0 are in [scale.md](scale.md). From 5.9 on no cache dies. A memcg dies while its "
+    "offline goes on, grace periods and all. A kernel's page stocks (6.16 on) pin it after that, as an offline does "
+    "not wait for their drain; here it waits, so no slot of one is seen. obj_cgroups live until the last object, "
+    "stock and rcu_free sheaf let go; they keep their bytes charged to the parent, and pin no memcg. Lifetimes are "
+    "p50 / p99 / longest of those that went before the tapes ended, known to one look (2,000 operations)."
 )

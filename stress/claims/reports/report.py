@@ -17,6 +17,7 @@ import msgspec
 from stress.result.data import Violation
 
 if TYPE_CHECKING:
+    from scenarios.tape import Workload
     from stress.claims.reports.bench import Bench
 
 TOLERANCE = 0.15  # of a ratio: what ratios of virtual time are held to against this machine (docs/scale.md)
@@ -42,7 +43,13 @@ class Measure(str, enum.Enum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Setting:
-    """What is played. text: what distinguishes it, for people. operations: of a point, about, where it can be sized."""
+    """What is played. text: what distinguishes it, for people. operations: of a point, about, where it can be sized.
+
+    think_ns: other work that a CPU does with each allocation and free. untimed: of a CPU's timed sections, so many
+    first ones, in which there are no slabs yet. paced_ns: of a CPU that an object takes on the
+    kernel that others are compared with, as reported: think_ns is set so that it comes out there, whatever comes out
+    on the others. tapes: made of the number of CPUs and a seed, where no scenario is like it.
+    """
 
     text: str
     scenario: str
@@ -53,9 +60,15 @@ class Setting:
     machine: str = DEFAULT_MACHINE
     measure: Measure = Measure.LIFE
     operations: int = 400_000
+    think_ns: int = 0
+    untimed: int = 0
+    paced_ns: float = 0.0
+    tapes: Callable[[int, int], Workload] | None = None
 
     def command(self, before: str, *after: str) -> str:
-        """The command that plays it, with its seed 1."""
+        """The command that plays it, with its seed 1; "" where there is none."""
+        if self.tapes is not None:
+            return ""
         words = ["python", "-m", "stress", "simulate", "--scenario", self.scenario]
         for key, value in self.settings:
             words += ["--set", f"{key}={value}"]
@@ -65,7 +78,10 @@ class Setting:
         words += ["--cpus", str(self.cpus), "--nodes", str(self.nodes)]
         if self.memoryless:
             words += ["--memoryless", str(self.memoryless)]
-        return shlex.join([*words, "--machine", self.machine, "--operations", str(self.operations)])
+        command = shlex.join([*words, "--machine", self.machine, "--operations", str(self.operations)])
+        notes = [f"its profile with call = {self.think_ns}"] if self.think_ns else []
+        notes += [f"{self.untimed} sections of each CPU untimed"] if self.untimed else []
+        return f"{command}  # {', '.join(notes)}" if notes else command
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -96,8 +112,9 @@ class Row:
 
     low, high: the reported ratio of rates, a band where there were several; high None: it was called faster, without
     a figure; low None: nothing was told. pairs: how it is played, one for each value of what the report does not say.
-    alone: the benchmark does nothing but allocate and free; else the allocator has an unknown share of its time.
-    same: the report says that there is no difference. native: what two CPUs here play as well.
+    alone: the benchmark does nothing but allocate and free, or its other work is played (Setting.paced_ns); else the
+    allocator has an unknown share of its time. same: the report says that there is no difference. native: what two
+    CPUs here play as well.
     """
 
     name: str
@@ -146,15 +163,16 @@ class Report:
     counts: tuple[Count, ...] = ()
     explanations: tuple[Explanation, ...] = ()
     lacking: str = ""
-    comment: str = ""
 
 
 class Predicted(msgspec.Struct, frozen=True, kw_only=True):
-    """One way to play a row. ratios: by seed. share: of its time that the benchmark must spend in the allocator for
-    the reported ratio to come out. mechanism: what the slower kernel spends its time on."""
+    """One way to play a row. ratios: by seed. rates: before and after, of the first seed, see `Measure`. share: of its
+    time that the benchmark must spend in the allocator for the reported ratio to come out. mechanism: what the slower
+    kernel spends its time on."""
 
     setting: str
     ratios: list[float]
+    rates: list[float]
     verdict: Verdict
     reason: str
     share: float | None = None
@@ -196,7 +214,7 @@ class CountOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """A report that was played."""
+    """A report that was played. remark: what was found where it misses (`remarks`)."""
 
     id: str
     title: str
@@ -208,7 +226,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     rows: list[RowOutcome]
     counts: list[CountOutcome]
     explanations: list[ExplanationOutcome]
-    comment: str
+    remark: str
     commands: list[str]
     violated: list[Violation]
     seconds: float

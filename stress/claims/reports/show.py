@@ -122,8 +122,8 @@ def print_text(found: Found, stream: TextIO) -> None:
                 console.print(f"    {mechanism}", style="dim")
         for sentence, loss, rest, verdict in explanation_lines(one):
             console.print(f"  {sentence}: {loss}, then {rest}; {verdict}")
-        if one.comment:
-            console.print(f"  {one.comment}")
+        if one.remark:
+            console.print(f"  {one.remark}")
         for command in one.commands:
             console.print(f"  {command}", soft_wrap=True, style="dim")
     for line in storm_lines(found.storm):
@@ -153,8 +153,8 @@ def render_markdown(found: Found) -> str:
         lines += ["", f"## {one.id}: {escape(one.title)}", ""]
         lines += [f"**{one.verdict.value}**. {escape(one.reason)}.", ""]
         lines += [f"{escape(one.who)} ({escape(one.source)}). Machine: {escape(one.machine)}.", ""]
-        if one.comment:
-            lines += [escape(one.comment), ""]
+        if one.remark:
+            lines += [escape(one.remark), ""]
         if rows := row_lines(one):
             lines += _table(
                 ("figure", "reported", "predicted", "verdict", "what the slower one spends its time on"), rows
@@ -168,13 +168,19 @@ def render_markdown(found: Found) -> str:
 
 
 PREFACE = (
-    "Each report's kernels are designs (`python -m stress list designs`) and are played in virtual time on the "
-    "reported number of CPUs and nodes, on the published profile of a machine that is nearest; nothing of a profile "
-    "or a workload was fitted to a report. A figure is the ratio of a rate to another kernel's. What is played does "
-    "nothing but allocate and free; a benchmark does more, and where the share of its time in the allocator is not "
-    "known, a prediction that is stronger than the report agrees with some share, which is named, and says no more "
-    "than that: *cannot tell*. Where one kernel is compared with two others, the first figure gives the share away and "
-    "the second one is predicted with it. *Not* means that no share makes them agree. What a report leaves open "
-    "(how large a burst is) is played in several ways, and they must all agree. An explanation is played too: with "
-    "what was called the cause taken away.",
+    "Linux 6.18 put arrays of free objects, *sheaves*, in front of SLUB for caches that ask; 7.0 gave them to all "
+    "caches and took the CPU slabs and CPU partial lists away. The designs `linux-6.18` to `linux-7.3` are these "
+    "kernels; each step is a switch (`python -m stress list designs`). What the model leaves out is listed in "
+    "[design.md](design.md).",
+    "",
+    "Each report's kernels are played in virtual time on the reported number of CPUs and nodes, on the published "
+    "profile of a machine that is nearest; nothing of a profile was fitted to a report. A figure is the ratio of "
+    "a rate to another kernel's. What is played does nothing but allocate and free, unless a report tells how "
+    "long a request takes on the kernel before: then so much other work is added that *that* kernel is as slow, "
+    "and the others are predicted. Where the share of the time in the allocator is not known, a prediction that "
+    "is stronger than the report agrees with some share, which is named, and says no more than that: *cannot "
+    "tell*. Where one kernel is compared with two others, the first figure gives the share away and the second "
+    "one is predicted with it. *Not* means that no share makes them agree. What a report leaves open (how large a "
+    "burst is) is played in several ways, and they must all agree. An explanation is played too: with what was "
+    "called the cause taken away.",
 )
