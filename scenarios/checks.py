@@ -15,7 +15,13 @@ from scenarios.tape import Workload
 NEVER = np.iinfo(np.int32).max
 NO_SECTION = -1
 _CGROUP_EVENTS = (tape.EV_CREATE_CGROUP, tape.EV_OFFLINE_CGROUP)
-_CACHE_EVENTS = (tape.EV_SHRINK_CACHE, tape.EV_CREATE_CACHE, tape.EV_DESTROY_CACHE, tape.EV_OFFLINE_CACHE, tape.EV_FLUSH_CACHE)
+_CACHE_EVENTS = (
+    tape.EV_SHRINK_CACHE,
+    tape.EV_CREATE_CACHE,
+    tape.EV_DESTROY_CACHE,
+    tape.EV_OFFLINE_CACHE,
+    tape.EV_FLUSH_CACHE,
+)
 _FREES = (tape.OP_FREE, tape.OP_KFREE_RCU)
 _HELD = {tape.SECTION_LIVE_FREE: _FREES, tape.SECTION_DEAD_FREE: _FREES, tape.SECTION_ALLOC: (tape.OP_ALLOC,)}
 

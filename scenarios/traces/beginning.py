@@ -10,8 +10,8 @@ Played are the slabs that can matter: those with free objects, and the full ones
 frees. A full slab that nobody touches does nothing in any design; it is counted only (`Recording.slabs_before`).
 
 `Prologue` allocates all objects of these slabs and frees the holes: first those of partial slabs, which a flush puts on
-their node's list; then those of slabs that CPUs hold, each on its CPU. Caches with sheaves are shrunk before the flush, as
-what a barn gives back may stay with the CPU that shrinks (F_618SHRINK); their CPUs begin without sheaves and slabs.
+their node's list; then those of slabs that CPUs hold, each on its CPU. Caches with sheaves are shrunk before the flush,
+as what a barn gives back may stay with the CPU that shrinks (F_618SHRINK); their CPUs begin without sheaves and slabs.
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ class Prologue:
         for at in sorted(held, key=lambda at: not slabs[at].is_cpu_slab):
             slab = slabs[at]
             self._free(slab.cpu, slab, objects[at])
-            if slab.is_cpu_slab:  # one object was freed for this: it makes the slab of the CPU's partial list its CPU slab
+            if (
+                slab.is_cpu_slab
+            ):  # one object was freed for this: it makes the slab of the CPU's partial list its CPU slab
                 self._word(slab.cpu, tape.word(tape.OP_ALLOC, number, 0, self._slot()))
 
     def mark(self, index: int) -> None:
@@ -112,8 +114,9 @@ class Prologue:
         if not state.partial:
             return []
         needed = -(-state.partial_in_use // most) if most else 0
-        empty = max(0, min(MIN_PARTIAL, state.partial - needed))
-        empty = int(self.random.integers(min(empty, max(0, state.partial - state.partial_in_use)), empty, endpoint=True))
+        most_empty = max(0, min(MIN_PARTIAL, state.partial - needed))
+        least_empty = min(most_empty, max(0, state.partial - state.partial_in_use))
+        empty = int(self.random.integers(least_empty, most_empty, endpoint=True))
         others = state.partial - empty
         free = np.ones(others, np.int64)
         left = min(max(others * n - state.partial_in_use, others), others * most) - others

@@ -97,7 +97,7 @@ class TraceBuilder:
         self._words.append(tape.OP_FREE | slot << tape.C_SHIFT)
 
     def free_old(self, line: int, cpu: int, cache: int) -> int:
-        """CPU `cpu` freed an object of `cache` that is older than the trace; a `Prologue` makes it. Returns its slot."""
+        """CPU `cpu` freed an object of `cache` that is older than the trace, made by a `Prologue`. Returns its slot."""
         self.check_cpu(cpu)
         self.check_cache(cache)
         slot = len(self._line)

@@ -17,8 +17,9 @@ L, l   kmalloc from the page allocator unplaced
 
 The trace begins in a running system, whose caches exist from the start. Where the metadata have a snapshot of sysfs
 named "start", the replay begins in that state (see `beginning`); where not, it begins empty, and frees of older objects
-are left out. Slab counts in the Recording are relative to the first row and may be negative. 6.18 shares each cache among all cgroups; on a design with child
-caches those come to be as the model makes them. Fast and slow paths were not recorded.
+are left out. Slab counts in the Recording are relative to the first row and may be negative. 6.18 shares each cache
+among all cgroups; on a design with child caches those come to be as the model makes them. Fast and slow paths were not
+recorded. Frees that left no event: see `untold`.
 
 A cgroup that no mkdir row shows is created before its first use. Allocations accounted to a cgroup
 after its rmdir are done for the root cgroup, since no cgroup can go offline before the last
@@ -141,8 +142,9 @@ class _Reader:
                     else:
                         free(int(cpu), int(cache), int(address, 16), UNRECORDED)
                 elif event == "S" or event == "D":
+                    frame = int(address, 16)
                     if event == "D":
-                        self._discard(int(cpu), int(cache), int(address, 16))
+                        self._discard(int(cpu), int(cache), frame)
                     self.build.slab(int(cpu), int(cache), created=event == "S")
                 else:
                     int(cpu), int(address, 16), int(cache)
@@ -320,7 +322,7 @@ class _Reader:
         if self.freed_with_slab:
             notes.append(f"{self.freed_with_slab} frees that left no event are done when their slab is discarded")
         if self.freed_with_task:
-            notes.append(f"{self.freed_with_task} frees that left no event are done behind the last event of their task")
+            notes.append(f"{self.freed_with_task} frees that left no event are done behind their task's last event")
         if self.late:
             notes.append(f"{self.late} allocations accounted to a removed cgroup are done for the root cgroup")
         return Recording(

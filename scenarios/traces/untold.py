@@ -1,9 +1,9 @@
 """Frees that left no event: of caches whose objects die in bulk, through sheaves or by RCU, as maple_node's do.
 
-A free is inferred where an address is allocated again (x rows), and where a slab is discarded; the true time was earlier.
-In a cache of whose frees hardly any left an event, what a task allocated is freed behind the task's last event at the latest:
-the objects of such caches belong to a task's memory map and go with it. So late inferred frees move there, and
-objects that seemed to live on are freed there.
+A free is inferred where an address is allocated again (x rows), and where a slab is discarded; the true time was
+earlier. In a cache of whose frees hardly any left an event, what a task allocated is freed behind the task's last event
+at the latest: the objects of such caches belong to a task's memory map and go with it. So late inferred frees move
+there, and objects that seemed to live on are freed there.
 """
 
 from __future__ import annotations

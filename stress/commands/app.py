@@ -24,6 +24,7 @@ from stress.commands.listing import list_
 from stress.commands.machine import machine
 from stress.commands.nearest import Command, Group
 from stress.commands.new import new
+from stress.commands.predict import predict
 from stress.commands.record import record
 from stress.commands.results import compare, report, results
 from stress.commands.simulate import EXAMPLES as SIMULATIONS
@@ -79,6 +80,11 @@ app.command(
     short_help="What slab files of a machine say: /proc/slabinfo, dmesg, cgroup.stat.",
     epilog="Examples: `inspect /proc/slabinfo`, `inspect monday.slabinfo tuesday.slabinfo --hours 24`.",
 )(inspect)
+app.command(
+    cls=Command,
+    short_help="Replay a recording from the state it begins in, beside the kernel's own counts.",
+    epilog="Example: `predict linux-6.18-mixed.csv.zst --draws 10 --design linux-6.18 --design linux-5.9`.",
+)(predict)
 app.command(
     cls=Command,
     short_help="Record this machine's allocations and frees (root).",

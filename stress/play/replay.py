@@ -7,6 +7,7 @@ compared; parallel play keeps each CPU's order and the order of every object.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from scenarios.tape import (
     Workload,
     decode,
 )
-from scenarios.traces import ABSENT, FAST, NEVER, UNRECORDED, TraceError
+from scenarios.traces import ABSENT, FAST, NEVER, UNRECORDED, Recording, TraceError
 from stress import engine
 from stress.play.arena import Arena
 from stress.play.options import MAX_PROCESSES, RunOptions
@@ -48,6 +49,7 @@ class Replay:
             self.load, self.recording = open_recording(
                 trace,
                 options.cgroups_by,
+                seed=options.measuring.seed,
                 progress=lambda done, total: progress.advance(done / max(1, total), f"reading {trace}"),
             )
         except TraceError as error:
@@ -78,11 +80,14 @@ class Replay:
         r = self.recording
         ours_end, created = slabs_now(arena)
         theirs_end = np.where(r.kernel_slabs_at_end == ABSENT, r.slabs_at_end, r.kernel_slabs_at_end)
-        # A trace that begins in mid-life tells slabs relative to its beginning, where the model is empty.
-        known = np.ones(len(theirs_end), bool) if not r.slabs_before.any() else r.slabs_before == 0
+        marks = arena.marks()
+        # Slabs are told relative to the beginning; a replay that begins empty in mid-life has nothing to compare with.
+        known = np.ones(len(theirs_end), bool) if r.begins or not r.slabs_before.any() else r.slabs_before == 0
+        if r.begins:
+            began = marks[0].copy()
+            ours_end, created, marks = ours_end - began, created - int(began.sum()), marks - began
         off = np.abs(ours_end - theirs_end)
         worst = sorted(np.flatnonzero(off), key=lambda i: -off[i])[:WORST]
-        marks = arena.marks()
         if not r.rows or not (r.slabs_created.any() or r.slabs_before.any() or (r.kernel_slabs_at_end != ABSENT).any()):
             # Events alone: the recording says nothing of slabs, so there is only the prediction.
             self.summary["designs"][design] = {
@@ -113,6 +118,8 @@ class Replay:
                 for i in worst
             ],
         }
+        if r.begins:
+            figures["snapshots"] = [dataclasses.asdict(s) for s in snapshots(r, self.load.marks, marks)]
         gone = int((r.destroyed_row != NEVER).sum())
         if gone:
             figures["caches_destroyed_recorded"] = gone
@@ -132,6 +139,36 @@ class Replay:
             return None
         same = (outcomes == engine.FAST) == (self.recording.fast == FAST)
         return float(same[recorded].mean()), int((~same[recorded]).sum())
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the kernel's own counters said at a mark beside the replay: slabs come since the beginning, in all caches of
+    the trace; of `caches` how many are `near`, by 5 % of their slabs or 2."""
+
+    name: str
+    predicted: int
+    recorded: int
+    before: int
+    near: int
+    caches: int
+
+
+def near(predicted: np.ndarray, recorded: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Per cache, whether its slabs are within 5 % of the kernel's, or two. Slabs since the beginning, and before it."""
+    return np.abs(predicted - recorded) <= np.maximum(2, 0.05 * (recorded + before))
+
+
+def snapshots(r: Recording, names: Sequence[str], marks: np.ndarray) -> list[Snapshot]:
+    """Of a replay that began in the recorded state. names, marks: of the marks, slabs as [mark, cache] since then."""
+    found = []
+    for index, name in enumerate(names):
+        theirs = r.kernel_slabs_at_mark[index]
+        if (theirs != ABSENT).all():
+            ok = near(marks[index], theirs, r.slabs_before)
+            sums = (int(marks[index].sum()), int(theirs.sum()), int(r.slabs_before.sum()))
+            found.append(Snapshot(name, *sums, int(ok.sum()), len(ok)))
+    return found
 
 
 def operations_in_order(load: Workload) -> np.ndarray:

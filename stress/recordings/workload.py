@@ -40,21 +40,21 @@ _KTHREADS = (
 )
 
 
-def open_recording(path: Path, by: str = "events", progress=None) -> tuple[Workload, Recording]:
+def open_recording(path: Path, by: str = "events", progress=None, seed: int = 1) -> tuple[Workload, Recording]:
     """Read a recording in any format, the laboratory's two among them, as `scenarios.traces.open_trace` does.
 
-    by: how objects come to cgroups: by the cgroup events of the recording, or by task, comm or pid.
-    Raises TraceError.
+    by: how objects come to cgroups: by the cgroup events of the recording, or by task, comm or pid. seed: of what is
+    drawn of the state in which the laboratory's 6.18 trace begins. Raises TraceError.
     """
     from scenarios.traces import linux316, linux618, open_trace
 
     if path.name.endswith((".csv", ".csv.zst")):
-        return open_trace(path, progress=progress)
+        return open_trace(path, progress=progress, seed=seed)
     if path.is_file():
         with open(path, "rb") as file:
             head = file.readline(256)
         if head.decode("utf-8", "replace").strip() in (linux316.HEADER, linux618.HEADER):
-            return open_trace(path, progress=progress)
+            return open_trace(path, progress=progress, seed=seed)
     reader = Reader(path)
     rows: dict[int, list[np.ndarray]] = {column: [] for column in _KEPT}
     fates, objects = [], []

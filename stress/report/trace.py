@@ -21,6 +21,7 @@ KNOWN = {
     "slabs",
     "marks",
     "worst",
+    "snapshots",
     "unplaced",
     "designs",
 }
@@ -60,7 +61,25 @@ def tables(trace: Mapping[str, Any]) -> list[SmallTable]:
     totals = [(f"slabs {name}", *pair) for name, pair in (trace.get("slabs") or {}).items()]
     totals += [(f"slabs at {mark['name']}", mark["predicted"], mark["recorded"]) for mark in trace.get("marks") or ()]
     worst = [(entry["cache"], entry["predicted"], entry["recorded"]) for entry in trace.get("worst") or ()]
-    built = [_compared("predicted against recorded", "", totals), _compared("caches that differ most", "cache", worst)]
+    seen = [
+        (
+            shot["name"].removeprefix("SNAP_END "),
+            *(units.count(n) for n in (shot["predicted"], shot["recorded"])),
+            _difference(shot["predicted"], shot["recorded"]),
+            f"{shot['near']:,} of {shot['caches']:,}",
+        )
+        for shot in trace.get("snapshots") or ()
+    ]
+    shots = SmallTable(
+        "slabs come since the beginning, at each snapshot",
+        ("", "predicted", "recorded", "difference", "caches within 5 % or 2"),
+        tuple(seen),
+    )
+    built = [
+        shots,
+        _compared("predicted against recorded", "", totals),
+        _compared("caches that differ most", "cache", worst),
+    ]
     for design, part in (trace.get("designs") or {}).items():
         built += [dataclasses.replace(table, title=f"{design}: {table.title}") for table in tables(part)]
     return [table for table in built if table.rows]
