@@ -67,6 +67,7 @@ _LINUX_70 = _LINUX_618 - {"F_SHEAFASK", "F_618SHRINK"} | {
     "F_REFILL7",
     "F_REMOTETRY",
     "F_REFILLFLUSH",
+    "F_FLUSHLOCK",
 }
 
 _LINUX_71 = _LINUX_70 | {"F_BARNONLINE", "F_OBJCGNODE", "F_STOCKMEMCG"}
@@ -144,7 +145,7 @@ DESIGNS: dict[str, Design] = {
         ),
         Design(
             "linux-5.9",
-            frozenset({"F_OBO", "F_NRP", "P4v4", "F_OBJCG"}),
+            frozenset({"F_OBO", "F_NRP", "P4v4", "F_OBJCG", "F_UNLINKLOCKED"}),
             2020,
             "one set of caches, an owner per object: no child caches, hence no dead ones; the memcg goes at once",
             "v5.9 mm/slab.h, mm/memcontrol.c, 10befea91b61; 20200623174037.3951353-1",
@@ -158,7 +159,7 @@ DESIGNS: dict[str, Design] = {
         ),
         Design(
             "linux-7.0-rc1",
-            _LINUX_70 - {"F_REFILLFLUSH"} | {"F_GATE"},
+            _LINUX_70 - {"F_REFILLFLUSH", "F_FLUSHLOCK"} | {"F_GATE"},
             2026,
             "sheaves for all caches, no CPU slabs; who may not block refills none; a failed refill leaks what it got",
             "v7.0-rc1 mm/slub.c, 815c8e35511d; 20260123-sheaves-for-all-v4; without fb1091febd66",

@@ -64,7 +64,12 @@ def _answer(m: Machine) -> None:
 
 @dual_slow
 def serve_ipis(m: Machine) -> None:
-    """Answer a pending interrupt, if there is one and interrupts are on."""
+    """Answer a pending interrupt, if there is one and interrupts are on.
+
+    A task that does so may not be migrated meanwhile: the interrupt is this CPU's.
+    """
+    if m.has("PREEMPT"):
+        preempt_disable(m)
     a = cpu_area(m)
     if read_once(m, a + CPU.service) & SERVICE_IPI and load(m, a + CPU.irq) == 0:
         fetch_and(m, a + CPU.service, ~SERVICE_IPI)
@@ -73,20 +78,23 @@ def serve_ipis(m: Machine) -> None:
             call_ipi(m, load(m, a + CPU.ipi_func), load(m, a + CPU.ipi_arg))
             local_irq_restore(m, flags)
             _answer(m)
+    if m.has("PREEMPT"):
+        preempt_enable(m)
 
 
 @dual_slow
 def serve_cpu_work(m: Machine) -> None:
     """Run the work that the mailbox holds, if it does. Between two operations, interrupts on.
 
-    Preemption is off meanwhile; a kernel's worker thread may be preempted where it holds no lock.
+    Preemption is off meanwhile, but with F_RT (PREEMPT_RT); a kernel's worker thread may be preempted where it holds no
+    lock.
     """
     a = cpu_area(m)
     if fetch_and(m, a + CPU.service, ~SERVICE_CALL) & SERVICE_CALL:
-        if m.has("PREEMPT"):
+        if m.has("PREEMPT") and not m.has("F_RT"):
             preempt_disable(m)
         call_ipi(m, load(m, a + CPU.ipi_func), load(m, a + CPU.ipi_arg))
-        if m.has("PREEMPT"):
+        if m.has("PREEMPT") and not m.has("F_RT"):
             preempt_enable(m)
         _answer(m)
 

@@ -40,7 +40,7 @@ from allocators.memcg.memcontrol import (
     kmemcg_id,
     queue_work,
 )
-from allocators.memcg.objcg import create_objcg, free_objcg
+from allocators.memcg.objcg import DRAIN_OBJ_STOCK, create_objcg, drain_local_obj_stock, free_objcg
 from allocators.memcg.page_stock import DRAIN_STOCK, drain_local_stock
 from allocators.slub.flush import sheaf_ipi
 from allocators.slub.rcu_sheaf import sheaf_rcu
@@ -295,6 +295,8 @@ def slub_call(m: Machine, func: int, arg: int) -> None:
     """SLUB's interrupts and work on CPUs; with F_PAGESTOCK the memcg's work too."""
     if m.has("F_PAGESTOCK") and func == DRAIN_STOCK:
         drain_local_stock(m)
+    elif (m.has("F_STOCKLOOK") or m.has("F_BUG_STOCKLOOK")) and func == DRAIN_OBJ_STOCK:
+        drain_local_obj_stock(m)
     else:
         sheaf_ipi(m, func, arg)
 

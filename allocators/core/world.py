@@ -140,6 +140,7 @@ INJECTION = struct(
     "INJECTION",
     "random",  # state of the generator, not 0
     "page_allocs",  # page allocations that failed on purpose
+    "vector_allocs",  # vectors of owners that are still to fail; scenes of the explorer set it
     size=4,
 )
 INJECTION_AT = REAPER_AT + REAPER.SIZE
