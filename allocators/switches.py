@@ -290,6 +290,12 @@ SWITCHES: dict[str, Switch] = {
             requires=("F_NOCPUSLAB",),
         ),
         Switch(
+            "F_NOLOCK",
+            "allocations and frees that may not spin try every lock; such a free is left to an interrupt (6.18)",
+            _SLUB,
+            requires=("F_NOCPUSLAB",),
+        ),
+        Switch(
             "F_RT",
             "PREEMPT_RT: the local lock of a CPU's sheaves is a real one, whose holder may be preempted",
             _SLUB,

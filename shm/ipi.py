@@ -50,7 +50,9 @@ SERVICE_QS = 2
 SERVICE_WORK = 4  # periodic work bound to this CPU is due; its owner looks between operations
 SERVICE_CALL = 8  # the mailbox holds work, not an interrupt
 SERVICE_BELL = 16  # look around: what it waits for may have come
+SERVICE_IRQ_WORK = 32  # this CPU has asked itself for an interrupt (irq_work; F_NOLOCK)
 
+IRQ_WORK = 5  # the call_ipi function of it
 IPI_BARRIER = 0  # a call_ipi function that no kernel may use for anything: being interrupted is the barrier
 
 
@@ -78,6 +80,11 @@ def serve_ipis(m: Machine) -> None:
             call_ipi(m, load(m, a + CPU.ipi_func), load(m, a + CPU.ipi_arg))
             local_irq_restore(m, flags)
             _answer(m)
+    if m.has("F_NOLOCK") and read_once(m, a + CPU.service) & SERVICE_IRQ_WORK and load(m, a + CPU.irq) == 0:
+        fetch_and(m, a + CPU.service, ~SERVICE_IRQ_WORK)
+        flags = local_irq_save(m)
+        call_ipi(m, IRQ_WORK, 0)
+        local_irq_restore(m, flags)
     if m.has("PREEMPT"):
         preempt_enable(m)
 

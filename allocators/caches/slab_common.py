@@ -41,7 +41,7 @@ from allocators.slub.shrink import slub_deactivate, slub_shrink, slub_shutdown
 from allocators.slub.sysfs import sysfs_slab_unlink
 from shm.atomics import add_book, area_of, book, cpu_area, load, read_book, store, store_release, write_book, write_once
 from shm.compiler import dual, dual_inline
-from shm.ipi import IPI_BARRIER, smp_call_all
+from shm.ipi import IPI_BARRIER, IRQ_WORK, smp_call_all
 from shm.locks import SLAB_MUTEX, mutex_lock, mutex_unlock
 from shm.machine import MACHINE, Machine
 from shm.rcu import rcu_barrier
@@ -220,6 +220,8 @@ def kmem_cache_destroy(m: Machine, s: int) -> bool:
     """
     if m.has("F_RCUSHEAF"):
         _kvfree_rcu_barrier(m, s)
+    if m.has("F_NOLOCK"):
+        smp_call_all(m, IRQ_WORK, 0)  # defer_free_barrier
     mutex_lock(m, WORLD_AT + WORLD.slab_mutex, SLAB_MUTEX)
     if m.has("SLAB"):
         done = slab_shutdown(m, s)

@@ -76,7 +76,7 @@ from shm.machine import CPU, MACHINE, Machine
 from shm.rcu import synchronize_sched
 
 POINTER_BYTES = 8
-DRAIN_OBJ_STOCK = 3  # work on a CPU (shm.cpu_work), beside page_stock's
+DRAIN_OBJ_STOCK = 4  # work on a CPU (shm.cpu_work), beside page_stock's
 NONE, BEING_MADE, MADE, FAILED = 0, 1, 2, 3
 
 

@@ -24,7 +24,7 @@ from shm.cpumask import CPUS_IN_WORD, cpu_online_mask
 from shm.machine import MACHINE, Machine
 from shm.rcu import call_rcu_sched
 
-IPI_FLUSH_RCU = 2  # work beside IPI_FLUSH
+IPI_FLUSH_RCU = 2  # work beside IPI_FLUSH; 3 and 4 are the memcg's
 
 
 @dual

@@ -81,7 +81,7 @@ def sheaf_alloc(m: Machine, s: int, may_block: bool) -> int:
 
 
 @dual_inline
-def _is_local(m: Machine, page: int) -> bool:
+def is_local(m: Machine, page: int) -> bool:
     """can_free_to_pcs: may an object of this slab go to this CPU's sheaves? F_BARNONLINE: a node without memory has no
     objects of its own, so its CPUs take any."""
     node = this_node(m)
@@ -93,7 +93,7 @@ def _is_local(m: Machine, page: int) -> bool:
 @dual_inline
 def sheaf_free(m: Machine, s: int, page: int, obj: int) -> None:
     """free_to_pcs, and SLUB for objects of another node."""
-    if load(m, s + CACHE.sheaves) == 0 or not _is_local(m, page) or not local_trylock(m, s):
+    if load(m, s + CACHE.sheaves) == 0 or not is_local(m, page) or not local_trylock(m, s):
         _free_beneath(m, s, page, obj)
         return
     main = load(m, pcs_of(m, s, this_cpu(m)) + PCS.main)

@@ -1,4 +1,4 @@
-"""Bugs of released kernels that were mended later, after the review: B3, B9, B17, B20, B25, and a refill that fails.
+"""Bugs of released kernels that were mended later, after the review: B3, B9, B17, B20, B25, and two of refills.
 
 B13, a root destroyed while work for a child is queued (4.0 to 4.17), is R11.
 """
@@ -8,7 +8,10 @@ from __future__ import annotations
 from allocators.caches.memcg_caches import destroy_root
 from allocators.caches.slab_common import kmem_cache_shrink
 from allocators.core.injection import CERTAIN
+from allocators.core.page_alloc import head_of
 from allocators.core.world import INJECTION, INJECTION_AT, WORLD, WORLD_AT
+from allocators.slub.alloc import NO_NODE
+from allocators.slub.node_slab import alloc_one, free_one
 from allocators.slub.sheaf_state import PCS, SHEAF, pcs_of
 from allocators.slub.sysfs import min_partial_store
 from shm.atomics import read_once
@@ -86,6 +89,27 @@ def refill_without_memory(design: str, *, memory_model: str = "sc", cpus: int = 
     return scene
 
 
+def return_and_relist(design: str, *, memory_model: str = "sc", cpus: int = 2) -> Scene:
+    """A refill has taken a slab's freelist and gives the rest back; meanwhile a free puts the slab on the list, another
+    one a second slab behind it, and an allocation takes what the first had freed, so the slab is full again."""
+    scene = Scene(design, cpus=cpus, objects=4, memory_model=memory_model, sheaves=SMALL)
+    last = scene.machine(cpus - 1)
+    mine = [alloc_beneath(scene, last) for _ in range(8)]
+    for obj in mine[1:4]:
+        free_beneath(scene, last, obj)
+
+    def free_and_alloc(m) -> None:
+        for obj in (mine[0], mine[4]):
+            scene.live.discard(obj)
+            free_one(m, scene.root, head_of(m, obj), obj)
+        scene.hand_out(m, alloc_one(m, scene.root, NO_NODE))
+
+    scene.allocates("refill", 0)
+    scene.task("free and alloc", cpus - 1, free_and_alloc)
+    scene.works()
+    return scene
+
+
 MODELS = (
     Model(
         "B3",
@@ -143,6 +167,17 @@ MODELS = (
         mended="linux-7.0",
         kinds=("corruption",),
         raised="464b1c115852, 7.0",
+        needs=("F_NOCPUSLAB",),
+    ),
+    Model(
+        "B28",
+        "what is left of a slab is swapped back while an allocation, having found it full, takes it off its list",
+        return_and_relist,
+        design="linux-7.2",
+        mended="linux-7.3",
+        kinds=("corruption",),
+        raised="found here; 4a724bcf5d70, 7.3, by its title",
+        cpus=2,
         needs=("F_NOCPUSLAB",),
     ),
 )

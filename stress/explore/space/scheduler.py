@@ -12,7 +12,7 @@ from typing import Any
 
 from greenlet import greenlet
 
-from shm.ipi import SERVICE_CALL, SERVICE_IPI, SERVICE_QS, serve_ipis
+from shm.ipi import SERVICE_CALL, SERVICE_IPI, SERVICE_IRQ_WORK, SERVICE_QS, serve_ipis
 from shm.machine import CPU
 from shm.rcu import quiescent_point
 from stress.explore.space.footprint import Footprint
@@ -168,7 +168,7 @@ class Scheduler(Sharing):
         running = self.running[cpu]
         if running is None or running.done:
             return True
-        if service & SERVICE_IPI and self.mem[self.areas[cpu] + CPU.irq] == 0:
+        if service & (SERVICE_IPI | SERVICE_IRQ_WORK) and self.mem[self.areas[cpu] + CPU.irq] == 0:
             return True
         return bool(service & (SERVICE_QS | SERVICE_CALL)) and self._quiescent(running)
 
