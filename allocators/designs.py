@@ -138,7 +138,7 @@ DESIGNS: dict[str, Design] = {
         ),
         Design(
             "linux-5.3",
-            frozenset({"F_OBO", "F_NRP", "P4v4", "P7v4", "F_REPARENT", "F_ALLOCREF"}),
+            frozenset({"F_OBO", "F_NRP", "P4v4", "P7v4", "F_REPARENT", "F_ALLOCREF", "F_FLUSHWORK"}),
             2019,
             "child caches move to the parent cgroup at offline: the memcg goes at once, a cache with its last slab",
             "v5.3 mm/memcontrol.c, mm/slab_common.c, fb2f2b0adb98; 20190611231813.3148843-1",

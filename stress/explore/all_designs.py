@@ -9,7 +9,6 @@ What a find is, the kernel's, ours or the scene's, is written down by hand (`str
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -26,9 +25,9 @@ SCHEMA_VERSION = "1"
 
 
 class Find(msgspec.Struct, kw_only=True, frozen=True):
-    """What was found in a scene beyond the catalogue, the same in so many designs; made small.
+    """What was found beyond the catalogue, the same in so many scenes and designs; made small.
 
-    models: all that are this scene. text: of the first design. judgement: whose it is, and why.
+    models: all names of these scenes. text: of the first one, in the first design. judgement: whose it is, and why.
     """
 
     models: list[str]
@@ -153,8 +152,7 @@ def look_everywhere(
     for (scene, _), found in zip(asked, answers, strict=True):
         for answer in found:
             if answer.outcome is not None:
-                key = (*scene.models[0].scene, scene.allocator, answer.outcome.kind, _shape(answer.outcome.text))
-                groups.setdefault(key, []).append((scene, answer))
+                groups.setdefault(_what(scene, answer), []).append((scene, answer))
     last = [found[-1] for found in answers if found]
     return Beyond(
         designs=designs,
@@ -168,41 +166,46 @@ def look_everywhere(
             for answer in last
             if answer.outcome is None and not answer.found.exhaustive
         ],
-        finds=[find for group in groups.values() for find in _finds(group)],
+        finds=[_find(group) for group in groups.values()],
     )
 
 
-def _shape(text: str) -> str:
-    """A message without its numbers, which differ from design to design."""
-    return re.sub(r"\d+", "#", text.partition("; gone by")[0])
+def _judged(scene: _Scene, answer: Answer) -> tuple[str, str]:
+    assert answer.outcome is not None
+    names = [model.name for model in scene.models]
+    return judgement_of(names, answer.request.design, scene.allocator, answer.outcome.kind, answer.outcome.text)
+
+
+def _what(scene: _Scene, answer: Answer) -> tuple:
+    """What is the same for answers that are one find: the judgement; without one the scene and the message, but for its
+    numbers, which differ from design to design."""
+    assert answer.outcome is not None
+    judged = _judged(scene, answer)
+    same: tuple = (scene.allocator, answer.request.memory_model, answer.outcome.kind, *judged)
+    if judged[0] == UNJUDGED:
+        same += (*scene.models[0].scene, re.sub(r"\d+", "#", answer.outcome.text.partition("; gone by")[0]))
+    return same
 
 
 def _names(scene: _Scene) -> str:
     return "/".join(model.name for model in scene.models)
 
 
-def _finds(group: list[tuple[_Scene, Answer]]) -> Iterator[Find]:
-    """The same find in so many designs; a line for each judgement."""
-    by: dict[tuple[str, str], list[tuple[_Scene, Answer]]] = {}
-    for scene, answer in group:
-        assert answer.outcome is not None
-        names = [model.name for model in scene.models]
-        judged = judgement_of(names, answer.request.design, scene.allocator, answer.outcome.kind, answer.outcome.text)
-        by.setdefault(judged, []).append((scene, answer))
-    for (judgement, why), alike in by.items():
-        scene, first = alike[0]
-        assert first.outcome is not None
-        yield Find(
-            models=[model.name for model in scene.models],
-            allocator=scene.allocator,
-            memory_model=first.request.memory_model,
-            kind=first.outcome.kind,
-            designs=[answer.request.design for _, answer in alike],
-            preemptions=min(answer.outcome.preemptions for _, answer in alike if answer.outcome),
-            text=first.outcome.text,
-            judgement=judgement,
-            why=why,
-        )
+def _find(alike: list[tuple[_Scene, Answer]]) -> Find:
+    scene, first = alike[0]
+    assert first.outcome is not None
+    judgement, why = _judged(scene, first)
+    return Find(
+        models=list(dict.fromkeys(model.name for scene, _ in alike for model in scene.models)),
+        allocator=scene.allocator,
+        memory_model=first.request.memory_model,
+        kind=first.outcome.kind,
+        designs=list(dict.fromkeys(answer.request.design for _, answer in alike)),
+        preemptions=min(answer.outcome.preemptions for _, answer in alike if answer.outcome),
+        text=first.outcome.text,
+        judgement=judgement,
+        why=why,
+    )
 
 
 def _summary(beyond: Beyond) -> str:
@@ -235,10 +238,11 @@ def as_markdown(beyond: Beyond) -> str:
     lines = [
         "# Beyond the catalogue",
         "",
-        "Written by `python -m stress explore --all --designs all --format markdown`: every scene of the explorer in "
-        "every design that it fits,",
-        "each kind of violation made small, one line each. Races that the catalogue names are passed over in the "
-        "designs that it names (docs/races.md).",
+        f"Written by `python -m stress explore --all --designs all --preemptions {beyond.preemptions} --format "
+        "markdown`: every scene of the explorer in",
+        "every design that it fits, each kind of violation made small; a line for what is the same. Races that the "
+        "catalogue names are passed over in",
+        "the designs that it names (docs/races.md).",
         "Whose a find is, is our judgement, by hand: *the kernel's*, *ours* (the model is not what a kernel is) or "
         "*the scene's* (it asks for what no kernel does).",
         "",

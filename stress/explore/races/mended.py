@@ -1,6 +1,6 @@
 """Bugs of released kernels that were mended later, after the review: B3, B9, B17, B20, B25, and two of refills.
 
-B13, a root destroyed while work for a child is queued (4.0 to 4.17), is R11.
+B13, a root destroyed while work for a child is queued (4.0 to 4.17; mended in 4.18), is R11.
 """
 
 from __future__ import annotations
