@@ -76,6 +76,7 @@ _LINUX_70 = _LINUX_618 - {"F_SHEAFASK", "F_618SHRINK", "F_PARTIALSLABS"} | {
     "F_REFILL7",
     "F_REMOTETRY",
     "F_REFILLFLUSH",
+    "F_FLUSHLOCK",
 }
 
 _LINUX_71 = _LINUX_70 | {"F_BARNONLINE", "F_OBJCGNODE", "F_STOCKMEMCG"}
@@ -146,14 +147,14 @@ DESIGNS: dict[str, Design] = {
         ),
         Design(
             "linux-5.3",
-            frozenset({"F_OBO", "F_NRP", "P4v4", "P7v4", "F_REPARENT", "F_ALLOCREF"}),
+            frozenset({"F_OBO", "F_NRP", "P4v4", "P7v4", "F_REPARENT", "F_ALLOCREF", "F_FLUSHWORK"}),
             2019,
             "child caches move to the parent cgroup at offline: the memcg goes at once, a cache with its last slab",
             "v5.3 mm/memcontrol.c, mm/slab_common.c, fb2f2b0adb98; 20190611231813.3148843-1",
         ),
         Design(
             "linux-5.9",
-            frozenset({"F_OBO", "F_NRP", "P4v4", "F_OBJCG"}),
+            frozenset({"F_OBO", "F_NRP", "P4v4", "F_OBJCG", "F_UNLINKLOCKED"}),
             2020,
             "one set of caches, an owner per object: no child caches, hence no dead ones; the memcg goes at once",
             "v5.9 mm/slab.h, mm/memcontrol.c, 10befea91b61; 20200623174037.3951353-1",
@@ -167,7 +168,7 @@ DESIGNS: dict[str, Design] = {
         ),
         Design(
             "linux-7.0-rc1",
-            _LINUX_70 - {"F_REFILLFLUSH"} | {"F_GATE"},
+            _LINUX_70 - {"F_REFILLFLUSH", "F_FLUSHLOCK"} | {"F_GATE"},
             2026,
             "sheaves for all caches, no CPU slabs; who may not block refills none; a failed refill leaks what it got",
             "v7.0-rc1 mm/slub.c, 815c8e35511d; 20260123-sheaves-for-all-v4; without fb1091febd66",

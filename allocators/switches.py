@@ -296,6 +296,49 @@ SWITCHES: dict[str, Switch] = {
             requires=("F_NOCPUSLAB",),
         ),
         Switch(
+            "F_NOLOCK",
+            "allocations and frees that may not spin try every lock; such a free is left to an interrupt (6.18)",
+            _SLUB,
+            requires=("F_NOCPUSLAB",),
+        ),
+        Switch(
+            "F_RT",
+            "PREEMPT_RT: the local lock of a CPU's sheaves is a real one, whose holder may be preempted",
+            _SLUB,
+            requires=("F_NOCPUSLAB",),
+        ),
+        Switch(
+            "F_FLUSHLOCK",
+            "a flush waits for the local lock before it empties main; before, it gave up (7.0; matters with F_RT)",
+            _SLUB,
+            requires=("F_NOCPUSLAB",),
+        ),
+        Switch(
+            "F_BUG_VECFAIL",
+            "who gets no memory for a slab's vector of owners says so by a plain store (6.10 to 6.17)",
+            _SLUB,
+            requires=("F_OBJCG",),
+        ),
+        Switch(
+            "F_STOCKLOOK",
+            "the offline looks into every CPU's stock of charged bytes, and has those of the memcg drained",
+            _SLUB,
+            group="stock look",
+            requires=("F_OBJCG",),
+        ),
+        Switch(
+            "F_BUG_STOCKLOOK",
+            "the same, with the pointer read once to be tested and once to be followed (5.9 to 6.3)",
+            _SLUB,
+            group="stock look",
+            requires=("F_OBJCG",),
+        ),
+        Switch(
+            "F_UNLINKLOCKED",
+            "the destruction of a root cache deletes its sysfs directory under slab_mutex (to 5.19)",
+            _SLUB,
+        ),
+        Switch(
             "F_FULL", "full slabs of child caches are on a list of their node, under list_lock", _SLUB, defining=True
         ),
         Switch("F_FREEREF", "every free into a child cache takes and drops a per-CPU reference", _BOTH),

@@ -26,6 +26,10 @@ MayNotBlock = Annotated[
     float, share("of the allocations that may not block: 7.0-rc1 refills no sheaf for them, see the switch F_GATE")
 ]
 
+NoLock = Annotated[
+    float, share("of the frees that may not spin: those that no sheaf takes are left to an interrupt, see F_NOLOCK")
+]
+
 KfreeRcu = Annotated[float, share("of the frees that are kfree_rcu: the object is freed after a grace period")]
 
 

@@ -9,7 +9,7 @@ An operation is one int64 word::
     bit   0..3    opcode                 (OP_*)
     bit   4..15   a: cache index or section kind   (0..4095)
     bit  16..34   b: cgroup index        (0..524_287; 0 is the root cgroup: never charged)
-    bit  35       flag of ALLOC: it may not block (gfp flags without direct reclaim)
+    bit  35       flag of ALLOC: it may not block (gfp flags without direct reclaim); of FREE: it may not spin
     bit  36..62   c: slot, count, round or event   (0..134_217_727)
 
 Slots are global to the workload: one CPU allocates into a slot, the same or another CPU frees it,
@@ -34,7 +34,7 @@ from numpy.typing import ArrayLike
 
 OP_END = 0
 OP_ALLOC = 1  # a=cache, b=cgroup, c=slot, flag: may not block
-OP_FREE = 2  # c=slot
+OP_FREE = 2  # c=slot, flag: may not spin (kfree_nolock)
 OP_SECTION_BEGIN = 3  # a=SECTION_*
 OP_SECTION_END = 4  # a=SECTION_*, c=operations inside
 OP_ROUND = 5  # c=round

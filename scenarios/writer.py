@@ -171,9 +171,11 @@ def some(share: float, number: int, *seeds: int) -> np.ndarray:
     return np.random.default_rng(seeds).random(number) < share
 
 
-def frees(slots: np.ndarray, rcu: np.ndarray) -> np.ndarray:
-    """Frees of slots; `rcu` says which are kfree_rcu."""
+def frees(slots: np.ndarray, rcu: np.ndarray, nolock: np.ndarray | None = None) -> np.ndarray:
+    """Frees of slots; `rcu` says which are kfree_rcu, `nolock` which of the others may not spin."""
     words = tape.op(tape.OP_FREE, c=slots)
+    if nolock is not None:
+        words[nolock & ~rcu] |= tape.FLAG
     words[rcu] += tape.OP_KFREE_RCU - tape.OP_FREE
     return words
 

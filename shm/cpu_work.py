@@ -85,8 +85,8 @@ def work_on_cpus(m: Machine, first: int, mask: int, func: int, arg: int) -> None
             if mask >> cpu - first & 1 and cpu != me:
                 _flush(m, cpu)
     if first <= me < end and mask >> me - first & 1:
-        if m.has("PREEMPT"):
+        if m.has("PREEMPT") and not m.has("F_RT"):
             preempt_disable(m)
         call_ipi(m, func, arg)
-        if m.has("PREEMPT"):
+        if m.has("PREEMPT") and not m.has("F_RT"):
             preempt_enable(m)

@@ -50,7 +50,9 @@ SERVICE_QS = 2
 SERVICE_WORK = 4  # periodic work bound to this CPU is due; its owner looks between operations
 SERVICE_CALL = 8  # the mailbox holds work, not an interrupt
 SERVICE_BELL = 16  # look around: what it waits for may have come
+SERVICE_IRQ_WORK = 32  # this CPU has asked itself for an interrupt (irq_work; F_NOLOCK)
 
+IRQ_WORK = 5  # the call_ipi function of it
 IPI_BARRIER = 0  # a call_ipi function that no kernel may use for anything: being interrupted is the barrier
 
 
@@ -64,7 +66,12 @@ def _answer(m: Machine) -> None:
 
 @dual_slow
 def serve_ipis(m: Machine) -> None:
-    """Answer a pending interrupt, if there is one and interrupts are on."""
+    """Answer a pending interrupt, if there is one and interrupts are on.
+
+    A task that does so may not be migrated meanwhile: the interrupt is this CPU's.
+    """
+    if m.has("PREEMPT"):
+        preempt_disable(m)
     a = cpu_area(m)
     if read_once(m, a + CPU.service) & SERVICE_IPI and load(m, a + CPU.irq) == 0:
         fetch_and(m, a + CPU.service, ~SERVICE_IPI)
@@ -73,20 +80,28 @@ def serve_ipis(m: Machine) -> None:
             call_ipi(m, load(m, a + CPU.ipi_func), load(m, a + CPU.ipi_arg))
             local_irq_restore(m, flags)
             _answer(m)
+    if m.has("F_NOLOCK") and read_once(m, a + CPU.service) & SERVICE_IRQ_WORK and load(m, a + CPU.irq) == 0:
+        fetch_and(m, a + CPU.service, ~SERVICE_IRQ_WORK)
+        flags = local_irq_save(m)
+        call_ipi(m, IRQ_WORK, 0)
+        local_irq_restore(m, flags)
+    if m.has("PREEMPT"):
+        preempt_enable(m)
 
 
 @dual_slow
 def serve_cpu_work(m: Machine) -> None:
     """Run the work that the mailbox holds, if it does. Between two operations, interrupts on.
 
-    Preemption is off meanwhile; a kernel's worker thread may be preempted where it holds no lock.
+    Preemption is off meanwhile, but with F_RT (PREEMPT_RT); a kernel's worker thread may be preempted where it holds no
+    lock.
     """
     a = cpu_area(m)
     if fetch_and(m, a + CPU.service, ~SERVICE_CALL) & SERVICE_CALL:
-        if m.has("PREEMPT"):
+        if m.has("PREEMPT") and not m.has("F_RT"):
             preempt_disable(m)
         call_ipi(m, load(m, a + CPU.ipi_func), load(m, a + CPU.ipi_arg))
-        if m.has("PREEMPT"):
+        if m.has("PREEMPT") and not m.has("F_RT"):
             preempt_enable(m)
         _answer(m)
 

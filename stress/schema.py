@@ -26,6 +26,7 @@ SCHEMAS = {
     "calibration": ("stress.calibrate.table", "Calibration"),
     "exploration": ("stress.explore.found.published", "Exploration"),
     "catalogue": ("stress.explore.found.published", "Catalogue"),
+    "beyond": ("stress.explore.all_designs", "Beyond"),
     "bench": ("stress.bench.result", "Bench"),
     "machine": ("stress.machine.result", "Found"),
     "inspection": ("stress.inspect.report", "Inspection"),

@@ -19,6 +19,7 @@ which `create_memcg`, `memcg_work` and `destroy_root` take; slab_mutex is taken 
 from __future__ import annotations
 
 from allocators.caches.kfree_rcu import batch_rcu
+from allocators.caches.nolock import free_deferred_objects
 from allocators.caches.slab_common import create_child, free_after_grace_period, kmem_cache_destroy, kmem_cache_shrink
 from allocators.core.bugs import BUG_CLOSE_BUSY, BUG_SECOND_DESTROY
 from allocators.core.kmem_cache import CACHE, CACHE_LIVE
@@ -40,7 +41,7 @@ from allocators.memcg.memcontrol import (
     kmemcg_id,
     queue_work,
 )
-from allocators.memcg.objcg import create_objcg, free_objcg
+from allocators.memcg.objcg import DRAIN_OBJ_STOCK, create_objcg, drain_local_obj_stock, free_objcg
 from allocators.memcg.page_stock import DRAIN_STOCK, drain_local_stock
 from allocators.slub.flush import sheaf_ipi
 from allocators.slub.rcu_sheaf import sheaf_rcu
@@ -60,6 +61,7 @@ from shm.atomics import (
 )
 from shm.compiler import dual
 from shm.histogram import record
+from shm.ipi import IRQ_WORK
 from shm.locks import MEMCG_SLAB_MUTEX, mutex_lock, mutex_unlock
 from shm.machine import Machine
 from shm.rcu import rcu_process, synchronize_sched
@@ -293,8 +295,12 @@ def memcg_work(m: Machine, func: int, a: int, b: int) -> None:
 @dual
 def slub_call(m: Machine, func: int, arg: int) -> None:
     """SLUB's interrupts and work on CPUs; with F_PAGESTOCK the memcg's work too."""
-    if m.has("F_PAGESTOCK") and func == DRAIN_STOCK:
+    if m.has("F_NOLOCK") and func == IRQ_WORK:
+        free_deferred_objects(m)
+    elif m.has("F_PAGESTOCK") and func == DRAIN_STOCK:
         drain_local_stock(m)
+    elif (m.has("F_STOCKLOOK") or m.has("F_BUG_STOCKLOOK")) and func == DRAIN_OBJ_STOCK:
+        drain_local_obj_stock(m)
     else:
         sheaf_ipi(m, func, arg)
 

@@ -39,9 +39,10 @@ from allocators.slub.free import slab_free
 from allocators.slub.reparent import free_to_owner
 from allocators.slub.sheaf import sheaf_alloc, sheaf_free
 from allocators.slub.shrink import slub_deactivate, slub_shrink, slub_shutdown
+from allocators.slub.sysfs import sysfs_slab_unlink
 from shm.atomics import add_book, area_of, book, cpu_area, load, read_book, store, store_release, write_book, write_once
 from shm.compiler import dual, dual_inline
-from shm.ipi import IPI_BARRIER, smp_call_all
+from shm.ipi import IPI_BARRIER, IRQ_WORK, smp_call_all
 from shm.locks import SLAB_MUTEX, mutex_lock, mutex_unlock
 from shm.machine import MACHINE, Machine
 from shm.rcu import rcu_barrier
@@ -76,7 +77,7 @@ def kmem_cache_alloc_gfp(m: Machine, root: int, memcg: int, may_block: bool) -> 
     else:
         obj = slab_alloc(m, s, NO_NODE)
     if m.has("F_OBJCG") and owner:
-        post_alloc(m, s, owner, obj, head_of(m, obj))
+        post_alloc(m, s, owner, obj)
     if m.has("STATS"):
         if obj:
             count(m, OPS.alloc)
@@ -223,9 +224,12 @@ def kmem_cache_destroy(m: Machine, s: int) -> bool:
     """Destroy a cache that nobody uses; False (and the cache stays) when it still has objects.
 
     F_RCUSHEAF: what kfree_rcu has not freed yet is waited for (2024); before, those were objects that remain.
+    F_UNLINKLOCKED: a root cache's sysfs directory is deleted under slab_mutex (to 5.19), else after it was dropped.
     """
     if m.has("F_RCUSHEAF"):
         _kvfree_rcu_barrier(m, s)
+    if m.has("F_NOLOCK"):
+        smp_call_all(m, IRQ_WORK, 0)  # defer_free_barrier
     mutex_lock(m, WORLD_AT + WORLD.slab_mutex, SLAB_MUTEX)
     if m.has("SLAB"):
         done = slab_shutdown(m, s)
@@ -238,12 +242,25 @@ def kmem_cache_destroy(m: Machine, s: int) -> bool:
         if load(m, s + CACHE.flags) & SLAB_DESTROY_BY_RCU:
             free_after_grace_period(m)
         list_remove(m, WORLD_AT + WORLD.slab_caches, s, CACHE.next, CACHE.prev)
+        if not m.has("SLAB") and not m.has("SLOB") and load(m, s + CACHE.root) == 0:
+            _unlink(m, s)
         _retire(m, s)
         store(m, WORLD_AT + WORLD.nr_caches, load(m, WORLD_AT + WORLD.nr_caches) - 1)
         store(m, s + CACHE.next, load(m, WORLD_AT + WORLD.cache_free))
         store(m, WORLD_AT + WORLD.cache_free, s)
     mutex_unlock(m, WORLD_AT + WORLD.slab_mutex)
     return done
+
+
+@dual
+def _unlink(m: Machine, s: int) -> None:
+    """The sysfs directory of a cache that nobody finds any more; slab_mutex held."""
+    if m.has("F_UNLINKLOCKED"):
+        sysfs_slab_unlink(m, s)
+    else:
+        mutex_unlock(m, WORLD_AT + WORLD.slab_mutex)
+        sysfs_slab_unlink(m, s)
+        mutex_lock(m, WORLD_AT + WORLD.slab_mutex, SLAB_MUTEX)
 
 
 @dual

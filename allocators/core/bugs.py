@@ -7,6 +7,7 @@ BUG_QUEUE_FULL = 4
 BUG_CLOSE_BUSY = 5
 BUG_NEW_PAGE_FULL = 6
 BUG_NO_ARRAY = 7
+BUG_NULL = 8
 
 BUGS = {
     BUG_ALLOC_FROM_DEAD: "an allocation found the partial list disabled: the cache is dead",
@@ -15,5 +16,6 @@ BUGS = {
     BUG_QUEUE_FULL: "the work queue had no room for an item that must not be lost",
     BUG_CLOSE_BUSY: "a cache to be destroyed still has objects",
     BUG_NEW_PAGE_FULL: "an object found no room in a page that is new",
+    BUG_NULL: "a pointer that was tested was NULL when it was followed",
     BUG_NO_ARRAY: "an allocation found that its CPU has no array: the cache is dead",
 }

@@ -1,4 +1,4 @@
-"""Failures on purpose: page allocations that fail with a probability, and shrink's sort array.
+"""Failures on purpose: page allocations that fail with a probability, shrink's sort array, vectors of owners.
 
 `run --fail page-alloc:P` and `--fail shrink-alloc` set `fail_page_alloc` and `fail_shrink_alloc` of
 WORLD before a block. Each CPU draws from a generator of its own, seeded with the block, so what fails
@@ -32,6 +32,17 @@ def _drawn(m: Machine, chance: int) -> bool:
     if next_random(m, a + INJECTION.random) >= chance:
         return False
     store(m, a + INJECTION.page_allocs, load(m, a + INJECTION.page_allocs) + 1)
+    return True
+
+
+@dual
+def vector_alloc_fails(m: Machine) -> bool:
+    """Does the allocation of a vector of owners fail on purpose? The first so many of this CPU do."""
+    a = cpu_area(m) + INJECTION_AT + INJECTION.vector_allocs
+    left = load(m, a)
+    if left == 0:
+        return False
+    store(m, a, left - 1)
     return True
 
 

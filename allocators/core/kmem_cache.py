@@ -52,7 +52,8 @@ CACHE = struct(
     # written all the time: a line of its own
     "refcnt",  # P1: slabs; else pages; P2: +1 while the memcg is online
     "ref_atomic",  # F_REPARENT, F_REPARENT_SLABS: 0 while references are counted per CPU (allocators.memcg.cache_ref)
-    ("pad0", 6),
+    "active",  # who uses a root cache's sysfs files (kernfs); SYSFS_GONE is added when they are deleted
+    ("pad0", 5),
     # management
     "state",
     "next",
@@ -82,6 +83,8 @@ CACHE = struct(
     "sheaves",  # F_SHEAF: region of a root cache with sheaves (a constant), 0 none
     "sheaf_capacity",  # F_SHEAF: objects of each of its sheaves (a constant), 0 none
 )
+
+SYSFS_GONE = 1 << 20
 
 SLAB_DESTROY_BY_RCU = 1
 SLAB_NO_CPU_PARTIAL = 2  # as a debug cache, or a kernel without CONFIG_SLUB_CPU_PARTIAL

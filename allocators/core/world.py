@@ -118,6 +118,8 @@ OPS = struct(
     "sheaf_flush",  # F_SHEAF: objects of sheaves freed to SLUB
     "barn_exchange",  # F_SHEAF: sheaves exchanged with the barn
     "refill_failed",  # F_SHEAF: refills that got less than a sheaf
+    "deferred_free",  # F_NOLOCK: frees left to an interrupt
+    "nolock_failed",  # F_NOLOCK: allocations that found a lock taken, or nothing without one
     "cache_ref",  # references taken and dropped on child caches (F_REPARENT, F_ALLOCREF, F_FREEREF)
     size=32,
 )
@@ -140,6 +142,7 @@ INJECTION = struct(
     "INJECTION",
     "random",  # state of the generator, not 0
     "page_allocs",  # page allocations that failed on purpose
+    "vector_allocs",  # vectors of owners that are still to fail; scenes of the explorer set it
     size=4,
 )
 INJECTION_AT = REAPER_AT + REAPER.SIZE
@@ -169,7 +172,9 @@ PAGE_STOCK = struct("PAGE_STOCK", "memcg", "pages", size=2)
 PAGE_STOCK_SLOTS = 7
 PAGE_STOCK_AT = STOCK_AT + 2 * CACHE_LINE
 PAGE_STOCK_TURN_AT = PAGE_STOCK_AT + PAGE_STOCK_SLOTS * PAGE_STOCK.SIZE
+DEFERRED_AT = PAGE_STOCK_TURN_AT + 1  # F_NOLOCK: objects that are freed by an interrupt, linked by their first words
 CACHES_AT = PAGE_STOCK_AT + 2 * CACHE_LINE
+assert DEFERRED_AT < CACHES_AT
 KMEM_CACHE_CPU_WORDS = 4
 STAT_WORDS = 48
 FREELIST_WORDS = 8  # of a SLAB index array outside of its slab

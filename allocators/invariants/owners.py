@@ -21,7 +21,7 @@ from allocators.invariants.rcu import queued
 from allocators.invariants.sheaves import RCU_PLACE, sheaves_of
 from allocators.invariants.snapshot import Snapshot
 from allocators.memcg.memcontrol import WORK_OBJCG_FREE
-from allocators.memcg.objcg import MADE, NONE, POINTER_BYTES
+from allocators.memcg.objcg import FAILED, MADE, NONE, POINTER_BYTES
 from shm.layout import view
 
 
@@ -35,7 +35,8 @@ def owners(w: Snapshot) -> Iterator[str]:
     states = w.words[plan["obj_cgroups"] : plan["obj_cgroups"] + w.layout.last_frame]
     slab = np.zeros(w.layout.last_frame, bool)
     slab[w.frames] = True
-    for frame in np.flatnonzero((states != NONE) & ((states != MADE) | ~slab)):
+    settled = (states == MADE) | (states == FAILED)
+    for frame in np.flatnonzero((states != NONE) & (~settled | ~slab)):
         yield (
             f"frame {frame}: its vector of owners is in state {states[frame]}, and it is "
             f"{'' if slab[frame] else 'no '}slab"

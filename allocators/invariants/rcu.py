@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from allocators.caches.layout import Layout
-from allocators.core.world import WORLD, WORLD_AT
+from allocators.core.world import DEFERRED_AT, WORLD, WORLD_AT
 from allocators.slob.state import OBJECT_MASK
 from allocators.slub.rcu_words import RCU_FREE_BATCH
 from shm.ring import ITEM, RING
@@ -22,8 +22,10 @@ def queued(mem: Sequence[int], layout: Layout, ring: str) -> list[tuple[int, int
 
 
 def deferred(mem: Sequence[int], layout: Layout) -> Iterator[int]:
-    """The objects (SLOB: references) in batches. What a broken one leads to is among them, and ends it."""
+    """The objects (SLOB: references) in batches, and those that an interrupt is to free (F_NOLOCK). What a broken one
+    leads to is among them, and ends it."""
     heads = [arg for func, arg, _ in queued(mem, layout, "rcu_queue") if func == RCU_FREE_BATCH]
+    heads += [int(mem[layout.area(cpu) + DEFERRED_AT]) for cpu in range(layout.nr_cpus)]
     seen: set[int] = set()
     for obj in (mem[WORLD_AT + WORLD.rcu_objects], *heads):
         while obj:

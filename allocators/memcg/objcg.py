@@ -7,7 +7,7 @@ or a stock refers to it; the memcg does not.
 
     OBJCG         references (per CPU until the memcg goes offline, as in allocators.memcg.cache_ref), the memcg
     STOCK         per CPU: bytes that are charged already and not used, for one obj_cgroup (F_STOCK5: for each of five)
-    obj_cgroups   a word per page frame: 0 no vector, 1 one is being made, 2 there is one
+    obj_cgroups   a word per page frame: 0 no vector, 1 one is being made, 2 there is one, 3 one could not be had
     owners        a mirror of the page frames: the vector of a slab lies where its words lie, word 0 for
                   object 0; a kernel takes it from kmalloc, so its bytes are counted (`owner_bytes`)
 
@@ -26,8 +26,10 @@ kept off (feature PREEMPT).
 
 from __future__ import annotations
 
+from allocators.core.bugs import BUG_NULL
+from allocators.core.injection import vector_alloc_fails
 from allocators.core.kmem_cache import CACHE
-from allocators.core.page_alloc import PAGE, address_of
+from allocators.core.page_alloc import PAGE, address_of, head_of
 from allocators.core.page_pair import objects_of
 from allocators.core.world import (
     MEM_MAP,
@@ -49,6 +51,8 @@ from allocators.memcg.cache_ref import BIAS
 from allocators.memcg.memcontrol import MEMCG, WORK_OBJCG_FREE, kmemcg_id, queue_work
 from allocators.memcg.page_stock import charge_memcg, drain_all_stock, refill_stock, try_charge
 from shm.atomics import (
+    area_of,
+    bug,
     cmpxchg,
     cpu_area,
     cpu_relax,
@@ -66,11 +70,14 @@ from shm.atomics import (
     xchg,
 )
 from shm.compiler import dual, dual_slow
-from shm.machine import MACHINE, Machine
+from shm.cpu_work import work_on_cpus
+from shm.cpumask import CPUS_IN_WORD, cpus_from
+from shm.machine import CPU, MACHINE, Machine
 from shm.rcu import synchronize_sched
 
 POINTER_BYTES = 8
-NONE, BEING_MADE, MADE = 0, 1, 2
+DRAIN_OBJ_STOCK = 4  # work on a CPU (shm.cpu_work), beside page_stock's
+NONE, BEING_MADE, MADE, FAILED = 0, 1, 2, 3
 
 
 @dual
@@ -136,7 +143,7 @@ def _drain_stock(m: Machine, a: int) -> None:
         charge_memcg(m, memcg, -(held // PAGE_BYTES))
     if held % PAGE_BYTES:
         fetch_add(m, o + OBJCG.charged, held % PAGE_BYTES)
-    store(m, a + STOCK.objcg, 0)
+    write_once(m, a + STOCK.objcg, 0)
     store(m, a + STOCK.bytes, 0)
     objcg_put(m, o)
 
@@ -174,7 +181,7 @@ def _new_slot(m: Machine, o: int) -> int:
         a += i * STOCK.SIZE
     _drain_stock(m, a)
     objcg_get(m, o)
-    store(m, a + STOCK.objcg, o)
+    write_once(m, a + STOCK.objcg, o)
     store(m, a + STOCK.bytes, xchg(m, o + OBJCG.charged, 0))
     return a
 
@@ -271,14 +278,18 @@ def pre_alloc(m: Machine, s: int, memcg: int) -> int:
 
 
 @dual
-def post_alloc(m: Machine, s: int, o: int, obj: int, page: int) -> None:
-    """memcg_slab_post_alloc_hook: the object gets its owner, or the charge goes back."""
-    if obj:
-        owner = _owner_word(m, s, page, obj)
-        if load_acquire(m, world(m, WORLD.obj_cgroups) + (page - MEM_MAP) // PAGE.SIZE) != MADE:
-            _make_vector(m, page)
+def post_alloc(m: Machine, s: int, o: int, obj: int) -> None:
+    """memcg_slab_post_alloc_hook: the object gets its owner, or the charge goes back.
+
+    An object whose slab can have no vector is not accounted.
+    """
+    page = head_of(m, obj) if obj else 0
+    owned = obj != 0
+    if owned and load_acquire(m, world(m, WORLD.obj_cgroups) + (page - MEM_MAP) // PAGE.SIZE) != MADE:
+        owned = _make_vector(m, page)
+    if owned:
         objcg_get(m, o)
-        store(m, owner, o)
+        store(m, _owner_word(m, s, page, obj), o)
     else:
         _refill_stock(m, o, full_size(m, s), True)
     objcg_put(m, o)
@@ -312,10 +323,21 @@ def _owner_word(m: Machine, s: int, page: int, obj: int) -> int:
 
 
 @dual_slow
-def _make_vector(m: Machine, page: int) -> None:
-    """memcg_alloc_page_obj_cgroups. Another CPU may have an object of this slab in hand too: one makes it."""
+def _make_vector(m: Machine, page: int) -> bool:
+    """memcg_alloc_page_obj_cgroups; False when there is none.
+
+    Another CPU may have an object of this slab in hand too: one makes it. F_BUG_VECFAIL (6.10 to 6.17): who gets no
+    memory for it says so by a plain store, over what another may have made meanwhile.
+    """
     state = world(m, WORLD.obj_cgroups) + (page - MEM_MAP) // PAGE.SIZE
-    if cmpxchg(m, state, NONE, BEING_MADE) == NONE:
+    if vector_alloc_fails(m):
+        if m.has("F_BUG_VECFAIL"):
+            write_once(m, state, FAILED)
+        else:
+            cmpxchg(m, state, NONE, FAILED)
+        return load_acquire(m, state) == MADE
+    before = read_once(m, state)
+    if (before == NONE or before == FAILED) and cmpxchg(m, state, before, BEING_MADE) == before:
         objects = objects_of(read_once(m, page + PAGE.pair))
         first = world(m, WORLD.owners) + address_of(page) - world(m, WORLD.first_frame) * PAGE_WORDS
         for i in range(objects):
@@ -326,7 +348,10 @@ def _make_vector(m: Machine, page: int) -> None:
         if held > read_once(m, WORLD_AT + WORLD.owner_bytes_peak):
             write_once(m, WORLD_AT + WORLD.owner_bytes_peak, held)
         store_release(m, state, MADE)
-    while load_acquire(m, state) != MADE:
+    while True:
+        now = load_acquire(m, state)
+        if now == MADE or now == FAILED:
+            return now == MADE
         cpu_relax(m)
 
 
@@ -337,6 +362,8 @@ def drop_vector(m: Machine, page: int) -> None:
     if load(m, state) == MADE:
         store(m, state, NONE)
         fetch_add(m, WORLD_AT + WORLD.owner_bytes, -POINTER_BYTES * objects_of(load(m, page + PAGE.pair)))
+    elif load(m, state) == FAILED:
+        store(m, state, NONE)
 
 
 @dual
@@ -397,12 +424,54 @@ def reparent_objcg(m: Machine, memcg: int) -> None:
     # Nobody charges to the memcg any more; what it was charged is charged to the root cgroup now.
     if m.has("F_PAGESTOCK"):
         drain_all_stock(m, memcg)
+    if m.has("F_STOCKLOOK") or m.has("F_BUG_STOCKLOOK"):
+        _drain_other_stocks(m, memcg)
     store(m, memcg + MEMCG.kmem, 0)
     while moved:
         after = load(m, moved + OBJCG.next_free)
         store(m, moved + OBJCG.next_free, 0)
         _end_kill(m, moved)
         moved = after
+
+
+@dual
+def _stock_is_of(m: Machine, a: int, memcg: int) -> bool:
+    """obj_stock_flush_required: is a slot of another CPU's stock for this memcg? Its CPU may drain it meanwhile.
+
+    F_BUG_STOCKLOOK (5.9 to 6.3): the pointer is read once to test it and once to follow it.
+    """
+    o = read_once(m, a + STOCK.objcg)
+    if o == 0:
+        return False
+    if m.has("F_BUG_STOCKLOOK"):
+        o = read_once(m, a + STOCK.objcg)
+        if o == 0:
+            bug(m, BUG_NULL, a)
+    return read_once(m, o + OBJCG.memcg) == memcg
+
+
+@dual
+def _drain_other_stocks(m: Machine, memcg: int) -> None:
+    """drain_all_stock, its part for the stocks of objects; waits. Interrupts and preemption on.
+
+    At an offline what was the memcg's is its parent's already, so it finds none.
+    """
+    for first in range(0, load(m, MACHINE.nr_cpus), CPUS_IN_WORD):
+        mask = 0
+        for i in range(cpus_from(m, first)):
+            for slot in range(STOCK_SLOTS if m.has("F_STOCK5") else 1):
+                a = area_of(m, first + i) + STOCK_AT + slot * STOCK.SIZE
+                if _stock_is_of(m, a, memcg) and read_once(m, area_of(m, first + i) + CPU.online):
+                    mask |= 1 << i
+        if mask:
+            work_on_cpus(m, first, mask, DRAIN_OBJ_STOCK, memcg)
+
+
+@dual
+def drain_local_obj_stock(m: Machine) -> None:
+    """Every slot of this CPU's stock goes back. Preemption off."""
+    for slot in range(STOCK_SLOTS if m.has("F_STOCK5") else 1):
+        _drain_stock(m, cpu_area(m) + STOCK_AT + slot * STOCK.SIZE)
 
 
 @dual

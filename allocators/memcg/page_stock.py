@@ -30,7 +30,7 @@ from shm.cpumask import CPUS_IN_WORD, cpus_from
 from shm.machine import CPU, MACHINE, Machine
 
 BATCH = 64  # MEMCG_CHARGE_BATCH, pages
-DRAIN_STOCK = 2  # work on a CPU (shm.cpu_work); 1 is the allocator's flush
+DRAIN_STOCK = 3  # work on a CPU (shm.cpu_work); 1 and 2 are the allocator's flushes
 
 
 @dual

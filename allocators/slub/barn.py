@@ -10,7 +10,7 @@ from allocators.slub.sheaf_state import BARN, POOL, SHEAF, barn_of, pool_of
 from allocators.slub.state import STAT, stat
 from shm.atomics import load, local_irq_restore, local_irq_save, read_once, store, write_once
 from shm.compiler import dual
-from shm.locks import BARN_LOCK, spin_lock, spin_unlock
+from shm.locks import BARN_LOCK, spin_lock, spin_trylock, spin_unlock
 from shm.machine import Machine
 
 
@@ -26,10 +26,28 @@ def barn_at(m: Machine, s: int, node: int) -> int:
 @dual
 def exchange(m: Machine, wanted: int, nr_wanted: int, given: int, nr_given: int, barn: int, sheaf: int) -> int:
     """barn_replace_*: take the first sheaf of one list and put `sheaf` on the other; 0 when there is none."""
+    return _exchange(m, wanted, nr_wanted, given, nr_given, barn, sheaf, False)
+
+
+@dual
+def try_exchange(m: Machine, wanted: int, nr_wanted: int, given: int, nr_given: int, barn: int, sheaf: int) -> int:
+    """The same of one who may not spin: 0 also when the lock is taken."""
+    return _exchange(m, wanted, nr_wanted, given, nr_given, barn, sheaf, True)
+
+
+@dual
+def _exchange(
+    m: Machine, wanted: int, nr_wanted: int, given: int, nr_given: int, barn: int, sheaf: int, tried: bool
+) -> int:
     if read_once(m, nr_wanted) == 0:
         return 0
     flags = local_irq_save(m)
-    spin_lock(m, barn + BARN.lock, BARN_LOCK)
+    if tried:
+        if not spin_trylock(m, barn + BARN.lock, BARN_LOCK):
+            local_irq_restore(m, flags)
+            return 0
+    else:
+        spin_lock(m, barn + BARN.lock, BARN_LOCK)
     found = load(m, wanted)
     if found:
         store(m, wanted, load(m, found + SHEAF.next))

@@ -15,7 +15,7 @@ from allocators.slub.deactivate import slub_ipi
 from allocators.slub.free import slab_free
 from allocators.slub.node_slab import free_last
 from allocators.slub.rcu_words import RCU_FLUSH_SHEAF
-from allocators.slub.sheaf_state import BARN, PCS, SHEAF, barn_of, pcs_of
+from allocators.slub.sheaf_state import BARN, PCS, SHEAF, barn_of, local_lock, local_trylock, local_unlock, pcs_of
 from allocators.slub.state import STAT, stat
 from shm.atomics import load, local_irq_restore, local_irq_save, store, this_cpu, write_once
 from shm.compiler import dual
@@ -24,7 +24,7 @@ from shm.cpumask import CPUS_IN_WORD, cpu_online_mask
 from shm.machine import MACHINE, Machine
 from shm.rcu import call_rcu_sched
 
-IPI_FLUSH_RCU = 2  # work beside IPI_FLUSH
+IPI_FLUSH_RCU = 2  # work beside IPI_FLUSH; 3 and 4 are the memcg's
 
 
 @dual
@@ -80,18 +80,31 @@ def flush_rcu_sheaves(m: Machine, s: int) -> None:
 def flush_sheaves(m: Machine, s: int) -> None:
     """pcs_flush_all: this CPU's sheaves are emptied; it keeps its main sheaf.
 
-    Preemption is off (a kernel drops the lock between batches).
+    Preemption is off (a kernel drops the lock between batches). F_RT: it is on, and the lock may be held by one who was
+    preempted. Until F_FLUSHLOCK main then stays as it is.
     """
     if load(m, s + CACHE.sheaves):
         p = pcs_of(m, s, this_cpu(m))
+        if m.has("F_RT"):
+            local_lock(m, s)
         spare = load(m, p + PCS.spare)
         if spare:
             write_once(m, p + PCS.spare, 0)
-            flush(m, s, spare)
-            free_sheaf(m, s, spare)
         if m.has("F_RCUSHEAF"):
             flush_rcu_sheaf(m, s)
+        if m.has("F_RT"):
+            local_unlock(m, s)
+        if spare:
+            flush(m, s, spare)
+            free_sheaf(m, s, spare)
+        if m.has("F_RT"):
+            if m.has("F_FLUSHLOCK"):
+                local_lock(m, s)
+            elif not local_trylock(m, s):
+                return
         flush(m, s, load(m, p + PCS.main))
+        if m.has("F_RT"):
+            local_unlock(m, s)
 
 
 @dual

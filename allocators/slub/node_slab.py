@@ -130,21 +130,43 @@ def _one_from_node(m: Machine, s: int, n: int, other: bool) -> int:
     obj = 0
     flags = local_irq_save(m)
     if lock_node(m, n, other):
-        page = load(m, n + NODE.first)
-        while page and obj == 0:
-            after = load(m, page + PAGE.next)
-            while True:
-                # Others free into it all the while, so it does not become full by anybody but us.
-                old = read_once(m, page + PAGE.pair)
-                obj = freelist_of(old)
-                rest = load(m, obj + load(m, s + CACHE.offset))
-                if cas_page(m, s, page, old, (rest << 32) | ((old & 0xFFFFFFFF) + 1)):
-                    break
-            if rest == 0:
-                take_off(m, n, page)
-            page = after
+        obj = _first_object(m, s, n)
         spin_unlock(m, n + NODE.list_lock)
     local_irq_restore(m, flags)
+    return obj
+
+
+@dual
+def try_one_from_node(m: Machine, s: int, n: int) -> int:
+    """The same of one who may not spin: 0 also when list_lock is taken."""
+    if read_once(m, n + NODE.nr_partial) == 0:
+        return 0
+    obj = 0
+    flags = local_irq_save(m)
+    if spin_trylock(m, n + NODE.list_lock, LIST_LOCK):
+        obj = _first_object(m, s, n)
+        spin_unlock(m, n + NODE.list_lock)
+    local_irq_restore(m, flags)
+    return obj
+
+
+@dual
+def _first_object(m: Machine, s: int, n: int) -> int:
+    """An object of the first slab on a node's list, 0 when that is empty; list_lock held."""
+    obj = 0
+    page = load(m, n + NODE.first)
+    while page and obj == 0:
+        after = load(m, page + PAGE.next)
+        while True:
+            # Others free into it all the while, so it does not become full by anybody but us.
+            old = read_once(m, page + PAGE.pair)
+            obj = freelist_of(old)
+            rest = load(m, obj + load(m, s + CACHE.offset))
+            if cas_page(m, s, page, old, (rest << 32) | ((old & 0xFFFFFFFF) + 1)):
+                break
+        if rest == 0:
+            take_off(m, n, page)
+        page = after
     return obj
 
 

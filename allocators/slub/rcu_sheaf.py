@@ -15,8 +15,7 @@ from allocators.slub.alloc import this_node
 from allocators.slub.barn import barn_at, empty_of_barn, free_sheaf, new_sheaf, put_empty, put_full
 from allocators.slub.flush import flush, hand_to_rcu
 from allocators.slub.rcu_words import RCU_FLUSH_SHEAF, RCU_FREE_SHEAF
-from allocators.slub.sheaf import local_lock, local_unlock
-from allocators.slub.sheaf_state import BARN, PCS, SHEAF, capacity_of, pcs_of
+from allocators.slub.sheaf_state import BARN, PCS, SHEAF, capacity_of, local_lock, local_unlock, pcs_of
 from allocators.slub.state import STAT, stat
 from shm.atomics import load, read_once, store, this_cpu, write_once
 from shm.compiler import dual
@@ -28,7 +27,7 @@ def kfree_rcu_sheaf(m: Machine, s: int, obj: int) -> bool:
     """Put an object on this CPU's rcu_free sheaf, and hand that to RCU when it is full; False: no sheaf can be had."""
     if load(m, s + CACHE.sheaves) == 0:
         return False
-    local_lock(m)
+    local_lock(m, s)
     p = pcs_of(m, s, this_cpu(m))
     sheaf = load(m, p + PCS.rcu_free)
     if sheaf == 0:
@@ -40,18 +39,18 @@ def kfree_rcu_sheaf(m: Machine, s: int, obj: int) -> bool:
         elif barn:
             sheaf = empty_of_barn(m, barn)
             if sheaf == 0:
-                local_unlock(m)
+                local_unlock(m, s)
                 sheaf = new_sheaf(m, s)
                 if sheaf == 0:
                     stat(m, s, STAT.free_rcu_sheaf_fail)
                     return False
-                local_lock(m)
+                local_lock(m, s)
                 p = pcs_of(m, s, this_cpu(m))
                 if load(m, p + PCS.rcu_free):
                     put_empty(m, s, barn, sheaf)
                     sheaf = load(m, p + PCS.rcu_free)
         else:
-            local_unlock(m)
+            local_unlock(m, s)
             stat(m, s, STAT.free_rcu_sheaf_fail)
             return False
         write_once(m, p + PCS.rcu_free, sheaf)
@@ -63,7 +62,7 @@ def kfree_rcu_sheaf(m: Machine, s: int, obj: int) -> bool:
         # Under the lock: who waits for all of the cache's would miss it in between (kvfree_rcu_barrier_on_cache).
         write_once(m, p + PCS.rcu_free, 0)
         hand_to_rcu(m, s, sheaf, RCU_FREE_SHEAF)
-    local_unlock(m)
+    local_unlock(m, s)
     return True
 
 

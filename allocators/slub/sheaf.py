@@ -9,7 +9,8 @@ goes to SLUB's CPU slab, or (F_NOCPUSLAB) object by object to slabs of a node (a
 
 The local lock of a CPU's sheaves (v6.18 local_trylock) keeps preemption off and costs no atomic operation. Nothing
 here runs in an interrupt, the flush being work on the CPU, so nobody ever finds the lock taken: keeping preemption off
-(feature PREEMPT) is all there is to it. It is dropped while a sheaf is refilled or flushed, which then is the task's
+(feature PREEMPT) is all there is to it. On PREEMPT_RT (F_RT) it is a lock whose holder may be preempted: allocations
+and frees try it, and go beneath. It is dropped while a sheaf is refilled or flushed, which then is the task's
 own; afterwards the CPU, or its sheaves, may be others.
 """
 
@@ -24,25 +25,20 @@ from allocators.slub.flush import flush
 from allocators.slub.free import slab_free
 from allocators.slub.node_slab import alloc_one, free_one
 from allocators.slub.refill import alloc_bulk, refill_objects
-from allocators.slub.sheaf_state import BARN, PCS, SHEAF, capacity_of, pcs_of
+from allocators.slub.sheaf_state import (
+    BARN,
+    PCS,
+    SHEAF,
+    capacity_of,
+    local_lock,
+    local_trylock,
+    local_unlock,
+    pcs_of,
+)
 from allocators.slub.state import STAT, stat
-from shm.atomics import load, preempt_disable, preempt_enable, read_once, store, this_cpu, write_once
+from shm.atomics import load, read_once, store, this_cpu, write_once
 from shm.compiler import dual, dual_inline, dual_slow
 from shm.machine import Machine
-
-
-@dual
-def local_lock(m: Machine) -> None:
-    """local_lock and local_trylock of this CPU's sheaves."""
-    if m.has("PREEMPT"):
-        preempt_disable(m)
-
-
-@dual
-def local_unlock(m: Machine) -> None:
-    """local_unlock of this CPU's sheaves."""
-    if m.has("PREEMPT"):
-        preempt_enable(m)
 
 
 @dual_inline
@@ -64,9 +60,8 @@ def _free_beneath(m: Machine, s: int, page: int, obj: int) -> None:
 @dual_inline
 def sheaf_alloc(m: Machine, s: int, may_block: bool) -> int:
     """alloc_from_pcs, and SLUB when no sheaf can be had; 0 when out of memory."""
-    if load(m, s + CACHE.sheaves) == 0:
+    if load(m, s + CACHE.sheaves) == 0 or not local_trylock(m, s):
         return _alloc_beneath(m, s)
-    local_lock(m)
     main = load(m, pcs_of(m, s, this_cpu(m)) + PCS.main)
     held = load(m, main + SHEAF.size)
     if held == 0:
@@ -81,12 +76,12 @@ def sheaf_alloc(m: Machine, s: int, may_block: bool) -> int:
         stat(m, s, STAT.alloc_pcs)
     write_once(m, main + SHEAF.size, held - 1)
     obj = load(m, main + SHEAF.objects + held - 1)
-    local_unlock(m)
+    local_unlock(m, s)
     return obj
 
 
 @dual_inline
-def _is_local(m: Machine, page: int) -> bool:
+def is_local(m: Machine, page: int) -> bool:
     """can_free_to_pcs: may an object of this slab go to this CPU's sheaves? F_BARNONLINE: a node without memory has no
     objects of its own, so its CPUs take any."""
     node = this_node(m)
@@ -98,10 +93,9 @@ def _is_local(m: Machine, page: int) -> bool:
 @dual_inline
 def sheaf_free(m: Machine, s: int, page: int, obj: int) -> None:
     """free_to_pcs, and SLUB for objects of another node."""
-    if load(m, s + CACHE.sheaves) == 0 or not _is_local(m, page):
+    if load(m, s + CACHE.sheaves) == 0 or not is_local(m, page) or not local_trylock(m, s):
         _free_beneath(m, s, page, obj)
         return
-    local_lock(m)
     main = load(m, pcs_of(m, s, this_cpu(m)) + PCS.main)
     held = load(m, main + SHEAF.size)
     if held == capacity_of(m, s):
@@ -117,7 +111,7 @@ def sheaf_free(m: Machine, s: int, page: int, obj: int) -> None:
         stat(m, s, STAT.free_pcs)
     store(m, main + SHEAF.objects + held, obj)
     write_once(m, main + SHEAF.size, held + 1)
-    local_unlock(m)
+    local_unlock(m, s)
 
 
 @dual_slow
@@ -136,7 +130,7 @@ def _replace_empty_main(m: Machine, s: int, may_block: bool) -> int:
         return spare
     barn = barn_at(m, s, this_node(m))
     if barn == 0:
-        local_unlock(m)
+        local_unlock(m, s)
         return 0
     full = exchange(m, barn + BARN.full, barn + BARN.nr_full, barn + BARN.empty, barn + BARN.nr_empty, barn, main)
     if full:
@@ -145,19 +139,19 @@ def _replace_empty_main(m: Machine, s: int, may_block: bool) -> int:
         return full
     stat(m, s, STAT.barn_get_fail)
     if m.has("F_GATE") and not may_block:
-        local_unlock(m)
+        local_unlock(m, s)
         return 0
     full = spare
     if full:
         write_once(m, p + PCS.spare, 0)
     else:
         full = empty_of_barn(m, barn)
-    local_unlock(m)
+    local_unlock(m, s)
     if full == 0:
         full = new_sheaf(m, s)
     if full == 0 or not _refill(m, s, full):
         return 0
-    local_lock(m)
+    local_lock(m, s)
     return _install_full(m, s, barn, full)
 
 
@@ -224,7 +218,7 @@ def _replace_full_main(m: Machine, s: int) -> int:
         write_once(m, p + PCS.spare, main)
         return spare
     if barn == 0:
-        local_unlock(m)
+        local_unlock(m, s)
         return 0
     empty = 0
     if spare == 0:
@@ -233,12 +227,12 @@ def _replace_full_main(m: Machine, s: int) -> int:
             write_once(m, p + PCS.spare, main)
             write_once(m, p + PCS.main, empty)
             return empty
-        local_unlock(m)
+        local_unlock(m, s)
     elif read_once(m, barn + BARN.nr_full) >= load(m, barn + BARN.max_full):
         # Unlocked: one sheaf more or less in the barn does no harm.
         stat(m, s, STAT.barn_put_fail)
         write_once(m, p + PCS.spare, 0)
-        local_unlock(m)
+        local_unlock(m, s)
         flush(m, s, spare)
         empty = spare
     else:
@@ -247,14 +241,14 @@ def _replace_full_main(m: Machine, s: int) -> int:
             stat(m, s, STAT.barn_put)
             write_once(m, p + PCS.main, empty)
             return empty
-        local_unlock(m)
+        local_unlock(m, s)
     if empty == 0:
         empty = new_sheaf(m, s)
         if empty == 0:
             # A kernel flushes main, part by part, and tries again; a sheaf's allocation does not fail here.
             stat(m, s, STAT.barn_put_fail)
             return 0
-    local_lock(m)
+    local_lock(m, s)
     return _install_empty(m, s, barn, empty)
 
 

@@ -15,16 +15,26 @@ from collections.abc import Set
 from allocators.core.kmem_cache import CACHE
 from allocators.core.world import WORLD, world
 from allocators.sheaf_settings import SheafSettings
-from shm.atomics import load, read_once
+from shm.atomics import (
+    cmpxchg,
+    load,
+    os_sleep,
+    preempt_disable,
+    preempt_enable,
+    read_once,
+    store_release,
+    this_cpu,
+)
 from shm.compiler import dual
 from shm.layout import struct
 from shm.machine import MACHINE, Machine
+from shm.waiting import NAP
 
 MAX_CAPACITY = 64  # of any design, unless it is set
 ASKED = 32  # capacity that vm_area_struct and maple_node ask for (6.18)
 RCU_WAITING = 16  # sheaves of a CPU that wait for a grace period; a kernel has no such limit
 
-PCS = struct("PCS", "main", "spare", "rcu_free", size=8)
+PCS = struct("PCS", "main", "spare", "rcu_free", "lock", size=8)  # lock: F_RT, the CPU + 1 of who holds it
 BARN = struct(
     "BARN",
     "lock",
@@ -103,6 +113,32 @@ def boot_sheaves(
 def pcs_of(m: Machine, s: int, cpu: int) -> int:
     """A CPU's PCS of a cache that has sheaves."""
     return load(m, s + CACHE.sheaves) + cpu * PCS.SIZE
+
+
+@dual
+def local_trylock(m: Machine, s: int) -> bool:
+    """local_trylock of this CPU's sheaves. Without F_RT nobody on this CPU can find it taken."""
+    if m.has("F_RT"):
+        return cmpxchg(m, pcs_of(m, s, this_cpu(m)) + PCS.lock, 0, this_cpu(m) + 1) == 0
+    if m.has("PREEMPT"):
+        preempt_disable(m)
+    return True
+
+
+@dual
+def local_lock(m: Machine, s: int) -> None:
+    """local_lock of this CPU's sheaves: keeps preemption off. F_RT: waits for a holder that was preempted."""
+    while not local_trylock(m, s):
+        os_sleep(m, NAP)
+
+
+@dual
+def local_unlock(m: Machine, s: int) -> None:
+    """local_unlock of this CPU's sheaves."""
+    if m.has("F_RT"):
+        store_release(m, pcs_of(m, s, this_cpu(m)) + PCS.lock, 0)
+    elif m.has("PREEMPT"):
+        preempt_enable(m)
 
 
 @dual

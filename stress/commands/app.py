@@ -125,8 +125,9 @@ app.command(
     cls=Command,
     short_help="Look for races in every interleaving of the same source.",
     epilog="Examples: `explore R12`, `explore R12 --design v1+F_ALLCPU`, `explore offline-vs-free --design v2 "
-    "--strategy pct`, `explore --all`, `explore --like results/RUN`. Exit status: 0 nothing found (says whether "
-    "exhaustively), 1 found, 2 bad usage; with --all: 0 when every race is as catalogued.",
+    "--strategy pct`, `explore --all`, `explore --all --designs all`, `explore --like results/RUN`. Exit status: "
+    "0 nothing found (says whether exhaustively), 1 found, 2 bad usage; with --all: 0 when every race is as "
+    "catalogued; with --designs: 0 when every find beyond the catalogue is judged.",
 )(explore)
 app.command(
     cls=Command,

@@ -38,6 +38,14 @@ def explore(
             "--all", help="Every race of the catalogue: in the design that has it and in the one that mends it."
         ),
     ] = False,
+    designs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="all|DESIGN,…",
+            help="With --all: every model in each of these designs that it fits, and what is found beyond the "
+            "catalogue, with our judgement.",
+        ),
+    ] = None,
     like: Annotated[
         Path | None,
         typer.Option(
@@ -126,12 +134,13 @@ def explore(
             out=out,
             format=format.value,
             full=full,
+            designs=designs,
         )
     from stress.explore import like as like_command
 
-    if all_ or allocator:
+    if all_ or allocator or designs:
         raise UsageError(
-            "--like takes the allocator from the run and chooses the models: leave out --all and --allocator"
+            "--like takes the allocator from the run and chooses the models: leave out --all, --designs and --allocator"
         )
     if format is not Format.text:
         raise UsageError(f"--format {format.value}: --like prints text; leave it out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from allocators.caches.kfree_rcu import kfree_rcu
+from allocators.caches.nolock import free_nolock
 from allocators.caches.slab_common import kmem_cache_alloc, kmem_cache_alloc_gfp, kmem_cache_free
 from allocators.core.world import OPS, OPS_AT, WORLD, world
 from scenarios.tape import (
@@ -42,7 +43,7 @@ from shm.rcu import quiescent_point
 from shm.virtual.words import ALLOC, FREE, begin_call_of, leave
 from shm.waiting import PATIENCE, pause
 from stress.engine.latency import begin_operation, end_alloc, end_free, maker_of, measure_clock
-from stress.engine.words import PLAY, RUN, SECTION, SLOT_FAILED, TURN, a_of, b_of, c_of, may_block, opcode
+from stress.engine.words import PLAY, RUN, SECTION, SLOT_FAILED, TURN, a_of, b_of, c_of, may_block, may_spin, opcode
 
 LONGEST_IDLE = 1000  # microseconds that a CPU sleeps at a turn's end without looking around: the run may be to stop
 
@@ -67,7 +68,10 @@ def execute(m: Machine, p: int, run: int, op: int) -> bool:
             where = 0
             if m.has("VTIME"):
                 where = begin_call_of(m, FREE)
-            kmem_cache_free(m, obj)
+            if m.has("F_NOLOCK") and not may_spin(op):
+                free_nolock(m, obj)
+            else:
+                kmem_cache_free(m, obj)
             if m.has("VTIME"):
                 leave(m, where)
             if m.has("STATS"):

@@ -122,6 +122,12 @@ def may_block(op: int) -> bool:
 
 
 @dual_inline
+def may_spin(op: int) -> bool:
+    """May the free wait for a lock?"""
+    return op & FLAG == 0
+
+
+@dual_inline
 def c_of(op: int) -> int:
     """Slot, count, round or event."""
     return op >> C_SHIFT

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from allocators.catalogue import ALLOCATORS
 from allocators.designs import DesignError, parse_design
+from stress.explore import all_designs
 from stress.explore.exploring import build, follow, in_parallel
 from stress.explore.found import published
 from stress.explore.found import schedule as schedules
@@ -37,11 +38,14 @@ def main(
     out: Path | None,
     format: str,
     full: bool = False,
+    designs: str | None = None,
 ) -> int:
     """The command; returns its exit status."""
     check(name, design, allocator, budget)
     if out is not None:
         check_file("--out", out)
+    if designs is not None and not all_:
+        raise UsageError("--designs is of --all: which designs every model is explored in; one model takes --design")
     if all_:
         if strategy != "dfs":
             raise UsageError(f"--strategy {strategy}: --all searches depth-first, which alone can exhaust a model")
@@ -50,7 +54,10 @@ def main(
                 "--all explores each race of the catalogue as it is: leave out the model, --design, --cpus, "
                 "--allocator and --memory-model"
             )
-        return _catalogue(preemptions, budget or DEFAULT_BUDGET, schedule_count, jobs, format, out)
+        seconds = budget or DEFAULT_BUDGET
+        if designs is not None:
+            return _all_designs(designs, preemptions, seconds, schedule_count, seed, jobs, format, out)
+        return _catalogue(preemptions, seconds, schedule_count, jobs, format, out)
     if format == "markdown":
         raise UsageError("--format markdown is of the table of --all; a single model is printed as text or json")
     if name is None:
@@ -135,6 +142,34 @@ def _catalogue(preemptions: int, seconds: float, schedule_count: int, jobs: int,
             text = published.encode(published.catalogue(lines))
         case _:
             text = as_text(lines)
+    _print(text, out)
+    return 0 if all(line.as_catalogued for line in lines) else 1
+
+
+def _all_designs(
+    named: str, preemptions: int, seconds: float, schedules: int, seed: int, jobs: int, format: str, out: Path | None
+) -> int:
+    beyond = all_designs.look_everywhere(
+        all_designs.designs_named(named),
+        preemptions=preemptions,
+        seconds=seconds,
+        schedules=schedules,
+        seed=seed,
+        jobs=jobs,
+    )
+    match format:
+        case "markdown":
+            text = all_designs.as_markdown(beyond)
+        case "json":
+            text = all_designs.encode(beyond)
+        case _:
+            text = all_designs.as_text(beyond)
+    _print(text, out)
+    return 0 if beyond.judged else 1
+
+
+def _print(text: str, out: Path | None) -> None:
+    """A table, to the terminal or a file."""
     if out is not None:
         try:
             write_atomically(out, text.encode() + b"\n")
@@ -143,7 +178,6 @@ def _catalogue(preemptions: int, seconds: float, schedule_count: int, jobs: int,
         print(f"written to {out}")
     else:
         print(text)
-    return 0 if all(line.as_catalogued for line in lines) else 1
 
 
 def _line(model: Model, broken: Answer, mended: Answer) -> Line:

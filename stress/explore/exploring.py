@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
 
 from allocators.catalogue import DEFAULT
 from allocators.designs import DesignError
@@ -20,6 +22,8 @@ from stress.explore.world.scene import Scene
 from stress.process.ending import live_with_parent
 from stress.process.errors import DamagedRun, UsageError
 
+T = TypeVar("T")
+
 
 def build(request: Request) -> Scene:
     """The scene of a request; UsageError when its design or CPUs do not fit."""
@@ -30,6 +34,7 @@ def build(request: Request) -> Scene:
         )
     options = {} if request.allocator == DEFAULT else {"allocator": request.allocator}
     try:
+        model.check_design(request.design)
         return model.build(request.design, memory_model=request.memory_model, cpus=request.cpus, **options)
     except DesignError as error:
         raise UsageError(f"--design: {error}") from None
@@ -50,7 +55,7 @@ def explore(request: Request) -> Answer:
         jobs=request.jobs,
     )
     raced = 0
-    if found.outcome is None and not request.kinds:
+    if found.outcome is None and (not request.kinds or "data race" in request.kinds):
         space = scene.space(races=True)
         racy = races(space, seed=request.seed, seconds=request.seconds)
         raced = racy.schedules
@@ -76,13 +81,18 @@ def explore(request: Request) -> Answer:
 
 def in_parallel(requests: list[Request], jobs: int) -> list[Answer]:
     """Each search in a process of its own, `jobs` at a time."""
+    return of_each(explore, requests, jobs)
+
+
+def of_each(look: Callable[[Request], T], requests: list[Request], jobs: int) -> list[T]:
+    """look(request) of each, in processes of its own, `jobs` at a time."""
     if jobs == 1 or len(requests) == 1:
-        return [explore(request) for request in requests]
+        return [look(request) for request in requests]
     crew = ProcessPoolExecutor(
         min(jobs, len(requests)), multiprocessing.get_context("fork"), live_with_parent, (os.getpid(),)
     )
     try:
-        return list(crew.map(explore, requests))
+        return list(crew.map(look, requests))
     except BrokenProcessPool:
         raise DamagedRun(
             "a process of the search was killed; explore again, with --jobs 1 if memory is short"

@@ -13,6 +13,7 @@ from stress.explore.space.violation import KINDS
 
 RACES = [model for model in MODELS.values() if model.is_race]
 POSSIBLE = [model for model in RACES if not model.finding or model.aside]
+TWICE = ("B9", "B28")  # two preemptions, no fewer
 IMPOSSIBLE = [model for model in RACES if model.finding and not model.aside]
 
 
@@ -26,8 +27,8 @@ def look(model, design, *, bound, kinds=(), memory_model=""):
 def test_found_where_it_is(model):
     space, found = look(model, model.design, bound=2, kinds=model.kinds)
     assert found.outcome is not None and found.outcome.kind in model.kinds
-    assert found.schedules < 500, "97 are the most that any needs"
-    assert found.outcome.preemptions <= 1
+    assert found.schedules < (3000 if model.name in TWICE else 500), "97 are the most that any other needs"
+    assert found.outcome.preemptions <= (2 if model.name in TWICE else 1)
     assert minimise(space, found.outcome).kind == found.outcome.kind
 
 
@@ -35,7 +36,7 @@ def test_found_where_it_is(model):
 def test_not_found_where_it_is_mended(model):
     _, found = look(model, model.mended, bound=1, kinds=model.kinds if model.aside else ())
     assert found.outcome is None, found.outcome
-    assert found.exhaustive and found.bound == 1
+    assert found.exhaustive and (found.bound == 1 or found.complete)
 
 
 @pytest.mark.parametrize("model", IMPOSSIBLE, ids=lambda m: m.name)

@@ -146,7 +146,7 @@ def test_a_design_that_no_model_plays_is_said_and_the_others_explored(run):
         ({"v3": _design(1)}, {}, ("R99",), "MODEL 'R99' is not known"),
         ({"v3": _design(1)}, {}, ("--design", "v1"), "--design v1: nothing went wrong under it"),
         ({"v3": _design(1)}, {}, ("--all",), "leave out --all"),
-        ({"v3": _design(1)}, {}, ("--allocator", "slab"), "leave out --all and --allocator"),
+        ({"v3": _design(1)}, {}, ("--allocator", "slab"), "leave out --all, --designs and --allocator"),
         ({"v3": _design(1)}, {"schema_version": "0"}, (), "has schema_version '0'"),
         ({"v3": _design(1)}, {"invariants": 3}, (), "result.json: Expected `object`"),
     ],

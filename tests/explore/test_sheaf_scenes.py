@@ -178,8 +178,8 @@ MUTANTS = {
     "the flush is an interrupt": Mutant(cpu_work._queue, "SERVICE_CALL", "1", lambda: shrink_and_sheaf("linux-6.18")),
     "a free drops the local lock before the object is in its sheaf": Mutant(
         sheaf.sheaf_free,
-        "    write_once(m, main + SHEAF.size, held + 1)\n    local_unlock(m)\n",
-        "    local_unlock(m)\n    write_once(m, main + SHEAF.size, held + 1)\n",
+        "    write_once(m, main + SHEAF.size, held + 1)\n    local_unlock(m, s)\n",
+        "    local_unlock(m, s)\n    write_once(m, main + SHEAF.size, held + 1)\n",
         lambda: preempted_in_sheaf("linux-6.18"),
     ),
     "a refilled sheaf replaces a main that got objects meanwhile": Mutant(
@@ -190,8 +190,8 @@ MUTANTS = {
     ),
     "a spare that is being flushed is still the CPU's": Mutant(
         sheaf._replace_full_main,
-        "        write_once(m, p + PCS.spare, 0)\n        local_unlock(m)\n",
-        "        local_unlock(m)\n",
+        "        write_once(m, p + PCS.spare, 0)\n        local_unlock(m, s)\n",
+        "        local_unlock(m, s)\n",
         two_frees_and_a_full_barn,
     ),
     "page stocks are drained while tasks may still charge": Mutant(

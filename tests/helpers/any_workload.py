@@ -36,6 +36,7 @@ SETTINGS = {
         object_size=SIZES,
         pairing=st.sampled_from(["neighbours", "halves"]),
         kfree_rcu=SHARES,
+        nolock=SHARES,
         charged=st.booleans(),
     ),
     "remote-free": dict(rounds=st.integers(1, 9), batch=st.integers(1, 100), object_size=SIZES, charged=st.booleans()),

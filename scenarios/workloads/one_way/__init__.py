@@ -22,7 +22,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from scenarios.parameters import MEGA, Charged, KfreeRcu, MayNotBlock, SheafCapacity
+from scenarios.parameters import MEGA, Charged, KfreeRcu, MayNotBlock, NoLock, SheafCapacity
 from scenarios.scenario import Scenario
 from scenarios.settings import count, size
 
@@ -44,6 +44,7 @@ class OneWay(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     sheaf_capacity: SheafCapacity = 0
     may_not_block: MayNotBlock = 0.0
     kfree_rcu: KfreeRcu = 0.0
+    nolock: NoLock = 0.0
 
     def planned_operations(self, cpus: int) -> int:
         return 2 * max(1, cpus // 2) * self.rounds * self.batch + 2 * cpus

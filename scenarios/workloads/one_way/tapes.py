@@ -39,7 +39,11 @@ def build(params: OneWay, cpus: int, seed: int) -> tape.Workload:
                 order = rng.permutation(bases[frees_of[cpu]] + _batch(params, r - DELAY))
                 out.section(
                     tape.SECTION_LIVE_FREE,
-                    writer.frees(order, writer.some(params.kfree_rcu, params.batch, seed, cpu, r, 1)),
+                    writer.frees(
+                        order,
+                        writer.some(params.kfree_rcu, params.batch, seed, cpu, r, 1),
+                        writer.some(params.nolock, params.batch, seed, cpu, r, 2),
+                    ),
                 )
         tapes.append(out.finish())
     caches = writer.one_cache(params.object_size, sheaf_capacity=params.sheaf_capacity)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from allocators.caches.memcg_caches import destroy_root
 from allocators.caches.slab_common import kmem_cache_shrink
 from allocators.catalogue import DEFAULT
+from allocators.slub.sheaf_state import SheafSettings
 from shm.atomics import cpu_relax, read_once
 from shm.machine import Machine
 from stress.explore.races.hiding import free_and_offline
@@ -28,15 +29,18 @@ def preempted_free(design: str, *, memory_model: str = "sc", cpus: int = 1) -> S
 
 
 def shrink_and_offline(design: str, *, memory_model: str = "sc", cpus: int = 1) -> Scene:
-    """Somebody shrinks the child cache, whose only slab is empty; meanwhile the cgroup goes offline."""
-    scene = Scene(design, cpus=cpus, memory_model=memory_model)
+    """Somebody shrinks the child cache, whose only slab is empty; meanwhile the cgroup goes offline.
+
+    In a design without child caches it is the cache that all cgroups share.
+    """
+    scene = Scene(design, cpus=cpus, memory_model=memory_model, sheaves=SheafSettings(2, 1, 1))
     scene.create_child()
     home = scene.workers
     scene.free(home, [scene.alloc(home)])
 
     def shrink(m: Machine) -> None:
         m.fetch_add(scene.flag, 1)
-        kmem_cache_shrink(m, scene.child)
+        kmem_cache_shrink(m, scene.child or scene.root)
 
     scene.task("shrink", 0, shrink)
     scene.works(lambda m: _wait_for_flag(scene, m), scene.offline)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from allocators.catalogue import DEFAULT
+from allocators.designs import DesignError, parse_design
 from stress.explore.world.scene import Scene
 
 
@@ -15,7 +16,7 @@ class Model:
 
     A race of the catalogue has `design` (that has the race), `mended` (that does not), the `kinds` of
     violation that it is, who `raised` it, and the `memory_model` it needs. `finding` says what exploring
-    it taught where that differs from what was claimed.
+    it taught where that differs from what was claimed. `needs`: switches without which the scene means nothing.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Model:
     aside: tuple[str, ...] = ()  # kinds that the mended design has too, and that are not this race
     cpus: int = 1
     both: bool = False  # a question for SLUB and SLAB alike
+    needs: tuple[str, ...] = ()
 
     @property
     def allocators(self) -> tuple[str, ...]:
@@ -40,3 +42,15 @@ class Model:
     @property
     def is_race(self) -> bool:
         return bool(self.mended)
+
+    @property
+    def scene(self) -> tuple[Callable[..., Scene], str, int]:
+        """What is the same for models that are the same scene."""
+        return self.build, self.memory_model, self.cpus
+
+    def check_design(self, design: str) -> None:
+        """DesignError when the scene means nothing in a design."""
+        have = parse_design(design).switches
+        for switch in self.needs:
+            if switch not in have:
+                raise DesignError(f"the model {self.name} needs {switch}, which {design} does not have")

@@ -24,10 +24,9 @@ def refill_and_free(design: str, *, memory_model: str = "sc", cpus: int = 2, min
     one, past their sheaves."""
     scene = Scene(design, cpus=cpus, objects=4, memory_model=memory_model, sheaves=SMALL, min_partial=min_partial)
     last = scene.machine(cpus - 1)
-    mine = [_beneath(scene, last) for _ in range(4)]
+    mine = [alloc_beneath(scene, last) for _ in range(4)]
     for obj in mine[1:]:
-        free_one(last, scene.root, head_of(last, obj), obj)
-        scene.held.remove(obj)
+        free_beneath(scene, last, obj)
     scene.allocates("refill", 0)
     scene.task("free", cpus - 1, lambda m: _free_beneath(scene, m, mine[0]))
     scene.task("alloc", cpus - 1, lambda m: _alloc_beneath(scene, m))
@@ -40,10 +39,17 @@ def discarding_refill(design: str, *, memory_model: str = "sc", cpus: int = 2) -
     return refill_and_free(design, memory_model=memory_model, cpus=cpus, min_partial=0)
 
 
-def _beneath(scene: Scene, m) -> int:
+def alloc_beneath(scene: Scene, m) -> int:
+    """Setting up: an object past the sheaves."""
     obj = alloc_one(m, scene.root, -1)
     scene.held.append(obj)
     return obj
+
+
+def free_beneath(scene: Scene, m, obj: int) -> None:
+    """Setting up: free an object past the sheaves."""
+    free_one(m, scene.root, head_of(m, obj), obj)
+    scene.held.remove(obj)
 
 
 def _free_beneath(scene: Scene, m, obj: int) -> None:
@@ -60,9 +66,8 @@ def two_refills(design: str, *, memory_model: str = "sc", cpus: int = 2) -> Scen
     """Two CPUs refill two objects each; the only partial slab has one free."""
     scene = Scene(design, cpus=cpus, objects=3, memory_model=memory_model, sheaves=SMALL)
     last = scene.machine(cpus - 1)
-    mine = [_beneath(scene, last) for _ in range(3)]
-    free_one(last, scene.root, head_of(last, mine[0]), mine[0])
-    scene.held.remove(mine[0])
+    mine = [alloc_beneath(scene, last) for _ in range(3)]
+    free_beneath(scene, last, mine[0])
     for cpu in range(cpus):
         scene.allocates(f"refill {cpu}", cpu)
     scene.works()
@@ -125,6 +130,7 @@ MODELS = (
         refill_and_free,
         design="linux-7.2",
         cpus=2,
+        needs=("F_NOCPUSLAB",),
     ),
     Model(
         "discarding-refill",
@@ -132,8 +138,16 @@ MODELS = (
         discarding_refill,
         design="linux-7.0",
         cpus=2,
+        needs=("F_NOCPUSLAB",),
     ),
-    Model("two-refills", "two CPUs refill when one partial slab is there", two_refills, design="linux-7.2", cpus=2),
+    Model(
+        "two-refills",
+        "two CPUs refill when one partial slab is there",
+        two_refills,
+        design="linux-7.2",
+        cpus=2,
+        needs=("F_NOCPUSLAB",),
+    ),
     Model(
         "barn-vs-shrink", "a free gives the barn a sheaf while the cache is shrunk", barn_and_shrink, design="linux-7.0"
     ),

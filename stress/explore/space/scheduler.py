@@ -12,7 +12,7 @@ from typing import Any
 
 from greenlet import greenlet
 
-from shm.ipi import SERVICE_CALL, SERVICE_IPI, SERVICE_QS, serve_ipis
+from shm.ipi import SERVICE_CALL, SERVICE_IPI, SERVICE_IRQ_WORK, SERVICE_QS, serve_ipis
 from shm.machine import CPU
 from shm.rcu import quiescent_point
 from stress.explore.space.footprint import Footprint
@@ -123,7 +123,8 @@ class Scheduler(Sharing):
                 if not task.changed():
                     waiting = True
                     continue
-            if self.interrupts[task.cpu].active:
+            handler = self.interrupts[task.cpu]
+            if handler.active and not handler.asleep:
                 continue
             other = self.running[task.cpu]
             if other is not None and other is not task and not other.done and not self._may_switch(other):
@@ -132,7 +133,7 @@ class Scheduler(Sharing):
         for task in self.interrupts:
             if task.active:
                 regular = False
-                if task.watch is None or task.changed():
+                if task.watch is None or (task.changed() and (not task.asleep or self._lets_in(task.cpu))):
                     options.append(task)
             else:
                 service = mem[self.areas[task.cpu] + CPU.service]
@@ -158,11 +159,16 @@ class Scheduler(Sharing):
         """May the CPU of `running` run another task now?"""
         return self._quiescent(running)
 
+    def _lets_in(self, cpu: int) -> bool:
+        """May work that slept on a CPU (a worker thread of PREEMPT_RT) go on there?"""
+        running = self.running[cpu]
+        return running is None or running.done or self._quiescent(running)
+
     def _interruptible(self, cpu: int, service: int) -> bool:
         running = self.running[cpu]
         if running is None or running.done:
             return True
-        if service & SERVICE_IPI and self.mem[self.areas[cpu] + CPU.irq] == 0:
+        if service & (SERVICE_IPI | SERVICE_IRQ_WORK) and self.mem[self.areas[cpu] + CPU.irq] == 0:
             return True
         return bool(service & (SERVICE_QS | SERVICE_CALL)) and self._quiescent(running)
 
@@ -171,8 +177,7 @@ class Scheduler(Sharing):
         return (self.preempt or running.asleep) and self.preemptible(running.cpu)
 
     def _interrupt(self, m: Task) -> None:
-        running = self.running[m.cpu]
-        if running is None or running.done or self._quiescent(running):
+        if self._lets_in(m.cpu):
             quiescent_point(m)
         else:
             serve_ipis(m)

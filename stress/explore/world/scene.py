@@ -211,10 +211,15 @@ class Scene:
         return Machine(self._array, self.workers, self.features, self.allocator)
 
     def space(self, *, races: bool = False) -> Space:
-        """The space of this scene's interleavings. races: look for data races too."""
+        """The space of this scene's interleavings. races: look for data races too.
+
+        Each space has words of its own: what another one's last execution left is not where this one starts.
+        """
         self.mem[MACHINE.serial] = 0
+        mem = list(self.mem)
+        self._array = None
         self.names = Names(self.layout)
-        guard = Guard(self.mem, self.layout, self.names)
+        guard = Guard(mem, self.layout, self.names)
         bookkeeping = {
             self.layout.plan["caches"] + number * CACHE.SIZE + field
             for number in range(CACHES)
@@ -234,7 +239,7 @@ class Scene:
                 check(space)
 
         space = Space(
-            self.mem,
+            mem,
             self.bodies,
             features=self.features,
             kernel=self.allocator,
