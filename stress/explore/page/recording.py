@@ -126,7 +126,13 @@ class _Recorder:
         number = self.numbers.setdefault(state, len(self.states))
         if number == len(self.states):
             self.states.append(state)
-        held = tuple((space.name_of(a), t.name) for t in (*space.bodies, *space.interrupts) for a in sorted(t.held))
+        # A task lets go of a lock before it says so: what it has not said is held still.
+        held = tuple(
+            sorted(
+                {(space.name_of(a), t.name) for t in (*space.bodies, *space.interrupts) for a in t.held}
+                | {(lock.name, lock.task) for lock in self.open.values()}
+            )
+        )
         irq = tuple(c for c, area in enumerate(space.areas) if not space.preemptible(c))
         posted = tuple(c for c, area in enumerate(sorted(space.services)) if space.mem[area])
         buffers = tuple(
