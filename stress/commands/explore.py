@@ -25,6 +25,16 @@ class MemoryModel(str, enum.Enum):
 
 
 Full = Annotated[bool, typer.Option("--full", help="Print every access with its source line, not only functions.")]
+Page = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Write a page of the failing schedule there, to walk through; it needs no network."
+    ),
+]
+Perfetto = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write the failing schedule there as a trace that the Perfetto viewer opens."),
+]
 
 
 @with_plugins
@@ -107,6 +117,8 @@ def explore(
         Format, typer.Option(help="How to print: text or json; the table of --all also as markdown.")
     ] = Format.text,
     full: Full = False,
+    page: Page = None,
+    perfetto: Perfetto = None,
 ) -> int:
     """Run the allocators' own functions under a scheduler that owns every step, until something goes wrong.
 
@@ -114,6 +126,7 @@ def explore(
     written to a file that `replay` runs again.
     """
     from stress.explore import command
+    from stress.explore.showing import Files
 
     chosen = memory_model.value if memory_model else None
     processes = jobs or command.default_jobs()
@@ -135,12 +148,17 @@ def explore(
             format=format.value,
             full=full,
             designs=designs,
+            files=Files(page, perfetto),
         )
     from stress.explore import like as like_command
 
     if all_ or allocator or designs:
         raise UsageError(
             "--like takes the allocator from the run and chooses the models: leave out --all, --designs and --allocator"
+        )
+    if page or perfetto:
+        raise UsageError(
+            "--page and --perfetto are of one schedule: give them to `replay` with what --like has written"
         )
     if format is not Format.text:
         raise UsageError(f"--format {format.value}: --like prints text; leave it out")
@@ -154,9 +172,13 @@ def explore(
 
 @with_plugins
 def replay(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A schedule that `explore` wrote.")], full: Full = False
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A schedule that `explore` wrote.")],
+    full: Full = False,
+    page: Page = None,
+    perfetto: Perfetto = None,
 ) -> int:
     """Run one schedule again and print it; exit status 1 when it fails as it did."""
     from stress.explore import command
+    from stress.explore.showing import Files
 
-    return command.replay(file, full)
+    return command.replay(file, full, Files(page, perfetto))

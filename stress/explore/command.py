@@ -9,13 +9,15 @@ from pathlib import Path
 from allocators.catalogue import ALLOCATORS
 from allocators.designs import DesignError, parse_design
 from stress.explore import all_designs
-from stress.explore.exploring import build, follow, in_parallel
+from stress.explore.exploring import build, follow, in_parallel, shown
 from stress.explore.found import published
 from stress.explore.found import schedule as schedules
 from stress.explore.found.answer import DEFAULT_BUDGET, Answer, Request, print_answer, print_execution
+from stress.explore.found.story import story
 from stress.explore.found.table import Line, as_markdown, as_text
 from stress.explore.found.trace import render
 from stress.explore.races import MODELS, Model
+from stress.explore.showing import NO_FILES, Files, write
 from stress.process.errors import UsageError
 from stress.process.files import write_atomically
 from stress.process.usage import check_file, check_seconds, choose
@@ -39,13 +41,17 @@ def main(
     format: str,
     full: bool = False,
     designs: str | None = None,
+    files: Files = NO_FILES,
 ) -> int:
     """The command; returns its exit status."""
     check(name, design, allocator, budget)
+    files.check()
     if out is not None:
         check_file("--out", out)
     if designs is not None and not all_:
         raise UsageError("--designs is of --all: which designs every model is explored in; one model takes --design")
+    if all_ and files:
+        raise UsageError("--page and --perfetto are of one schedule: explore one race, or replay its schedule")
     if all_:
         if strategy != "dfs":
             raise UsageError(f"--strategy {strategy}: --all searches depth-first, which alone can exhaust a model")
@@ -84,14 +90,30 @@ def main(
     answer = _best(in_parallel(requests, jobs))
     if answer.schedule is not None:
         schedules.write(answer.schedule, path)
+    told = _show(files, answer) if files else []
     if format == "json":
         print(published.encode(published.exploration(answer, str(path) if answer.schedule is not None else None)))
         return 0 if answer.outcome is None else 1
     print_answer(answer, full)
     if answer.outcome is None:
+        print("\n".join(told), end="\n" if told else "")
         return 0
     print(f"schedule written to {path}; run it again with: python -m stress replay {path}")
+    print("\n".join(told), end="\n" if told else "")
     return 1
+
+
+def _show(files: Files, answer: Answer) -> list[str]:
+    """Write the files of what was found; what to tell."""
+    request, outcome, kept = answer.request, answer.outcome, answer.schedule
+    if outcome is None or kept is None:
+        return ["nothing found, so there is nothing to show: no page or trace is written"]
+    pair = shown(build(request), kept)
+    return write(files, _title(request.model), kept, story(answer.rows, outcome), pair)
+
+
+def _title(name: str) -> str:
+    return f"{name}: {MODELS[name].summary}"
 
 
 def check(name: str | None, design: str | None, allocator: str | None, budget: float | None) -> None:
@@ -186,16 +208,18 @@ def _line(model: Model, broken: Answer, mended: Answer) -> Line:
     return Line(model, broken, mended, good and mended.outcome is None and mended.found.exhaustive)
 
 
-def replay(path: Path, full: bool = False) -> int:
+def replay(path: Path, full: bool = False, files: Files = NO_FILES) -> int:
     """Run a schedule again: 1 when it fails as it did, 0 when it does not fail any more."""
+    files.check()
     kept = schedules.read(path)
     if kept.model.startswith("pytest "):
         raise UsageError(f"{path} is of a test; run it with: pytest --stress-replay {path}")
     if kept.model not in MODELS:
         raise UsageError(f"{path} is of the model {kept.model!r}, which does not exist (any more)")
-    scene = build(Request(kept.model, kept.allocator, kept.design, kept.memory_model, kept.cpus))
+    request = Request(kept.model, kept.allocator, kept.design, kept.memory_model, kept.cpus)
+    scene = build(request)
     space = scene.space(races=kept.kind == "data race")
-    shown, outcome = follow(scene, space, kept)
+    found, outcome = follow(scene, space, kept)
     here = kept.python == schedules.python()
     same = schedules.ends_as(kept, outcome) and (outcome.text == kept.text or not here)
     changed = kept.sources != schedules.source_hash()
@@ -204,9 +228,13 @@ def replay(path: Path, full: bool = False) -> int:
             f"{path} no longer fits: the sources have changed since it was written; explore {kept.model} again"
         )
     if outcome.kind:
-        print_execution(shown, outcome, space.cpus, full)
+        print_execution(found, outcome, space.cpus, full)
     else:
-        print(render(shown, outcome, space.cpus))
+        print(render(found, outcome, space.cpus))
+    if files:
+        told = story(found, outcome) if outcome.kind else ["It does not fail any more."]
+        pair = shown(build(request), kept)
+        print("\n".join(write(files, _title(kept.model), kept, told, pair)))
     if changed:
         print("the sources have changed since this schedule was written; it still ends as it did")
     if not same and here:

@@ -14,6 +14,8 @@ from allocators.designs import DesignError
 from stress.explore.found import schedule as schedules
 from stress.explore.found.answer import Answer, Request
 from stress.explore.found.trace import Row, rows
+from stress.explore.page.beside import Pair, pair
+from stress.explore.page.state import look
 from stress.explore.races import MODELS
 from stress.explore.search.minimise import minimise
 from stress.explore.search.search import Budget, races, search
@@ -103,6 +105,13 @@ def of_each(look: Callable[[Request], T], requests: list[Request], jobs: int) ->
         raise
     finally:
         crew.shutdown(cancel_futures=True)
+
+
+def shown(scene: Scene, kept: schedules.Schedule) -> Pair:
+    """Record a kept schedule in a scene that nothing has run in, and the same one without its preemption."""
+    space = scene.space(races=kept.kind == "data race")
+    strategy = schedules.prepare(space, kept)
+    return pair(space, strategy.deviations, scene.names.value, lambda: look(scene, space))
 
 
 def follow(scene: Scene, space: Space, kept: schedules.Schedule) -> tuple[list[Row], Outcome]:

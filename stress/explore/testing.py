@@ -21,9 +21,13 @@ from shm.locks import PERCPU_WORDS
 from shm.machine import CPU, MACHINE, Bug
 from stress.explore.found import schedule as schedules
 from stress.explore.found.answer import said
+from stress.explore.found.story import story
 from stress.explore.found.trace import render, rows
+from stress.explore.page.beside import pair
+from stress.explore.page.state import State, look
 from stress.explore.search.minimise import minimise
 from stress.explore.search.search import Budget, SearchEnd, races, search
+from stress.explore.showing import Files, write
 from stress.explore.space.space import Body, Outcome, Space
 from stress.explore.space.violation import Violation
 from stress.explore.world.scene import Scene
@@ -32,6 +36,7 @@ from stress.process.errors import UsageError
 FEW_CPUS = 8  # have their areas before the words, more have them behind
 STRIDE = -(-PERCPU_WORDS // 64) * 64
 FIRST_WORD = MACHINE.SIZE + FEW_CPUS * STRIDE
+MOST_WORDS = 64  # of a test, that a page shows after each step
 OF_A_TEST = "pytest "  # what the model of such a schedule begins with
 
 
@@ -215,7 +220,7 @@ class Explorer:
         space = new_space(self.kept is not None and self.kept.kind == "data race")
         value = scene.names.value if scene is not None else lambda a, v: str(v)
         if self.kept is not None:
-            self._replay(space, value, self.kept)
+            self._replay(space, value, scene, self.kept)
             return None
         found = search(
             space,
@@ -231,7 +236,7 @@ class Explorer:
                 outcome=racy.outcome, schedules=found.schedules + racy.schedules, seconds=found.seconds + racy.seconds
             )
         if found.outcome is not None:
-            self._found(space, value, found, found.outcome)
+            self._found(space, value, scene, found, found.outcome)
         text = f"{found.schedules:,} schedules in {found.seconds:.2f} s, nothing found; {said(found)}"
         self.report(text)
         if not found.exhaustive and (options.incomplete or ("fail" if options.strategy == "dfs" else "pass")) == "fail":
@@ -277,7 +282,24 @@ class Explorer:
     def _sources(self) -> str:
         return schedules.source_hash() + hashlib.sha256(self.source.read_bytes()).hexdigest()[:16]
 
-    def _found(self, space: Space, value: Callable, found: SearchEnd, outcome: Outcome) -> NoReturn:
+    def _show(
+        self, space: Space, value: Callable, scene: Scene | None, kept: schedules.Schedule, outcome: Outcome,
+        told: list[str],
+    ) -> str:  # fmt: skip
+        """Write the page of a failing execution, and say where it is."""
+
+        common = [a for a in range(FIRST_WORD, FIRST_WORD + len(self._words)) if a in space.shared][:MOST_WORDS]
+
+        def words() -> State:
+            return State(words=tuple((space.name_of(a), space.mem[a]) for a in common))
+
+        both = pair(space, outcome.deviations, value, words if scene is None else lambda: look(scene, space))
+        files = Files(page=self.folder / "stress.html")
+        return "\n".join(write(files, self.test, kept, told, both))
+
+    def _found(
+        self, space: Space, value: Callable, scene: Scene | None, found: SearchEnd, outcome: Outcome
+    ) -> NoReturn:
         shown, outcome = rows(space, minimise(space, outcome), value)
         kept = schedules.record(
             space,
@@ -291,13 +313,14 @@ class Explorer:
         kept.sources = self._sources()
         path = self.folder / "stress.schedule.json"
         schedules.write(kept, path)
+        page = self._show(space, value, scene, kept, outcome, story(shown, outcome))
         self._fail(
             f"{found.schedules:,} schedules in {found.seconds:.2f} s", render(shown, outcome, space.cpus), outcome,
             f"schedule written to {path}; run it again with: pytest --stress-replay={path} "
-            f"{self.test.partition('::')[0]}",
+            f"{self.test.partition('::')[0]}\n{page}",
         )  # fmt: skip
 
-    def _replay(self, space: Space, value: Callable, kept: schedules.Schedule) -> None:
+    def _replay(self, space: Space, value: Callable, scene: Scene | None, kept: schedules.Schedule) -> None:
         try:
             strategy = schedules.prepare(space, kept)
         except UsageError as error:
@@ -322,6 +345,8 @@ class Explorer:
             if changed
             else "replayed: it ends as it did"
         )
+        if outcome.kind:
+            note += "\n" + self._show(space, value, scene, kept, outcome, story(shown, outcome))
         self._fail("one schedule", trace, outcome, note)
 
     def _fail(self, effort: str, trace: str, outcome: Outcome, note: str) -> NoReturn:

@@ -3,15 +3,13 @@
 import html
 import json
 import re
-import shutil
-import subprocess
 from xml.etree import ElementTree
 
 import pytest
+from browsing import BROWSER, browse
 from claims_report import report
 from simulations import everything
 from stress_records import TRACE, record
-from until import PATIENCE
 
 from stress.claims import page as claims_page
 from stress.measure.evaluation import measure
@@ -20,12 +18,6 @@ from stress.result.files import write_result
 from stress.result.folder import runs
 from stress.simulate import page as simulate_page
 
-BROWSER = next(
-    filter(
-        None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"))
-    ),
-    None,
-)
 PROBE = """<script>addEventListener("load", () => {
   const size = e => { const r = e.getBoundingClientRect(); return [r.width, r.height]; };
   const plots = [...document.querySelectorAll("svg.plot")].map(svg => ({
@@ -39,26 +31,6 @@ PROBE = """<script>addEventListener("load", () => {
   document.body.innerHTML = ""; document.body.textContent = "PROBE" + JSON.stringify(seen) + "EBORP"; });</script>"""
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
-
-
-def browse(file, folder, *options):
-    """The page's elements after it was drawn, and what the browser said."""
-    command = [
-        BROWSER,
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        f"--user-data-dir={folder / 'profile'}",
-        "--enable-logging=stderr",
-        "--log-level=0",
-        *options,
-        "--dump-dom",
-        file.as_uri(),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
-    assert done.returncode == 0, done.stderr
-    return done.stdout, done.stderr
 
 
 def run_page() -> str:

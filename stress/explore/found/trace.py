@@ -18,7 +18,7 @@ from stress.explore.space.space import Outcome, Space
 
 ROOT = Path(__file__).resolve().parents[3]
 WIDTH = 46
-_PLUMBING = ("/shm/atomics.py", "/shm/waiting.py", "/core/lists.py")
+PLUMBING = ("/shm/atomics.py", "/shm/machine.py", "/shm/waiting.py", "/core/lists.py")
 
 
 class Row(NamedTuple):
@@ -53,19 +53,7 @@ def rows(
     def on_switch(flow) -> None:
         last = state["last"]
         if last is not None and last is not flow:
-            if getattr(last, "done", False):
-                why = f"{last.name} has ended"
-            elif getattr(last, "watch", None) is not None:
-                why = (
-                    f"{last.name} waits for {space.name_of(next(reversed(last.watch)))}"
-                    if last.watch
-                    else f"{last.name} waits"
-                )
-            elif hasattr(last, "step"):
-                why = f"after the {last.name}"
-            else:
-                why = f"{last.name} is preempted"
-            found.append(Row(-1, flow.name, "switch", "", "", why))
+            found.append(Row(-1, flow.name, "switch", "", "", why_switched(space, last)))
         state["last"] = flow
 
     strategy = Follow(outcome.deviations)
@@ -78,11 +66,24 @@ def rows(
     return found, again._replace(history=history.hexdigest())
 
 
+def why_switched(space: Space, last) -> str:
+    """Why the flow that ran last does not go on."""
+    if getattr(last, "done", False):
+        return f"{last.name} has ended"
+    if getattr(last, "watch", None) is not None:
+        return (
+            f"{last.name} waits for {space.name_of(next(reversed(last.watch)))}" if last.watch else f"{last.name} waits"
+        )
+    if hasattr(last, "step"):
+        return f"after the {last.name}"
+    return f"{last.name} is preempted"
+
+
 def _where() -> str:
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         name = frame.f_code.co_filename
-        if "/stress/explore/" not in name and not name.endswith(_PLUMBING):
+        if "/stress/explore/" not in name and not name.endswith(PLUMBING):
             path = Path(name)
             short = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name
             return f"{frame.f_code.co_name} {short}:{frame.f_lineno}"

@@ -202,8 +202,8 @@ class Scene:
         locks |= {self.layout.area(cpu) + CPU.ipi_lock for cpu in range(self.layout.nr_cpus)}
         return frozenset(locks) | KINDS[self.allocator].locks(self.layout)
 
-    def _rested(self, space: Space) -> Machine:
-        """The world at rest, its words as an array: those that no execution wrote are as they were at the start."""
+    def world(self, space: Space) -> Machine:
+        """The world now, its words as an array: those that no execution wrote are as they were at the start."""
         if self._array is None:
             self._array = np.array(space.mem, dtype=np.int64)
         written = space.written()
@@ -233,7 +233,7 @@ class Scene:
 
         def end(space: Space) -> None:
             at_rest(
-                self._rested(space), self.layout, np.array(sorted(self.live), np.int64), stats="STATS" in self.features
+                self.world(space), self.layout, np.array(sorted(self.live), np.int64), stats="STATS" in self.features
             )
             for check in self.ends:
                 check(space)

@@ -1,0 +1,136 @@
+"""The page of a schedule, and its trace: what is in them, and the page walked in a real browser where there is one."""
+
+from __future__ import annotations
+
+import html as entities
+import json
+import re
+
+import pytest
+from browsing import BROWSER, browse
+
+from stress.explore.exploring import Request, build, explore, shown
+from stress.explore.found.story import story
+from stress.explore.page import html, perfetto
+from stress.explore.races import MODELS
+
+HOSTILE = "</script><b onclick='x'>&"
+# Acts as a user does, on the failing schedule: keys, slider, a click that unfolds, buttons.
+PROBE = """<script>addEventListener("load", () => { try {
+  const run = document.querySelector(".run"), slider = run.querySelector("input"), seen = {};
+  const said = () => run.querySelector("output").textContent, told = () => run.querySelector(".step").textContent;
+  const key = (key, at) => (at || document.body).dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
+  const count = what => run.querySelectorAll(what).length;
+  seen.first = said(); key("ArrowRight"); seen.next = said(); key("ArrowLeft"); seen.back = said();
+  key("End"); seen.last = said(); seen.end = told(); seen.lists = run.querySelector(".world").textContent;
+  key("Home"); key("p"); seen.preempted = told(); key("Home"); key("PageDown"); seen.called = said();
+  slider.value = 12; slider.dispatchEvent(new Event("input")); seen.slid = said(); seen.source = told();
+  seen.now = count(".row.now"); seen.folded = count("[data-step]");
+  run.querySelector("[data-group]").dispatchEvent(new MouseEvent("click", {bubbles: true}));
+  seen.unfolded = count("[data-step]"); key("Home"); key("Enter");
+  [...run.querySelectorAll("button")].find(b => b.textContent === "unfold all").click();
+  seen.all = count("[data-step]");
+  seen.arrows = count("path.arrow"); seen.interrupts = count("path.interrupts"); seen.locks = count("rect.lock");
+  seen.runs = document.querySelectorAll(".run svg").length;
+  seen.other = document.querySelectorAll("output")[1].textContent;
+  seen.width = document.documentElement.scrollWidth; seen.room = innerWidth;
+  seen.ground = getComputedStyle(document.documentElement).backgroundColor;
+  seen.injected = document.querySelectorAll("b").length;
+  document.body.textContent = "PROBE" + JSON.stringify(seen) + "EBORP";
+} catch (error) {
+  document.body.textContent = "PROBE" + JSON.stringify({error: String(error)}) + "EBORP"; } });</script>"""
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    """R1 in its design: (its smallest execution and the one beside it, the page)."""
+    model = MODELS["R1"]
+    request = Request("R1", model.allocator, model.design, model.memory_model, model.cpus)
+    answer = explore(request)
+    pair = shown(build(request), answer.schedule)
+    told = [*story(answer.rows, answer.outcome), HOSTILE]
+    return answer, pair, html.render(f"R1 {HOSTILE}", [("design", HOSTILE)], told, pair).decode()
+
+
+def test_a_recording_has_what_the_trace_has_and_more(recorded):
+    answer, pair, _ = recorded
+    run = pair.failing
+    assert [(s.cpu, s.task, s.kind, s.word) for s in run.steps if s.kind != "switch"] == [
+        (r.cpu, r.task, r.kind, r.word) for r in answer.rows if r.kind != "switch"
+    ]
+    assert (run.kind, run.preemptions, run.decisions) == (
+        answer.outcome.kind,
+        answer.outcome.preemptions,
+        answer.outcome.points,
+    )
+    assert sum(step.preempts for step in run.steps) == 1
+    assert pair.sound is not None and pair.sound.kind == "" and pair.sound.preemptions == 0
+    for number, step in enumerate(run.steps):
+        if step.saw >= 0:
+            source = run.steps[step.saw]
+            assert step.saw < number and source.writes and (source.word, source.new) == (step.word, step.old)
+        assert step.stack or step.kind == "switch"
+    # The slab: in use, then empty and frozen on the CPU's partial list, then gone with its cache.
+    states = [run.states[step.state] for step in run.steps]
+    slab = [next((s for s in state.slabs if s.page == 1), None) for state in states]
+    assert (slab[0].used, slab[0].free) == (1, ()) and slab[-1] is None
+    pushed = next(i for i, s in enumerate(run.steps) if s.word == "cache 1 cpu0 .partial" and s.writes)
+    assert slab[pushed].frozen and slab[pushed].free == (0,)
+    assert ("CPU partial list of cpu0", (1,)) in [(p.name, p.pages) for p in states[pushed].places]
+    locked = next(lock for lock in run.locks if lock.name == "cache 1 node 0 .list_lock")
+    assert all(
+        ("cache 1 node 0 .list_lock", locked.task) in run.steps[i].held for i in range(locked.first, locked.last)
+    )
+
+
+def test_the_page_is_one_file_that_runs_its_own_script_only(recorded):
+    _, pair, page = recorded
+    assert "<b " not in page and "http" not in re.sub(r"http-equiv|http://www.w3.org/2000/svg", "", page)
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', entities.unescape(page))[1]
+    assert "default-src 'none'" in policy and "unsafe-eval" not in policy
+    assert "unsafe-inline" not in policy.split("script-src")[1]
+    # Without scripts: every step stands there, with its line of source.
+    assert page.count("<details style") == sum(
+        run.steps[numbers[0]].kind != "switch" for run in (pair.failing, pair.sound) for numbers in html.functions(run)
+    )
+    assert entities.escape("write_once(m, s + CACHE.dead, 1)", quote=False) in page
+
+
+def test_the_trace_is_as_the_trace_event_format_wants_it(recorded):
+    from trace_format import check
+
+    _, pair, _ = recorded
+    events = check(perfetto.encode(pair, {"title": "R1"}))
+    names = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
+    assert names == {(pid, cpu): f"cpu{cpu}" for pid in (1, 2) for cpu in (0, 1)}
+    accesses = [e for e in events if e["ph"] == "X" and "args" in e and e["pid"] == 1]
+    assert len(accesses) == sum(step.kind != "switch" for step in pair.failing.steps)
+    assert {e["name"] for e in events if e["ph"] == "s"} >= {"sees", "interrupt"}
+    assert any("is preempted" in e["name"] for e in events if e["ph"] == "i")
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
+def test_the_page_is_walked_in_a_browser_in_the_dark_on_a_phone(recorded, tmp_path):
+    _, pair, page = recorded
+    file = tmp_path / "race.html"
+    file.write_text(page)
+    drawn, said = browse(file, tmp_path)
+    assert "CONSOLE" not in said and drawn.count("<svg") >= 4, said  # with its policy in force
+    policy = re.search(r'<meta http-equiv="Content-Security-Policy"[^>]*>', page)[0]  # it rightly forbids the probe
+    file.write_text(page.replace(policy, "").replace("</body>", PROBE + "</body>"))
+    dark = ("--window-size=500,900", "--blink-settings=preferredColorScheme=0")
+    seen = json.loads(entities.unescape(re.search("PROBE(.*)EBORP", browse(file, tmp_path, *dark)[0])[1]))
+    steps = len(pair.failing.steps)
+    assert seen["first"] == seen["back"] == f"step 1 of {steps}" and seen["next"] == f"step 2 of {steps}"
+    assert seen["last"] == f"step {steps} of {steps}" and "use after free" in seen["end"]
+    assert "cache 1" not in seen["lists"] and "cache 0 (root)" in seen["lists"]
+    assert "free is preempted: kworker goes on" in seen["preempted"]
+    second = list(html.functions(pair.failing))[1][0]
+    assert seen["called"] == f"step {second + 1} of {steps}"
+    assert seen["slid"] == f"step 13 of {steps}" and pair.failing.steps[12].stack[0].text in seen["source"]
+    accesses = sum(step.kind != "switch" for step in pair.failing.steps)
+    assert (seen["now"], seen["folded"]) == (1, 0) and 0 < seen["unfolded"] < seen["all"]
+    assert seen["all"] == accesses
+    assert seen["arrows"] > 5 and seen["interrupts"] > 0 and seen["locks"] == len(pair.failing.locks)
+    assert seen["runs"] == 4 and seen["other"] == f"step 1 of {len(pair.sound.steps)}"
+    assert seen["width"] <= seen["room"] and seen["ground"] == "rgb(20, 23, 27)" and seen["injected"] == 0
