@@ -231,7 +231,7 @@ def try_count(count: Count, bench: Bench) -> CountOutcome:
     from stress.claims.lab import Damaged, NotBuilt
 
     try:
-        counted = count.counted(bench)
+        counted = count.counted(bench.lab)
     except (NotBuilt, Damaged) as error:
         return CountOutcome(
             name=count.name, published=count.published, counted=None, verdict=Verdict.UNKNOWN, reason=str(error)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
 
-from scenarios import tape, writer
 from stress.claims.reports.report import Explanation, Report, Row, Setting, pair
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from scenarios.tape import Workload
 
 ONE_SLOT = "linux-7.1-F_STOCKMEMCG"
 SHARED = (("charged", "true"), ("object_size", "256"))
 ROUNDS, BATCH, DELAY, FIRST = 24, 48, 2, 2
 
 
-def exchange(cpus: int, seed: int) -> tape.Workload:
+def exchange(cpus: int, seed: int) -> Workload:
     """Each CPU of the first half and one of the second exchange objects of one cgroup: by turns it allocates one and
     frees one of the other's. Small objects, so that little but charging is there to be waited for."""
+    import numpy as np
+
+    from scenarios import tape, writer
+
     del seed  # nothing is random
     schedule = writer.Schedule()
     cgroup = writer.warm_cgroups(schedule, True)

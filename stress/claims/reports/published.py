@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from stress.claims.lab import Damaged
 from stress.claims.reports.report import Count, Report
 
 if TYPE_CHECKING:
-    from stress.claims.reports.bench import Bench
+    from stress.claims.lab import Lab
 
 CAPACITY = 60
 BARN = ("barn_get", "barn_put", "barn_put_fail")
@@ -18,9 +17,11 @@ FEW, MANY = 3, 8  # bursts: what happens once, at the beginning, is taken off
 FEW_ROUNDS, MANY_ROUNDS = 20, 60
 
 
-def counts(bench: Bench, scenario: str, cpus: int, settings: dict[str, Any]) -> dict[str, int]:
+def counts(lab: Lab, scenario: str, cpus: int, settings: dict[str, Any]) -> dict[str, int]:
     """Statistics of linux-7.0. Raises Damaged if 7.2 differs in any of these: no patch between them says so."""
-    result = bench.lab.run(
+    from stress.claims.lab import Damaged
+
+    result = lab.run(
         scenario, "linux-7.0", "linux-7.2", cpus=cpus, settings=settings | {"object_size": 128, "charged": "false"}
     )
     first, second = (result.designs[name].stats for name in ("linux-7.0", "linux-7.2"))
@@ -29,15 +30,15 @@ def counts(bench: Bench, scenario: str, cpus: int, settings: dict[str, Any]) -> 
     return {name: first[name] or 0 for name in BARN + SLABS}
 
 
-def bursts(bench: Bench, objects: int, names: tuple[str, ...], each: int) -> float:
+def bursts(lab: Lab, objects: int, names: tuple[str, ...], each: int) -> float:
     """Percent of the operations of bursts, counted by these statistics, so many objects each."""
-    few, many = (counts(bench, "free-burst", 1, {"objects": objects, "bursts": n}) for n in (FEW, MANY))
+    few, many = (counts(lab, "free-burst", 1, {"objects": objects, "bursts": n}) for n in (FEW, MANY))
     return 100 * sum(many[n] - few[n] for n in names) / each / (2 * (MANY - FEW) * objects)
 
 
-def one_way(bench: Bench, names: tuple[str, ...], each: int) -> float:
+def one_way(lab: Lab, names: tuple[str, ...], each: int) -> float:
     """The same of objects that one CPU allocates and another one frees."""
-    few, many = (counts(bench, "one-way", 2, {"batch": CAPACITY, "rounds": n}) for n in (FEW_ROUNDS, MANY_ROUNDS))
+    few, many = (counts(lab, "one-way", 2, {"batch": CAPACITY, "rounds": n}) for n in (FEW_ROUNDS, MANY_ROUNDS))
     operations = 2 * (MANY_ROUNDS - FEW_ROUNDS) * CAPACITY
     return 100 * sum(many[n] - few[n] for n in names) / each / operations
 

@@ -18,7 +18,7 @@ from stress.result.data import Violation
 
 if TYPE_CHECKING:
     from scenarios.tape import Workload
-    from stress.claims.reports.bench import Bench
+    from stress.claims.lab import Lab
 
 TOLERANCE = 0.15  # of a ratio: what ratios of virtual time are held to against this machine (docs/scale.md)
 DEFAULT_MACHINE = "epyc-2022"
@@ -146,7 +146,7 @@ class Count:
 
     name: str
     published: float
-    counted: Callable[[Bench], float]
+    counted: Callable[[Lab], float]
     within: float = 0.005
 
 
