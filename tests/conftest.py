@@ -1,5 +1,6 @@
 """What all tests share: a folder of compiled code apart from the user's own; a seed; recordings; published schemas."""
 
+import functools
 import json
 import os
 import random
@@ -7,6 +8,7 @@ import signal
 
 import hypothesis
 import pytest
+import typer.testing
 from recordings import pytest_terminal_summary, recorded
 from until import SEED
 
@@ -30,6 +32,10 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("suite")
+
+# Four fifths of what `CliRunner.invoke` does is to build all commands anew.
+if hasattr(typer.testing, "_get_command"):
+    typer.testing._get_command = functools.cache(typer.testing._get_command)
 
 
 def pytest_configure(config: pytest.Config) -> None:

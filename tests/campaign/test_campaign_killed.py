@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 from campaigns import SMALL, create, play_all
 from cluster import Cluster, client, data, end, wait_until
-from until import until
+from until import PATIENCE, until
 
 from stress.campaign.command import write_data
 from stress.campaign.store import Campaign
@@ -18,7 +18,7 @@ JOBS = 80
 def finished(folder) -> dict[str, float]:
     """When each result came, by key."""
     try:
-        with sqlite3.connect(f"file:{folder.parent / 'results.sqlite'}?mode=ro", uri=True, timeout=60) as db:
+        with sqlite3.connect(f"file:{folder.parent / 'results.sqlite'}?mode=ro", uri=True, timeout=PATIENCE) as db:
             return dict(db.execute("SELECT key, at FROM results"))
     except sqlite3.OperationalError:  # there is none yet
         return {}
@@ -35,14 +35,14 @@ def test_killed_worker_client_and_scheduler_lose_nothing(tmp_path):
     with Cluster(tmp_path, 2) as cluster:
         at = ("--scheduler", cluster.address, "--quiet")
         with client(tmp_path, "run", str(study), "--out", str(folder), *at) as process:
-            wait_until(lambda: len(finished(folder)) > JOBS // 6, process)
+            wait_until(lambda: len(finished(folder)) > JOBS // 6, process, cluster)
             cluster.kill("worker-0")
-            wait_until(lambda: len(finished(folder)) > JOBS // 4, process)
+            wait_until(lambda: len(finished(folder)) > JOBS // 4, process, cluster)
             end(process)
         before = finished(folder)
         assert JOBS // 4 < len(before) < JOBS
         with client(tmp_path, "resume", str(folder), *at) as process:
-            wait_until(lambda: len(finished(folder)) > len(before), process)
+            wait_until(lambda: len(finished(folder)) > len(before), process, cluster)
             cluster.kill("scheduler")
             assert process.wait() == 3 and "the scheduler is gone" in (tmp_path / "client.log").read_text()
         cluster.tend()

@@ -98,6 +98,11 @@ def data(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*.parquet"))}
 
 
-def wait_until(condition, process: subprocess.Popen) -> None:
-    """Wait for it; the process must not end before."""
-    until(condition, lambda: None if process.poll() is None else (_ for _ in ()).throw(AssertionError("it has ended")))
+def wait_until(condition, process: subprocess.Popen, cluster: Cluster) -> None:
+    """Wait for it; the process must not end before. Who found no scheduler in time, or was killed, comes back."""
+
+    def check() -> None:
+        assert process.poll() is None, "it has ended"
+        cluster.tend()
+
+    until(condition, check)
