@@ -1,17 +1,19 @@
 """Reports of sheaves: what verdicts say, what explanations say, and the command around them."""
 
+import dataclasses
 import json
 import math
 
 import msgspec
 import pytest
+from simulations import line, lock, point
 from typer.testing import CliRunner
 
 from allocators.core.page_alloc import drain_all_pages
 from scenarios.tape import OP_MASK, OP_NAMES
 from shm.virtual.machine import Joined, PricedMachine
 from stress.claims.lab import Damaged, NotBuilt
-from stress.claims.reports.bench import without_first
+from stress.claims.reports.bench import Bench, mechanism, rate_of, without_first
 from stress.claims.reports.command import choose, try_all, try_report
 from stress.claims.reports.judge import explained, judge, of_pairs, one_share, summary, with_share
 from stress.claims.reports.offline import PLACES, Cell, Lifetimes, Lives, cell, storm_lines, with_kfree_rcu
@@ -20,6 +22,7 @@ from stress.claims.reports.report import (
     TOLERANCE,
     Count,
     Explanation,
+    Measure,
     Report,
     Row,
     RowOutcome,
@@ -292,3 +295,44 @@ def test_the_storm_is_watched(monkeypatch):
     assert found.objcgs.left == found.pinned_by_stock + found.pinned_by_rcu + found.pinned_by_objects
     assert found.pinned_by_rcu > 0 and found.sheaf_bytes["rcu_free"] > 0
     assert cell("linux-7.0", 3, load, 1).pinned_by_rcu == 0
+
+
+class Paced(Bench):
+    """A bench on which an object takes 100 ns and the other work."""
+
+    def play(self, sides, seeds):
+        pass
+
+    def rate(self, side, seed):
+        setting = side.setting
+        if setting.measure is Measure.FLOW:
+            return 1e9 * (setting.cpus // 2) / (100 + setting.think_ns)
+        return 1e9 / (100 + 2 * setting.think_ns)
+
+
+@pytest.mark.parametrize("measure, think", ((Measure.LIFE, 200), (Measure.FLOW, 400)))
+def test_other_work_is_what_the_kernel_before_needs_to_be_as_slow_as_reported(measure, think):
+    bench = Paced(progress=Progress(quiet=True))
+    setting = dataclasses.replace(HERE, cpus=8, measure=measure, paced_ns=500.0)
+    paced = bench.paced(pair("linux-6.18", "linux-7.0", setting, dataclasses.replace(setting, nodes=2)))
+    assert paced.before.setting.think_ns == paced.after.setting.think_ns == think
+    assert paced.after.setting.nodes == 2 and paced.after.design == "linux-7.0"
+    assert bench.paced(pair("a", "b", HERE)) == pair("a", "b", HERE), "nothing was reported of it"
+    fast = bench.paced(pair("a", "b", dataclasses.replace(setting, paced_ns=10.0)))
+    assert fast.before.setting.think_ns == 0, "it cannot be made faster"
+
+
+def test_mechanisms_have_names():
+    said = mechanism(point("a", 4, 1e6, locks=[lock(0.9)], lines=[line(0.2)]))
+    assert said == (
+        "cache misses 33% of the time awake, list_lock of kmalloc-256, node 0 held 90%, css of memcg 3 waited for 20%"
+    )
+    assert mechanism(point("a", 4, 1e6)).endswith("held 20%") and "memcg" not in mechanism(point("a", 4, 1e6))
+
+
+def test_rates_are_of_objects():
+    both = point("a", 4, 1e6, rates={"alloc": 3e6, "frees": 2e6}, ns={"alloc": 20.0, "frees": 30.0})
+    assert rate_of(both, Measure.FLOW) == 2e6 and rate_of(both, Measure.LIFE) == pytest.approx(2e7)
+    assert rate_of(point("a", 4, 1e6, ns={"mixed": 25.0}), Measure.LIFE) == pytest.approx(2e7)
+    with pytest.raises(Damaged, match="nothing was timed"):
+        rate_of(point("a", 4, 1e6, rates={"alloc": 3e6}), Measure.FLOW)

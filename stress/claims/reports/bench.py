@@ -170,7 +170,8 @@ def mechanism(point: Point) -> str:
         said.append(f"{most} {awake[most] / sum(awake.values()):.0%} of the time awake")
     lock = max(point.locks, key=lambda lock: lock.busy, default=None)
     if lock is not None and lock.busy >= LEAST_BUSY:
-        said.append(f"{lock_title(lock)} held {lock.busy:.0%}")
+        name = "barn_lock of a barn" if lock.kind == "barn_lock" else lock_title(lock)
+        said.append(f"{name} held {lock.busy:.0%}")
     lines = [line for line in point.lines if not line.name.startswith("run[")]
     line = max(lines, key=lambda line: line.stalled, default=None)
     if line is not None and line.stalled >= LEAST_STALLED:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from stress.claims.reports.report import Row, RowOutcome, Verdict
 
+MOST_NAMED = 3  # figures that a sentence can hold
 MOST_CURED, LEAST_CURED = 0.5, 0.1  # of a loss: from here on the cause explains it, up to here it does not
 
 
@@ -28,7 +29,7 @@ def judge(
     least, most = min(ratios), max(ratios)
     wide = 1 + tolerance
     if low is None:
-        return Verdict.UNKNOWN, "no figure was published", None
+        return Verdict.UNKNOWN, "there is no figure to hold it to", None
     if high is None:
         if least > wide:
             return Verdict.REPRODUCED, "faster, as was said; there is no figure to hold it to", None
@@ -74,6 +75,8 @@ def summary(rows: Sequence[tuple[str, Verdict, str]], datum: str = "") -> tuple[
             return verdict, f"{name}: {reason}"
     left = [row for row in rows if row[0] != datum]
     if left and all(verdict is Verdict.REPRODUCED for _, verdict, _ in left):
+        if len(left) > MOST_NAMED:
+            return Verdict.REPRODUCED, f"all of {len(left)} figures are as reported"
         return Verdict.REPRODUCED, "; ".join(f"{name}: {reason}" for name, _, reason in left)
     if not rows:
         return Verdict.UNKNOWN, "nothing was played"

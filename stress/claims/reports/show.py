@@ -182,5 +182,5 @@ PREFACE = (
     "tell*. Where one kernel is compared with two others, the first figure gives the share away and the second "
     "one is predicted with it. *Not* means that no share makes them agree. What a report leaves open (how large a "
     "burst is) is played in several ways, and they must all agree. An explanation is played too: with what was "
-    "called the cause taken away.",
+    "called the cause taken away. Locks and shares of time are of a whole play, its beginning too.",
 )
