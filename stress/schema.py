@@ -30,6 +30,8 @@ SCHEMAS = {
     "bench": ("stress.bench.result", "Bench"),
     "machine": ("stress.machine.result", "Found"),
     "inspection": ("stress.inspect.report", "Inspection"),
+    "review": ("stress.check.reviewed", "Review"),
+    "prediction": ("stress.play.predicted", "Predicted"),
     "recording": ("stress.recordings.describe", "Described"),
     "simulation": ("stress.simulate.result", "Simulation"),
     "campaign": ("stress.campaign.status", "CampaignStatus"),

@@ -19,8 +19,11 @@ from stress.process.errors import DamagedRun
 WIDTH = 76  # a mail's lines, with room for a quotation mark or two
 
 
-def main(plan: Plan, *, quiet: bool, out: Path | None) -> int:
-    """Ask, print, and return the exit status. Raises UsageError, and KeyboardInterrupt when nothing is there yet."""
+def main(plan: Plan, *, quiet: bool, out: Path | None, format: str = "text") -> int:
+    """Ask, print as `text` or `json`, and return the exit status.
+
+    Raises UsageError, and KeyboardInterrupt when nothing is there yet.
+    """
     from stress.play.session import session
     from stress.process import ending
     from stress.process.files import write_atomically
@@ -40,12 +43,21 @@ def main(plan: Plan, *, quiet: bool, out: Path | None) -> int:
                 asked.append(Part(ask.__name__.capitalize(), DAMAGED, [str(error)]))
         progress.close()
         ending.ignore_further()
-    text = report(plan, asked, time.monotonic() - began)
+    took, status = time.monotonic() - began, exit_status(asked)
+    if format == "json":
+        import msgspec
+
+        from stress.check.reviewed import review
+
+        found = msgspec.json.encode(review(plan, asked, took, status))
+        text = msgspec.json.format(found, indent=2).decode() + "\n"
+    else:
+        text = report(plan, asked, took)
     if out is not None:
         write_atomically(out, text.encode())
     with printing():
         print(text, end="")
-    return exit_status(asked)
+    return status
 
 
 def exit_status(asked: list[Part]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,11 @@ import typer
 
 from stress.commands.guarded import guarded
 from stress.process.errors import UsageError
+
+
+class CheckFormat(str, enum.Enum):
+    text = "text"
+    json = "json"
 
 
 @guarded
@@ -39,6 +45,7 @@ def check(
         int | None, typer.Option(metavar="N", min=1, help="Processes.  [default: the CPUs at hand]")
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report to a file, too.")] = None,
+    format: Annotated[CheckFormat, typer.Option(help="How to print it, and to write it.")] = CheckFormat.text,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> int:
     """Do what a reviewer would ask of a patch, and print a report for a mail (docs/your-patch.md).
@@ -62,4 +69,4 @@ def check(
         plugin, before=before, after=after, allocator=allocator, steps=steps, seconds=seconds, budget=budget,
         preemptions=preemptions, seed=seed, jobs=jobs or len(host.available_cpus()),
     )  # fmt: skip
-    return command.main(plan, quiet=quiet, out=out)
+    return command.main(plan, quiet=quiet, out=out, format=format.value)

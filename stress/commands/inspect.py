@@ -23,12 +23,21 @@ def inspect(
         typer.Argument(
             metavar="FILE…",
             help="/proc/slabinfo, memory.kmem.slabinfo, slabtop -o, slabinfo -r, dmesg, files of "
-            "/sys/kernel/slab/CACHE, crash's kmem -s, cgroup.stat, /proc/cgroups. Two of one machine give its growth.",
+            "/sys/kernel/slab/CACHE, a copy of /sys/kernel/slab or a tar of it, crash's kmem -s, cgroup.stat, "
+            "/proc/cgroups. Two of one machine give its growth.",
         ),
     ],
     hours: Annotated[
         float | None,
         typer.Option(metavar="H", help="Hours between two files.  [default: by the times at which they were written]"),
+    ] = None,
+    cgroups: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Its /sys/fs/cgroup, or a file with a folder of it a line (`find /sys/fs/cgroup -type d`); "
+            "tells caches of dead cgroups from those of live ones.",
+        ),
     ] = None,
     format: Annotated[InspectFormat, typer.Option(help="How to print it.")] = InspectFormat.text,
     details: Details = False,
@@ -38,4 +47,4 @@ def inspect(
     """
     from stress.inspect.command import main
 
-    return main(files, hours=hours, format=format.value, details=details)
+    return main(files, hours=hours, format=format.value, details=details, cgroups=cgroups)

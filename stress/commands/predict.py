@@ -33,7 +33,7 @@ def predict(
 
     from allocators.designs import DesignError, parse_design
     from stress.play.predict import predict
-    from stress.play.predicted import as_json, write
+    from stress.play.predicted import as_data, write
     from stress.process.errors import UsageError
     from stress.show.progress import Progress
 
@@ -46,7 +46,7 @@ def predict(
     if format is PredictFormat.json:
         import msgspec
 
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(as_json(found)), indent=2).decode() + "\n")
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(as_data(str(trace), found)), indent=2).decode() + "\n")
     else:
         write(found, sys.stdout)
     return 0

@@ -37,7 +37,7 @@ def simulate(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Play a kernel's recorded events (.csv or .csv.zst) on the CPUs it was recorded on; only what waits "
+            help="Play a recording, of any format that `import` reads, on the CPUs it was recorded on; only what waits "
             "for another CPU's object keeps its order.",
         ),
     ] = None,

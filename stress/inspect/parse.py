@@ -1,5 +1,5 @@
 """Files as kernels and tools print them: /proc/slabinfo, memory.kmem.slabinfo, slabtop -o, slabinfo -r, dmesg's SLUB
-lines, /sys/kernel/slab/CACHE, crash's kmem -s, cgroup.stat, /proc/cgroups.
+lines, /sys/kernel/slab/CACHE, /sys/kernel/slab as a folder or a tar, crash's kmem -s, cgroup.stat, /proc/cgroups.
 
 A line that is none of its format is counted by its number, never guessed at.
 """
@@ -10,11 +10,14 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from scenarios.traces.errors import TraceError
 from stress.inspect.state import CacheState, State
 from stress.process.errors import UsageError
+from stress.recordings.slab_tree import read_tree
 
 LIMIT = 64 << 20  # bytes
 MOST = 1 << 45  # of any number
+_TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 _N = r"(\d{1,15})"
 _SLABINFO = re.compile(
     rf"(\S.*?)\s+{_N}\s+{_N}\s+{_N}\s+{_N}\s+{_N} : tunables\s+{_N}\s+{_N}\s+{_N} : slabdata\s+{_N}\s+{_N}\s+{_N}.*"
@@ -36,6 +39,8 @@ _DEBUG = {"red_zone": "red zones", "poison": "poisoning", "store_user": "trackin
 
 def parse(path: Path) -> State:
     """Read a file of any of these formats. Raises UsageError for what is none of them, with the first line's text."""
+    if path.is_dir() or path.name.endswith(_TARS):
+        return _tree(path)
     try:
         with open(path, "rb") as file:
             data = file.read(LIMIT + 1)
@@ -236,6 +241,30 @@ def _proc_cgroups(path: Path, lines: list[str]) -> State:
             state.alive[match[1]] = int(match[2])
         elif not line.startswith("#") and line.strip():
             state.unread.append(number)
+    return state
+
+
+def _tree(path: Path) -> State:
+    """A copy of /sys/kernel/slab: a folder or a tar; children of cgroups are in folders of their root cache."""
+    state = State(str(path), "/sys/kernel/slab")
+    try:
+        caches = read_tree(path)
+    except TraceError as error:
+        raise UsageError(str(error)) from None
+    for cache in caches:
+        n = cache.numbers
+        name, cgroup = _cache(cache.name)
+        if n.get("slab_size", 0) <= 0 or n.get("objs_per_slab", 0) <= 0 or "slabs" not in n:
+            state.unknown.append(cache.name)
+            continue
+        aliases = [alias for alias in cache.aliases if not alias.startswith(":")]
+        state.caches.append(
+            CacheState(
+                aliases[0] if name.startswith(":") and len(aliases) == 1 else name, n["slab_size"], n.get("objects"),
+                n.get("total_objects", n.get("objects")), n["objs_per_slab"], n.get("order", 0), n["slabs"], cgroup,
+                debug=tuple(said for key, said in _DEBUG.items() if n.get(key)),
+            )
+        )  # fmt: skip
     return state
 
 

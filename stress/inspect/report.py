@@ -6,6 +6,7 @@ from typing import TextIO
 
 import msgspec
 
+from stress.inspect.cgroups import dead_children
 from stress.inspect.orders import possible_cpus
 from stress.inspect.state import CacheState, State
 from stress.show.units import plural
@@ -71,14 +72,15 @@ class Inspection(msgspec.Struct, frozen=True):
     command: str
 
 
-def inspect(states: list[State], hours: float | None = None) -> Inspection:
-    """Judge files; two of the same kind give the growth from the first to the second, `hours` apart."""
-    files = [_file(state) for state in states]
+def inspect(states: list[State], hours: float | None = None, alive: frozenset[str] | None = None) -> Inspection:
+    """Judge files; two of the same kind give the growth from the first to the second, `hours` apart. alive: names of
+    the cgroups that there are, None if that is not known."""
+    files = [_file(state, alive) for state in states]
     growth = _growth(states[0], states[1], hours) if len(states) == 2 and states[0].caches and states[1].caches else []
     return Inspection(SCHEMA_VERSION, files, growth, _command(states))
 
 
-def _file(state: State) -> FileFound:
+def _file(state: State, alive: frozenset[str] | None) -> FileFound:
     cpus, strange = possible_cpus(state.caches) if state.allocator == "slub" else (None, [])
     caches = []
     for cache in state.caches:
@@ -98,10 +100,10 @@ def _file(state: State) -> FileFound:
         state.path, state.kind, state.allocator, list(cpus) if cpus else None, sum(c.pages for c in last) * PAGE, spare,
         state.dying, sorted(caches, key=lambda c: -c.pages), state.unread, state.unknown, [],
     )  # fmt: skip
-    return msgspec.structs.replace(found, sentences=_sentences(found, state, strange))
+    return msgspec.structs.replace(found, sentences=_sentences(found, state, strange, alive))
 
 
-def _sentences(found: FileFound, state: State, strange: list[CacheState]) -> list[str]:
+def _sentences(found: FileFound, state: State, strange: list[CacheState], alive: frozenset[str] | None) -> list[str]:
     said = []
     if found.caches:
         said.append(f"{plural(len({c.name for c in found.caches}), 'cache')} in slabs of {_mib(found.slab_bytes)}.")
@@ -136,9 +138,13 @@ def _sentences(found: FileFound, state: State, strange: list[CacheState]) -> lis
     if children:
         said.append(
             f"{plural(len(children), 'cgroup')} with caches of {'its' if len(children) == 1 else 'their'} own (names "
-            "ROOT(ID:CGROUP)). Whether a cgroup is still there the file does not tell: a child whose CGROUP is no "
-            "folder of /sys/fs/cgroup is dead."
-        )
+            "ROOT(ID:CGROUP))." + (
+                " Whether a cgroup is still there the file does not tell: a child whose CGROUP is no folder of "
+                "/sys/fs/cgroup is dead (--cgroups)." if alive is None else ""
+            )
+        )  # fmt: skip
+        if alive is not None:
+            said.append(dead_children(state.caches, alive))
     if state.failures:
         said.append(
             f"{plural(state.failures, 'allocation')} could not be served and said so: "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TextIO
 
+import msgspec
 import numpy as np
 
 from stress.play.predict import Prediction
@@ -12,29 +13,62 @@ from stress.play.predict import Prediction
 WORST = 8
 
 
-def as_json(predictions: Sequence[Prediction]) -> list[dict[str, object]]:
-    """Plain data: per design and snapshot the slabs of every draw, and per cache the median."""
-    return [
-        {
-            "design": p.design,
-            "snapshots": [
-                {
-                    "name": name,
-                    "recorded": int(p.recorded[i].sum()),
-                    "predicted": p.slabs[:, i].sum(axis=1).tolist(),
-                    "before": int(p.before.sum()),
-                    "near": p.near[:, i].tolist(),
-                    "caches": len(p.caches),
-                    "by_cache": {
-                        cache: {"recorded": int(p.recorded[i, c]), "predicted": p.slabs[:, i, c].tolist()}
-                        for c, cache in enumerate(p.caches)
-                    },
-                }
-                for i, name in enumerate(p.names)
-            ],
-        }
-        for p in predictions
-    ]
+SCHEMA_VERSION = 1
+
+
+class CachePredicted(msgspec.Struct, frozen=True):
+    """Slabs since the beginning: the kernel's, and those of each draw."""
+
+    cache: str
+    recorded: int
+    predicted: list[int]
+
+
+class SnapshotPredicted(msgspec.Struct, frozen=True):
+    """Sums over the caches of the trace, of slabs since the beginning, where there were `before`. predicted, near: of
+    each draw, near caches within 5 % of their slabs or 2."""
+
+    name: str
+    recorded: int
+    predicted: list[int]
+    before: int
+    near: list[int]
+    caches: list[CachePredicted]
+
+
+class DesignPredicted(msgspec.Struct, frozen=True):
+    """A design, by name."""
+
+    design: str
+    snapshots: list[SnapshotPredicted]
+
+
+class Predicted(msgspec.Struct, frozen=True):
+    """What `predict` prints as JSON."""
+
+    schema_version: int
+    trace: str
+    designs: list[DesignPredicted]
+
+
+def as_data(trace: str, predictions: Sequence[Prediction]) -> Predicted:
+    """Every draw's slabs, per design, snapshot and cache."""
+    designs = []
+    for p in predictions:
+        shots = []
+        for i, name in enumerate(p.names):
+            caches = [
+                CachePredicted(cache, int(p.recorded[i, c]), p.slabs[:, i, c].tolist())
+                for c, cache in enumerate(p.caches)
+            ]
+            sums = p.slabs[:, i].sum(axis=1).tolist()
+            shots.append(
+                SnapshotPredicted(
+                    name, int(p.recorded[i].sum()), sums, int(p.before.sum()), p.near[:, i].tolist(), caches
+                )
+            )
+        designs.append(DesignPredicted(p.design, shots))
+    return Predicted(SCHEMA_VERSION, trace, designs)
 
 
 def write(predictions: Sequence[Prediction], stream: TextIO) -> None:

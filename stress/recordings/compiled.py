@@ -12,14 +12,17 @@ from shm.code_cache import cache_folder
 from shm.compiler import ENTRY_PIPELINE
 from shm.entry import compiling
 from shm.sources import source_digest
-from stress.recordings import pair, scan
+from stress.recordings import letters, pair, scan
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "scan": scan.scan,
-    "rehash": scan.rehash,
+    "rehash": letters.rehash,
     "pair": pair.pair,
     "move": pair.move,
 }
+
+
+SOURCES = tuple(f"stress/recordings/{name}.py" for name in ("rows", "letters", "fields", "scan", "pair"))
 
 
 @functools.cache
@@ -27,7 +30,7 @@ def compiled(name: str) -> Callable[..., Any]:
     """One of `_FUNCTIONS`, which is compiled when it is first called and then taken from the cache."""
     import filelock
 
-    folder = cache_folder() / f"recordings-{source_digest('stress/recordings/scan.py', 'stress/recordings/pair.py')}"
+    folder = cache_folder() / f"recordings-{source_digest(*SOURCES)}"
     folder.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(folder / "lock"), compiling(folder):
         made: Any = numba.njit(cache=True, nogil=True, error_model="numpy", pipeline_class=ENTRY_PIPELINE)(

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from stress.recordings import pair as p
-from stress.recordings import scan as s
+from stress.recordings import rows as s
 from stress.recordings.naming import name_caches
 from stress.recordings.reading import Reader
 from stress.show.units import plural, seconds

@@ -4,7 +4,7 @@ A free whose allocation was not seen is of an *old* object: it was there before 
 allocation was lost. An allocation at an address that is in use means that a free left no event (bulk and sheaf
 frees have none, or it was lost): an *inferred* free.
 
-All helpers of a compiled entry are in this file: Numba's cache on disk goes by the file's time.
+The compiled cache's folder goes by the content of all files of `compiled.SOURCES`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from shm.compiler import dual
-from stress.recordings.scan import (
+from stress.recordings.rows import (
     ACCOUNTED,
     ALLOC,
     CACHE_ALLOC,

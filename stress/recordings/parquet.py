@@ -16,7 +16,7 @@ import numpy as np
 
 from scenarios.traces.errors import TraceError
 from stress.process.errors import UsageError
-from stress.recordings import scan as s
+from stress.recordings import rows as s
 
 VERSION = b"1"
 _TEXTS = {s.COMM: "comm", s.SITE: "call_site", s.GFP: "gfp_flags", s.NAME: "name"}

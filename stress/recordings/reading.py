@@ -11,7 +11,7 @@ import numpy as np
 
 from scenarios.traces.errors import TraceError
 from stress.recordings import pair as p
-from stress.recordings import scan as s
+from stress.recordings import rows as s
 from stress.recordings.compiled import compiled
 from stress.recordings.source import Source
 

@@ -50,8 +50,9 @@ def record(out: Path, seconds: float, buffer_kb: int, tracefs: Path = TRACEFS) -
     if not os.access(instances, os.W_OK):
         raise UsageError(f"{instances} may not be written: run as root, or record {elsewhere(seconds)}")
     clean(instances)
+    clean_unfinished(out.parent)
     files = _states(out, "before")
-    handle, temporary = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)
+    handle, temporary = tempfile.mkstemp(prefix=f".{out.name}.{PREFIX}{os.getpid()}.", dir=out.parent)
     try:
         with os.fdopen(handle, "wb") as stream, _instance(instances, buffer_kb, seconds) as instance:
             os.fchmod(stream.fileno(), 0o644)
@@ -73,6 +74,14 @@ def clean(instances: Path) -> list[str]:
             _remove(path)
             gone.append(path.name)
     return gone
+
+
+def clean_unfinished(folder: Path) -> None:
+    """Remove what recorders that are no more had written so far into this folder."""
+    for path in folder.glob(f".*.{PREFIX}*.*"):
+        pid = path.name.rpartition(PREFIX)[2].partition(".")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            path.unlink(missing_ok=True)
 
 
 def _remove(instance: Path) -> None:

@@ -16,8 +16,9 @@ from scenarios.traces import ABSENT, NEVER, UNRECORDED, Recording, Unplaced
 from scenarios.traces.builder import MAX_CACHES, MAX_CPUS, MAX_SLOTS
 from scenarios.traces.errors import TraceError
 from stress.recordings import pair as p
-from stress.recordings import scan as s
-from stress.recordings.naming import DESTROY_BY_RCU, name_caches
+from stress.recordings import rows as s
+from stress.recordings.beside import Beside, beside
+from stress.recordings.naming import DESTROY_BY_RCU, LARGEST_SLAB, Cache, name_caches
 from stress.recordings.reading import Reader
 from stress.show.units import plural
 
@@ -94,7 +95,11 @@ class _Builder:
             raise TraceError(path, 0, f"{len(played)} caches, a tape can name {MAX_CACHES}", "is this a trace?")
         number = np.full(len(slab), -1)
         number[played] = np.arange(len(played))
-        specs = tuple(_spec(named.caches[i]) for i in played)
+        state = beside(path)
+        specs = tuple(_spec(named.caches[i], state) for i in played)
+        if state.path is not None:
+            told = sum(spec.name in state.caches for spec in specs)
+            self.notes.append(f"{state.path.name} tells the sizes of {told} of {len(specs)} caches")
         allocs = np.isin(self.fate, (p.ALLOCATED, p.REUSED))
         total = int(reader.counts[p.OBJECTS])
         if total > MAX_SLOTS:
@@ -290,8 +295,20 @@ class _Builder:
         )  # fmt: skip
 
 
-def _spec(cache) -> CacheSpec:
+def _spec(cache: Cache, state: Beside) -> CacheSpec:
+    """A cache as the state beside the recording has it; as its events have it where that does not name it."""
+    known = state.caches.get(cache.name)
+    name = cache.name
+    if known is None and name.startswith("?"):
+        known = state.of_size(cache.size)
+        name = known.name if known is not None else name
     size = -(-cache.size // 8) * 8
+    if known is None or known.size > LARGEST_SLAB:
+        rcu = cache.name in DESTROY_BY_RCU
+        return CacheSpec(cache.name, max(1, min(cache.object_size, size)), size, destroy_by_rcu=rcu)
+    size = -(-known.size // 8) * 8
     return CacheSpec(
-        cache.name, max(1, min(cache.object_size, size)), size, destroy_by_rcu=cache.name in DESTROY_BY_RCU
-    )
+        name, known.object_size or max(1, min(cache.object_size, size)), size, known.align,
+        destroy_by_rcu=known.destroy_by_rcu or name in DESTROY_BY_RCU, has_ctor=known.has_ctor,
+        sheaf_capacity=known.sheaf_capacity,
+    )  # fmt: skip

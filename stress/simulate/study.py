@@ -22,7 +22,7 @@ from multiprocessing.process import BaseProcess
 import msgspec
 
 from scenarios.tape import Workload
-from scenarios.traces import TraceError, open_trace
+from scenarios.traces import TraceError
 from shm.code_cache import model_hash
 from stress.engine import virtual_main
 from stress.play.compiled import ready
@@ -30,6 +30,7 @@ from stress.play.virtual import features_of, nodes_for
 from stress.play.workload import build_workload
 from stress.process import ending
 from stress.process.errors import DamagedRun, UsageError
+from stress.recordings.workload import open_recording
 from stress.show import units
 from stress.show.progress import Progress
 from stress.simulate.options import SimulateOptions
@@ -135,8 +136,10 @@ def _workloads(options: SimulateOptions, progress: Progress) -> tuple[dict[int, 
     trace = options.trace
     progress.phase(f"reading {trace}")
     try:
-        load, _ = open_trace(
-            trace, progress=lambda done, size: progress.advance(done / max(1, size), f"reading {trace}")
+        load, _ = open_recording(
+            trace,
+            seed=options.seed,
+            progress=lambda done, size: progress.advance(done / max(1, size), f"reading {trace}"),
         )
     except TraceError as error:
         raise UsageError(f"--trace: {error}") from None

@@ -1,6 +1,7 @@
 """Slab files as people have them: what is in them, computed apart from the product, and hostile ones."""
 
 import json
+import tarfile
 from pathlib import Path
 
 import jsonschema
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stress.inspect.cgroups import read_cgroups
 from stress.inspect.command import main
 from stress.inspect.parse import parse
 from stress.inspect.report import inspect
@@ -130,3 +132,54 @@ def test_a_mutated_file_is_read_or_refused_never_more(tmp_path_factory, name, da
         inspect([parse(path)])
     except UsageError as error:
         assert str(path) in str(error)
+
+
+def slab_tree(root):
+    """A /sys/kernel/slab of a kernel with child caches: an alias, a cache of two cgroups, one of them gone."""
+
+    def cache(where, **numbers):
+        where.mkdir(parents=True)
+        for name, value in {"objs_per_slab": 21, "order": 0, "slab_size": 192, "object_size": 192, **numbers}.items():
+            (where / name).write_text(f"{value}\n")
+        (where / "slabs").write_text(f"{numbers.get('slabs', 4)} N0=4\n")
+        (where / "ctor").write_text("\n")
+
+    cache(root / "dentry", objects=84, total_objects=84, slabs=4)
+    cache(root / "dentry/cgroup/dentry(7:gone)", objects=0, total_objects=42, slabs=2)
+    cache(root / "dentry/cgroup/dentry(8:here)", objects=20, total_objects=21, slabs=1)
+    cache(root / ":0000032", objects=100, total_objects=128, slabs=1, objs_per_slab=128, slab_size=32, object_size=32)
+    (root / "eventpoll_pwq").symlink_to(":0000032")
+    return root
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_copy_of_sys_kernel_slab(tmp_path, packed):
+    path = slab_tree(tmp_path / "slab")
+    if packed:
+        with tarfile.open(tmp_path / "slab.tar.gz", "w:gz") as tar:
+            tar.add(path, "slab")
+        path = tmp_path / "slab.tar.gz"
+    (file,) = inspect([parse(path)], None, frozenset({"here"})).files
+    assert [(c.name, c.cgroup, c.slabs) for c in sorted(file.caches, key=lambda c: (c.name, -(c.slabs or 0)))] == [
+        ("dentry", None, 4), ("dentry", "7:gone", 2), ("dentry", "8:here", 1), ("eventpoll_pwq", None, 1),
+    ]  # fmt: skip
+    said = "1 of these caches are of live cgroups, 1 of dead ones (1 cgroup), which hold 0.0 MiB of slabs; 1 of them"
+    assert any(said in sentence for sentence in file.sentences)
+
+
+def test_cgroups_that_there_are(tmp_path):
+    (tmp_path / "fs/a/here").mkdir(parents=True)
+    assert {"a", "here"} <= read_cgroups(tmp_path / "fs")
+    (tmp_path / "list").write_text("/sys/fs/cgroup\n/sys/fs/cgroup/a/here\n")
+    assert "here" in read_cgroups(tmp_path / "list") and "a" not in read_cgroups(tmp_path / "list")
+    (tmp_path / "list").write_text("\n")
+    for path in (tmp_path / "list", tmp_path / "none"):
+        with pytest.raises(UsageError, match="--cgroups"):
+            read_cgroups(path)
+
+
+def test_a_folder_that_is_no_slab_tree_is_refused(tmp_path):
+    (tmp_path / "x.tar").write_bytes(b"no tar" * 200)
+    for path in (tmp_path, tmp_path / "x.tar"):
+        with pytest.raises(UsageError, match="sys/kernel/slab"):
+            parse(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -10,6 +11,8 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import jsonschema
+import msgspec
 import numba
 import numpy as np
 import pytest
@@ -25,8 +28,10 @@ from shm.atomics import load, store
 from shm.compiler import CHOICES, ENTRY_PIPELINE, dual, dual_slow
 from shm.entry import entry
 from shm.native import MachineType
+from stress import schema
 from stress.check import command, parts
 from stress.check.plan import make_plan
+from stress.check.reviewed import review
 from stress.explore.exploring import build
 from stress.explore.found.answer import Request
 from stress.explore.races import MODELS
@@ -289,6 +294,10 @@ def test_check_sees_what_a_faulty_patch_breaks(tmp_path, monkeypatch):
     assert part.status == parts.FAILED, part
     assert "1 worse" in part.lines[0] and "remote-free: nothing before" in part.lines[1]
     passed = parts.Part("Other", parts.PASSED, ["12 of 12"])
+    found = json.loads(msgspec.json.encode(review(plan, [passed, part], 1.0, 1)))
+    jsonschema.validate(found, json.loads(schema.path("review").read_text()))
+    assert [(q["title"], q["status"]) for q in found["questions"]] == [("Other", "passed"), (part.title, "FAILED")]
+    assert found["replaced"] == ["put_cpu_partial"] and found["switches"][0]["name"] == "OWN_ONE"
     text = command.report(plan, [passed, part], 1.0)
     assert command.exit_status([passed, part]) == 1 and command.exit_status([passed]) == 0
     assert "OWN_ONE: a test" in text and "in the place of: put_cpu_partial" in text

@@ -14,7 +14,7 @@ from scenarios.checks import validate
 from scenarios.tape import EV_CREATE_CGROUP, EV_OFFLINE_CGROUP
 from scenarios.traces.errors import TraceError
 from stress.recordings import pair as p
-from stress.recordings import scan as s
+from stress.recordings import rows as s
 from stress.recordings.naming import name_caches
 from stress.recordings.reading import Reader
 from stress.recordings.workload import open_recording

@@ -1,7 +1,10 @@
 """`python -m stress record` against a tree that looks like tracefs: what it sets, and that nothing is left."""
 
+import contextlib
 import os
 import shutil
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -59,6 +62,31 @@ def test_what_a_killed_recorder_left_is_removed_and_what_others_made_is_not(trac
     record.main(tmp_path / "t.txt", 0.01, 512, root)
     assert {path.name for path in (root / "instances").iterdir()} == {"someone", f"{record.PREFIX}1"}
     assert len(removed) == 2
+
+
+def test_a_recorder_is_killed_and_the_next_call_cleans_up(tracefs, tmp_path):
+    """End to end: another process records and gets SIGKILL in the middle; then a second recording is made."""
+    root, removed = tracefs
+    first = os.fork()
+    if first == 0:
+        with contextlib.suppress(BaseException):
+            record.main(tmp_path / "first.txt", 60, 512, root)
+        os._exit(1)
+    instance = root / "instances" / f"{record.PREFIX}{first}"
+    on = instance / "tracing_on"
+    for _ in range(1000):
+        if on.is_file() and on.read_text() == "1":
+            break
+        time.sleep(0.01)
+    os.kill(first, signal.SIGKILL)
+    _, status = os.waitpid(first, 0)
+    assert os.WIFSIGNALED(status) and on.read_text() == "1"  # it traces on, and nobody reads
+    assert [path for path in tmp_path.iterdir() if path.name.startswith(".first.txt.")]
+    record.main(tmp_path / "second.txt", 0.05, 512, root)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    assert list((root / "instances").iterdir()) == [] and len(removed) == 2
+    assert [left["tracing_on"] for left in removed] == ["0", "0"] and removed[0]["events/enable"] == "0"
+    assert read(tmp_path / "second.txt").events and not (tmp_path / "first.txt").exists()
 
 
 def test_a_recording_that_breaks_off_leaves_nothing(tracefs, tmp_path, monkeypatch):
