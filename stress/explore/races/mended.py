@@ -6,10 +6,11 @@ B13, a root destroyed while work for a child is queued (4.0 to 4.17; mended in 4
 from __future__ import annotations
 
 from allocators.caches.memcg_caches import destroy_root
-from allocators.caches.slab_common import kmem_cache_shrink
+from allocators.caches.slab_common import kmem_cache_alloc, kmem_cache_shrink
 from allocators.core.injection import CERTAIN
 from allocators.core.page_alloc import head_of
 from allocators.core.world import INJECTION, INJECTION_AT, WORLD, WORLD_AT
+from allocators.memcg.objcg import post_alloc, pre_alloc
 from allocators.slub.alloc import NO_NODE
 from allocators.slub.node_slab import alloc_one, free_one
 from allocators.slub.sheaf_state import PCS, SHEAF, pcs_of
@@ -24,11 +25,13 @@ from stress.explore.world.scene import Scene
 
 
 def two_first_objects(design: str, *, memory_model: str = "sc", cpus: int = 1) -> Scene:
-    """Two tasks of a CPU allocate the first objects of a slab that have an owner; one gets no memory for the vector."""
+    """Two tasks of a CPU have got the first objects of a slab that have an owner; one gets no memory for the vector."""
     scene = Scene(design, cpus=cpus, objects=2, memory_model=memory_model, preempt=True, sheaves=SMALL)
     scene.mem[scene.layout.area(0) + INJECTION_AT + INJECTION.vector_allocs] = 1
-    scene.allocates("alloc", 0)
-    scene.allocates("other alloc", 0)
+    for name in ("alloc", "other alloc"):
+        obj = kmem_cache_alloc(scene.machine(0), scene.root, 0)
+        scene.held.append(obj)
+        scene.task(name, 0, lambda m, obj=obj: post_alloc(m, scene.root, pre_alloc(m, scene.root, scene.memcg), obj))
     scene.works()
     return scene
 
