@@ -11,6 +11,7 @@ from trace_format import check
 
 from allocators.core.world import WORLD, WORLD_AT, world
 from allocators.memcg.memcontrol import RCU_UNREGISTER
+from scenarios.tape import C_SHIFT, OP_ALLOC, OP_FREE, OP_MASK
 from shm.locks import LOCK_CLASSES
 from shm.rcu import call_rcu_sched, rcu_process
 from shm.virtual import calendar
@@ -80,7 +81,10 @@ def test_a_trace_has_every_operation_and_all_of_the_time() -> None:
         if what not in LOCK_CLASSES
     }
     assert spent and {name: told[name] for name in spent} == pytest.approx(spent, rel=0.01, abs=1)
-    assert sum(e["ph"] == "s" for e in events) == names["free"]  # another CPU frees all of them
+    played = [(cpu, int(op) & OP_MASK, int(op) >> C_SHIFT) for cpu, tape in enumerate(tapes.tapes) for op in tape]
+    made = {slot: cpu for cpu, code, slot in played if code == OP_ALLOC}
+    remote = sum(code == OP_FREE and made[slot] != cpu for cpu, code, slot in played)
+    assert sum(e["ph"] == "s" for e in events) == remote > 500
     few = check(tracing.encode([job], {}, most=50))
     assert 0 < sum(e["ph"] == "X" for e in few) < 200
 
