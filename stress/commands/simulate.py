@@ -94,6 +94,14 @@ def simulate(
     page: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a page with pictures there; it needs no network.")
     ] = None,
+    perfetto: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write what each CPU does, operation by operation, as a trace that the Perfetto viewer opens: of "
+            "every design on the most CPUs, the first 20,000 steps.",
+        ),
+    ] = None,
     format: Annotated[
         Format, typer.Option(help="How to print the report. json prints the result and nothing else on stdout.")
     ] = Format.text,
@@ -114,7 +122,7 @@ def simulate(
         scenario=scenario, settings=set_ or (), trace=trace, allocator=allocator, before=before, after=after,
         cpus=cpus, nodes=nodes, memoryless=memoryless, operations=operations, seed=seed, memory=memory, settle=settle,
         machine=machine,
-        page=page, jobs=jobs, command=command_line(),
+        page=page, perfetto=perfetto, jobs=jobs, command=command_line(),
     )  # fmt: skip
     from stress.simulate.command import main
 

@@ -14,7 +14,7 @@ from stress.explore.found import published
 from stress.explore.found import schedule as schedules
 from stress.explore.found.answer import DEFAULT_BUDGET, Answer, Request, print_answer, print_execution
 from stress.explore.found.story import story
-from stress.explore.found.table import Line, as_markdown, as_text
+from stress.explore.found.table import Line, as_markdown, as_text, page_of
 from stress.explore.found.trace import render
 from stress.explore.races import MODELS, Model
 from stress.explore.showing import NO_FILES, Files, write
@@ -55,6 +55,8 @@ def main(
     if all_:
         if strategy != "dfs":
             raise UsageError(f"--strategy {strategy}: --all searches depth-first, which alone can exhaust a model")
+        if format == "markdown" and out is not None and not out.suffix:
+            raise UsageError(f"--out {out}: name a file such as {out}.md; the pages of its races go to a folder {out}/")
         if name or design or cpus or memory_model or allocator:
             raise UsageError(
                 "--all explores each race of the catalogue as it is: leave out the model, --design, --cpus, "
@@ -159,7 +161,7 @@ def _catalogue(preemptions: int, seconds: float, schedule_count: int, jobs: int,
     lines = [_line(model, *answers[2 * i : 2 * i + 2]) for i, model in enumerate(races)]
     match format:
         case "markdown":
-            text = as_markdown(lines)
+            text = as_markdown(lines, "" if out is None else out.stem)
         case "json":
             text = published.encode(published.catalogue(lines))
         case _:
@@ -193,11 +195,16 @@ def _all_designs(
 def _print(text: str, out: Path | None) -> None:
     """A table, to the terminal or a file."""
     if out is not None:
-        try:
-            write_atomically(out, text.encode() + b"\n")
-        except OSError as error:
-            raise UsageError(f"--out {out}: cannot be written: {error.strerror}; name another file") from None
-        print(f"written to {out}")
+        texts = {out: text}
+        if format == "markdown":
+            texts |= {out.with_suffix("") / f"{line.model.name}.md": page_of(line) for line in lines}
+        for path, content in texts.items():
+            try:
+                path.parent.mkdir(exist_ok=True)
+                write_atomically(path, content.encode() + b"\n")
+            except OSError as error:
+                raise UsageError(f"--out {path}: cannot be written: {error.strerror}; name another file") from None
+        print(f"written to {out}" + (f", its races to {out.with_suffix('')}/" if len(texts) > 1 else ""))
     else:
         print(text)
 

@@ -39,7 +39,8 @@ def write(files: Files, title: str, kept: Schedule, story: Sequence[str], pair: 
         (name, text)
         for name, text in (
             ("allocator", kept.allocator), ("design", kept.design), ("memory model", kept.memory_model.upper()),
-            ("CPUs", str(kept.cpus) if kept.allocator else ""), ("preemptions", str(kept.preemptions)),
+            ("CPUs beside the kworker's", str(kept.cpus) if kept.allocator else ""),
+            ("preemptions", str(kept.preemptions)),
             ("sources", kept.sources), ("written under", kept.python),
         )
         if text

@@ -181,6 +181,17 @@ class VirtualTime:
                 raise UsageError(f"more than {self.locks} locks are in use; play fewer caches, cgroups or nodes")
         return state == FINISHED
 
+    def next_cpu(self) -> int:
+        """The CPU that moves next, the kworker's is the last one; -1: all wait."""
+        loop = self.plan["loop"]
+        if not self.words[loop + LOOP.count]:
+            return -1
+        return int(self.words[int(self.words[loop + LOOP.heap]) - self.offset + 1])
+
+    def step(self) -> bool:
+        """Let it move, once; False when everything has ended, or nothing can move."""
+        return virtual_main(self.machine, 1, self.arena.run, self.offset + self.plan["loop"], 1) == PLAYING
+
     def rewind(self) -> None:
         """The arena was reset to be played once more: all clocks are 0 again, and caches stay warm.
 

@@ -41,6 +41,15 @@ def main(options: SimulateOptions, *, format: str, quiet: bool) -> int:
             except OSError as error:
                 print(f"--page {page}: cannot be written: {error.strerror}", file=sys.stderr)
                 page = None
+        if options.perfetto is not None:
+            from stress.simulate import tracing
+            from stress.simulate.study import largest
+
+            about = {"command": options.command, "machine": options.profile.name}
+            try:
+                write_atomically(options.perfetto, tracing.encode(largest(options, progress), about))
+            except OSError as error:
+                print(f"--perfetto {options.perfetto}: cannot be written: {error.strerror}", file=sys.stderr)
     with printing():
         report.write(found, format, sys.stdout, page)
     return exit_status(found)

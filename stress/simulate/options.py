@@ -41,7 +41,8 @@ class SimulateOptions:
     designs by name. cpus: the points, ascending; none for a trace, which has its own number. nodes: of every point,
     None for as many as the machine takes; memoryless: so many of
     them, the last ones, have no memory. operations: of a point, about, where the scenario can be sized. memory: of
-    an arena, bytes. settle: kernel seconds for timers after the tapes. page: where a page goes. jobs: processes.
+    an arena, bytes. settle: kernel seconds for timers after the tapes. page, perfetto: where a page and a trace go.
+    jobs: processes.
     """
 
     scenario: str
@@ -59,6 +60,7 @@ class SimulateOptions:
     memory: int
     settle: float
     page: Path | None
+    perfetto: Path | None
     jobs: int
     command: str
 
@@ -85,6 +87,7 @@ def make_options(
     memory: str | None = None,
     settle: float = DEFAULT_SETTLE,
     page: Path | None = None,
+    perfetto: Path | None = None,
     jobs: int | None = None,
     command: str = COMMAND,
 ) -> SimulateOptions:
@@ -112,6 +115,8 @@ def make_options(
     check_settle(settle)
     if page is not None:
         check_file("--page", page)
+    if perfetto is not None:
+        check_file("--perfetto", perfetto)
     available = len(host.available_cpus())
     if jobs is not None:
         within("--jobs", jobs, 1, MOST_JOBS, f"there are {available} CPUs here")
@@ -131,6 +136,7 @@ def make_options(
         memory=DEFAULT_MEMORY if memory is None else parse_size(memory),
         settle=settle,
         page=page,
+        perfetto=perfetto,
         jobs=min(available, MOST_JOBS) if jobs is None else jobs,
         command=command,
     )

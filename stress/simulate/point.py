@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -66,6 +67,16 @@ class Watch(Protocol):
 def play_point(job: Job, tick: Callable[[float], None], watch: Watch | None = None) -> Point:
     """Play it. tick: called with the share that is done. Raises UsageError when its tables cannot be had."""
     began = time.monotonic()
+    with begun(job, lambda: tick(0.0)) as (arena, virtual, features):
+        return _played(job, arena, virtual, features, tick, began, watch)
+
+
+@contextlib.contextmanager
+def begun(job: Job, warming: Callable[[], None] = lambda: None) -> Iterator[tuple[Arena, VirtualTime, frozenset[str]]]:
+    """A point whose first operation comes next: its arena, its tables, and the features of its program.
+
+    warming: called while caches are made warm. Raises UsageError when its tables cannot be had.
+    """
     features = features_of(job.design, job.allocator)
     booted = features - STATS - {"VTIME"}
     arena = Arena(
@@ -84,10 +95,10 @@ def play_point(job: Job, tick: Callable[[float], None], watch: Watch | None = No
         virtual = VirtualTime(arena, booted, job.profile, job.page_lists)
         try:
             if job.warm:
-                virtual.play(lambda: tick(0.0))
+                virtual.play(warming)
                 arena.reset(booted, settings)
                 virtual.rewind()
-            return _played(job, arena, virtual, features, tick, began, watch)
+            yield arena, virtual, features
         finally:
             virtual.close()
     finally:

@@ -149,6 +149,12 @@ def _workloads(options: SimulateOptions, progress: Progress) -> tuple[dict[int, 
     return {load.cpus: dataclasses.replace(load, order=None)}, {}
 
 
+def largest(options: SimulateOptions, progress: Progress) -> list[Job]:
+    """The points of the largest number of CPUs."""
+    one = options if options.trace is not None else dataclasses.replace(options, cpus=(max(options.cpus),))
+    return _jobs(one, _workloads(one, progress)[0])
+
+
 def _jobs(options: SimulateOptions, loads: dict[int, Workload]) -> list[Job]:
     """The points to play, the largest first."""
     return [

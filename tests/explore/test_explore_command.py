@@ -183,6 +183,15 @@ def test_replay_against_changed_sources_says_so(found):
     assert done.exit_code == 2 and "no longer fits" in done.stderr
 
 
+def test_a_replay_writes_the_page_and_the_trace_of_its_schedule(found, tmp_path):
+    page, trace = tmp_path / "race.html", tmp_path / "race.json"
+    done = runner.invoke(app, ["replay", str(found[0]), "--page", str(page), "--perfetto", str(trace)])
+    assert done.exit_code == 1 and f"page written to {page}" in done.output and str(trace) in done.output
+    text = page.read_text()
+    assert "R12: no sentinel" in text and "Ends with: leak" in text and "Ends well" in text
+    assert json.loads(trace.read_text())["otherData"]["design"] == "v1"
+
+
 @pytest.mark.parametrize(
     "text, said",
     [("{}", "is not a schedule"), ("[", "is not a schedule"), (None, "cannot be read")],
@@ -227,6 +236,10 @@ def test_random_strategies_find_and_shrink(strategy, tmp_path):
         (["explore"], "name a model"),
         (["explore", "R99"], "MODEL 'R99' is not known"),
         (["explore", "R1", "--all"], "--all"),
+        (["explore", "--all", "--page", "x.html"], "--page and --perfetto are of one schedule"),
+        (["explore", "R1", "--page", "nowhere/x.html"], "--page nowhere/x.html"),
+        (["explore", "R1", "--perfetto", "nowhere/x.json"], "--perfetto nowhere/x.json"),
+        (["explore", "--all", "--format", "markdown", "--out", "races"], "--out races: name a file"),
         (["explore", "R1", "--design", "v9"], "unknown design 'v9'"),
         (["explore", "R1", "--allocator", "slab"], "--allocator slab"),
         (["explore", "reaper-vs-destroy", "--allocator", "slub"], "--allocator slub"),

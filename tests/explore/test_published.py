@@ -9,7 +9,7 @@ from stress.commands.app import app
 from stress.explore.exploring import explore
 from stress.explore.found import published
 from stress.explore.found.answer import Request
-from stress.explore.found.table import Line, as_markdown, as_text
+from stress.explore.found.table import Line, as_markdown, as_text, page_of
 from stress.explore.races import MODELS
 
 
@@ -58,3 +58,6 @@ def test_the_catalogue(lines, valid):
 def test_the_tables(lines):
     assert "no data race in 100" in as_text(lines) and "1 of 1 as catalogued" in as_text(lines)
     assert "| R7 |" in as_markdown(lines) and "```" in as_markdown(lines) and "missing" not in as_markdown(lines)
+    index, page = as_markdown(lines, "races"), page_of(lines[0])
+    assert "| [R7](races/R7.md) |" in index and "```" not in index
+    assert page.startswith("# R7: ") and "Rule: " in page and page.count("load ") > 5

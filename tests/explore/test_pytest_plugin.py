@@ -124,6 +124,8 @@ def test_a_race_is_found_written_and_replayed(pytester, run, options):
     )
     path = schedule_of(text)
     assert Path(path).parent.name.startswith("test_counter")
+    page = Path(path).with_name("stress.html")
+    assert f"page written to {page}" in text and "write_once(m, count, " in page.read_text()
     traces = set()
     for replay in (["--stress-replay", path], [f"--stress-replay={path}"]):
         again = run("-n", "0", *replay)

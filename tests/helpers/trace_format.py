@@ -38,6 +38,7 @@ def check(data: bytes) -> list[dict[str, Any]]:
             case other:
                 raise AssertionError(f"no phase that we write: {other}")
     slices = [e for e in events if e["ph"] == "X"]
+    begun = {(e["pid"], e["tid"], e["ts"]) for e in slices}
     for event in events:
         assert event["pid"] in named
         assert event["ph"] in "MC" or (event["pid"], event["tid"]) in named, event
@@ -46,7 +47,7 @@ def check(data: bytes) -> list[dict[str, Any]]:
     for source, target in arrows.values():
         assert (source["ph"], target["ph"]) == ("s", "f") and source["ts"] <= target["ts"]
         for end in (source, target):  # an arrow begins and ends in a slice
-            assert any(
+            assert (end["pid"], end["tid"], end["ts"]) in begun or any(
                 (e["pid"], e["tid"]) == (end["pid"], end["tid"]) and e["ts"] <= end["ts"] <= e["ts"] + e["dur"]
                 for e in slices
             ), end

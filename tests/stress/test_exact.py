@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from trace_format import check
 
 from allocators.core.world import WORLD, WORLD_AT, world
 from allocators.memcg.memcontrol import RCU_UNREGISTER
+from scenarios.tape import C_SHIFT, OP_ALLOC, OP_FREE, OP_MASK
+from shm.locks import LOCK_CLASSES
 from shm.rcu import call_rcu_sched, rcu_process
 from shm.virtual import calendar
 from shm.virtual.machine import Joined, PricedMachine
@@ -19,8 +23,9 @@ from stress.play.arena import Arena, BlockSettings
 from stress.play.virtual import STATS, VirtualTime, features_of
 from stress.play.workload import build_workload
 from stress.profiles.load import load
-from stress.simulate import interleave
+from stress.simulate import interleave, tracing
 from stress.simulate.exact import WORKLOADS, play_both
+from stress.simulate.point import Job, play_point
 
 DESIGNS = {"slub": "v3", "slab": "linux-3.16"}  # of which simulations elsewhere are, so that they share programs
 
@@ -57,6 +62,33 @@ def test_both_engines_leave_the_same_words(scenario: str, sizes: dict[str, str])
         assert not len(differ), (names.regions, differ[:10], words[differ[:10]], kept[differ[:10]])
     virtual.close()
     arena.close()
+
+
+def test_a_trace_has_every_operation_and_all_of_the_time() -> None:
+    tapes, _ = build_workload("remote-free", {"batch": "96", "rounds": "2"}, 3, 1)
+    job = Job("linux-3.16", "slub", 3, 2, load("xeon-2014"), 16 << 20, 1, 10.0, tapes)
+    point = play_point(job, lambda done: None)
+    events = check(tracing.encode([job], {"command": "none"}))
+    worked = [e for e in events if e["ph"] == "X" and "args" in e and e["tid"] < 3]
+    names = Counter(e["name"] for e in worked)
+    assert names["alloc"] + names["free"] == point.operations and names["alloc"] == names["free"]
+    assert max(e["ts"] + e["dur"] for e in worked) == pytest.approx(point.ms * 1000)
+    told: Counter[str] = Counter()
+    for event in worked:
+        told.update(event["args"])
+    spent = {
+        f"{where}: {what}, ns": ns * point.operations
+        for where, row in point.spent.items()
+        for what, ns in row.items()
+        if what not in LOCK_CLASSES
+    }
+    assert spent and {name: told[name] for name in spent} == pytest.approx(spent, rel=0.01, abs=1)
+    played = [(cpu, int(op) & OP_MASK, int(op) >> C_SHIFT) for cpu, tape in enumerate(tapes.tapes) for op in tape]
+    made = {slot: cpu for cpu, code, slot in played if code == OP_ALLOC}
+    remote = sum(code == OP_FREE and made[slot] != cpu for cpu, code, slot in played)
+    assert sum(e["ph"] == "s" for e in events) == remote > 500
+    few = check(tracing.encode([job], {}, most=50))
+    assert 0 < sum(e["ph"] == "X" for e in few) < 200
 
 
 class Small:

@@ -59,8 +59,8 @@ def as_text(lines: list[Line]) -> str:
     return "\n".join(parts)
 
 
-def as_markdown(lines: list[Line]) -> str:
-    """docs/races.md."""
+def as_markdown(lines: list[Line], folder: str = "") -> str:
+    """docs/races.md. folder: where `page_of` each race lies, seen from there; "": the stories stand below the table."""
     parts = [
         "# The races of the 2014 review, explored",
         "",
@@ -77,7 +77,7 @@ def as_markdown(lines: list[Line]) -> str:
     for line in lines:
         m = line.model
         cells = (
-            m.name,
+            f"[{m.name}]({folder}/{m.name}.md)" if folder else m.name,
             m.summary,
             m.raised,
             f"`{m.design}` ({m.allocator})",
@@ -88,12 +88,46 @@ def as_markdown(lines: list[Line]) -> str:
         )
         parts.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     parts.append("")
-    for line in lines:
-        m = line.model
-        parts += [f"## {m.name}: {m.summary}", ""]
-        if m.finding:
-            parts += [m.finding[0].upper() + m.finding[1:] + ".", ""]
-        if line.broken.outcome is not None:
-            told = story(line.broken.rows, line.broken.outcome)
-            parts += ["```", *told, "```", "", f"Every access: `python -m stress explore {m.name} --full`.", ""]
+    if folder:
+        parts += [
+            f"A race's page has its story and every access. To walk through one: `python -m stress explore "
+            f"{lines[0].model.name} --page race.html`."
+        ]
+    else:
+        for line in lines:
+            parts += [f"## {line.model.name}: {line.model.summary}", "", *_told(line)]
     return "\n".join(parts).rstrip()
+
+
+def page_of(line: Line) -> str:
+    """The page of a race: its story, then every access."""
+    m = line.model
+    parts = [
+        f"# {m.name}: {m.summary}",
+        "",
+        f"Raised by: {m.raised}.",
+        f"In `{m.design}` ({m.allocator}, {m.memory_model.upper()}): {_was_found(line)}.",
+        f"In `{m.mended}`: {_was_mended(line)}.",
+        "",
+        *_told(line),
+    ]
+    if line.broken.outcome is not None:
+        parts += ["## Every access", "", "```", line.broken.trace, "```", ""]
+    return "\n".join(parts).rstrip()
+
+
+def _told(line: Line) -> list[str]:
+    m, parts = line.model, []
+    if m.finding:
+        parts += [m.finding[0].upper() + m.finding[1:] + ".", ""]
+    if line.broken.outcome is not None:
+        told = story(line.broken.rows, line.broken.outcome)
+        parts += [
+            "```",
+            *told,
+            "```",
+            "",
+            f"To walk through it: `python -m stress explore {m.name} --page race.html`.",
+            "",
+        ]
+    return parts

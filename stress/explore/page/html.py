@@ -42,7 +42,7 @@ def render(title: str, facts: Sequence[tuple[str, str]], story: Sequence[str], p
         el("style", style),
     )
     body = el("body", el("h1", title))
-    add(body, el("dl", *(part for name, text in facts for part in (el("dt", name), el("dd", text))), class_="facts"))
+    add(body, el("dl", *(el("div", el("dt", name), el("dd", text)) for name, text in facts), class_="facts"))
     add(body, el("section", el("h2", "What happens"), el("ol", *(el("li", line) for line in story)), class_="story"))
     add(body, _help())
     runs = el("div", class_="runs")

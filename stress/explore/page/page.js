@@ -166,7 +166,7 @@ class Run {
     let x = 2, tall = 0;
     for (const place of state.places) {
       const boxes = place.pages.map(page => slabs.get(page)).map(slab => slab && Math.max(64, Math.min(slab.objects, 8) * 13 + 12));
-      const inside = boxes.reduce((sum, w) => sum + (w || 64) + 6, 6), width = Math.max(inside, place.name.length * 6.6 + 12);
+      const inside = boxes.reduce((sum, w) => sum + (w || 64) + 6, 6), width = Math.max(inside, place.name.length * 7.4 + 12);
       if (x + width > room && x > 2) { x = 2; y += tall + 8; tall = 0; }
       const changed = before && wasPlace.get(place.name) !== place.pages.join();
       make(svg, "rect", {x, y, width, height: 74, rx: 4, class: "list" + (changed ? " changed" : "")});
