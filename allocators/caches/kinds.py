@@ -188,7 +188,7 @@ def _slub_regions(limits: Limits, sizes: Sequence[Sizing], features: frozenset[s
         regions["node_objcgs"] = limits.memcgs * limits.nodes
     per_root = 0
     if "F_SHEAF" in features:
-        capacity = max(limits.sheaves.capacity, MAX_CAPACITY)
+        capacity = max(limits.sheaves.capacity, limits.asked, MAX_CAPACITY)
         per_root = sheaf_words(nr_cpus, limits.nodes, capacity, limits.sheaves)
     if per_root:
         regions["sheaves"] = per_root * limits.roots

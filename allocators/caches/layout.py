@@ -42,10 +42,11 @@ class Limits:
     cache_indices: int
     sheaves: SheafSettings = AS_THE_KERNEL
     memoryless: int = 0
+    asked: int = 0  # most objects a sheaf that a cache asks for
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            if field.name not in ("sheaves", "memoryless") and getattr(self, field.name) < (
+            if field.name not in ("sheaves", "memoryless", "asked") and getattr(self, field.name) < (
                 0 if "indices" in field.name else 1
             ):
                 raise ValueError(f"{field.name} must be positive, not {getattr(self, field.name)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from allocators.catalogue import ALLOCATORS
@@ -166,7 +166,8 @@ def _catalogue(preemptions: int, seconds: float, schedule_count: int, jobs: int,
             text = published.encode(published.catalogue(lines))
         case _:
             text = as_text(lines)
-    _print(text, out)
+    pages = {f"{line.model.name}.md": page_of(line) for line in lines} if format == "markdown" else {}
+    _print(text, out, pages)
     return 0 if all(line.as_catalogued for line in lines) else 1
 
 
@@ -192,12 +193,10 @@ def _all_designs(
     return 0 if beyond.judged else 1
 
 
-def _print(text: str, out: Path | None) -> None:
-    """A table, to the terminal or a file."""
+def _print(text: str, out: Path | None, pages: Mapping[str, str] | None = None) -> None:
+    """A table, to the terminal or a file; with a file also pages, by their names, to a folder beside it."""
     if out is not None:
-        texts = {out: text}
-        if format == "markdown":
-            texts |= {out.with_suffix("") / f"{line.model.name}.md": page_of(line) for line in lines}
+        texts = {out: text} | {out.with_suffix("") / name: page for name, page in (pages or {}).items()}
         for path, content in texts.items():
             try:
                 path.parent.mkdir(exist_ok=True)

@@ -50,6 +50,7 @@ def limits_for(
         cache_indices=len(load.caches),
         sheaves=sheaves,
         memoryless=memoryless,
+        asked=max((c.sheaf_capacity for c in load.caches), default=0),
     )
 
 

@@ -65,6 +65,7 @@ class SmallWorld:
             cache_indices=len(sizes),
             sheaves=parsed.sheaves(sheaves),
             memoryless=memoryless,
+            asked=sheaf_capacity,
         )
         specs = [CacheSpec(f"cache-{i}", size, destroy_by_rcu=i in by_rcu) for i, size in enumerate(sizes)]
         all_sizes = [KINDS[allocator].size(spec, cpus) for spec in specs]
