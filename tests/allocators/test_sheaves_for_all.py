@@ -240,8 +240,8 @@ def test_cpus_of_a_node_without_memory(design, slow):
 
 @pytest.mark.parametrize("design", ["linux-6.18", "linux-7.0"])
 def test_a_cache_that_asks_for_large_sheaves_has_room_for_them(design):
-    world = SmallWorld(design, sizes=(64,), sheaf_capacity=120)
-    world.free(0, world.alloc(0, 0, count=600))
-    assert world.check().violated == []
-    world.free(1, world.alloc(1, 0, count=600))
-    assert world.check().violated == []
+    world = SmallWorld(design, sizes=(64, 64), sheaf_capacity=240)
+    for cache in (0, 1):
+        world.free(0, world.alloc(0, cache, count=6000))
+        world.free(1, world.alloc(1, cache, count=6000))
+        assert world.check().violated == []
