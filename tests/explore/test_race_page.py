@@ -8,11 +8,15 @@ import re
 
 import pytest
 from browsing import BROWSER, browse
+from trace_format import check
 
 from stress.explore.exploring import Request, build, explore, shown
 from stress.explore.found.story import story
 from stress.explore.page import html, perfetto
+from stress.explore.page.beside import pair
+from stress.explore.page.state import look
 from stress.explore.races import MODELS
+from stress.explore.search.strategies import RandomWalk
 
 HOSTILE = "</script><b onclick='x'>&"
 # Acts as a user does, on the failing schedule: keys, slider, a click that unfolds, buttons.
@@ -47,14 +51,14 @@ def recorded():
     model = MODELS["R1"]
     request = Request("R1", model.allocator, model.design, model.memory_model, model.cpus)
     answer = explore(request)
-    pair = shown(build(request), answer.schedule)
+    both = shown(build(request), answer.schedule)
     told = [*story(answer.rows, answer.outcome), HOSTILE]
-    return answer, pair, html.render(f"R1 {HOSTILE}", [("design", HOSTILE)], told, pair).decode()
+    return answer, both, html.render(f"R1 {HOSTILE}", [("design", HOSTILE)], told, both).decode()
 
 
 def test_a_recording_has_what_the_trace_has_and_more(recorded):
-    answer, pair, _ = recorded
-    run = pair.failing
+    answer, both, _ = recorded
+    run = both.failing
     assert [(s.cpu, s.task, s.kind, s.word) for s in run.steps if s.kind != "switch"] == [
         (r.cpu, r.task, r.kind, r.word) for r in answer.rows if r.kind != "switch"
     ]
@@ -64,7 +68,7 @@ def test_a_recording_has_what_the_trace_has_and_more(recorded):
         answer.outcome.points,
     )
     assert sum(step.preempts for step in run.steps) == 1
-    assert pair.sound is not None and pair.sound.kind == "" and pair.sound.preemptions == 0
+    assert both.sound is not None and both.sound.kind == "" and both.sound.preemptions == 0
     for number, step in enumerate(run.steps):
         if step.saw >= 0:
             source = run.steps[step.saw]
@@ -84,34 +88,54 @@ def test_a_recording_has_what_the_trace_has_and_more(recorded):
 
 
 def test_the_page_is_one_file_that_runs_its_own_script_only(recorded):
-    _, pair, page = recorded
+    _, both, page = recorded
     assert "<b " not in page and "http" not in re.sub(r"http-equiv|http://www.w3.org/2000/svg", "", page)
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', entities.unescape(page))[1]
     assert "default-src 'none'" in policy and "unsafe-eval" not in policy
     assert "unsafe-inline" not in policy.split("script-src")[1]
     # Without scripts: every step stands there, with its line of source.
     assert page.count("<details style") == sum(
-        run.steps[numbers[0]].kind != "switch" for run in (pair.failing, pair.sound) for numbers in html.functions(run)
+        run.steps[numbers[0]].kind != "switch" for run in (both.failing, both.sound) for numbers in html.functions(run)
     )
     assert entities.escape("write_once(m, s + CACHE.dead, 1)", quote=False) in page
 
 
 def test_the_trace_is_as_the_trace_event_format_wants_it(recorded):
-    from trace_format import check
-
-    _, pair, _ = recorded
-    events = check(perfetto.encode(pair, {"title": "R1"}))
+    _, both, _ = recorded
+    events = check(perfetto.encode(both, {"title": "R1"}))
     names = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
     assert names == {(pid, cpu): f"cpu{cpu}" for pid in (1, 2) for cpu in (0, 1)}
     accesses = [e for e in events if e["ph"] == "X" and "args" in e and e["pid"] == 1]
-    assert len(accesses) == sum(step.kind != "switch" for step in pair.failing.steps)
+    assert len(accesses) == sum(step.kind != "switch" for step in both.failing.steps)
     assert {e["name"] for e in events if e["ph"] == "s"} >= {"sees", "interrupt"}
     assert any("is preempted" in e["name"] for e in events if e["ph"] == "i")
 
 
+@pytest.mark.parametrize(
+    ("name", "allocator", "place"),
+    [
+        ("R1b", "slub", "partial list of node 0"),
+        ("alloc-vs-offline", "slab", "slabs_full of node 0"),
+        ("two-refills", "slub", "partial list of node 0"),
+    ],
+)
+def test_worlds_with_longer_lists_arrays_and_sheaves_are_drawn(name, allocator, place):
+    model = MODELS[name]
+    scene = build(Request(name, allocator, model.design, model.memory_model, model.cpus))
+    space, walk = scene.space(), RandomWalk(3)
+    for _ in range(20):  # so that it knows what is shared
+        walk.begin()
+        outcome = space.execute(walk.pick)
+    both = pair(space, outcome.deviations, scene.names.value, lambda: look(scene, space))
+    assert len(html.render(name, [], [], both)) > 20_000 and check(perfetto.encode(both, {}))
+    states = both.failing.states
+    assert place in {one.name for state in states for one in state.places}
+    assert name == "R1b" or any(cache.held for state in states for cache in state.caches)
+
+
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
 def test_the_page_is_walked_in_a_browser_in_the_dark_on_a_phone(recorded, tmp_path):
-    _, pair, page = recorded
+    _, both, page = recorded
     file = tmp_path / "race.html"
     file.write_text(page)
     drawn, said = browse(file, tmp_path)
@@ -120,17 +144,17 @@ def test_the_page_is_walked_in_a_browser_in_the_dark_on_a_phone(recorded, tmp_pa
     file.write_text(page.replace(policy, "").replace("</body>", PROBE + "</body>"))
     dark = ("--window-size=500,900", "--blink-settings=preferredColorScheme=0")
     seen = json.loads(entities.unescape(re.search("PROBE(.*)EBORP", browse(file, tmp_path, *dark)[0])[1]))
-    steps = len(pair.failing.steps)
+    steps = len(both.failing.steps)
     assert seen["first"] == seen["back"] == f"step 1 of {steps}" and seen["next"] == f"step 2 of {steps}"
     assert seen["last"] == f"step {steps} of {steps}" and "use after free" in seen["end"]
     assert "cache 1" not in seen["lists"] and "cache 0 (root)" in seen["lists"]
     assert "free is preempted: kworker goes on" in seen["preempted"]
-    second = list(html.functions(pair.failing))[1][0]
+    second = list(html.functions(both.failing))[1][0]
     assert seen["called"] == f"step {second + 1} of {steps}"
-    assert seen["slid"] == f"step 13 of {steps}" and pair.failing.steps[12].stack[0].text in seen["source"]
-    accesses = sum(step.kind != "switch" for step in pair.failing.steps)
+    assert seen["slid"] == f"step 13 of {steps}" and both.failing.steps[12].stack[0].text in seen["source"]
+    accesses = sum(step.kind != "switch" for step in both.failing.steps)
     assert (seen["now"], seen["folded"]) == (1, 0) and 0 < seen["unfolded"] < seen["all"]
     assert seen["all"] == accesses
-    assert seen["arrows"] > 5 and seen["interrupts"] > 0 and seen["locks"] == len(pair.failing.locks)
-    assert seen["runs"] == 4 and seen["other"] == f"step 1 of {len(pair.sound.steps)}"
+    assert seen["arrows"] > 5 and seen["interrupts"] > 0 and seen["locks"] == len(both.failing.locks)
+    assert seen["runs"] == 4 and seen["other"] == f"step 1 of {len(both.sound.steps)}"
     assert seen["width"] <= seen["room"] and seen["ground"] == "rgb(20, 23, 27)" and seen["injected"] == 0

@@ -85,7 +85,7 @@ def look(scene: Scene, space: Space) -> State:
     for one in w.lists:
         on_lists.update(one.frames)
         places.append(
-            Place(PLACES[one.place].format(one.number), tuple(frame - first for frame in one.frames), one.problem)
+            Place(PLACES[one.place].format(one.number), tuple(int(frame) - first for frame in one.frames), one.problem)
         )
     loose = tuple(int(frame) - first for frame in w.frames if int(frame) not in on_lists)
     if loose:
