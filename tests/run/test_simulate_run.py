@@ -2,6 +2,7 @@
 
 import re
 import signal
+from pathlib import Path
 
 import pytest
 from running import Run, finish
@@ -54,6 +55,13 @@ def test_a_recorded_kernel_plays_in_virtual_time(tmp_path, recorded, valid):
     found = valid("simulation", run.stdout)
     assert found["cpus"] == [2] and found["scenario"] == "trace" and found["parameters"] == {}
     assert all(p["operations"] > 300_000 and p["dead"]["offlined"] for p in found["points"])
+
+
+def test_a_recording_as_people_have_it_plays_in_virtual_time(tmp_path, valid):
+    trace = Path(__file__).resolve().parents[1] / "data" / "field" / "perf-script.txt"
+    run = finish(tmp_path, *DESIGNS, "--trace", str(trace), "--format", "json", command="simulate")
+    found = valid("simulation", run.stdout)
+    assert found["cpus"] == [3] and [p["operations"] for p in found["points"]] == [6, 6]
 
 
 def test_ctrl_c_keeps_the_points_that_are_done(tmp_path, valid):
