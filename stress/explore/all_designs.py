@@ -252,7 +252,7 @@ def as_markdown(beyond: Beyond) -> str:
         "|---|---|---|---|---|",
     ]
     for find in beyond.finds:
-        text = find.text.partition("; gone by")[0].partition(" < ")[0]
+        text = re.sub(r"( in \w+):\d+", r"\1", find.text.partition("; gone by")[0].partition(" < ")[0])
         cells = (
             f"{', '.join(find.models)} ({find.allocator}, {find.memory_model.upper()})",
             ", ".join(find.designs),
