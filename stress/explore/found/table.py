@@ -62,7 +62,7 @@ def as_text(lines: list[Line]) -> str:
 def as_markdown(lines: list[Line], folder: str = "") -> str:
     """docs/races.md. folder: where `page_of` each race lies, seen from there; "": the stories stand below the table."""
     parts = [
-        "# The races of the 2014 review, explored",
+        "# Races, explored: those of the 2014 review, and bugs mended since",
         "",
         "Written by `python -m stress explore --all --format markdown`. Each race is a small model: the explorer looks "
         "for it in a design",
