@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import inspect
 import platform
-from collections.abc import Callable
-from typing import Any
 
 from numba.extending import (
     NativeValue,
     lower_builtin,
     models,
+    overload,
     register_model,
     type_callable,
     typeof_impl,
@@ -23,7 +22,6 @@ from numba.extending import (
 )
 
 from shm import atomics
-from shm.compiler import chosen_by_type
 from shm.machine import MACHINE, Machine, vector
 from shm.numba_internals import AttributeTemplate, binding, bound_function, cgutils, infer_getattr, signature, types
 from shm.numba_internals import llvm as ir
@@ -332,19 +330,43 @@ def _on_cpu(context, builder, sig, args):
 # Calls through the kernel's vector table become direct calls: the table is known by type.
 
 
-def _by_vector(function, name: str, meaning: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-    """`meaning` gives the table's function what Numba needs: a function with the names of the operation's arguments."""
-
-    def choose(m, *words):
-        return meaning(vector(m.kernel, name)) if isinstance(m, MachineType) else None
-
-    chosen_by_type(function, choose)
+@overload(atomics.call_ipi)
+def _call_ipi(m, func, arg):
+    target = vector(m.kernel, "ipi")
+    return lambda m, func, arg: target(m, func, arg)
 
 
-_by_vector(atomics.call_ipi, "ipi", lambda target: lambda m, func, arg: target(m, func, arg))
-_by_vector(atomics.call_rcu, "rcu", lambda target: lambda m, func, arg: target(m, func, arg))
-_by_vector(atomics.call_work, "work", lambda target: lambda m, func, a, b: target(m, func, a, b))
-_by_vector(atomics.call_bound_work, "bound_work", lambda target: lambda m: target(m))
-_by_vector(atomics.call_timers, "timers", lambda target: lambda m: target(m))
-_by_vector(atomics.call_settling, "settling", lambda target: lambda m: target(m))
-_by_vector(atomics.call_free_lock, "free_lock", lambda target: lambda m: target(m))
+@overload(atomics.call_rcu)
+def _call_rcu(m, func, arg):
+    target = vector(m.kernel, "rcu")
+    return lambda m, func, arg: target(m, func, arg)
+
+
+@overload(atomics.call_work)
+def _call_work(m, func, a, b):
+    target = vector(m.kernel, "work")
+    return lambda m, func, a, b: target(m, func, a, b)
+
+
+@overload(atomics.call_bound_work)
+def _call_bound_work(m):
+    target = vector(m.kernel, "bound_work")
+    return lambda m: target(m)
+
+
+@overload(atomics.call_timers)
+def _call_timers(m):
+    target = vector(m.kernel, "timers")
+    return lambda m: target(m)
+
+
+@overload(atomics.call_settling)
+def _call_settling(m):
+    target = vector(m.kernel, "settling")
+    return lambda m: target(m)
+
+
+@overload(atomics.call_free_lock)
+def _call_free_lock(m):
+    target = vector(m.kernel, "free_lock")
+    return lambda m: target(m)
