@@ -20,8 +20,12 @@ function button(text, does, attributes = {}) {
 
 // Values: the title of a mark, at once, for the pointer and for the keyboard; marks of the same launch stand out.
 const tip = make("div", "", {class: "tip", role: "status", hidden: ""});
-const said = mark => mark.getAttribute("aria-label") || "";
-const launch = mark => (said(mark).match(/\b(launch|pair|block)s? \d+/) || [""])[0];
+const said = mark => mark.dataset.about || "";
+const LAUNCHES = /\b(?:launch(?:es)?|pairs?|blocks?) (\d+)(?:–(\d+))?/;
+function launches(mark) {  // the first and the last of those it joins, or null
+  const found = said(mark).match(LAUNCHES);
+  return found && [+found[1], +(found[2] || found[1])];
+}
 let shown = null;
 function show(mark) {
   if (mark === shown) return;
@@ -31,8 +35,11 @@ function show(mark) {
   if (!mark) return;
   tip.textContent = said(mark);
   mark.classList.add("current");
-  const same = launch(mark) ? all(`${PLOT} .mark`).filter(one => launch(one) === launch(mark)) : [];
-  for (const one of same) one.classList.add("linked");
+  const own = launches(mark);
+  for (const one of own ? all(`${PLOT} .mark`) : []) {
+    const its = launches(one);
+    if (its && its[0] <= own[1] && own[0] <= its[1]) one.classList.add("linked");
+  }
   const at = mark.getBoundingClientRect(), size = tip.getBoundingClientRect();
   tip.style.left = `${Math.max(4, Math.min(innerWidth - size.width - 4, at.left + at.width / 2 - size.width / 2))}px`;
   tip.style.top = `${at.top > size.height + 12 ? at.top - size.height - 8 : at.bottom + 8}px`;
@@ -40,13 +47,14 @@ function show(mark) {
 function values(svg) {
   const marks = all(":has(> title)", svg);
   for (const mark of marks) {
-    mark.setAttribute("aria-label", mark.querySelector("title").textContent);
+    mark.dataset.about = mark.querySelector("title").textContent;  // not a name: a screen reader hears the tip
     mark.querySelector("title").remove();  // or the browser shows it a second time
   }
   if (!marks.length) return;
   svg.tabIndex = 0;
+  svg.setAttribute("role", "application");  // or screen readers keep the arrow keys to themselves
   svg.setAttribute("aria-description", "Arrow keys go from value to value; + and − zoom, 0 shows all.");
-  svg.addEventListener("pointerover", event => show(event.target.closest("[aria-label]:not(svg)")));
+  svg.addEventListener("pointerover", event => show(event.target.closest("[data-about]")));
   svg.addEventListener("pointerleave", () => show(null));
   svg.addEventListener("blur", () => show(null));
   svg.addEventListener("keydown", event => {
@@ -206,6 +214,10 @@ function standalone(svg) {
   mine.forEach((one, i) => {
     const style = getComputedStyle(one);
     for (const name of DRAWN) theirs[i].style.setProperty(name, style.getPropertyValue(name));
+    if (!said(one)) return;
+    const title = document.createElementNS(NS, "title");
+    title.textContent = said(one);
+    theirs[i].append(title);
   });
   copy.setAttribute("xmlns", NS);
   copy.style.background = getComputedStyle(svg.closest("figure")).backgroundColor;

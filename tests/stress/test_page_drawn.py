@@ -112,6 +112,8 @@ ASKED = """<script>addEventListener("load", () => {
     every(".tools button", time).find(b => b.textContent === kind).click();
   const named = e => e.textContent || e.getAttribute("aria-label");
   seen.unnamed = every("button, input, svg.plot").filter(e => !named(e)).length;
+  seen.named = every("svg.plot [aria-label]:not([role])").length;  // ARIA: a shape without a role has no name
+  seen.roles = [...new Set(every("svg.plot").filter(e => e.tabIndex === 0).map(e => e.getAttribute("role")))];
   Promise.all(files).then(made => { seen.files = made;
     document.body.innerHTML = ""; document.body.textContent = "PROBE" + JSON.stringify(seen) + "EBORP"; });
 });</script>"""
@@ -135,10 +137,33 @@ def test_it_answers_the_pointer_and_the_keyboard(tmp_path):
     files = dict(seen["files"])
     assert sum(name.endswith(".svg") for name in files) >= 1 and seen["unnamed"] == 0
     drawn = ElementTree.fromstring(next(text for name, text in files.items() if name.endswith(".svg")))
-    assert drawn.tag == "{http://www.w3.org/2000/svg}svg"
+    assert drawn.tag == "{http://www.w3.org/2000/svg}svg" and list(drawn.iter("{http://www.w3.org/2000/svg}title"))
+    assert seen["named"] == 0 and seen["roles"] == ["application"]
     table = next(text for name, text in files.items() if name.endswith(".csv"))
     assert table.startswith("at second,design,") and table.count("\n") == seen["all"] + 1
     assert next(text for name, text in files.items() if name.endswith(".md")).startswith("| at second | design |")
+
+
+JOINED = """<script>addEventListener("load", () => {
+  const every = what => [...document.querySelectorAll(what)];
+  const point = every("svg.plot .mark").find(e => (e.dataset.about || "").includes("launches 1–2:"));
+  if (point) point.dispatchEvent(new PointerEvent("pointerover", {bubbles: true}));
+  const seen = [document.querySelector(".tip").textContent, ...every(".linked").map(e => e.dataset.about)];
+  document.body.innerHTML = ""; document.body.textContent = "PROBE" + JSON.stringify(seen) + "EBORP"; });</script>"""
+
+
+def test_a_point_of_joined_launches_marks_those_it_shares(tmp_path):
+    """400 launches: ratios are joined by two, rates by three, so 1–2 marks 1–3 in the other picture."""
+    result = measure(record(pairs=400))
+    file = tmp_path / "report.html"
+    text = page.render(result).decode()
+    policy = re.search(r'<meta http-equiv="Content-Security-Policy"[^>]*>', text)[0]
+    file.write_text(text.replace(policy, "").replace("</body>", JOINED + "</body>"))
+    dom, said = browse(file, tmp_path)
+    assert "CONSOLE" not in said, said
+    tip, *linked = json.loads(html.unescape(re.search("PROBE(.*)EBORP", dom, re.DOTALL)[1]))
+    assert "launches 1–2:" in tip
+    assert {re.search(r"launch\w* [\d–]+", one)[0] for one in linked} == {"launches 1–2", "launches 1–3"}
 
 
 CHOSEN = """<script>addEventListener("load", () => {
