@@ -69,16 +69,19 @@ def predict(trace: Path, designs: Sequence[Design], draws: int, seed: int, progr
         names = tuple(load.marks[i].removeprefix("SNAP_END ") for i in at)
         caches = tuple(spec.name for spec in load.caches)
         arena = Arena(load, DEFAULT, features=frozenset().union(*features.values()), memory=MEMORY, serial=True)
-        ready([(counting_main, DEFAULT, each) for each in features.values()], progress.phase)
-        for name, each in features.items():
-            arena.reset(each)
-            stuck = serial_ordered(
-                arena.machine(each, arena.kworker_cpu), arena.run, arena.plan["order"], len(load.order), 0
-            )
-            if stuck >= 0:
-                raise UsageError(f"{trace}: operation {stuck:,} cannot be played on {name}: it waits")
-            marks = arena.marks()
-            played[name].append(marks[at] - marks[0])
+        try:
+            ready([(counting_main, DEFAULT, each) for each in features.values()], progress.phase)
+            for name, each in features.items():
+                arena.reset(each)
+                stuck = serial_ordered(
+                    arena.machine(each, arena.kworker_cpu), arena.run, arena.plan["order"], len(load.order), 0
+                )
+                if stuck >= 0:
+                    raise UsageError(f"{trace}: operation {stuck:,} cannot be played on {name}: it waits")
+                marks = arena.marks()
+                played[name].append(marks[at] - marks[0])
+        finally:
+            arena.close()
     assert recording is not None
     theirs = recording.kernel_slabs_at_mark[at]
     return [
