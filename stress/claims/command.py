@@ -39,8 +39,8 @@ def main(
     chosen = choose(ids)
     check_seconds("--seconds", seconds, "the time of a timed comparison", "3")
     from stress.claims import report as reporting
+    from stress.claims.keeping import keep
     from stress.process import ending, host
-    from stress.process.files import write_atomically
     from stress.result.files import encode
 
     began = time.monotonic()
@@ -58,13 +58,7 @@ def main(
             machine=dict(host.describe_machine()), seed=seed, seconds=seconds, took=round(time.monotonic() - began, 1),
             quick=quick, interrupted=interrupted, claims=outcomes,
         )  # fmt: skip
-        folder = out / f"{now:%Y%m%d-%H%M%S-%f}-claims"
-        try:
-            folder.mkdir(parents=True)
-            write_atomically(folder / "claims.json", encode(report))
-            write_atomically(folder / PAGE_NAME, render(report))
-        except OSError as error:
-            raise UsageError(f"--out {out}: {error.strerror}; choose another folder") from None
+        folder = keep(out, now, "claims", {"claims.json": encode(report), PAGE_NAME: render(report)})
     with printing():
         if format == "json":
             sys.stdout.write(encode(report).decode())

@@ -20,6 +20,7 @@ from stress.explore.races import MODELS, Model
 from stress.explore.races.judgements import UNJUDGED, judgement_of
 from stress.explore.space.violation import KINDS
 from stress.process.errors import UsageError
+from stress.show import units
 
 SCHEMA_VERSION = "1"
 
@@ -222,15 +223,11 @@ def as_text(beyond: Beyond) -> str:
     lines = []
     for find in beyond.finds:
         lines.append(f"{'/'.join(find.models)} on {find.allocator}, {find.memory_model.upper()}: {find.kind}")
-        lines.append(f"    in {', '.join(find.designs)}; {_preemptions(find)}")
+        lines.append(f"    in {', '.join(find.designs)}; {units.plural(find.preemptions, 'preemption')}")
         lines.append(f"    {find.text}")
         lines.append(f"    {find.judgement}: {find.why}" if find.why else f"    {find.judgement}")
     lines += [f"limit: {text}" for text in beyond.limited]
     return "\n".join([*lines, _summary(beyond)])
-
-
-def _preemptions(find: Find) -> str:
-    return f"{find.preemptions} preemption{'' if find.preemptions == 1 else 's'}"
 
 
 def as_markdown(beyond: Beyond) -> str:

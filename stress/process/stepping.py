@@ -1,8 +1,9 @@
 """Count the instructions of a call: this thread is stepped through it, instruction by instruction.
 
 Virtual machines seldom have hardware counters. The processor's trap flag tells the same, exactly: one SIGTRAP for each
-instruction, some 500,000 a second. Only instructions of code that is in no file are counted, which is the code that was
-compiled in this process. The handler is machine code too, and clears the flag when it is told to stop.
+instruction, some 30,000 a second on a virtual machine. Only instructions of code that is in no file are counted, which
+is the code that was compiled in this process. The handler is machine code too, and clears the flag when it is told to
+stop.
 """
 
 from __future__ import annotations

@@ -88,14 +88,14 @@ def _sources(result: Result) -> str:
 
 def _ratios(result: Result, kind: str) -> str:
     """Of every design compared, in the order of the designs."""
-    found = [f"{value.estimate:.3f}" for _, value in _of(result, kind) if value.estimate is not None]
-    return " ".join(found) or units.UNKNOWN
+    found = [value for name in table.order(result) if (value := _ratio(result, name, kind)) is not None]
+    return " ".join(f"{value.estimate:.3f}" for value in found) or units.UNKNOWN
 
 
-def _of(result: Result, kind: str) -> Iterator[tuple[str, Ratio]]:
-    for name in table.order(result):
-        if name in result.ratios:
-            yield name, getattr(result.ratios[name], kind)
+def _ratio(result: Result, name: str, kind: str) -> Ratio | None:
+    """A design's ratio to the first one; None where it was not measured."""
+    value = getattr(result.ratios[name], kind) if name in result.ratios else None
+    return value if value is not None and value.estimate is not None else None
 
 
 def _figures(result: Result) -> list[list[str]]:
@@ -119,8 +119,8 @@ def _figures(result: Result) -> list[list[str]]:
             rate = getattr(design.frees_per_second, kind)
             if rate is not None:
                 rows.append([f"{name}: {what}/s", units.rate(rate)])
-            if name in result.ratios and getattr(result.ratios[name], kind).estimate is not None:
-                rows.append([f"{name}: {what} against before", units.ratio(getattr(result.ratios[name], kind))])
+            if (ratio := _ratio(result, name, kind)) is not None:
+                rows.append([f"{name}: {what} against before", units.ratio(ratio)])
     return rows
 
 
@@ -139,7 +139,7 @@ def _trends(read: Sequence[tuple[Run, Result]]) -> Iterator[Figure]:
             for name in names:
                 points = []
                 for number, run, result in done:
-                    value = getattr(result.ratios[name], kind) if name in result.ratios else None
+                    value = _ratio(result, name, kind)
                     if value is not None and value.estimate is not None:
                         text = units.ratio(value)
                         about = f"{name}, {run.id}, sources {_sources(result) or 'unknown'}: {text}"

@@ -62,26 +62,31 @@ def grid(header: Sequence[Child], rows: Sequence[Sequence[Child]], class_: str |
 
 
 def document(title: str, body: Element, designs: Sequence[str] = ()) -> bytes:
-    """A whole page in UTF-8 that loads nothing.
+    """A whole page in the style of all pages, page.css, with their script, page.js; see `whole_page`.
 
-    Its style, page.css, and its script, page.js, are all that is not escaped. The browser runs no other script: the
-    policy names this one by its digest. designs: names of the colours d0, d1, …, which can be switched off.
+    designs: names of the colours d0, d1, …, which can be switched off.
     """
-    files = resources.files("stress.show")
-    style, script = (files.joinpath(name).read_text("utf-8") for name in ("page.css", "page.js"))
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     if designs:
         body.set("data-designs", json.dumps(list(designs)))
+    return whole_page(title, body, "stress.show")
+
+
+def whole_page(title: str, body: Element, package: str) -> bytes:
+    """A whole page in UTF-8 that loads nothing.
+
+    The package's page.css and page.js are all that is not escaped. The browser runs no other script: the policy names
+    this one by its digest.
+    """
+    files = resources.files(package)
+    style, script = (files.joinpath(name).read_text("utf-8") for name in ("page.css", "page.js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'"
     head = el(
         "head",
         el("meta", charset="utf-8"),
         el("meta", name="viewport", content="width=device-width, initial-scale=1"),
         el("meta", name="color-scheme", content="light dark"),
-        el(
-            "meta",
-            http_equiv="Content-Security-Policy",
-            content=f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'",
-        ),
+        el("meta", http_equiv="Content-Security-Policy", content=policy),
         el("link", rel="icon", href="data:,"),
         el("title", title),
         el("style", style),

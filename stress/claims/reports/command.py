@@ -55,9 +55,9 @@ def main(
     """Play these reports (all, and the storm, without), write the result and the page, print; the exit status."""
     chosen, storm = choose(ids)
     check_seconds("--seconds", seconds, "the time of a native comparison", "3")
+    from stress.claims.keeping import keep
     from stress.claims.reports import show
     from stress.process import ending, host
-    from stress.process.files import write_atomically
     from stress.result.files import encode
 
     began = time.monotonic()
@@ -82,12 +82,7 @@ def main(
             machine=dict(host.describe_machine()), seed=seed, seeds=len(bench.seeds), tolerance=TOLERANCE, quick=quick,
             took=round(time.monotonic() - began, 1), interrupted=interrupted, reports=outcomes, storm=cells,
         )  # fmt: skip
-        folder = out / f"{now:%Y%m%d-%H%M%S-%f}-sheaves"
-        try:
-            folder.mkdir(parents=True)
-            write_atomically(folder / "sheaves.json", encode(found))
-        except OSError as error:
-            raise UsageError(f"--out {out}: {error.strerror}; choose another folder") from None
+        folder = keep(out, now, "sheaves", {"sheaves.json": encode(found)})
     with printing():
         if format == "json":
             sys.stdout.write(encode(found).decode())

@@ -6,17 +6,14 @@ script draws both executions (`page.js`) from the data beside it.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator, Sequence
-from importlib import resources
 from itertools import groupby
-from xml.etree.ElementTree import Element, tostring
+from xml.etree.ElementTree import Element
 
 from stress.explore.page import data
 from stress.explore.page.beside import Pair
 from stress.explore.page.recording import Execution, Step
-from stress.show.html import add, el, grid
+from stress.show.html import add, el, grid, whole_page
 
 KEYS = (
     ("↓ →", "next step"), ("↑ ←", "step before"), ("Page Down, Page Up", "next function, function before"),
@@ -27,20 +24,6 @@ KEYS = (
 
 def render(title: str, facts: Sequence[tuple[str, str]], story: Sequence[str], pair: Pair) -> bytes:
     """A whole page in UTF-8. facts: (name, text) about the model; story: lines of text."""
-    script = resources.files("stress.explore.page").joinpath("page.js").read_text("utf-8")
-    style = resources.files("stress.explore.page").joinpath("page.css").read_text("utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'"
-    head = el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("meta", name="color-scheme", content="light dark"),
-        el("meta", http_equiv="Content-Security-Policy", content=policy),
-        el("link", rel="icon", href="data:,"),
-        el("title", title),
-        el("style", style),
-    )
     body = el("body", el("h1", title))
     add(body, el("dl", *(el("div", el("dt", name), el("dd", text)) for name, text in facts), class_="facts"))
     add(body, el("section", el("h2", "What happens"), el("ol", *(el("li", line) for line in story)), class_="story"))
@@ -52,13 +35,8 @@ def render(title: str, facts: Sequence[tuple[str, str]], story: Sequence[str], p
     add(body, runs)
     if pair.sound is None and pair.failing.kind:
         add(body, el("p", "There is no preemption or decision that it could do without: every order tried fails."))
-    add(
-        body,
-        el("script", data.encode(pair), type="application/json", id="data"),
-        el("script", script),
-    )
-    page = tostring(el("html", head, body, lang="en"), encoding="unicode", method="html")
-    return b"<!doctype html>\n" + page.encode("utf-8", "replace") + b"\n"
+    add(body, el("script", data.encode(pair), type="application/json", id="data"))
+    return whole_page(title, body, "stress.explore.page")
 
 
 def _help() -> Element:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from allocators.caches.memcg_caches import destroy_root
 from allocators.caches.nolock import alloc_nolock, free_nolock
-from allocators.core.bugs import BUG_CLOSE_BUSY
-from shm.atomics import bug, cpu_relax, read_once, write_once
+from shm.atomics import write_once
 from shm.rcu import quiescent_point
 from stress.explore.races.race import Model
-from stress.explore.races.sheaves import SMALL
+from stress.explore.races.sheaves import SMALL, destroys
 from stress.explore.world.scene import Scene
 
 
@@ -52,14 +50,7 @@ def deferred_and_destroy(design: str, *, memory_model: str = "sc", cpus: int = 1
     """A CPU leaves the frees of a cache's last objects to its interrupt; then the cache is destroyed."""
     scene, mine = _full_sheaves(design, memory_model, cpus)
     frees(scene, mine)
-
-    def destroy(m) -> None:
-        while read_once(m, scene.flag) == 0:
-            cpu_relax(m)
-        if not destroy_root(m, scene.root):
-            bug(m, BUG_CLOSE_BUSY, scene.root)
-
-    scene.works(destroy)
+    destroys(scene)
     return scene
 
 

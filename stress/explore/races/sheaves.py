@@ -112,6 +112,12 @@ def kfree_rcu_and_destroy(design: str, *, memory_model: str = "sc", cpus: int = 
         write_once(m, scene.flag, 1)
 
     scene.task("kfree_rcu", 0, free_later)
+    destroys(scene)
+    return scene
+
+
+def destroys(scene: Scene) -> None:
+    """The kworker destroys the scene's cache once its flag is set, and it must be destroyed."""
 
     def destroy(m) -> None:
         while read_once(m, scene.flag) == 0:
@@ -120,7 +126,6 @@ def kfree_rcu_and_destroy(design: str, *, memory_model: str = "sc", cpus: int = 
             bug(m, BUG_CLOSE_BUSY, scene.root)
 
     scene.works(destroy)
-    return scene
 
 
 MODELS = (
