@@ -108,6 +108,11 @@ VTIME = struct(
     "horizon",  # no CPU's clock is before this
     "grace_due",  # when the grace period that callbacks wait for is over; 0: none goes on
     "grace_covers",  # so many callbacks were queued when it began
+    # How it is played: see `shm.virtual.turns`.
+    "by_access",  # 1: an access at a time; 0: an operation at a time
+    "until",  # a CPU whose clock is beyond this lets others go first
+    "slack",  # ps that it may be before them all the same
+    "turns",  # TURNS
     # Where words are at home: frames by node, per-CPU areas and NODEs with theirs, all else on node 0.
     "frames",
     "node_words",
@@ -177,9 +182,16 @@ CALENDAR = struct(
     "count",  # holds that are remembered
     "longest",  # ps that somebody waited
     "first",  # the oldest hold's place in the rings
+    # An access at a time: the flow that holds it and those that wait, numbers plus 1.
+    "holder",
+    "queue",
+    "queue_last",
+    "queued",  # how many
+    "given_by",  # CPU that gave it up last
+    "given_at",  # and when
     ("begins", HOLDS),
     ("ends", HOLDS),
-    size=16 + 2 * HOLDS,
+    size=24 + 2 * HOLDS,
 )
 
 

@@ -5,7 +5,7 @@ whose clock is least, so accesses happen in the order of their times, whichever 
 held and waited for, first come, first served; compare-and-swaps fail; interrupts come between two accesses where they
 are on, work between two operations. Prices, lines, tables, and the tapes' slots, rounds and events are as there.
 
-Left out: timers after the tapes' end. The handlers of a call to many CPUs run one after the other in the sender's
+The handlers of a call to many CPUs run one after the other in the sender's
 greenlet, each with its own CPU's clock: a handler may be played a handler's time after accesses that come later, and
 so finds locks free that are held at its time; it waits until they were given up all the same.
 """
@@ -20,7 +20,7 @@ from greenlet import greenlet
 
 from allocators.core.world import WORLD, WORLD_AT
 from scenarios.tape import OP_ALLOC, OP_END, OP_FREE, OP_KFREE_RCU, OP_ROUND, OP_WAIT
-from shm.atomics import book, call_timers
+from shm.atomics import book, call_settling, call_timers
 from shm.machine import CPU, Machine
 from shm.ring import RING
 from shm.virtual.calendar import calendar_of
@@ -59,6 +59,7 @@ from stress.engine.words import PLAY, RUN, c_of, opcode
 from stress.play.arena import Arena
 from stress.play.virtual import VirtualTime
 
+PS_PER_NS = 1000
 _LOOK_AGAIN = 1_000_000  # ps between two looks whether a grace period is over
 
 
@@ -199,6 +200,7 @@ class ExactMachine(PricedMachine):
         spend(self, v, LOCK_WAIT + kind, waited)
         book(self, c + CALENDAR.contended, 1)
         book(self, c + CALENDAR.waited, waited)
+        self.mem[c + CALENDAR.longest] = max(waited, self.mem[c + CALENDAR.longest])
 
     def unlock_in_time(self, lock: int) -> None:
         self.turn()
@@ -290,19 +292,43 @@ class Interleaving:
         self.operations = [0 for _ in every]
         self.queued = 0
         self.kicked = False
+        self.settling = False
 
     def play(self) -> bool:
         """Play all tapes to their end; False when they got stuck."""
         enter(self.machines[self.workers], WORK)
         for flow in self.flows:
             self.push(flow, 0)
-        while (chosen := self._next()) is not None:
-            self.current = chosen
-            chosen.greenlet.switch()
-        m = self.machines[self.workers]
-        return m.mem[self.run + RUN.events_done] == m.mem[self.run + RUN.events] and all(
-            opcode(m.mem[m.mem[self._play_of(cpu) + PLAY.tape]]) == OP_END for cpu in self.cpus
-        )
+        while True:
+            while (chosen := self._next()) is not None:
+                self.current = chosen
+                chosen.greenlet.switch()
+            m = self.machines[self.workers]
+            if m.mem[self.run + RUN.events_done] != m.mem[self.run + RUN.events] or any(
+                opcode(m.mem[m.mem[self._play_of(cpu) + PLAY.tape]]) != OP_END for cpu in self.cpus
+            ):
+                return False
+            if not self._settle(m):
+                return True
+
+    def _settle(self, m: ExactMachine) -> bool:
+        """All tapes have ended: on to when timers may find dead caches; False when it is time to end."""
+        latest = max(one.tables[one.clock_at] for one in self.machines)
+        wait_until(m, vcpu(m), ASLEEP, latest)
+        due = call_settling(m)
+        if due == 0:
+            return False
+        last = latest // PS_PER_NS
+        if m.mem[self.run + RUN.settled_at] == 0:
+            m.mem[self.run + RUN.settled_at] = last + m.mem[self.run + RUN.settle_ns]
+        at = min(due, m.mem[self.run + RUN.settled_at])
+        if last >= m.mem[self.run + RUN.settled_at]:
+            return False
+        for one in self.machines:
+            wait_until(one, vcpu(one), ASLEEP, PS_PER_NS * at)
+        self.settling = True
+        self._wake(self.flows[self.workers], PS_PER_NS * at)
+        return True
 
     # Who is next.
 
@@ -435,6 +461,9 @@ class Interleaving:
         m = self.machines[cpu]
         while True:
             self.kicked = False
+            if self.settling:
+                self.settling = False
+                call_timers(m)
             events = m.mem[self.run + RUN.events_done]
             if kworker_turn(m, self.run):
                 self.queued = self._queued(m)

@@ -64,6 +64,47 @@ def test_both_engines_leave_the_same_words(scenario: str, sizes: dict[str, str])
     arena.close()
 
 
+# workload, allocator, CPUs: locks and lines that are fought for, interrupts, work, timers after the tapes.
+ACCESSES = (("list-lock", "slub", 8), ("churn", "slub", 3), ("dead-free", "slab", 5), ("churn", "slab", 4))
+
+
+@pytest.mark.parametrize("name, allocator, cpus", ACCESSES, ids=[f"{a[0]}-{a[1]}" for a in ACCESSES])
+def test_compiled_code_left_in_its_middle_does_what_interpreted_code_does(name: str, allocator: str, cpus: int) -> None:
+    """An access at a time by stacks that are switched and by greenlets, each with a scheduler of its own."""
+    scenario, settings = WORKLOADS[name]
+    workload, _ = build_workload(scenario, settings(cpus), cpus, 1)
+    features = features_of(DESIGNS[allocator], allocator)
+    booted = features - STATS - {"VTIME"}
+    arena = Arena(workload, allocator, features=booted, nodes=2, memory=16 << 20, serial=True)
+    arena.reset(booted, BlockSettings(seed=1, settle_ns=10_000_000_000))
+    virtual = VirtualTime(arena, booted, load("xeon-2014"), slack=0)
+    before = [words.copy() for words in (arena.words, virtual.words)]
+    assert virtual.play(lambda: None, steps=37)
+    compiled = _told(arena, virtual)
+    for words, kept in zip((arena.words, virtual.words), before):
+        words[:] = kept
+    assert (compiled["arena"] != before[0]).any()
+    assert interleave.Interleaving(arena, virtual, features).play()
+    for what, words in _told(arena, virtual).items():
+        differ = np.flatnonzero(words != compiled[what])
+        assert not len(differ), (what, differ[:10], words[differ[:10]], compiled[what][differ[:10]])
+    assert virtual.stacks is not None and 0 < virtual.stacks.used() < virtual.stacks.size // 4
+    virtual.close()
+    arena.close()
+
+
+def _told(arena: Arena, virtual: VirtualTime) -> dict[str, np.ndarray]:
+    """All that a play leaves but what the two schedulers keep, each in its own way."""
+    found = {"arena": arena.words.copy()}
+    for region in ("vcpus", "pcp", "lock_table", "l1", "tags", "llc", "lines"):
+        base, size = virtual.plan.regions[region]
+        found[region] = virtual.words[base : base + size].copy()
+    locks = virtual.calendars()
+    for field in ("lock", "kind", "acquired", "contended", "held", "waited", "longest", "begin"):
+        found[f"locks' {field}"] = locks[field].copy()
+    return found
+
+
 def test_a_trace_has_every_operation_and_all_of_the_time() -> None:
     tapes, _ = build_workload("remote-free", {"batch": "96", "rounds": "2"}, 3, 1)
     job = Job("linux-3.16", "slub", 3, 2, load("xeon-2014"), 16 << 20, 1, 10.0, tapes)
