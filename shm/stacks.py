@@ -23,13 +23,13 @@ import numpy as np
 
 from shm.machine import Machine
 
-STACK = 128 << 10  # bytes; what the deepest calls need is a small part (`Stacks.used`)
+STACK = 64 << 10  # bytes; what the deepest calls need is a small part (`Stacks.used`)
 
 
 def switch_stack(m: Machine, code: int, save: int, to: int) -> None:
     """Keep this stack's pointer in word `save` and go on where the stack was left whose pointer is `to`.
 
-    code: `Assembled.switch`. Compiled code only: on the interpreted engine greenlets do it.
+    code: `Assembled.switch`. Compiled code only.
     """
     raise NotImplementedError("interpreted code is not left in its middle")
 
@@ -188,7 +188,6 @@ class Stacks:
         arguments. It must not return."""
         assert PROCESSOR is not None
         own = self._bytes[number, mmap.PAGESIZE :].view(np.int64)
-        own[:] = 0
         top = len(own)
         given = top - -(-len(words) // 2) * 2
         own[given : given + len(words)] = words

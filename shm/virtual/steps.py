@@ -14,6 +14,7 @@ from shm.virtual.lines import charge_barrier, charge_locked, charge_read, charge
 from shm.virtual.turns import (
     call_done,
     call_in_turn,
+    callbacks_in_turn,
     grace_in_turn,
     lock_in_turn,
     take_turn,
@@ -105,8 +106,7 @@ def end_call_by_step(m: Machine, there: Machine, where: int) -> None:
 def callbacks_by_step(m: Machine, waiting: int) -> int:
     """See `waits.callbacks_due`."""
     if vtime(m, VTIME.by_access):
-        grace_in_turn(m)
-        return waiting
+        return callbacks_in_turn(m, waiting)
     return callbacks_by_now(m, waiting)
 
 

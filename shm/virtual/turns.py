@@ -21,7 +21,7 @@ from shm.machine import CPU, MACHINE, Machine
 from shm.stacks import switch_stack
 from shm.virtual.calendar import calendar_of
 from shm.virtual.calls import call_at_once, call_is_over
-from shm.virtual.heap import first_number, first_time, pop, push
+from shm.virtual.heap import first_number, first_time, pop, push, replace
 from shm.virtual.lines import charge_locked, charge_read, charge_write, distance, price_from
 from shm.virtual.words import (
     CALENDAR,
@@ -29,6 +29,7 @@ from shm.virtual.words import (
     LOCK_WAIT,
     PRICE,
     STORES,
+    TURNS,
     VCPU,
     VTIME,
     clock_of,
@@ -43,22 +44,6 @@ from shm.virtual.words import (
 NEVER = (1 << 63) - 1
 _LOOK_AGAIN = 1_000_000  # ps between two looks whether a grace period is over
 
-# heap: of flows that can go on. current: the one that does. hub: the stack of who plays. paused: 1, `current` goes on
-# when the hub plays on. steps: operations until then.
-TURNS = struct(
-    "TURNS",
-    "heap",
-    "flows",
-    "began",  # operations[workers], by flow: what they were when it began to wait for a grace period
-    "code",
-    "hub",
-    "current",
-    "paused",
-    "steps",
-    "settle",  # 1: the tapes have ended, and the kworker is to look at timers
-    "kicked",  # 1: the kworker was woken while it did something
-    size=16,
-)
 # One per CPU. In lists a flow is its number plus 1, 0 is none.
 FLOW = struct(
     "FLOW",
@@ -80,7 +65,7 @@ FLOW = struct(
 @dual
 def turns(m: Machine) -> int:
     """The TURNS."""
-    return vtime(m, VTIME.turns)
+    return read_book(m, MACHINE.vtime) + VTIME.turns
 
 
 @dual
@@ -151,10 +136,25 @@ def block(m: Machine) -> None:
         switch_stack(m, read_book(m, t + TURNS.code), flow_of(m, number) + FLOW.stack, to)
 
 
-@dual
+@dual_slow
 def leave_until(m: Machine, at: int) -> None:
     """The flow that runs goes on at a time, after all that come before."""
-    go_on_at(m, current(m), at)
+    t = turns(m)
+    heap = read_book(m, t + TURNS.heap)
+    number = read_book(m, t + TURNS.current)
+    if read_book(m, heap):
+        other = first_number(m, heap)
+        f = read_book(m, t + TURNS.flows) + other * FLOW.SIZE
+        # As nearly always: who comes first runs on its own CPU, where no handler does, and lost no time to one.
+        if first_time(m, heap) < at and read_book(m, f + FLOW.stopped) == 0 and read_book(m, f + FLOW.acting) == other:
+            if read_book(m, vcpu_of(m, other) + VCPU.clock) <= first_time(m, heap):
+                replace(m, heap, at, number)
+                _look_at_first(m, heap)
+                write_book(m, t + TURNS.current, other)
+                save = read_book(m, t + TURNS.flows) + number * FLOW.SIZE + FLOW.stack
+                switch_stack(m, read_book(m, t + TURNS.code), save, read_book(m, f + FLOW.stack))
+                return
+    go_on_at(m, number, at)
     block(m)
 
 
@@ -216,9 +216,10 @@ def _waits(m: Machine, last: int, c: int, kind: int, until: int, behind: int) ->
 
 
 @dual
-def _has(m: Machine, c: int) -> None:
+def _has(m: Machine, c: int, since: int) -> None:
+    """This CPU has the lock; while it is handed over it is not free, so that counts from when it was given up."""
     book(m, c + CALENDAR.acquired, 1)
-    write_book(m, c + CALENDAR.begin, clock_of(m))
+    write_book(m, c + CALENDAR.begin, since)
     book(m, vcpu(m) + VCPU.locks, 1)
 
 
@@ -250,7 +251,8 @@ def lock_in_turn(m: Machine, lock: int, kind: int) -> bool:
         write_book(m, sleeper + FLOW.asleep, 1 if read_book(m, _area(m) + CPU.irq) == 0 else 0)
         block(m)
         write_book(m, sleeper + FLOW.asleep, 0)
-    _has(m, c)
+    given_at = read_book(m, c + CALENDAR.given_at)
+    _has(m, c, given_at if given_at > before else before)
     return clock_of(m) > before
 
 
@@ -268,7 +270,7 @@ def try_in_turn(m: Machine, lock: int, kind: int) -> bool:
         return False
     write_book(m, c + CALENDAR.holder, current(m) + 1)
     write_book(m, c + CALENDAR.kind, kind)
-    _has(m, c)
+    _has(m, c, clock_of(m))
     return True
 
 
@@ -401,26 +403,53 @@ def call_done(m: Machine, there: Machine, where: int) -> None:
 # Grace periods.
 
 
-@dual_slow
-def grace_in_turn(m: Machine) -> None:
-    """Wait until every CPU has passed a quiescent state: its operation is over, and the kernel has noticed."""
+@dual
+def _grace_begins(m: Machine, who: int) -> int:
+    """A grace period begins for a flow; or for callbacks, which are the last one's. Returns what `_goes_on` wants."""
     workers = read_book(m, MACHINE.workers)
-    began = read_book(m, turns(m) + TURNS.began) + current(m) * workers
+    began = read_book(m, turns(m) + TURNS.began) + who * workers
     for cpu in range(workers):
         write_book(m, began + cpu, read_book(m, flow_of(m, cpu) + FLOW.operations))
-    spend(m, vcpu(m), GRACE, price(m, PRICE.grace_period))
-    take_turn(m)
-    while _still(m, began, workers):
-        spend(m, vcpu(m), GRACE, _LOOK_AGAIN)
-        take_turn(m)
+    return began
 
 
 @dual
-def _still(m: Machine, began: int, workers: int) -> bool:
+def _goes_on(m: Machine, began: int) -> bool:
     """Is a CPU in the middle of the operation that it was in the middle of?"""
-    for cpu in range(workers):
+    for cpu in range(read_book(m, MACHINE.workers)):
         f = flow_of(m, cpu)
         if read_book(m, f + FLOW.busy) and read_book(m, f + FLOW.asleep) == 0:
             if read_book(m, began + cpu) == read_book(m, f + FLOW.operations):
                 return True
     return False
+
+
+@dual_slow
+def grace_in_turn(m: Machine) -> None:
+    """Wait until every CPU has passed a quiescent state: its operation is over, and the kernel has noticed."""
+    began = _grace_begins(m, current(m))
+    spend(m, vcpu(m), GRACE, price(m, PRICE.grace_period))
+    take_turn(m)
+    while _goes_on(m, began):
+        spend(m, vcpu(m), GRACE, _LOOK_AGAIN)
+        take_turn(m)
+
+
+@dual_slow
+def callbacks_in_turn(m: Machine, waiting: int) -> int:
+    """How many of the callbacks that wait may run now? A grace period begins for them if none goes on."""
+    vtime_at = read_book(m, MACHINE.vtime)
+    due = read_book(m, vtime_at + VTIME.grace_due)
+    callbacks = read_book(m, MACHINE.nr_cpus)
+    if due == 0:
+        _grace_begins(m, callbacks)
+        write_book(m, vtime_at + VTIME.grace_due, clock_of(m) + price(m, PRICE.grace_period))
+        write_book(m, vtime_at + VTIME.grace_covers, waiting)
+        return 0
+    if clock_of(m) < due:
+        return 0
+    if _goes_on(m, read_book(m, turns(m) + TURNS.began) + callbacks * read_book(m, MACHINE.workers)):
+        write_book(m, vtime_at + VTIME.grace_due, clock_of(m) + _LOOK_AGAIN)
+        return 0
+    write_book(m, vtime_at + VTIME.grace_due, 0)
+    return min(waiting, read_book(m, vtime_at + VTIME.grace_covers))

@@ -1,8 +1,8 @@
 """Where one CPU waits for another in virtual time. Each machine has its own answer, as for an access of memory.
 
 Played an operation at a time, compiled or not, nobody is ever found in the middle of anything: locks have calendars
-(`shm.virtual.calendar`), calls are played where they are made (`shm.virtual.calls`). Played an access at a time,
-compiled (`shm.virtual.turns`) or not (`stress.simulate.interleave`), CPUs really wait.
+(`shm.virtual.calendar`), calls are played where they are made (`shm.virtual.calls`). Played an access at a time
+(`shm.virtual.turns`) CPUs really wait.
 """
 
 from __future__ import annotations

@@ -89,6 +89,22 @@ PRICE = struct("PRICE", *PRICES)
 WAYS = 4
 DEEPEST = 128  # store buffer entries at most
 
+# An access at a time. heap: of flows that can go on. current: the one that does. hub: the stack of who plays.
+# paused: 1, `current` goes on when the hub plays on. steps: operations until then.
+TURNS = struct(
+    "TURNS",
+    "heap",
+    "flows",
+    "began",  # operations[workers], by flow, callbacks last: what they were when a grace period began for it
+    "code",
+    "hub",
+    "current",
+    "paused",
+    "steps",
+    "settle",  # 1: the tapes have ended, and the kworker is to look at timers
+    "kicked",  # 1: the kworker was woken while it did something
+)
+
 VTIME = struct(
     "VTIME",
     ("price", PRICE.SIZE),
@@ -112,7 +128,7 @@ VTIME = struct(
     "by_access",  # 1: an access at a time; 0: an operation at a time
     "until",  # a CPU whose clock is beyond this lets others go first
     "slack",  # ps that it may be before them all the same
-    "turns",  # TURNS
+    ("turns", TURNS.SIZE),
     # Where words are at home: frames by node, per-CPU areas and NODEs with theirs, all else on node 0.
     "frames",
     "node_words",
@@ -125,7 +141,7 @@ VTIME = struct(
     "percpu",
     "percpu_end",
     "percpu_stride",
-    size=64,
+    size=80,
 )
 
 VCPU = struct(

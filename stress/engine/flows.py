@@ -14,7 +14,6 @@ from shm.machine import MACHINE, Machine
 from shm.stacks import entry_here
 from shm.virtual.turns import (
     FLOW,
-    TURNS,
     block,
     current,
     flow_of,
@@ -25,7 +24,21 @@ from shm.virtual.turns import (
     stop_here,
     turns,
 )
-from shm.virtual.words import ASLEEP, PRICE, VCPU, VTIME, WORK, clock_of, enter, price, vcpu, vcpu_of, wait_until
+from shm.virtual.words import (
+    ASLEEP,
+    PRICE,
+    TURNS,
+    VCPU,
+    VTIME,
+    WORK,
+    clock_of,
+    enter,
+    price,
+    vcpu,
+    vcpu_of,
+    vtime,
+    wait_until,
+)
 from stress.engine.kworker import kworker_turn
 from stress.engine.virtual import LOOP, all_ended, play_one, queued_work
 from stress.engine.words import FINISHED, PLAY, PLAYING, RUN, STUCK, c_of, opcode
@@ -63,10 +76,14 @@ def begin_flows(m: Machine, run: int, loop: int) -> int:
 def play_flows(m: Machine, run: int, loop: int, steps: int) -> int:
     """Play `steps` operations; m is the kworker's machine. Returns PLAYING, FINISHED, or STUCK: nothing can move."""
     write_book(m, turns(m) + TURNS.steps, steps)
+    workers = read_book(m, MACHINE.workers)
+    grace_due = read_book(m, MACHINE.vtime) + VTIME.grace_due
     while not play_on(m):
-        if not all_ended(m, run):
+        if read_book(m, grace_due) and read_book(m, vcpu_of(m, workers) + VCPU.idle):
+            _wake(m, workers, read_book(m, grace_due))
+        elif not all_ended(m, run):
             return STUCK
-        if not _settle(m, run):
+        elif not _settle(m, run):
             return FINISHED
     write_book(m, read_book(m, MACHINE.vtime) + VTIME.horizon, clock_of(on_cpu(m, current(m))))
     return PLAYING
@@ -170,6 +187,9 @@ def _operation_over(m: Machine, loop: int, code: int, op: int) -> None:
     if queued_work(m) != read_book(m, loop + LOOP.queued):
         write_book(m, loop + LOOP.queued, queued_work(m))
         _wake(m, workers, clock + price(m, PRICE.wakeup))
+    grace_due = vtime(m, VTIME.grace_due)
+    if 0 < grace_due <= clock:
+        _wake(m, workers, grace_due)
     if clock // 1000 >= read_book(m, WORLD_AT + WORLD.reaper_due):
         call_timers(m)
 

@@ -13,9 +13,9 @@ from allocators.core.world import PAGE_SHIFT
 from shm.layout import Plan, view
 from shm.machine import MACHINE
 from shm.segment import Segment
-from shm.stacks import Stacks, assembled
+from shm.stacks import PROCESSOR, Stacks, assembled
 from shm.virtual.heap import heap_words
-from shm.virtual.turns import FLOW, NEVER, TURNS
+from shm.virtual.turns import FLOW, NEVER
 from shm.virtual.words import (
     CALENDAR,
     DEEPEST,
@@ -25,6 +25,7 @@ from shm.virtual.words import (
     PRICE,
     PRICES,
     SPENT,
+    TURNS,
     VCPU,
     VERSION_BITS,
     VTIME,
@@ -42,6 +43,15 @@ _BEGIN, _PLAY, _END, _BEGIN_FLOWS, _PLAY_FLOWS = range(5)  # parts of `virtual_m
 STEPS = 100_000  # between two looks at the world (and at Ctrl-C)
 LOCKS_EACH = 2  # locks of a cache on a node at most: list_lock, and SLAB's alien ones share what is left
 SPARE_LOCKS = 1 << 12
+
+
+def slack_of(step: str, profile: Profile) -> int | None:
+    """What `VirtualTime` is told of a step: "operation", "access" or "exact".
+
+    access: a CPU may be ahead of another by a quarter of what it takes a line to come from a core of the same complex,
+    so by less than it takes to know of each other; exact: not at all.
+    """
+    return {"access": profile.ps.complex // 4, "operation": None, "exact": 0}[step]
 
 
 def nodes_for(profile: Profile, cpus: int) -> int:
@@ -96,6 +106,8 @@ class VirtualTime:
         page_lists: bool = True,
         slack: int | None = None,
     ) -> None:
+        if slack is not None and PROCESSOR is None:
+            raise UsageError("compiled code cannot be left in its middle on this processor: play with --step operation")
         self.arena = arena
         self.slack = slack
         self.stacks: Stacks | None = None
@@ -114,7 +126,6 @@ class VirtualTime:
         assert plan["vcpus"] == VTIME.SIZE
         plan.reserve("loop", LOOP.SIZE)
         plan.reserve("heap", heap_words(cpus))
-        plan.reserve("turns", TURNS.SIZE)
         plan.reserve("flows", FLOW.SIZE * cpus)
         plan.reserve("began", cpus * cpus)
         plan.reserve("waits", cpus)
@@ -143,7 +154,10 @@ class VirtualTime:
             self._main(_BEGIN, 0)
             return
         if self.stacks is None:
-            self.stacks = Stacks(self.arena.layout.nr_cpus)
+            try:
+                self.stacks = Stacks(self.arena.layout.nr_cpus)
+            except MemoryError as error:
+                raise UsageError(f"{error}: play with --step operation") from None
         flows = view(self.words, FLOW, self.plan["flows"], self.arena.layout.nr_cpus)
         entry = self._main(_BEGIN_FLOWS, 0)
         layout, loop = self.arena.layout, self.offset + self.plan["loop"]
@@ -188,12 +202,11 @@ class VirtualTime:
             "by_access": int(self.slack is not None),
             "until": NEVER,
             "slack": self.slack or 0,
-            "turns": at + plan["turns"],
         }.items():
             words[getattr(VTIME, field)] = value
         for name in ("heap", "flows", "began"):
-            words[plan["turns"] + getattr(TURNS, name)] = at + plan[name]
-        words[plan["turns"] + TURNS.code] = 0 if self.slack is None else assembled().switch
+            words[VTIME.turns + getattr(TURNS, name)] = at + plan[name]
+        words[VTIME.turns + TURNS.code] = 0 if self.slack is None else assembled().switch
         cpus = self.vcpus()
         workers = layout.limits.workers
         number = np.arange(layout.nr_cpus)
@@ -220,12 +233,13 @@ class VirtualTime:
         return state == FINISHED
 
     def next_cpu(self) -> int:
-        """The CPU that moves next, the kworker's is the last one; -1: all wait."""
+        """An operation at a time: the CPU that moves next, the kworker's is the last one; -1: all wait."""
         heap = self.plan["heap"]
         return int(self.words[heap + 2]) if self.words[heap] else -1
 
     def step(self) -> bool:
         """Let it move, once; False when everything has ended, or nothing can move."""
+        assert self.slack is None
         return self._main(_PLAY, 1) == PLAYING
 
     def rewind(self) -> None:

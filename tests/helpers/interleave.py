@@ -1,4 +1,4 @@
-"""Tapes in virtual time, an access at a time: what an operation at a time (`stress.engine.virtual`) is compared with.
+"""Tapes in virtual time, an access at a time, interpreted: what `stress.engine.flows` is compared with.
 
 Each CPU is a greenlet on an interpreted machine with prices. Before every access of memory control goes to the CPU
 whose clock is least, so accesses happen in the order of their times, whichever operation they belong to. Locks are
@@ -21,7 +21,7 @@ from greenlet import greenlet
 from allocators.core.world import WORLD, WORLD_AT
 from scenarios.tape import OP_ALLOC, OP_END, OP_FREE, OP_KFREE_RCU, OP_ROUND, OP_WAIT
 from shm.atomics import book, call_settling, call_timers
-from shm.machine import CPU, Machine
+from shm.machine import CPU, MACHINE, Machine
 from shm.ring import RING
 from shm.virtual.calendar import calendar_of
 from shm.virtual.calls import call_at_once, call_is_over
@@ -169,7 +169,7 @@ class ExactMachine(PricedMachine):
             play.block()
             play.asleep[self.cpu] = False
         assert self.mem[lock] == 0, "somebody else has the lock"
-        self._has(c)
+        self._has(c, max(before, play.given_up.get(lock, (self, 0))[1]))
         return self.tables[self.clock_at] > before
 
     def try_in_time(self, lock: int, kind: int) -> bool:
@@ -183,12 +183,12 @@ class ExactMachine(PricedMachine):
         self.play.held[lock] = Held()
         c = calendar_of(self, lock)
         self.mem[c + CALENDAR.kind] = kind
-        self._has(c)
+        self._has(c, self.tables[self.clock_at])
         return True
 
-    def _has(self, c: int) -> None:
+    def _has(self, c: int, since: int) -> None:
         book(self, c + CALENDAR.acquired, 1)
-        self.mem[c + CALENDAR.begin] = self.tables[self.clock_at]
+        self.mem[c + CALENDAR.begin] = since
         book(self, vcpu(self) + VCPU.locks, 1)
 
     def _waits(self, last: ExactMachine, c: int, kind: int, until: int, behind: int) -> None:
@@ -246,15 +246,27 @@ class ExactMachine(PricedMachine):
         play.go_on(play.machines[there.cpu])
 
     def callbacks_due(self, waiting: int) -> int:
-        self.grace_period()
-        return waiting
+        play, now, base = self.play, self.tables[self.clock_at], self.mem[MACHINE.vtime]
+        due = self.mem[base + VTIME.grace_due]
+        if due == 0:
+            play.began = list(play.operations)
+            self.mem[base + VTIME.grace_due] = now + price(self, PRICE.grace_period)
+            self.mem[base + VTIME.grace_covers] = waiting
+            return 0
+        if now < due:
+            return 0
+        if play.goes_on(play.began):
+            self.mem[base + VTIME.grace_due] = now + _LOOK_AGAIN
+            return 0
+        self.mem[base + VTIME.grace_due] = 0
+        return min(waiting, self.mem[base + VTIME.grace_covers])
 
     def grace_period(self) -> None:
         play = self.play
         began = list(play.operations)
         spend(self, vcpu(self), GRACE, price(self, PRICE.grace_period))
         self.turn()
-        while any(play.busy[cpu] and play.operations[cpu] == began[cpu] and not play.asleep[cpu] for cpu in play.cpus):
+        while play.goes_on(began):
             spend(self, vcpu(self), GRACE, _LOOK_AGAIN)
             self.turn()
 
@@ -290,6 +302,7 @@ class Interleaving:
         self.asleep = [False for _ in every]  # it waits for a mutex
         self.busy = [False for _ in every]  # in the middle of an operation
         self.operations = [0 for _ in every]
+        self.began = self.operations  # what they were when the grace period began that callbacks wait for
         self.queued = 0
         self.kicked = False
         self.settling = False
@@ -304,11 +317,14 @@ class Interleaving:
                 self.current = chosen
                 chosen.greenlet.switch()
             m = self.machines[self.workers]
-            if m.mem[self.run + RUN.events_done] != m.mem[self.run + RUN.events] or any(
+            grace_due = vtime(m, VTIME.grace_due)
+            if grace_due and m.mem[vcpu(m) + VCPU.idle]:
+                self._wake(self.flows[self.workers], grace_due)
+            elif m.mem[self.run + RUN.events_done] != m.mem[self.run + RUN.events] or any(
                 opcode(m.mem[m.mem[self._play_of(cpu) + PLAY.tape]]) != OP_END for cpu in self.cpus
             ):
                 return False
-            if not self._settle(m):
+            elif not self._settle(m):
                 return True
 
     def _settle(self, m: ExactMachine) -> bool:
@@ -362,6 +378,10 @@ class Interleaving:
             else:
                 return flow
         return None
+
+    def goes_on(self, began: list[int]) -> bool:
+        """Is a CPU in the middle of the operation that it was in the middle of?"""
+        return any(self.busy[cpu] and self.operations[cpu] == began[cpu] and not self.asleep[cpu] for cpu in self.cpus)
 
     # Interrupts and work.
 
@@ -453,6 +473,8 @@ class Interleaving:
             if queued != self.queued:
                 self.queued = queued
                 self._wake(kworker, clock + price(m, PRICE.wakeup))
+            if 0 < vtime(m, VTIME.grace_due) <= clock:
+                self._wake(kworker, vtime(m, VTIME.grace_due))
             if clock // 1000 >= m.mem[WORLD_AT + WORLD.reaper_due]:
                 call_timers(m)
             self.let_in(m)
