@@ -21,7 +21,7 @@ from numba.extending import (
     unbox,
 )
 
-from shm import atomics
+from shm import atomics, stacks
 from shm.machine import MACHINE, Machine, vector
 from shm.numba_internals import AttributeTemplate, binding, bound_function, cgutils, infer_getattr, signature, types
 from shm.numba_internals import llvm as ir
@@ -295,6 +295,29 @@ def _this_cpu(builder, m):
 @_lower(atomics.cpu_area, 0, types.int64)
 def _cpu_area(builder, m):
     return m.pcpu
+
+
+@_lower(stacks.switch_stack, 3, types.none)
+def _switch_stack(builder, m, code, save, to):
+    function = ir.FunctionType(VOID, [I64, I64])
+    where = builder.ptrtoint(_at(builder, m, save), I64)
+    builder.call(builder.inttoptr(code, function.as_pointer()), [where, to])
+
+
+@_lower(stacks.entry_here, 0, types.int64)
+def _entry_here(builder, m):
+    inner = builder.function
+    entry = ir.Function(builder.module, ir.FunctionType(VOID, [I64]), f"{inner.name}.entry")
+    entry.linkage = "internal"
+    body = ir.IRBuilder(entry.append_basic_block())
+    words = body.inttoptr(entry.args[0], I64.as_pointer())
+    # Numba's convention: where the result goes, where an exception would, then the arguments, here all integers.
+    result, exception, *arguments = inner.function_type.args
+    given = [body.alloca(result.pointee), body.alloca(exception.pointee)]
+    given += [body.load(body.gep(words, [ir.Constant(I64, i)])) for i in range(len(arguments))]
+    body.call(inner, given)
+    body.ret_void()
+    return builder.ptrtoint(entry, I64)
 
 
 @_lower(atomics._about_to_disable, 0, types.none)

@@ -4,10 +4,14 @@
     lines     the cache lines: who has them, what an access costs, and who waits for whom
     calendar  locks: when they are held, and when the next one gets them
     calls     interrupts, grace periods, work: what one CPU asks of others
+    turns     an access at a time: who is next, locks that are held, calls that wait
+    heap      numbers by the times at which they are due
+    steps     which of the two ways it is, where they differ
     waits     what of it each machine does in its own way
     native    what compiled code does instead of a bare instruction
     machine   the interpreted machine, and the tables' memory
 
 Imports the parts of `shm` that locks and interrupts stand on. One process plays all CPUs, an operation at a time
-(`stress.engine.virtual`), so the tables need no protection. Times are integers, in picoseconds: the same everywhere.
+(`stress.engine.virtual`) or an access at a time (`stress.engine.flows`), so the tables need no protection. Times are
+integers, in picoseconds: the same everywhere.
 """

@@ -194,7 +194,7 @@ def _to_first(m: Machine, v: int, key: int) -> None:
     _insert(m, _set(line, read_book(m, v + VCPU.tags), vtime(m, VTIME.private_sets)), key)
 
 
-@dual_slow
+@dual
 def charge_read(m: Machine, a: int) -> None:
     """This CPU loads word `a`."""
     v = vcpu(m)
@@ -266,7 +266,7 @@ def _owns(m: Machine, v: int, line: int, state: int) -> bool:
     return _has(m, _set(line, read_book(m, v + VCPU.l1), vtime(m, VTIME.l1_sets)), _key(line, state))
 
 
-@dual_slow
+@dual
 def charge_write(m: Machine, a: int) -> None:
     """This CPU stores to word `a`."""
     v = vcpu(m)
@@ -294,7 +294,7 @@ def _buffer(m: Machine, v: int, line: int, d: int, state: int) -> None:
     write_book(m, v + VCPU.stores, number + 1)
 
 
-@dual_slow
+@dual
 def charge_locked(m: Machine, a: int) -> None:
     """This CPU changes word `a` by a locked instruction, which waits for all stores before it."""
     v = vcpu(m)
@@ -304,7 +304,7 @@ def charge_locked(m: Machine, a: int) -> None:
     _change(m, v, a)
 
 
-@dual_slow
+@dual
 def charge_this_cpu(m: Machine, a: int) -> None:
     """This CPU changes word `a` by an unlocked compare-and-swap."""
     v = vcpu(m)

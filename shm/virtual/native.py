@@ -14,9 +14,22 @@ from shm.atomics import read_book, write_book
 from shm.compiler import chosen_by_type
 from shm.native import MachineType
 from shm.virtual import waits
-from shm.virtual.calendar import lock_by_calendar, try_by_calendar, unlock_by_calendar
-from shm.virtual.calls import call_at_once, call_is_over, callbacks_by_now, grace_at_once
-from shm.virtual.lines import charge_barrier, charge_irq, charge_locked, charge_read, charge_this_cpu, charge_write
+from shm.virtual.lines import charge_irq
+from shm.virtual.steps import (
+    barrier_in_turn,
+    begin_call_by_step,
+    callbacks_by_step,
+    end_call_by_step,
+    grace_by_step,
+    lock_by_step,
+    locked_in_turn,
+    read_in_turn,
+    this_cpu_in_turn,
+    try_by_step,
+    unlock_by_step,
+    write_in_turn,
+)
+from shm.virtual.turns import let_in
 from shm.virtual.words import clock_of
 
 
@@ -35,19 +48,19 @@ def _priced(*operations: Callable[..., Any]) -> Callable[[Callable[..., Any]], N
 
 @_priced(atomics.load, atomics.read_once, atomics.load_acquire)
 def _load(m, a):
-    charge_read(m, a)
+    read_in_turn(m, a)
     return read_book(m, a)
 
 
 @_priced(atomics.store, atomics.write_once, atomics.store_release)
 def _store(m, a, v):
-    charge_write(m, a)
+    write_in_turn(m, a)
     write_book(m, a, v)
 
 
 @_priced(atomics.cmpxchg)
 def _cmpxchg(m, a, old, new):
-    charge_locked(m, a)
+    locked_in_turn(m, a)
     seen = read_book(m, a)
     if seen == old:
         write_book(m, a, new)
@@ -56,7 +69,7 @@ def _cmpxchg(m, a, old, new):
 
 @_priced(atomics.this_cpu_cmpxchg)
 def _this_cpu_cmpxchg(m, a, old, new):
-    charge_this_cpu(m, a)
+    this_cpu_in_turn(m, a)
     seen = read_book(m, a)
     if seen == old:
         write_book(m, a, new)
@@ -65,7 +78,7 @@ def _this_cpu_cmpxchg(m, a, old, new):
 
 @_priced(atomics.xchg)
 def _xchg(m, a, new):
-    charge_locked(m, a)
+    locked_in_turn(m, a)
     seen = read_book(m, a)
     write_book(m, a, new)
     return seen
@@ -73,7 +86,7 @@ def _xchg(m, a, new):
 
 @_priced(atomics.fetch_add)
 def _fetch_add(m, a, delta):
-    charge_locked(m, a)
+    locked_in_turn(m, a)
     seen = read_book(m, a)
     write_book(m, a, seen + delta)
     return seen
@@ -81,7 +94,7 @@ def _fetch_add(m, a, delta):
 
 @_priced(atomics.fetch_or)
 def _fetch_or(m, a, bits):
-    charge_locked(m, a)
+    locked_in_turn(m, a)
     seen = read_book(m, a)
     write_book(m, a, seen | bits)
     return seen
@@ -89,7 +102,7 @@ def _fetch_or(m, a, bits):
 
 @_priced(atomics.fetch_and)
 def _fetch_and(m, a, bits):
-    charge_locked(m, a)
+    locked_in_turn(m, a)
     seen = read_book(m, a)
     write_book(m, a, seen & bits)
     return seen
@@ -97,12 +110,13 @@ def _fetch_and(m, a, bits):
 
 @_priced(atomics.smp_mb)
 def _smp_mb(m):
-    charge_barrier(m)
+    barrier_in_turn(m)
 
 
 @_priced(atomics._irqs_on_again)
 def _irqs_on_again(m):
     charge_irq(m)
+    let_in(m)
 
 
 @_priced(atomics.cycles)
@@ -112,34 +126,34 @@ def _cycles(m):
 
 @_priced(waits.lock_in_time)
 def _lock_in_time(m, lock, kind):
-    return lock_by_calendar(m, lock, kind)
+    return lock_by_step(m, lock, kind)
 
 
 @_priced(waits.try_in_time)
 def _try_in_time(m, lock, kind):
-    return try_by_calendar(m, lock, kind)
+    return try_by_step(m, lock, kind)
 
 
 @_priced(waits.unlock_in_time)
 def _unlock_in_time(m, lock):
-    unlock_by_calendar(m, lock)
+    unlock_by_step(m, lock)
 
 
 @_priced(waits.begin_call)
 def _begin_call(m, there, work):
-    return call_at_once(m, there, work)
+    return begin_call_by_step(m, there, work)
 
 
 @_priced(waits.end_call)
 def _end_call(m, there, where):
-    call_is_over(m, there, where)
+    end_call_by_step(m, there, where)
 
 
 @_priced(waits.callbacks_due)
 def _callbacks_due(m, waiting):
-    return callbacks_by_now(m, waiting)
+    return callbacks_by_step(m, waiting)
 
 
 @_priced(waits.grace_period)
 def _grace_period(m):
-    grace_at_once(m)
+    grace_by_step(m)

@@ -2,7 +2,7 @@
 
 Played an operation at a time, compiled or not, nobody is ever found in the middle of anything: locks have calendars
 (`shm.virtual.calendar`), calls are played where they are made (`shm.virtual.calls`). Played an access at a time
-(`stress.simulate.interleave`) CPUs really wait.
+(`shm.virtual.turns`) CPUs really wait.
 """
 
 from __future__ import annotations

@@ -89,6 +89,22 @@ PRICE = struct("PRICE", *PRICES)
 WAYS = 4
 DEEPEST = 128  # store buffer entries at most
 
+# An access at a time. heap: of flows that can go on. current: the one that does. hub: the stack of who plays.
+# paused: 1, `current` goes on when the hub plays on. steps: operations until then.
+TURNS = struct(
+    "TURNS",
+    "heap",
+    "flows",
+    "began",  # operations[workers], by flow, callbacks last: what they were when a grace period began for it
+    "code",
+    "hub",
+    "current",
+    "paused",
+    "steps",
+    "settle",  # 1: the tapes have ended, and the kworker is to look at timers
+    "kicked",  # 1: the kworker was woken while it did something
+)
+
 VTIME = struct(
     "VTIME",
     ("price", PRICE.SIZE),
@@ -108,6 +124,11 @@ VTIME = struct(
     "horizon",  # no CPU's clock is before this
     "grace_due",  # when the grace period that callbacks wait for is over; 0: none goes on
     "grace_covers",  # so many callbacks were queued when it began
+    # How it is played: see `shm.virtual.turns`.
+    "by_access",  # 1: an access at a time; 0: an operation at a time
+    "until",  # a CPU whose clock is beyond this lets others go first
+    "slack",  # ps that it may be before them all the same
+    ("turns", TURNS.SIZE),
     # Where words are at home: frames by node, per-CPU areas and NODEs with theirs, all else on node 0.
     "frames",
     "node_words",
@@ -120,7 +141,7 @@ VTIME = struct(
     "percpu",
     "percpu_end",
     "percpu_stride",
-    size=64,
+    size=80,
 )
 
 VCPU = struct(
@@ -177,9 +198,16 @@ CALENDAR = struct(
     "count",  # holds that are remembered
     "longest",  # ps that somebody waited
     "first",  # the oldest hold's place in the rings
+    # An access at a time: the flow that holds it and those that wait, numbers plus 1.
+    "holder",
+    "queue",
+    "queue_last",
+    "queued",  # how many
+    "given_by",  # CPU that gave it up last
+    "given_at",  # and when
     ("begins", HOLDS),
     ("ends", HOLDS),
-    size=16 + 2 * HOLDS,
+    size=24 + 2 * HOLDS,
 )
 
 

@@ -91,6 +91,15 @@ def simulate(
         float,
         typer.Option(metavar="S", help="Kernel seconds that timers have after the last operation."),
     ] = 60.0,
+    step: Annotated[
+        str,
+        typer.Option(
+            metavar="STEP",
+            help="What a CPU does before it may be another one's turn: an access of memory, or what takes it a few "
+            "nanoseconds (access); a whole operation (operation), up to twice as fast, but what many CPUs want at once "
+            "comes out far too cheap; exact: an access, and no CPU is ever ahead.",
+        ),
+    ] = "access",
     page: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a page with pictures there; it needs no network.")
     ] = None,
@@ -121,7 +130,7 @@ def simulate(
     options = make_options(
         scenario=scenario, settings=set_ or (), trace=trace, allocator=allocator, before=before, after=after,
         cpus=cpus, nodes=nodes, memoryless=memoryless, operations=operations, seed=seed, memory=memory, settle=settle,
-        machine=machine,
+        machine=machine, step=step,
         page=page, perfetto=perfetto, jobs=jobs, command=command_line(),
     )  # fmt: skip
     from stress.simulate.command import main

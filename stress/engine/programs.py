@@ -9,6 +9,7 @@ from allocators.core.page_alloc import drain_all_pages
 from shm.compiler import dual
 from shm.entry import Entry, entry
 from shm.machine import Machine
+from stress.engine.flows import begin_flows, play_flows
 from stress.engine.kworker import run_kworker
 from stress.engine.play import cpu_main
 from stress.engine.serial import play_ordered, play_seeded
@@ -33,13 +34,20 @@ def counting_main(m: Machine, part: int, run: int, a: int, b: int, c: int) -> in
 
 @entry
 def virtual_main(m: Machine, part: int, run: int, loop: int, steps: int) -> int:
-    """The program of machines with VTIME; m is the kworker's. part: 0 begins, 1 plays `steps` operations, 2 ends."""
+    """The program of machines with VTIME; m is the kworker's.
+
+    part: 0 begins, 1 plays `steps` operations, 2 ends; 3 and 4 are as 0 and 1, an access at a time.
+    """
     if part == 0:
         return begin_virtual(m, run, loop)
+    if part == 1:
+        return play_virtual(m, run, loop, steps)
     if part == 2:
         drain_all_pages(m)
         return 0
-    return play_virtual(m, run, loop, steps)
+    if part == 3:
+        return begin_flows(m, run, loop)
+    return play_flows(m, run, loop, steps)
 
 
 def program_of(m: Machine, *, kworker: bool) -> Entry:

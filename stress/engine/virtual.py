@@ -13,76 +13,35 @@ from __future__ import annotations
 from allocators.core.world import WORLD, WORLD_AT
 from scenarios.tape import OP_ALLOC, OP_END, OP_FREE, OP_KFREE_RCU, OP_ROUND, OP_WAIT
 from shm.atomics import call_settling, call_timers, load, on_cpu, read_book, write_book
-from shm.compiler import dual
+from shm.compiler import dual, dual_slow
 from shm.layout import struct
 from shm.machine import MACHINE, Machine
 from shm.ring import RING
+from shm.virtual.heap import first_number, first_time, pop, postpone, push
 from shm.virtual.words import ASLEEP, PRICE, VCPU, VTIME, WORK, enter, price, vcpu_of, wait_until
 from stress.engine.kworker import kworker_turn
 from stress.engine.play import execute
 from stress.engine.words import FINISHED, PLAY, PLAYING, RUN, STUCK, c_of, opcode
 
-# What the loop keeps. `heap`: pairs of a clock, as it was when the CPU came in, and a CPU. `waiters`: by slot, the CPU
+# What the loop keeps. `heap`: CPUs by their clocks, as they were when they came in. `waiters`: by slot, the CPU
 # that waits for it, plus 1. `since`: by slot, when it was filled or emptied; whoever comes earlier than that waits too,
 # since an operation is played to its end at the time of its beginning. `waits`: by CPU, 1 while it waits for an event.
 # `event_at`: when the last event was over.
-LOOP = struct("LOOP", "heap", "count", "waiters", "waits", "queued", "since", "event_at", size=8)
-
-
-@dual
-def _before(m: Machine, h: int, i: int, k: int) -> bool:
-    """Does entry i of the heap come before entry k?"""
-    a = read_book(m, h + 2 * i)
-    b = read_book(m, h + 2 * k)
-    return a < b or (a == b and read_book(m, h + 2 * i + 1) < read_book(m, h + 2 * k + 1))
-
-
-@dual
-def _swap(m: Machine, h: int, i: int, k: int) -> None:
-    for word in range(2):
-        kept = read_book(m, h + 2 * i + word)
-        write_book(m, h + 2 * i + word, read_book(m, h + 2 * k + word))
-        write_book(m, h + 2 * k + word, kept)
-
-
-@dual
-def _sink(m: Machine, loop: int) -> None:
-    """The first entry may be later than others now."""
-    h = read_book(m, loop + LOOP.heap)
-    count = read_book(m, loop + LOOP.count)
-    i = 0
-    while 2 * i + 1 < count:
-        k = 2 * i + 1
-        if k + 1 < count and _before(m, h, k + 1, k):
-            k += 1
-        if not _before(m, h, k, i):
-            break
-        _swap(m, h, i, k)
-        i = k
+LOOP = struct("LOOP", "heap", "waiters", "waits", "queued", "since", "event_at", size=8)
 
 
 @dual
 def _come_in(m: Machine, loop: int, cpu: int) -> None:
     """A CPU can go on."""
-    h = read_book(m, loop + LOOP.heap)
-    i = read_book(m, loop + LOOP.count)
-    write_book(m, loop + LOOP.count, i + 1)
-    write_book(m, h + 2 * i, read_book(m, vcpu_of(m, cpu) + VCPU.clock))
-    write_book(m, h + 2 * i + 1, cpu)
-    while i > 0 and _before(m, h, i, (i - 1) // 2):
-        _swap(m, h, i, (i - 1) // 2)
-        i = (i - 1) // 2
+    push(m, read_book(m, loop + LOOP.heap), read_book(m, vcpu_of(m, cpu) + VCPU.clock), cpu)
 
 
 @dual
 def _leave_first(m: Machine, loop: int) -> None:
     """The first CPU of the heap waits, or has ended."""
-    h = read_book(m, loop + LOOP.heap)
-    count = read_book(m, loop + LOOP.count) - 1
-    write_book(m, loop + LOOP.count, count)
-    write_book(m, vcpu_of(m, read_book(m, h + 1)) + VCPU.idle, 1)
-    _swap(m, h, 0, count)
-    _sink(m, loop)
+    heap = read_book(m, loop + LOOP.heap)
+    write_book(m, vcpu_of(m, first_number(m, heap)) + VCPU.idle, 1)
+    pop(m, heap)
 
 
 @dual
@@ -98,17 +57,23 @@ def _wake(m: Machine, loop: int, cpu: int, at: int) -> bool:
 
 
 @dual
-def _queued(m: Machine) -> int:
+def queued_work(m: Machine) -> int:
     """Items that were ever queued for the kworker."""
     workqueue = read_book(m, WORLD_AT + WORLD.workqueue)
     rcu_queue = read_book(m, WORLD_AT + WORLD.rcu_queue)
     return read_book(m, workqueue + RING.tail) + read_book(m, rcu_queue + RING.tail)
 
 
+@dual_slow
+def play_one(m: Machine, p: int, run: int, op: int) -> bool:
+    """See `execute`; compiled once for both ways to play."""
+    return execute(m, p, run, op)
+
+
 @dual
 def begin_virtual(m: Machine, run: int, loop: int) -> int:
     """All CPUs come to the heap, the kworker too; their clocks stay as they are."""
-    write_book(m, loop + LOOP.count, 0)
+    write_book(m, read_book(m, loop + LOOP.heap), 0)
     workers = read_book(m, MACHINE.workers)
     for cpu in range(workers + 1):
         _come_in(m, loop, cpu)
@@ -122,21 +87,19 @@ def play_virtual(m: Machine, run: int, loop: int, steps: int) -> int:
     workers = read_book(m, MACHINE.workers)
     horizon = read_book(m, MACHINE.vtime) + VTIME.horizon
     grace_due = read_book(m, MACHINE.vtime) + VTIME.grace_due
+    heap = read_book(m, loop + LOOP.heap)
     for _ in range(steps):
-        while read_book(m, loop + LOOP.count) == 0:
+        while read_book(m, heap) == 0:
             if read_book(m, grace_due):
                 _wake(m, loop, workers, read_book(m, grace_due))
-            elif not _all_ended(m, run):
+            elif not all_ended(m, run):
                 return STUCK
             elif not _settle(m, run, loop):
                 return FINISHED
-        h = read_book(m, loop + LOOP.heap)
-        cpu = read_book(m, h + 1)
+        cpu = first_number(m, heap)
         clock = read_book(m, vcpu_of(m, cpu) + VCPU.clock)
-        if clock > read_book(m, h):
-            # An interrupt has taken time from it since it came in.
-            write_book(m, h, clock)
-            _sink(m, loop)
+        if clock > first_time(m, heap):
+            postpone(m, heap, clock)  # an interrupt has taken time from it since it came in
             continue
         write_book(m, horizon, clock)
         if 0 < read_book(m, grace_due) <= clock and _wake(m, loop, workers, read_book(m, grace_due)):
@@ -174,10 +137,9 @@ def _step(m: Machine, run: int, loop: int, cpu: int) -> None:
     known = _known(m, run, loop, op)
     if known > read_book(m, vcpu_of(m, cpu) + VCPU.clock):
         wait_until(m, vcpu_of(m, cpu), ASLEEP, known)
-        write_book(m, read_book(m, loop + LOOP.heap), known)
-        _sink(m, loop)
+        postpone(m, read_book(m, loop + LOOP.heap), known)
         return
-    if not execute(there, p, run, op):
+    if not play_one(there, p, run, op):
         if code == OP_WAIT:
             write_book(m, read_book(m, loop + LOOP.waits) + cpu, 1)
         else:
@@ -187,8 +149,7 @@ def _step(m: Machine, run: int, loop: int, cpu: int) -> None:
     write_book(m, p + PLAY.tape, at + 1)
     write_book(m, p + PLAY.operations, read_book(m, p + PLAY.operations) + 1)
     clock = read_book(m, vcpu_of(m, cpu) + VCPU.clock)
-    write_book(m, read_book(m, loop + LOOP.heap), clock)
-    _sink(m, loop)
+    postpone(m, read_book(m, loop + LOOP.heap), clock)
     if code == OP_ALLOC or code == OP_FREE or code == OP_KFREE_RCU:
         write_book(m, read_book(m, loop + LOOP.since) + c_of(op), clock)
         waiter = read_book(m, loop + LOOP.waiters) + c_of(op)
@@ -198,8 +159,8 @@ def _step(m: Machine, run: int, loop: int, cpu: int) -> None:
             _wake(m, loop, other, clock)
     elif code == OP_ROUND:
         _wake(m, loop, read_book(m, MACHINE.workers), clock)
-    if _queued(m) != read_book(m, loop + LOOP.queued):
-        write_book(m, loop + LOOP.queued, _queued(m))
+    if queued_work(m) != read_book(m, loop + LOOP.queued):
+        write_book(m, loop + LOOP.queued, queued_work(m))
         _wake(m, loop, read_book(m, MACHINE.workers), clock + price(m, PRICE.wakeup))
     if clock // 1000 >= read_book(m, WORLD_AT + WORLD.reaper_due):
         call_timers(there)
@@ -212,10 +173,9 @@ def _kworker(m: Machine, run: int, loop: int) -> None:
     if not kworker_turn(m, run):
         _leave_first(m, loop)
         return
-    write_book(m, loop + LOOP.queued, _queued(m))
+    write_book(m, loop + LOOP.queued, queued_work(m))
     clock = read_book(m, vcpu_of(m, read_book(m, MACHINE.workers)) + VCPU.clock)
-    write_book(m, read_book(m, loop + LOOP.heap), clock)
-    _sink(m, loop)
+    postpone(m, read_book(m, loop + LOOP.heap), clock)
     if read_book(m, run + RUN.events_done) != events:
         write_book(m, loop + LOOP.event_at, clock)
         waits = read_book(m, loop + LOOP.waits)
@@ -226,7 +186,7 @@ def _kworker(m: Machine, run: int, loop: int) -> None:
 
 
 @dual
-def _all_ended(m: Machine, run: int) -> bool:
+def all_ended(m: Machine, run: int) -> bool:
     plays = read_book(m, run + RUN.plays)
     for cpu in range(read_book(m, MACHINE.workers)):
         if opcode(read_book(m, read_book(m, plays + cpu * PLAY.SIZE + PLAY.tape))) != OP_END:

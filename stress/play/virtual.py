@@ -13,6 +13,9 @@ from allocators.core.world import PAGE_SHIFT
 from shm.layout import Plan, view
 from shm.machine import MACHINE
 from shm.segment import Segment
+from shm.stacks import PROCESSOR, Stacks, assembled
+from shm.virtual.heap import heap_words
+from shm.virtual.turns import FLOW, NEVER
 from shm.virtual.words import (
     CALENDAR,
     DEEPEST,
@@ -22,6 +25,7 @@ from shm.virtual.words import (
     PRICE,
     PRICES,
     SPENT,
+    TURNS,
     VCPU,
     VERSION_BITS,
     VTIME,
@@ -35,9 +39,19 @@ from stress.process.errors import UsageError
 from stress.profiles.profile import Profile
 
 VTIME_FEATURE = frozenset({"VTIME"})
+_BEGIN, _PLAY, _END, _BEGIN_FLOWS, _PLAY_FLOWS = range(5)  # parts of `virtual_main`
 STEPS = 100_000  # between two looks at the world (and at Ctrl-C)
 LOCKS_EACH = 2  # locks of a cache on a node at most: list_lock, and SLAB's alien ones share what is left
 SPARE_LOCKS = 1 << 12
+
+
+def slack_of(step: str, profile: Profile) -> int | None:
+    """What `VirtualTime` is told of a step: "operation", "access" or "exact".
+
+    access: a CPU may be ahead of another by a quarter of what it takes a line to come from a core of the same complex,
+    so by less than it takes to know of each other; exact: not at all.
+    """
+    return {"access": profile.ps.complex // 4, "operation": None, "exact": 0}[step]
 
 
 def nodes_for(profile: Profile, cpus: int) -> int:
@@ -79,12 +93,24 @@ def kernel_pages(features: frozenset[str]) -> dict[str, int]:
 class VirtualTime:
     """The tables of one play of an arena, which must have been reset just before.
 
-    features: of the design. page_lists: there are per-CPU lists of pages, as kernels have them. Raises UsageError when
+    features: of the design. page_lists: there are per-CPU lists of pages, as kernels have them. slack: None plays an
+    operation at a time, else an access at a time, and CPUs may be so many ps before each other. Raises UsageError when
     the tables cannot be had.
     """
 
-    def __init__(self, arena: Arena, features: frozenset[str], profile: Profile, page_lists: bool = True) -> None:
+    def __init__(
+        self,
+        arena: Arena,
+        features: frozenset[str],
+        profile: Profile,
+        page_lists: bool = True,
+        slack: int | None = None,
+    ) -> None:
+        if slack is not None and PROCESSOR is None:
+            raise UsageError("compiled code cannot be left in its middle on this processor: play with --step operation")
         self.arena = arena
+        self.slack = slack
+        self.stacks: Stacks | None = None
         self.profile = profile
         layout = arena.layout
         cpus = layout.nr_cpus
@@ -99,7 +125,9 @@ class VirtualTime:
         plan.reserve("vcpus", VCPU.SIZE * cpus)
         assert plan["vcpus"] == VTIME.SIZE
         plan.reserve("loop", LOOP.SIZE)
-        plan.reserve("heap", 2 * cpus)
+        plan.reserve("heap", heap_words(cpus))
+        plan.reserve("flows", FLOW.SIZE * cpus)
+        plan.reserve("began", cpus * cpus)
         plan.reserve("waits", cpus)
         plan.reserve("waiters", max(1, arena.load.slots))
         plan.reserve("since", max(1, arena.load.slots))
@@ -122,7 +150,24 @@ class VirtualTime:
         self._begin()
 
     def _begin(self) -> None:
-        virtual_main(self.machine, 0, self.arena.run, self.offset + self.plan["loop"], 0)
+        if self.slack is None:
+            self._main(_BEGIN, 0)
+            return
+        if self.stacks is None:
+            try:
+                self.stacks = Stacks(self.arena.layout.nr_cpus)
+            except MemoryError as error:
+                raise UsageError(f"{error}: play with --step operation") from None
+        flows = view(self.words, FLOW, self.plan["flows"], self.arena.layout.nr_cpus)
+        entry = self._main(_BEGIN_FLOWS, 0)
+        layout, loop = self.arena.layout, self.offset + self.plan["loop"]
+        for cpu in range(layout.nr_cpus):
+            area = layout.percpu_base + cpu * layout.percpu_stride
+            words = (self.arena.segment.address, cpu, area, self.arena.run, loop)
+            flows["stack"][cpu] = self.stacks.prepare(cpu, entry, words)
+
+    def _main(self, part: int, steps: int) -> int:
+        return virtual_main(self.machine, part, self.arena.run, self.offset + self.plan["loop"], steps)
 
     def _fill(self, pages: dict[str, int]) -> None:
         arena, layout, plan, profile = self.arena, self.arena.layout, self.plan, self.profile
@@ -154,8 +199,14 @@ class VirtualTime:
             "percpu": layout.percpu_base,
             "percpu_end": layout.percpu_base + layout.percpu_stride * layout.nr_cpus,
             "percpu_stride": layout.percpu_stride,
+            "by_access": int(self.slack is not None),
+            "until": NEVER,
+            "slack": self.slack or 0,
         }.items():
             words[getattr(VTIME, field)] = value
+        for name in ("heap", "flows", "began"):
+            words[VTIME.turns + getattr(TURNS, name)] = at + plan[name]
+        words[VTIME.turns + TURNS.code] = 0 if self.slack is None else assembled().switch
         cpus = self.vcpus()
         workers = layout.limits.workers
         number = np.arange(layout.nr_cpus)
@@ -174,23 +225,22 @@ class VirtualTime:
 
         Raises UsageError when there were more locks than the tables have room for.
         """
-        loop = self.offset + self.plan["loop"]
-        while (state := virtual_main(self.machine, 1, self.arena.run, loop, steps)) == PLAYING:
+        part = _PLAY if self.slack is None else _PLAY_FLOWS
+        while (state := self._main(part, steps)) == PLAYING:
             tick()
             if self.words[VTIME.full]:
                 raise UsageError(f"more than {self.locks} locks are in use; play fewer caches, cgroups or nodes")
         return state == FINISHED
 
     def next_cpu(self) -> int:
-        """The CPU that moves next, the kworker's is the last one; -1: all wait."""
-        loop = self.plan["loop"]
-        if not self.words[loop + LOOP.count]:
-            return -1
-        return int(self.words[int(self.words[loop + LOOP.heap]) - self.offset + 1])
+        """An operation at a time: the CPU that moves next, the kworker's is the last one; -1: all wait."""
+        heap = self.plan["heap"]
+        return int(self.words[heap + 2]) if self.words[heap] else -1
 
     def step(self) -> bool:
         """Let it move, once; False when everything has ended, or nothing can move."""
-        return virtual_main(self.machine, 1, self.arena.run, self.offset + self.plan["loop"], 1) == PLAYING
+        assert self.slack is None
+        return self._main(_PLAY, 1) == PLAYING
 
     def rewind(self) -> None:
         """The arena was reset to be played once more: all clocks are 0 again, and caches stay warm.
@@ -212,7 +262,8 @@ class VirtualTime:
     def end(self) -> None:
         """Give the pages of per-CPU lists back, so that the world can be looked at. What time it takes is lost: read
         the tables before."""
-        virtual_main(self.machine, 2, self.arena.run, 0, 0)
+        self.words[VTIME.by_access], self.words[VTIME.until] = 0, NEVER
+        self._main(_END, 0)
 
     def vcpus(self) -> np.ndarray:
         """The VCPU structs: of the workers, then the kworker's."""
@@ -247,6 +298,8 @@ class VirtualTime:
 
     def close(self) -> None:
         self.arena.words[MACHINE.vtime] = 0
+        if self.stacks is not None:
+            self.stacks.close()
         self.segment.close()
 
 

@@ -27,6 +27,8 @@ from stress.simulate.sizes import OPERATIONS
 
 DEFAULT_SCENARIO = "remote-free"
 DEFAULT_MACHINE = "epyc-2022"
+STEPS = ("access", "operation", "exact")
+DEFAULT_STEP = STEPS[0]
 DEFAULT_CPUS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 MOST_OPERATIONS = 100_000_000
 MOST_JOBS = 64
@@ -41,7 +43,8 @@ class SimulateOptions:
     designs by name. cpus: the points, ascending; none for a trace, which has its own number. nodes: of every point,
     None for as many as the machine takes; memoryless: so many of
     them, the last ones, have no memory. operations: of a point, about, where the scenario can be sized. memory: of
-    an arena, bytes. settle: kernel seconds for timers after the tapes. page, perfetto: where a page and a trace go.
+    an arena, bytes. settle: kernel seconds for timers after the tapes. step: one of STEPS, see
+    `stress.play.virtual.slack_of`. page, perfetto: where a page and a trace go.
     jobs: processes.
     """
 
@@ -59,6 +62,7 @@ class SimulateOptions:
     seed: int
     memory: int
     settle: float
+    step: str
     page: Path | None
     perfetto: Path | None
     jobs: int
@@ -86,6 +90,7 @@ def make_options(
     seed: int = DEFAULT_SEED,
     memory: str | None = None,
     settle: float = DEFAULT_SETTLE,
+    step: str = DEFAULT_STEP,
     page: Path | None = None,
     perfetto: Path | None = None,
     jobs: int | None = None,
@@ -113,6 +118,8 @@ def make_options(
     within("--operations", operations, 1, MOST_OPERATIONS, "of a point, all CPUs together")
     within("--seed", seed, 0, 2**63 - 1)
     check_settle(settle)
+    if step not in STEPS:
+        raise UsageError(f"--step {step!r}: it is one of {', '.join(STEPS)}")
     if page is not None:
         check_file("--page", page)
     if perfetto is not None:
@@ -135,6 +142,7 @@ def make_options(
         seed=seed,
         memory=DEFAULT_MEMORY if memory is None else parse_size(memory),
         settle=settle,
+        step=step,
         page=page,
         perfetto=perfetto,
         jobs=min(available, MOST_JOBS) if jobs is None else jobs,

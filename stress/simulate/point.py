@@ -36,7 +36,8 @@ class Job:
 
     memory: of the arena, bytes. settle: kernel seconds for timers after the tapes. warm: the tapes are played twice,
     and the second time, when caches are warm, counts. page_lists: CPUs have lists of pages of their own.
-    memoryless: so many of the nodes, the last ones, have no memory.
+    memoryless: so many of the nodes, the last ones, have no memory. slack: None plays an operation at a time, else an
+    access at a time (`VirtualTime`).
     """
 
     design: str
@@ -51,6 +52,7 @@ class Job:
     warm: bool = False
     page_lists: bool = True
     memoryless: int = 0
+    slack: int | None = None
 
 
 class Watch(Protocol):
@@ -92,7 +94,7 @@ def begun(job: Job, warming: Callable[[], None] = lambda: None) -> Iterator[tupl
     try:
         settings = BlockSettings(seed=job.seed, settle_ns=int(job.settle * 1e9))
         arena.reset(booted, settings)
-        virtual = VirtualTime(arena, booted, job.profile, job.page_lists)
+        virtual = VirtualTime(arena, booted, job.profile, job.page_lists, job.slack)
         try:
             if job.warm:
                 virtual.play(warming)

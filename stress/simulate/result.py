@@ -91,7 +91,8 @@ class Simulation(msgspec.Struct, kw_only=True, frozen=True):
 
     machine: name of the profile; shape: its topology in words; sources: where its prices are from. headline: the
     rate that the curve shows: "frees", "mixed", or what else the scenario times. parameters: of the scenario by number
-    of CPUs, as far as they differ from its defaults. notes: what a reader should know of the points. partial: it was
+    of CPUs, as far as they differ from its defaults. step: CPUs took turns an "operation", an "access", or "exact", at
+    a time. notes: what a reader should know of the points. partial: it was
     interrupted or a point is missing, and these are the points that were done. model: a hash of what is compiled.
     """
 
@@ -104,6 +105,7 @@ class Simulation(msgspec.Struct, kw_only=True, frozen=True):
     shape: str
     sources: list[str]
     seed: int
+    step: str
     designs: list[str]
     cpus: list[int]
     headline: str

@@ -26,7 +26,7 @@ from scenarios.traces import TraceError
 from shm.code_cache import model_hash
 from stress.engine import virtual_main
 from stress.play.compiled import ready
-from stress.play.virtual import features_of, nodes_for
+from stress.play.virtual import features_of, nodes_for, slack_of
 from stress.play.workload import build_workload
 from stress.process import ending
 from stress.process.errors import DamagedRun, UsageError
@@ -111,6 +111,7 @@ def simulate(options: SimulateOptions, progress: Progress) -> Simulation:
         shape=profile.shape,
         sources=list(profile.sources),
         seed=options.seed,
+        step=options.step,
         designs=options.designs,
         cpus=sorted({point.cpus for point in points}),
         headline=headline_of(points),
@@ -169,6 +170,7 @@ def _jobs(options: SimulateOptions, loads: dict[int, Workload]) -> list[Job]:
             settle=options.settle,
             load=loads[cpus],
             memoryless=options.memoryless,
+            slack=slack_of(options.step, options.profile),
         )
         for cpus in sorted(loads, reverse=True)
         for design in options.designs
@@ -179,6 +181,8 @@ def _notes(options: SimulateOptions, points: Sequence[Point]) -> list[str]:
     """What a reader should know of the points."""
     profile, most = options.profile, max(point.cpus for point in points)
     found = []
+    if options.step == "operation":
+        found.append("Played an operation at a time: what CPUs wait for each other comes out shorter than it is.")
     if options.memoryless:
         found.append(f"{options.memoryless} of {options.nodes} nodes have no memory.")
     if most <= profile.cpus:

@@ -1,12 +1,13 @@
 """The beginning of a point as a trace for the Perfetto viewer: what each CPU did, operation by operation.
 
-A point is played once more, a step at a time, and the tables of virtual time are compared before and after; it repeats
-exactly, so this is what the figures are of. Of a wait for a lock its length is known, not where inside its operation it
-was: it is drawn from the operation's beginning on, one wait after another.
+A point is played once more, an operation at a time, and the tables of virtual time are compared before and after. Of a
+wait for a lock its length is known, not where inside its operation it was: it is drawn from the operation's beginning
+on, one wait after another.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -30,7 +31,7 @@ def encode(jobs: Sequence[Job], about: Mapping[str, str], most: int = MOST) -> b
         trace.process(number, f"{job.design} on {job.cpus} CPUs")
         for cpu in range(job.cpus + 1):
             trace.row(number, cpu, f"cpu{cpu}" if cpu < job.cpus else "kworker")
-        with begun(job) as (arena, virtual, _):
+        with begun(dataclasses.replace(job, slack=None)) as (arena, virtual, _):
             _Point(trace, number, virtual, arena.plays()).play(most)
     return trace.encode(about)
 

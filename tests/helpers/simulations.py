@@ -62,6 +62,7 @@ def simulation(points: list[Point], **fields) -> Simulation:
         "shape": "192 CPUs",
         "sources": ["assumed"],
         "seed": 1,
+        "step": "access",
         "designs": list(dict.fromkeys(one.design for one in points)),
         "cpus": sorted({one.cpus for one in points}),
         "headline": "frees",

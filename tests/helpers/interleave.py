@@ -1,11 +1,11 @@
-"""Tapes in virtual time, an access at a time: what an operation at a time (`stress.engine.virtual`) is compared with.
+"""Tapes in virtual time, an access at a time, interpreted: what `stress.engine.flows` is compared with.
 
 Each CPU is a greenlet on an interpreted machine with prices. Before every access of memory control goes to the CPU
 whose clock is least, so accesses happen in the order of their times, whichever operation they belong to. Locks are
 held and waited for, first come, first served; compare-and-swaps fail; interrupts come between two accesses where they
 are on, work between two operations. Prices, lines, tables, and the tapes' slots, rounds and events are as there.
 
-Left out: timers after the tapes' end. The handlers of a call to many CPUs run one after the other in the sender's
+The handlers of a call to many CPUs run one after the other in the sender's
 greenlet, each with its own CPU's clock: a handler may be played a handler's time after accesses that come later, and
 so finds locks free that are held at its time; it waits until they were given up all the same.
 """
@@ -20,8 +20,8 @@ from greenlet import greenlet
 
 from allocators.core.world import WORLD, WORLD_AT
 from scenarios.tape import OP_ALLOC, OP_END, OP_FREE, OP_KFREE_RCU, OP_ROUND, OP_WAIT
-from shm.atomics import book, call_timers
-from shm.machine import CPU, Machine
+from shm.atomics import book, call_settling, call_timers
+from shm.machine import CPU, MACHINE, Machine
 from shm.ring import RING
 from shm.virtual.calendar import calendar_of
 from shm.virtual.calls import call_at_once, call_is_over
@@ -59,6 +59,7 @@ from stress.engine.words import PLAY, RUN, c_of, opcode
 from stress.play.arena import Arena
 from stress.play.virtual import VirtualTime
 
+PS_PER_NS = 1000
 _LOOK_AGAIN = 1_000_000  # ps between two looks whether a grace period is over
 
 
@@ -168,7 +169,7 @@ class ExactMachine(PricedMachine):
             play.block()
             play.asleep[self.cpu] = False
         assert self.mem[lock] == 0, "somebody else has the lock"
-        self._has(c)
+        self._has(c, max(before, play.given_up.get(lock, (self, 0))[1]))
         return self.tables[self.clock_at] > before
 
     def try_in_time(self, lock: int, kind: int) -> bool:
@@ -182,12 +183,12 @@ class ExactMachine(PricedMachine):
         self.play.held[lock] = Held()
         c = calendar_of(self, lock)
         self.mem[c + CALENDAR.kind] = kind
-        self._has(c)
+        self._has(c, self.tables[self.clock_at])
         return True
 
-    def _has(self, c: int) -> None:
+    def _has(self, c: int, since: int) -> None:
         book(self, c + CALENDAR.acquired, 1)
-        self.mem[c + CALENDAR.begin] = self.tables[self.clock_at]
+        self.mem[c + CALENDAR.begin] = since
         book(self, vcpu(self) + VCPU.locks, 1)
 
     def _waits(self, last: ExactMachine, c: int, kind: int, until: int, behind: int) -> None:
@@ -199,6 +200,7 @@ class ExactMachine(PricedMachine):
         spend(self, v, LOCK_WAIT + kind, waited)
         book(self, c + CALENDAR.contended, 1)
         book(self, c + CALENDAR.waited, waited)
+        self.mem[c + CALENDAR.longest] = max(waited, self.mem[c + CALENDAR.longest])
 
     def unlock_in_time(self, lock: int) -> None:
         self.turn()
@@ -244,15 +246,27 @@ class ExactMachine(PricedMachine):
         play.go_on(play.machines[there.cpu])
 
     def callbacks_due(self, waiting: int) -> int:
-        self.grace_period()
-        return waiting
+        play, now, base = self.play, self.tables[self.clock_at], self.mem[MACHINE.vtime]
+        due = self.mem[base + VTIME.grace_due]
+        if due == 0:
+            play.began = list(play.operations)
+            self.mem[base + VTIME.grace_due] = now + price(self, PRICE.grace_period)
+            self.mem[base + VTIME.grace_covers] = waiting
+            return 0
+        if now < due:
+            return 0
+        if play.goes_on(play.began):
+            self.mem[base + VTIME.grace_due] = now + _LOOK_AGAIN
+            return 0
+        self.mem[base + VTIME.grace_due] = 0
+        return min(waiting, self.mem[base + VTIME.grace_covers])
 
     def grace_period(self) -> None:
         play = self.play
         began = list(play.operations)
         spend(self, vcpu(self), GRACE, price(self, PRICE.grace_period))
         self.turn()
-        while any(play.busy[cpu] and play.operations[cpu] == began[cpu] and not play.asleep[cpu] for cpu in play.cpus):
+        while play.goes_on(began):
             spend(self, vcpu(self), GRACE, _LOOK_AGAIN)
             self.turn()
 
@@ -288,21 +302,49 @@ class Interleaving:
         self.asleep = [False for _ in every]  # it waits for a mutex
         self.busy = [False for _ in every]  # in the middle of an operation
         self.operations = [0 for _ in every]
+        self.began = self.operations  # what they were when the grace period began that callbacks wait for
         self.queued = 0
         self.kicked = False
+        self.settling = False
 
     def play(self) -> bool:
         """Play all tapes to their end; False when they got stuck."""
         enter(self.machines[self.workers], WORK)
         for flow in self.flows:
             self.push(flow, 0)
-        while (chosen := self._next()) is not None:
-            self.current = chosen
-            chosen.greenlet.switch()
-        m = self.machines[self.workers]
-        return m.mem[self.run + RUN.events_done] == m.mem[self.run + RUN.events] and all(
-            opcode(m.mem[m.mem[self._play_of(cpu) + PLAY.tape]]) == OP_END for cpu in self.cpus
-        )
+        while True:
+            while (chosen := self._next()) is not None:
+                self.current = chosen
+                chosen.greenlet.switch()
+            m = self.machines[self.workers]
+            grace_due = vtime(m, VTIME.grace_due)
+            if grace_due and m.mem[vcpu(m) + VCPU.idle]:
+                self._wake(self.flows[self.workers], grace_due)
+            elif m.mem[self.run + RUN.events_done] != m.mem[self.run + RUN.events] or any(
+                opcode(m.mem[m.mem[self._play_of(cpu) + PLAY.tape]]) != OP_END for cpu in self.cpus
+            ):
+                return False
+            elif not self._settle(m):
+                return True
+
+    def _settle(self, m: ExactMachine) -> bool:
+        """All tapes have ended: on to when timers may find dead caches; False when it is time to end."""
+        latest = max(one.tables[one.clock_at] for one in self.machines)
+        wait_until(m, vcpu(m), ASLEEP, latest)
+        due = call_settling(m)
+        if due == 0:
+            return False
+        last = latest // PS_PER_NS
+        if m.mem[self.run + RUN.settled_at] == 0:
+            m.mem[self.run + RUN.settled_at] = last + m.mem[self.run + RUN.settle_ns]
+        at = min(due, m.mem[self.run + RUN.settled_at])
+        if last >= m.mem[self.run + RUN.settled_at]:
+            return False
+        for one in self.machines:
+            wait_until(one, vcpu(one), ASLEEP, PS_PER_NS * at)
+        self.settling = True
+        self._wake(self.flows[self.workers], PS_PER_NS * at)
+        return True
 
     # Who is next.
 
@@ -336,6 +378,10 @@ class Interleaving:
             else:
                 return flow
         return None
+
+    def goes_on(self, began: list[int]) -> bool:
+        """Is a CPU in the middle of the operation that it was in the middle of?"""
+        return any(self.busy[cpu] and self.operations[cpu] == began[cpu] and not self.asleep[cpu] for cpu in self.cpus)
 
     # Interrupts and work.
 
@@ -427,6 +473,8 @@ class Interleaving:
             if queued != self.queued:
                 self.queued = queued
                 self._wake(kworker, clock + price(m, PRICE.wakeup))
+            if 0 < vtime(m, VTIME.grace_due) <= clock:
+                self._wake(kworker, vtime(m, VTIME.grace_due))
             if clock // 1000 >= m.mem[WORLD_AT + WORLD.reaper_due]:
                 call_timers(m)
             self.let_in(m)
@@ -435,6 +483,9 @@ class Interleaving:
         m = self.machines[cpu]
         while True:
             self.kicked = False
+            if self.settling:
+                self.settling = False
+                call_timers(m)
             events = m.mem[self.run + RUN.events_done]
             if kworker_turn(m, self.run):
                 self.queued = self._queued(m)
