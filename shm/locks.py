@@ -20,7 +20,7 @@ from shm.ipi import serve_ipis
 from shm.layout import struct
 from shm.machine import CPU, Machine
 from shm.virtual.waits import lock_in_time, try_in_time, unlock_in_time
-from shm.virtual.words import LOCK_KINDS
+from shm.virtual.words import LOCK_KINDS, MUTEX_KINDS
 from shm.waiting import NAP, pause
 
 LOCK_CLASSES = (
@@ -40,7 +40,7 @@ MEMCG_SLAB_MUTEX, SLAB_MUTEX, ALIEN_LOCK, BARN_LOCK, LIST_LOCK, SLOB_LOCK, ZONE_
 # Per CPU, one for each class, right behind the CPU struct (see `percpu_words`).
 LOCK_COUNT = struct("LOCK_COUNT", "acquired", "contended", "spins", size=4)
 LOCK_COUNTS = CPU.SIZE
-assert len(LOCK_CLASSES) == LOCK_KINDS
+assert len(LOCK_CLASSES) == LOCK_KINDS and SLAB_MUTEX + 1 == MUTEX_KINDS
 PERCPU_WORDS = CPU.SIZE + LOCK_COUNT.SIZE * len(LOCK_CLASSES)
 
 

@@ -27,6 +27,7 @@ from shm.virtual.words import (
     CALENDAR,
     GRACE,
     LOCK_WAIT,
+    MUTEX_KINDS,
     PRICE,
     STORES,
     TURNS,
@@ -204,9 +205,14 @@ def take_turn_locked(m: Machine) -> None:
 
 @dual
 def _waits(m: Machine, last: int, c: int, kind: int, until: int, behind: int) -> None:
-    """This CPU waits for a lock until another one gives it up, and so many behind it."""
+    """This CPU waits for a lock until another one gives it up, and so many behind it.
+
+    Then it has it, which takes the line's way. Not so where locks are unfair: it looks at the line by itself.
+    """
     v = vcpu(m)
-    waited = until - clock_of(m) + price_from(m, distance(m, v, vcpu_of(m, last)))
+    waited = until - clock_of(m)
+    if not _unfair(m, kind):
+        waited += price_from(m, distance(m, v, vcpu_of(m, last)))
     if vtime(m, VTIME.ticket):
         waited += (1 + behind) * price(m, PRICE.shared_gap) // 2
     spend(m, v, LOCK_WAIT + kind, waited)
@@ -223,6 +229,30 @@ def _has(m: Machine, c: int, since: int) -> None:
     book(m, vcpu(m) + VCPU.locks, 1)
 
 
+@dual
+def _wait_in_line(m: Machine, c: int, number: int) -> None:
+    """This flow waits behind all others until somebody gives the lock up."""
+    f = flow_of(m, number)
+    write_book(m, f + FLOW.next, 0)
+    last = read_book(m, c + CALENDAR.queue_last)
+    if last:
+        write_book(m, flow_of(m, last - 1) + FLOW.next, number + 1)
+    else:
+        write_book(m, c + CALENDAR.queue, number + 1)
+    write_book(m, c + CALENDAR.queue_last, number + 1)
+    book(m, c + CALENDAR.queued, 1)
+    sleeper = flow_of(m, this_cpu(m))
+    write_book(m, sleeper + FLOW.asleep, 1 if read_book(m, _area(m) + CPU.irq) == 0 else 0)
+    block(m)
+    write_book(m, sleeper + FLOW.asleep, 0)
+
+
+@dual
+def _unfair(m: Machine, kind: int) -> bool:
+    """Has a lock of this class whoever finds it free first?"""
+    return vtime(m, VTIME.unfair) != 0 and kind >= MUTEX_KINDS
+
+
 @dual_slow
 def lock_in_turn(m: Machine, lock: int, kind: int) -> bool:
     """Wait for the lock in word `lock` and have it from now on; was it held? kind: its class."""
@@ -232,25 +262,25 @@ def lock_in_turn(m: Machine, lock: int, kind: int) -> bool:
     c = calendar_of(m, lock)
     number = current(m)
     write_book(m, c + CALENDAR.kind, kind)
+    if _unfair(m, kind):
+        while read_book(m, c + CALENDAR.holder):
+            write_book(m, flow_of(m, number) + FLOW.kind, kind)
+            _wait_in_line(m, c, number)
+            take_turn(m)
+            charge_read(m, lock)
+            take_turn_locked(m)
+            if read_book(m, c + CALENDAR.holder) == 0:
+                charge_locked(m, lock)
+        write_book(m, c + CALENDAR.holder, number + 1)
+        _has(m, c, clock_of(m))
+        return clock_of(m) > before
     if read_book(m, c + CALENDAR.holder) == 0:
         write_book(m, c + CALENDAR.holder, number + 1)
         if read_book(m, c + CALENDAR.given_at) > before:
             _waits(m, read_book(m, c + CALENDAR.given_by), c, kind, read_book(m, c + CALENDAR.given_at), 0)
     else:
-        f = flow_of(m, number)
-        write_book(m, f + FLOW.next, 0)
-        write_book(m, f + FLOW.kind, kind)
-        last = read_book(m, c + CALENDAR.queue_last)
-        if last:
-            write_book(m, flow_of(m, last - 1) + FLOW.next, number + 1)
-        else:
-            write_book(m, c + CALENDAR.queue, number + 1)
-        write_book(m, c + CALENDAR.queue_last, number + 1)
-        book(m, c + CALENDAR.queued, 1)
-        sleeper = flow_of(m, this_cpu(m))
-        write_book(m, sleeper + FLOW.asleep, 1 if read_book(m, _area(m) + CPU.irq) == 0 else 0)
-        block(m)
-        write_book(m, sleeper + FLOW.asleep, 0)
+        write_book(m, flow_of(m, number) + FLOW.kind, kind)
+        _wait_in_line(m, c, number)
     given_at = read_book(m, c + CALENDAR.given_at)
     _has(m, c, given_at if given_at > before else before)
     return clock_of(m) > before
@@ -285,10 +315,20 @@ def unlock_in_turn(m: Machine, lock: int) -> None:
     book(m, vcpu(m) + VCPU.locks, -1)
     write_book(m, c + CALENDAR.given_by, this_cpu(m))
     write_book(m, c + CALENDAR.given_at, now)
-    first = read_book(m, c + CALENDAR.queue)
-    write_book(m, c + CALENDAR.holder, first)
-    if first == 0:
+    if _unfair(m, read_book(m, c + CALENDAR.kind)):
+        write_book(m, c + CALENDAR.holder, 0)
+        while read_book(m, c + CALENDAR.queue):
+            _tell_first(m, c, now)
         return
+    write_book(m, c + CALENDAR.holder, read_book(m, c + CALENDAR.queue))
+    if read_book(m, c + CALENDAR.queue):
+        _tell_first(m, c, now)
+
+
+@dual
+def _tell_first(m: Machine, c: int, now: int) -> None:
+    """Who waits first for a lock goes on: this CPU gives it up now."""
+    first = read_book(m, c + CALENDAR.queue)
     f = flow_of(m, first - 1)
     write_book(m, c + CALENDAR.queue, read_book(m, f + FLOW.next))
     if read_book(m, f + FLOW.next) == 0:

@@ -55,6 +55,7 @@ WHATS = (
 ) = range(len(WHATS))
 LOCK_WAIT = 15  # and on: waiting for a lock, by its class
 LOCK_KINDS = 8  # `shm.locks.LOCK_CLASSES`
+MUTEX_KINDS = 2  # the first of them are mutexes
 SPENT = LOCK_WAIT + LOCK_KINDS
 
 # On whose behalf.
@@ -109,6 +110,7 @@ VTIME = struct(
     "VTIME",
     ("price", PRICE.SIZE),
     "ticket",  # 1: ticket locks, 0: queued ones
+    "unfair",  # 1: whoever finds it free first has it; an access at a time only
     "depth",  # of the store buffer
     "l1_sets",
     "private_sets",

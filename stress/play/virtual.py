@@ -108,6 +108,8 @@ class VirtualTime:
     ) -> None:
         if slack is not None and PROCESSOR is None:
             raise UsageError("compiled code cannot be left in its middle on this processor: play with --step operation")
+        if slack is None and profile.kernel.locks == "unfair":
+            raise UsageError("unfair locks (kernel.locks of the profile) are played an access at a time: --step access")
         self.arena = arena
         self.slack = slack
         self.stacks: Stacks | None = None
@@ -179,6 +181,7 @@ class VirtualTime:
         nodes, node_words = arena.plan.regions["nodes"]
         for field, value in {
             "ticket": int(profile.kernel.locks == "ticket"),
+            "unfair": int(profile.kernel.locks == "unfair"),
             "depth": min(DEEPEST, profile.cache.store_buffer),
             "l1_sets": self.l1_sets,
             "private_sets": self.private_sets,

@@ -16,7 +16,7 @@ LINE_BYTES = 64
 PS_PER_NS = 1_000
 PS_PER_MS = 1_000_000_000
 HZ = (100, 250, 300, 1000)  # what a kernel can be built with
-LOCKS = ("ticket", "queued")
+LOCKS = ("ticket", "queued", "unfair")
 MOST_SOURCES = 64
 LONGEST_TEXT = 1_000
 LONGEST_NAME = 64
@@ -110,7 +110,8 @@ class Prices:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kernel:
-    """hz: ticks a second. locks: `ticket` (spinlocks up to Linux 4.1) or `queued`.
+    """hz: ticks a second. locks: `ticket` (spinlocks up to Linux 4.1), `queued`, or `unfair`, which no kernel's are but
+    the laboratory's own: a word that is tested and set.
 
     grace_period: how long one of sched-RCU usually takes, in picoseconds.
     """

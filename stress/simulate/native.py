@@ -6,21 +6,80 @@ world only, as there is in a simulation.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from statistics import median
 
+import msgspec
+
+from allocators.catalogue import ALLOCATORS
+from allocators.designs import parse_design
 from scenarios.tape import SECTIONS, Workload
 from shm.clock import cycles_per_ns
-from stress.engine import cpu_main
+from stress.engine import counting_main, cpu_main
 from stress.measure import turns
 from stress.play.arena import Arena, BlockSettings
-from stress.play.compiled import STATS, ready
+from stress.play.compiled import STATS, Target, ready
 from stress.play.launch import Setup
 from stress.play.launches import NAP_US, Launches
 from stress.play.options import DEFAULT_MEMORY, World
 from stress.play.parallel import hang_seconds
+from stress.play.workload import build_workload
 from stress.process import host
+from stress.simulate.sizes import sized
 
 LAUNCHES = 3  # processes begun anew, so that the luck of one does not decide
+# allocator -> designs, the baseline first
+DESIGNS = {"slub": ("linux-3.16", "v3", "linux-6.18-F_SHEAFASK"), "slab": ("linux-3.16", "v3")}
+# Working sets that fit into a core's own cache, or nearly.
+SETTINGS: dict[str, dict[str, str]] = {
+    "remote-free": {"batch": "256", "rounds": "256"},
+    "free-burst": {"objects": "1024", "bursts": "64"},
+    "dead-free": {"slabs": "256", "cgroups": "16"},
+    "pinned": {"slabs": "256", "cgroups": "16"},
+    "offline-storm": {"operations": "200000"},
+}
+
+
+class Measured(msgspec.Struct, kw_only=True, frozen=True):
+    """A scenario under a design on so many CPUs. ns: of a CPU that an operation takes, by kind of section."""
+
+    scenario: str
+    allocator: str
+    design: str
+    cpus: int
+    ns: dict[str, float]
+
+    @property
+    def key(self) -> tuple[str, str, int, str]:
+        """Scenario, allocator, CPUs, design."""
+        return self.scenario, self.allocator, self.cpus, self.design
+
+
+def workload_of(scenario: str, cpus: int, seed: int) -> Workload:
+    """A scenario in the sizes that are compared."""
+    return build_workload(scenario, sized(scenario, cpus, SETTINGS.get(scenario, {})), cpus, seed)[0]
+
+
+def measure(
+    scenarios: Sequence[str], allocators: Sequence[str], cpus: Sequence[int], seconds: float, seed: int = 1
+) -> Iterator[Measured]:
+    """All designs of each. seconds: of one. Raises as `measured` does."""
+    ready(
+        [target for allocator in allocators for design in DESIGNS[allocator] for target in _programs(design, allocator)]
+    )
+    for scenario in scenarios:
+        for allocator in allocators:
+            for n in cpus:
+                workload = workload_of(scenario, n, seed)
+                for design in DESIGNS[allocator]:
+                    ns = measured(workload, design, allocator, seconds, seed)
+                    yield Measured(scenario=scenario, allocator=allocator, design=design, cpus=n, ns=ns)
+
+
+def _programs(design: str, allocator: str) -> list[Target]:
+    """What a CPU and the kworker run."""
+    features = parse_design(design).features(allocator) | ALLOCATORS[allocator].feature
+    return [(cpu_main, allocator, features), (counting_main, allocator, features | STATS)]
 
 
 def measured(workload: Workload, design: str, allocator: str, seconds: float, seed: int) -> dict[str, float]:
@@ -28,12 +87,9 @@ def measured(workload: Workload, design: str, allocator: str, seconds: float, se
 
     seconds: of all launches together. Raises as `stress.play.launch.Launch` does.
     """
-    from allocators.catalogue import ALLOCATORS
-    from allocators.designs import parse_design
-
+    ready(_programs(design, allocator))
     parsed = parse_design(design)
     features = parsed.features(allocator) | ALLOCATORS[allocator].feature
-    ready([(cpu_main, allocator, features), (cpu_main, allocator, features | STATS)], lambda text: None)
     arena = Arena(workload, allocator, features=features, memory=DEFAULT_MEMORY)
     try:
         rate = cycles_per_ns(arena.machine(frozenset(), 0))
