@@ -335,9 +335,23 @@ def _tell_first(m: Machine, c: int, now: int) -> None:
         write_book(m, c + CALENDAR.queue_last, 0)
     book(m, c + CALENDAR.queued, -1)
     there = on_cpu(m, read_book(m, f + FLOW.acting))
-    if now > clock_of(there):
-        _waits(there, this_cpu(m), c, read_book(m, f + FLOW.kind), now, read_book(m, c + CALENDAR.queued))
+    kind = read_book(m, f + FLOW.kind)
+    until = now
+    if _unfair(m, kind):
+        until = _next_look(there, now)
+    if until > clock_of(there):
+        _waits(there, this_cpu(m), c, kind, until, read_book(m, c + CALENDAR.queued))
     go_on_at(m, first - 1, clock_of(there))
+
+
+@dual
+def _next_look(m: Machine, now: int) -> int:
+    """When this CPU, which has waited since its clock, looks at the lock next: it pauses between two looks."""
+    paused = vtime(m, VTIME.unfair)
+    since = clock_of(m)
+    if now <= since:
+        return since
+    return since + (now - since + paused - 1) // paused * paused
 
 
 # Interrupts and work.

@@ -110,7 +110,7 @@ VTIME = struct(
     "VTIME",
     ("price", PRICE.SIZE),
     "ticket",  # 1: ticket locks, 0: queued ones
-    "unfair",  # 1: whoever finds it free first has it; an access at a time only
+    "unfair",  # ps between two looks at a lock, which whoever finds it free has; 0: locks are fair
     "depth",  # of the store buffer
     "l1_sets",
     "private_sets",

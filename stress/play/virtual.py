@@ -43,6 +43,7 @@ _BEGIN, _PLAY, _END, _BEGIN_FLOWS, _PLAY_FLOWS = range(5)  # parts of `virtual_m
 STEPS = 100_000  # between two looks at the world (and at Ctrl-C)
 LOCKS_EACH = 2  # locks of a cache on a node at most: list_lock, and SLAB's alien ones share what is left
 SPARE_LOCKS = 1 << 12
+PAUSE = 45_000  # ps: 140 cycles of a core since Skylake (Intel's optimization manual), at 3.1 GHz
 
 
 def slack_of(step: str, profile: Profile) -> int | None:
@@ -181,7 +182,7 @@ class VirtualTime:
         nodes, node_words = arena.plan.regions["nodes"]
         for field, value in {
             "ticket": int(profile.kernel.locks == "ticket"),
-            "unfair": int(profile.kernel.locks == "unfair"),
+            "unfair": PAUSE if profile.kernel.locks == "unfair" else 0,
             "depth": min(DEEPEST, profile.cache.store_buffer),
             "l1_sets": self.l1_sets,
             "private_sets": self.private_sets,

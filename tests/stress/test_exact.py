@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -23,6 +24,7 @@ from stress.engine.virtual import begin_virtual, play_virtual
 from stress.play.arena import Arena, BlockSettings
 from stress.play.virtual import STATS, VirtualTime, features_of
 from stress.play.workload import build_workload
+from stress.process.errors import UsageError
 from stress.profiles.load import load
 from stress.profiles.profile import Profile
 from stress.simulate import tracing
@@ -258,6 +260,23 @@ def _interpreted(virtual: VirtualTime, tick: Callable[[], None]) -> bool:
     while (state := play_virtual(machine, arena.run, loop, 1000)) == PLAYING:
         pass
     return state == FINISHED
+
+
+def _with_locks(profile: Profile, locks: str) -> Profile:
+    return dataclasses.replace(profile, kernel=dataclasses.replace(profile.kernel, locks=locks))
+
+
+def test_a_lock_that_is_not_fair_guards_all_the_same() -> None:
+    """Whoever finds it free has it, not who came first; `play_steps` looks at the allocator's invariants afterwards."""
+    scenario, settings = WORKLOADS["list-lock"]
+    tapes, _ = build_workload(scenario, settings(4), 4, 1)
+    queued, unfair = (
+        play_steps(tapes, "slab", "linux-3.16", _with_locks(load("epyc-2022"), locks), steps=["exact"])[0]
+        for locks in ("queued", "unfair")
+    )
+    assert unfair.locks > 0 and unfair != queued
+    with pytest.raises(UsageError, match="--step access"):
+        play_steps(tapes, "slab", "linux-3.16", _with_locks(load("epyc-2022"), "unfair"), steps=["operation"])
 
 
 @pytest.mark.parametrize("allocator", ["slub", "slab"])
