@@ -33,14 +33,20 @@ if numba_internals.PLAIN:
     def _options(*, inline: bool = False, out_of_line: bool = False) -> dict[str, Any]:
         return dict(pipeline_class=features_pass.Whole)
 
+    def _overload(function: _Function, options: Any, meaning: _Function) -> None:
+        overload(function, jit_options=options, strict=False)(meaning)
+
 else:
-    from shm import lean
+    from shm import lean, reuse
 
     ENTRY_PIPELINE = lean.Entry
 
     def _options(*, inline: bool = False, out_of_line: bool = False) -> dict[str, Any]:
         # Said explicitly, because a callee inherits forceinline from whichever caller is compiled first.
         return dict(pipeline_class=lean.Outer if out_of_line else lean.Inner, _nrt=False, forceinline=inline)
+
+    def _overload(function: _Function, options: Any, meaning: _Function) -> None:
+        reuse.overload_once(function, options, meaning, lambda: bool(CHOICES))
 
 
 def _mark(function: _Function, options: dict[str, Any]) -> _Function:
@@ -49,8 +55,7 @@ def _mark(function: _Function, options: dict[str, Any]) -> _Function:
         return function if choose is None else choose((*types, *named.values())[0].features)
 
     MARKED.add(function)
-    jit_options: Any = dict(error_model="numpy", **options)
-    overload(function, jit_options=jit_options, strict=False)(meaning)
+    _overload(function, dict(error_model="numpy", **options), meaning)
     return function
 
 
@@ -72,5 +77,4 @@ def dual_slow(function: _Function) -> _Function:
 def chosen_by_type(function: _Function, meaning_for: _Function) -> None:
     """Give an operation a meaning for some types: `meaning_for` gets the arguments' types and returns a function, which
     is inlined where the operation is called, or None."""
-    options: Any = dict(error_model="numpy", **_options(inline=True))
-    overload(function, jit_options=options, strict=False)(meaning_for)
+    _overload(function, dict(error_model="numpy", **_options(inline=True)), meaning_for)

@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numba
@@ -109,6 +109,12 @@ class Entry:
                 (folder / self._ready).touch()
             self._compiled[key] = dispatcher
         return self._compiled[key]
+
+    def bound(self, m, *integers: int) -> Callable[[], int]:
+        """The call as it is, for who steps through it: without the arguments' types being looked at."""
+        dispatcher = self.compile(m.kernel, m.features)
+        (compiled,) = dispatcher.overloads.values()
+        return functools.partial(compiled.entry_point, m, *integers)
 
     def __call__(self, m, *integers: int):
         return self.compile(m.kernel, m.features)(m, *integers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from shm.machine_type import MachineType
 from shm.numba_internals import (
     CompilerBase,
     DefaultPassBuilder,
@@ -51,9 +52,9 @@ class ResolveFeatures(FunctionPass):
         except KeyError:
             return None
         if isinstance(machine, ir.Arg) and isinstance(feature, ir.Const):
-            features = getattr(state.args[machine.index], "features", None)
-            if features is not None:
-                return feature.value in features
+            asked = state.args[machine.index]
+            if isinstance(asked, MachineType):
+                return asked.has(feature.value)
         return None
 
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import inspect
 import platform
+from collections.abc import Callable
+from typing import Any
 
 from numba.extending import (
     NativeValue,
     lower_builtin,
+    lower_cast,
     models,
     overload,
     register_model,
@@ -22,7 +25,9 @@ from numba.extending import (
 )
 
 from shm import atomics, stacks
+from shm.compiler import chosen_by_type
 from shm.machine import MACHINE, Machine, vector
+from shm.machine_type import MachineType
 from shm.numba_internals import AttributeTemplate, binding, bound_function, cgutils, infer_getattr, signature, types
 from shm.numba_internals import llvm as ir
 
@@ -32,13 +37,6 @@ X86 = platform.machine() in ("x86_64", "AMD64")
 I64 = ir.IntType(64)
 I32 = ir.IntType(32)
 VOID = ir.VoidType()
-
-
-class MachineType(types.Type):
-    def __init__(self, features: frozenset[str], kernel: str) -> None:
-        self.features = features
-        self.kernel = kernel
-        super().__init__(f"Machine({kernel};{','.join(sorted(features))})")
 
 
 @typeof_impl.register(Machine)
@@ -62,6 +60,12 @@ def _unbox(typ, obj, c):
     return NativeValue(value._getvalue(), is_error=cgutils.is_not_null(c.builder, c.pyapi.err_occurred()))
 
 
+@lower_cast(MachineType, MachineType)
+def _same_machine(context, builder, fromty, toty, value):
+    """Code that was compiled for a machine that answers alike takes this one: the same registers."""
+    return value
+
+
 @infer_getattr
 class _Attributes(AttributeTemplate):
     key = MachineType
@@ -76,7 +80,7 @@ class _Attributes(AttributeTemplate):
 @lower_builtin("machine.has", MachineType, types.StringLiteral)
 def _has(context, builder, sig, args):
     machine, feature = sig.args
-    return context.get_constant(types.boolean, feature.literal_value in machine.features)
+    return context.get_constant(types.boolean, machine.has(feature.literal_value))
 
 
 def _lower(function, words: int, returns, machine: bool = True, priced: bool = False):
@@ -89,7 +93,7 @@ def _lower(function, words: int, returns, machine: bool = True, priced: bool = F
         def typer(*args):
             if len(args) != words + machine or (machine and not isinstance(args[0], MachineType)):
                 return None
-            if priced and "VTIME" in args[0].features:
+            if priced and args[0].has("VTIME"):
                 return None
             return returns
 
@@ -353,43 +357,28 @@ def _on_cpu(context, builder, sig, args):
 # Calls through the kernel's vector table become direct calls: the table is known by type.
 
 
-@overload(atomics.call_ipi)
-def _call_ipi(m, func, arg):
-    target = vector(m.kernel, "ipi")
-    return lambda m, func, arg: target(m, func, arg)
+def _by_vector(function: Callable[..., Any], name: str, meaning: Callable[[Any], Callable[..., Any]]) -> None:
+    """Give an operation its meaning. `meaning` makes of the table's function what Numba needs: a function with the
+    names of the operation's arguments.
+
+    Programs that count take it as they take other functions. In timed ones it is compiled by Numba's own pipeline: were
+    it not, LLVM would inline what it leaves out of line now, and designs that are timed against others would change.
+    """
+
+    def counted(m: Any, *words: Any) -> Callable[..., Any] | None:
+        return meaning(vector(m.kernel, name)) if isinstance(m, MachineType) and m.has("STATS") else None
+
+    def timed(m: Any, *words: Any) -> Callable[..., Any] | None:
+        return meaning(vector(m.kernel, name)) if isinstance(m, MachineType) and not m.has("STATS") else None
+
+    chosen_by_type(function, counted)
+    overload(function, strict=False)(timed)
 
 
-@overload(atomics.call_rcu)
-def _call_rcu(m, func, arg):
-    target = vector(m.kernel, "rcu")
-    return lambda m, func, arg: target(m, func, arg)
-
-
-@overload(atomics.call_work)
-def _call_work(m, func, a, b):
-    target = vector(m.kernel, "work")
-    return lambda m, func, a, b: target(m, func, a, b)
-
-
-@overload(atomics.call_bound_work)
-def _call_bound_work(m):
-    target = vector(m.kernel, "bound_work")
-    return lambda m: target(m)
-
-
-@overload(atomics.call_timers)
-def _call_timers(m):
-    target = vector(m.kernel, "timers")
-    return lambda m: target(m)
-
-
-@overload(atomics.call_settling)
-def _call_settling(m):
-    target = vector(m.kernel, "settling")
-    return lambda m: target(m)
-
-
-@overload(atomics.call_free_lock)
-def _call_free_lock(m):
-    target = vector(m.kernel, "free_lock")
-    return lambda m: target(m)
+_by_vector(atomics.call_ipi, "ipi", lambda target: lambda m, func, arg: target(m, func, arg))
+_by_vector(atomics.call_rcu, "rcu", lambda target: lambda m, func, arg: target(m, func, arg))
+_by_vector(atomics.call_work, "work", lambda target: lambda m, func, a, b: target(m, func, a, b))
+_by_vector(atomics.call_bound_work, "bound_work", lambda target: lambda m: target(m))
+_by_vector(atomics.call_timers, "timers", lambda target: lambda m: target(m))
+_by_vector(atomics.call_settling, "settling", lambda target: lambda m: target(m))
+_by_vector(atomics.call_free_lock, "free_lock", lambda target: lambda m: target(m))

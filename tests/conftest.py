@@ -17,6 +17,7 @@ __all__ = ["pytest_terminal_summary", "recorded"]
 LONG = {
     "test_one_allocator_compiled.py",
     "test_two_engines.py",
+    "test_exact.py",
     "test_traces_recorded.py",
     "test_claims_real.py",
     "test_run_serial.py",
@@ -55,17 +56,31 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Long tests first, so that no worker ends alone with one; and xdist's groups.
+    """Large groups first, then long tests, so that no worker ends alone with one; and xdist's groups.
+
+    "compiles" begins: who has compiled one program has half of the next, and others wait for them. Beside it "cpus",
+    tests that want all CPUs.
 
     xdist 3.8 tells its scheduler of groups by a suffix of node ids, which it can no longer set since pytest 9.2:
     tests of a group then run anywhere, two that want all CPUs at the same time.
     """
-    items.sort(key=lambda item: item.path.name not in LONG)
+
+    def group_of(item: pytest.Item) -> str:
+        marker = item.get_closest_marker("xdist_group")
+        return marker.args[0] if marker is not None else ""
+
+    first = ("compiles", "cpus")
+    items.sort(
+        key=lambda item: (
+            first.index(group_of(item)) if group_of(item) in first else len(first),
+            item.path.name not in LONG,
+        )
+    )
     if config.getoption("loadgroup", False):
         for item in items:
-            group = item.get_closest_marker("xdist_group")
-            if group is not None and hasattr(item, "_id") and "@" not in item.nodeid.rpartition("]")[2]:
-                item._id = type(item._id).parse(f"{item.nodeid}@{group.args[0]}")
+            group = group_of(item)
+            if group and hasattr(item, "_id") and "@" not in item.nodeid.rpartition("]")[2]:
+                item._id = type(item._id).parse(f"{item.nodeid}@{group}")
 
 
 def pytest_report_header() -> str:
@@ -74,12 +89,19 @@ def pytest_report_header() -> str:
 
 @pytest.fixture
 def interpreted(monkeypatch):
-    """Serial play on the interpreted engine: for designs that are not worth their compilation."""
+    """Serial play that compiles nothing: for designs that are not worth it. Those that other tests have compiled are
+    played by that, which leaves the same words.
+    """
+    from stress.engine import counting_main, serial_seeded
     from stress.engine.serial import play_seeded
     from stress.play import serial
 
+    def seeded(m, run, bursts):
+        play = serial_seeded if counting_main.is_cached(m.kernel, m.features) else play_seeded
+        return play(m, run, bursts)
+
     monkeypatch.setattr(serial, "ready", lambda *_: 0.0)
-    monkeypatch.setattr(serial, "serial_seeded", play_seeded)
+    monkeypatch.setattr(serial, "serial_seeded", seeded)
 
 
 @pytest.fixture(scope="session")

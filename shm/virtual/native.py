@@ -12,7 +12,7 @@ from typing import Any
 from shm import atomics
 from shm.atomics import read_book, write_book
 from shm.compiler import chosen_by_type
-from shm.native import MachineType
+from shm.machine_type import MachineType
 from shm.virtual import waits
 from shm.virtual.lines import charge_irq
 from shm.virtual.steps import (
@@ -38,7 +38,7 @@ def _priced(*operations: Callable[..., Any]) -> Callable[[Callable[..., Any]], N
 
     def wrap(meaning: Callable[..., Any]) -> None:
         def choose(m, *words):
-            return meaning if isinstance(m, MachineType) and "VTIME" in m.features else None
+            return meaning if isinstance(m, MachineType) and m.has("VTIME") else None
 
         for operation in operations:
             chosen_by_type(operation, choose)

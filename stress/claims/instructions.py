@@ -30,6 +30,8 @@ DEAD = ("v1", "v3", "linux-4.0")
 MARGIN = 0.02  # what nobody notices, as in the timed parts of claim 4
 OBJECTS = 1024  # of 64 B: 16 slabs, so that slow frees meet full, partial and empty ones
 
+LEAST = 128  # with `--quick`
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Counted:
@@ -102,13 +104,13 @@ def instructions_per_object(name: str, design: str, *, objects: int = OBJECTS, s
             offline_memcg(kworker, arena.words[arena.plan["cgroup_table"] + warm.CGROUP])
             while run_deferred_work(kworker):
                 pass
-        return count_instructions(lambda: cpu_main(machines[-1], arena.run)) / objects
+        return count_instructions(cpu_main.bound(machines[-1], arena.run)) / objects
     finally:
         arena.close()
 
 
 def _rows(lab: Lab, loops: tuple[str, ...], designs: tuple[str, ...]) -> dict[str, dict[str, float]]:
-    objects = lab.size(OBJECTS, 128)
+    objects = lab.size(OBJECTS, LEAST)
     rows: dict[str, dict[str, float]] = {}
     for loop in loops:
         for design in designs:

@@ -5,7 +5,7 @@ as Python it interprets the allocators, compiled it runs them natively. All CPUs
 process, so both engines do the same work in the same order. Only what is a time may differ.
 
 Designs whose counting program other tests need too are played by that, from tapes, in a seeded order: no program is
-compiled for them here.
+compiled for them here. They come first: others wait for them.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ from stress.engine.serial import play_ordered, play_seeded
 from stress.play.arena import Arena, BlockSettings
 from stress.play.census import live_objects
 
+pytestmark = pytest.mark.xdist_group("compiles")  # a process that has compiled one has half of the next
 SLOTS = 2048
 SCRIPT = 1 << 15  # words
 ALLOC, FREE, CREATE, OFFLINE, SHRINK, DESTROY, TURN, WORK, REAP = range(9)
@@ -299,6 +300,35 @@ def region_of(world: SmallWorld | Arena, word: int) -> str:
     return "page frames"
 
 
+@pytest.mark.parametrize("allocator, design, nodes", COUNTED)
+@settings(max_examples=15)
+@given(plays, st.sampled_from((100, 10_000_000)), st.integers(1, 1 << 40))
+@example(DYING, 20_000_000, 1)
+@example((DYING[0], False), 20_000_000, 1)
+def test_both_engines_leave_the_same_memory_of_a_tape(allocator, design, nodes, steps_and_end, step_ns, seed):
+    """step_ns: kernel time of an operation; with much of it reapers run amid the play."""
+    features = parse_design(design).features(allocator) | {"STATS"}
+    load = taped(*steps_and_end, design, allocator)
+    left = []
+    for ordered, seeded in ((play_ordered, play_seeded), (serial_ordered, serial_seeded)):
+        arena = Arena(load, allocator, features=features, nodes=nodes, memory=4 << 20, serial=True)
+        arena.reset(features, BlockSettings(seed=seed, step_ns=step_ns, settle_ns=5_000_000_000, curve=True))
+        kworker = arena.machine(features, arena.kworker_cpu)
+        if load.order is None:
+            while (state := seeded(kworker, arena.run, 1000)) == PLAYING:
+                pass
+            assert state == FINISHED
+        else:
+            assert ordered(kworker, arena.run, arena.plan["order"], len(load.order), 0) == -1
+        assert check(kworker, arena.layout, live_objects(arena), stats=True).violated == []
+        left.append((arena, without_times(arena)))
+    (interpreted, ours), (native, theirs) = left
+    for word in np.flatnonzero(ours != theirs)[:1].tolist():
+        pytest.fail(f"{region_of(native, word)}: {ours[word]} interpreted, {theirs[word]} native")
+    interpreted.close()
+    native.close()
+
+
 @pytest.mark.parametrize("design", SLUB)
 @settings(max_examples=15)
 @given(plays, st.integers(1, 2))
@@ -332,35 +362,6 @@ def test_both_engines_search_other_nodes_alike():
 @example(DYING, 2)
 def test_both_engines_leave_the_same_memory_of_slab(design, steps_and_end, nodes):
     compare(encode(*steps_and_end), design, "slab", nodes)
-
-
-@pytest.mark.parametrize("allocator, design, nodes", COUNTED)
-@settings(max_examples=15)
-@given(plays, st.sampled_from((100, 10_000_000)), st.integers(1, 1 << 40))
-@example(DYING, 20_000_000, 1)
-@example((DYING[0], False), 20_000_000, 1)
-def test_both_engines_leave_the_same_memory_of_a_tape(allocator, design, nodes, steps_and_end, step_ns, seed):
-    """step_ns: kernel time of an operation; with much of it reapers run amid the play."""
-    features = parse_design(design).features(allocator) | {"STATS"}
-    load = taped(*steps_and_end, design, allocator)
-    left = []
-    for ordered, seeded in ((play_ordered, play_seeded), (serial_ordered, serial_seeded)):
-        arena = Arena(load, allocator, features=features, nodes=nodes, memory=4 << 20, serial=True)
-        arena.reset(features, BlockSettings(seed=seed, step_ns=step_ns, settle_ns=5_000_000_000, curve=True))
-        kworker = arena.machine(features, arena.kworker_cpu)
-        if load.order is None:
-            while (state := seeded(kworker, arena.run, 1000)) == PLAYING:
-                pass
-            assert state == FINISHED
-        else:
-            assert ordered(kworker, arena.run, arena.plan["order"], len(load.order), 0) == -1
-        assert check(kworker, arena.layout, live_objects(arena), stats=True).violated == []
-        left.append((arena, without_times(arena)))
-    (interpreted, ours), (native, theirs) = left
-    for word in np.flatnonzero(ours != theirs)[:1].tolist():
-        pytest.fail(f"{region_of(native, word)}: {ours[word]} interpreted, {theirs[word]} native")
-    interpreted.close()
-    native.close()
 
 
 def compare(script: np.ndarray, design: str, allocator: str = "slub", nodes: int = 1) -> np.ndarray:

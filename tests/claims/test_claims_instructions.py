@@ -5,10 +5,32 @@ from __future__ import annotations
 import platform
 
 import pytest
+from machine_code import out_of_line
 
+from allocators.designs import parse_design
+from shm.atomics import load, store
+from shm.compiler import dual, dual_slow
+from shm.entry import entry
 from stress.claims.claim import Verdict
-from stress.claims.instructions import BEFORE, DEAD_LOOP, change, instructions_per_object, judge, judge_dead
+from stress.claims.instructions import BEFORE, DEAD_LOOP, SERIES, change, instructions_per_object, judge, judge_dead
+from stress.engine import cpu_main
 from stress.process.stepping import NoStepping, count_instructions
+
+
+@dual
+def within(m, a):
+    return load(m, a) + 1
+
+
+@dual_slow
+def out_of_the_way(m, a):
+    return load(m, a) + 2
+
+
+def program(m, a):
+    store(m, a, out_of_the_way(m, a) if m.has("LATER") else within(m, a))
+    return 0
+
 
 steps = pytest.mark.skipif(platform.machine() != "x86_64", reason="no other processor has a trap flag")
 
@@ -21,6 +43,28 @@ def test_the_series_shows_where_it_should():
         for loop in ("frees in order", DEAD_LOOP)
     )
     assert abs(change(live, "v1")) < 0.014 < change(dead, "v1")
+
+
+# A slab that goes back is one function under 3.16 and another under the series: once in dozens of frees.
+ONCE_A_SLAB = {"allocators.memcg.slab_pages._free_slab", "allocators.slub.discard.discard_slab"}
+
+
+def differently_inlined(programs: list[set[str]]) -> set[str]:
+    """Functions that are called in one program and inlined in another, or not there."""
+    return set().union(*programs) - set.intersection(*programs)
+
+
+def test_what_is_timed_is_inlined_alike():
+    """Else a design is called slower for what the compiler did to it."""
+    programs = [out_of_line(cpu_main, "slub", parse_design(d).features("slub")) for d in (BEFORE, *SERIES)]
+    assert all({"allocators.slub.free.slab_free_slow", "stress.engine.play.cpu_main"} <= one for one in programs)
+    assert differently_inlined(programs) <= ONCE_A_SLAB
+
+
+def test_a_way_that_is_inlined_in_one_program_only_is_seen():
+    native = entry(program)
+    found = differently_inlined([out_of_line(native, "", frozenset(features)) for features in ((), ("LATER",))])
+    assert [name.rpartition(".")[2] for name in found] == ["out_of_the_way"]
 
 
 @steps

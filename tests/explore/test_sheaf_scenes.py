@@ -15,7 +15,7 @@ from allocators.caches.slab_common import kmem_cache_shrink
 from allocators.memcg import objcg
 from allocators.memcg.memcontrol import MEMCG
 from allocators.sheaf_settings import SheafSettings
-from allocators.slub import flush, sheaf
+from allocators.slub import flush, sheaf, shrink
 from shm import cpu_work
 from shm.atomics import cpu_relax, read_once
 from stress.explore.exploring import Request, build
@@ -33,6 +33,7 @@ MAX_FULL = 1
 def small_sheaves(monkeypatch) -> None:
     small = SheafSettings(CAPACITY, MAX_FULL, max_empty=10)
     monkeypatch.setattr(Scene.__init__, "__kwdefaults__", Scene.__init__.__kwdefaults__ | {"sheaves": small})
+    monkeypatch.setattr(shrink, "PROMOTED", 4)  # as many as a slab here has objects
 
 
 def shrinks(scene: Scene) -> Scene:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import msgspec
 import psutil
 import pytest
+from forked import Forked
 from typer.testing import CliRunner
 from until import PATIENCE, until
 
@@ -26,7 +26,6 @@ from stress.result.data import Result
 from stress.show.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[2]
-MARK = "SLAB_STRESS_TEST"
 FEW = "2"  # launches
 
 
@@ -37,20 +36,34 @@ def small(operations: int = 20_000) -> tuple[str, ...]:
 
 
 class Run:
-    """One `python -m stress run` in a session of its own. Every process of it carries a mark in its environment."""
+    """One `python -m stress run` in a session of its own, by which its processes are known.
 
-    def __init__(self, folder: Path, *arguments: str, command: str = "run", env: dict[str, str] | None = None) -> None:
-        self.mark = uuid.uuid4().hex
+    fresh: in a process that begins from nothing, as at a user's; else see `forked`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: str,
+        command: str = "run",
+        env: dict[str, str] | None = None,
+        fresh: bool = False,
+    ) -> None:
         self.out = folder / "results"
         self.log = folder / "log"
         self.stderr_path = folder / "stderr"
         self.stdout_path = folder / "stdout"
         own = ("--out", str(self.out)) if command == "run" else ()
+        environment, words = os.environ | (env or {}), [command, *own, *arguments]
+        self.process: subprocess.Popen | Forked
+        if not fresh:
+            self.process = Forked(words, ROOT, environment, self.stdout_path, self.stderr_path)
+            return
         with self.stdout_path.open("w") as out, self.stderr_path.open("w") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "stress", command, *own, *arguments],
+                [sys.executable, "-m", "stress", *words],
                 cwd=ROOT,
-                env=os.environ | {MARK: self.mark} | (env or {}),
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -68,11 +81,11 @@ class Run:
 
     @property
     def stderr(self) -> str:
-        return self.stderr_path.read_text()
+        return self.stderr_path.read_text() if self.stderr_path.exists() else ""
 
     @property
     def stdout(self) -> str:
-        return self.stdout_path.read_text()
+        return self.stdout_path.read_text() if self.stdout_path.exists() else ""
 
     @property
     def log_text(self) -> str:
@@ -83,9 +96,9 @@ class Run:
         found = []
         for process in psutil.process_iter():
             try:
-                if process.environ().get(MARK) == self.mark and process.status() != psutil.STATUS_ZOMBIE:
+                if os.getsid(process.pid) == self.process.pid and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
-            except psutil.Error:
+            except (psutil.Error, ProcessLookupError):
                 pass
         return found
 

@@ -31,6 +31,7 @@ from stress.simulate import tracing
 from stress.simulate.exact import WORKLOADS, play_steps
 from stress.simulate.point import Job, play_point
 
+pytestmark = pytest.mark.xdist_group("compiles")  # a process that has compiled one has half of the next
 DESIGNS = {"slub": "v3", "slab": "linux-3.16"}  # of which simulations elsewhere are, so that they share programs
 
 PLAYS = (
@@ -116,7 +117,7 @@ def _told(arena: Arena, virtual: VirtualTime) -> dict[str, np.ndarray]:
 
 def test_a_trace_has_every_operation_and_all_of_the_time() -> None:
     tapes, _ = build_workload("remote-free", {"batch": "96", "rounds": "2"}, 3, 1)
-    job = Job("linux-3.16", "slub", 3, 2, load("xeon-2014"), 16 << 20, 1, 10.0, tapes)
+    job = Job(DESIGNS["slub"], "slub", 3, 2, load("xeon-2014"), 16 << 20, 1, 10.0, tapes)
     point = play_point(job, lambda done: None)
     events = check(tracing.encode([job], {"command": "none"}))
     worked = [e for e in events if e["ph"] == "X" and "args" in e and e["tid"] < 3]
@@ -146,7 +147,7 @@ class Small:
 
     def __init__(self) -> None:
         workload, _ = build_workload("remote-free", {"batch": "8", "rounds": "1"}, 3, 1)
-        features = features_of("linux-3.16", "slub")
+        features = features_of(DESIGNS["slub"], "slub")
         booted = features - STATS - {"VTIME"}
         self.arena = Arena(workload, features=booted, memory=16 << 20, serial=True)
         self.arena.reset(booted)

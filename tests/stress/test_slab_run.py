@@ -3,43 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from until import PATIENCE
+from running import finish
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL = ("--scenario", "pinned", "--set", "slabs=64", "--set", "cgroups=4")
 DESIGNS = ("--before", "linux-3.16", "--after", "v1")
 SAME_CODE = ("--before", "v1", "--after", "v1-P5")  # P5 changes nothing: one compilation serves both
 
 
-def run(tmp_path: Path, *arguments: str) -> dict:
-    command = [
-        sys.executable,
-        "-m",
-        "stress",
-        "run",
-        "--allocator",
-        "slab",
-        "--quiet",
-        "--format",
-        "json",
-        "--out",
-        str(tmp_path),
-        *arguments,
-    ]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=PATIENCE)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+def run(tmp_path: Path, *arguments: str, fresh: bool = False) -> dict:
+    words = ("--allocator", "slab", "--quiet", "--format", "json", *arguments)
+    return json.loads(finish(tmp_path, *words, fresh=fresh).stdout)
 
 
 @pytest.mark.xdist_group("compiles")
 def test_serial_counts_repeat_and_lifetimes_are_kernel_time(tmp_path):
-    one, two = (run(tmp_path, "--serial", "--cpus", "4", "--nodes", "2", *SMALL, *DESIGNS) for _ in range(2))
+    common = ("--serial", "--cpus", "4", "--nodes", "2", *SMALL, *DESIGNS)
+    one, two = (run(tmp_path, *common, fresh=fresh) for fresh in (False, True))
     assert one["designs"] == two["designs"]
     before, v1 = one["designs"]["linux-3.16"], one["designs"]["v1"]
     assert one["invariants"]["violated"] == [] and "arrays" in one["invariants"]["checked"]

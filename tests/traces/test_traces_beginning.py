@@ -105,6 +105,7 @@ def test_objects_without_events_of_frees_go_with_their_task(write618):
     assert record.notes == ("2 frees that left no event are done behind their task's last event",)
 
 
+@pytest.mark.xdist_group("compiles")
 def test_the_mixed_load_is_predicted(recorded):
     """Of every draw: at every snapshot nine caches in ten within 5 % or 2 slabs, and sums near."""
     (found,) = predict(

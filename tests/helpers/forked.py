@@ -1,0 +1,88 @@
+"""`python -m stress` in a process that is forked off one which has imported everything: a second of CPU time less.
+
+The server is multiprocessing's own: a process without threads, started once for each process of pytest, in which no
+command ever ran. What is not the same as at a user's: modules are imported already, and hashes of strings are those of
+the server. `Run` takes a process that begins from nothing where that could hide a fault.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import multiprocessing
+import os
+import runpy
+import signal
+import subprocess
+import sys
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+import pytest
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["everything"])
+
+
+@functools.cache
+def _serve() -> None:
+    """Start the server, which finds modules by PYTHONPATH only."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        forkserver.ensure_running()
+
+
+class Forked:
+    """As a `subprocess.Popen` of `python -m stress ARGUMENTS`, leader of a session, with the streams in files."""
+
+    def __init__(self, arguments: list[str], cwd: Path, env: dict[str, str], stdout: Path, stderr: Path) -> None:
+        _serve()
+        self._process: ForkServerProcess = _context.Process(
+            target=_main, args=(arguments, cwd, env, stdout, stderr), name="MainProcess"
+        )
+        self._process.start()
+        assert self._process.pid is not None
+        self.pid: int = self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("stress", timeout or 0.0)
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def _main(arguments: list[str], cwd: Path, env: dict[str, str], stdout: Path, stderr: Path) -> None:
+    """Become what a shell would have started."""
+    assert "everything" in sys.modules, "the server could not import it"
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    for number, path, flags in (
+        (0, os.devnull, os.O_RDONLY),
+        (1, stdout, os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
+        (2, stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
+    ):
+        opened = os.open(path, flags)
+        os.dup2(opened, number)
+        os.close(opened)
+    sys.stdin, sys.stdout = io.TextIOWrapper(open(0, "rb")), io.TextIOWrapper(open(1, "wb"))
+    sys.stderr = io.TextIOWrapper(open(2, "wb"), errors="backslashreplace", line_buffering=True)
+    sys.argv = ["stress", *arguments]
+    runpy.run_module("stress", run_name="__main__", alter_sys=True)
