@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -74,9 +75,12 @@ def connect(scheduler: str | None, workers: int, timed: bool) -> Iterator[Client
             return
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         with (
+            tempfile.TemporaryDirectory(prefix="slab-stress-campaign-", ignore_cleanup_errors=True) as folder,
+            dask.config.set({"distributed.nanny.environ.TMPDIR": folder}),  # what killed workers leave goes with it
             LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
+                local_directory=folder,
                 processes=True,
                 dashboard_address=":0",
                 resources={QUIET: 1} if timed else {},

@@ -77,6 +77,8 @@ def test_json_nested_too_deep_is_no_result_nor_schedule(tmp_path):
         (MemoryError(), DamagedRun, "memory is short"),
         (RuntimeError("can't start new thread"), DamagedRun, "ulimit"),
         (ValueError("embedded null byte"), UsageError, "null byte"),
+        (ValueError("Exceeds the limit (4300 digits) for integer string conversion"), UsageError, "too many digits"),
+        (RecursionError("maximum recursion depth exceeded"), UsageError, "nests deeper"),
     ],
 )
 def test_sentences(error, kind, says):
@@ -108,6 +110,19 @@ def test_a_full_disk_under_stdout():
             done = stress(*typed, stdout=full)
             assert done.returncode == 3 and done.stderr.endswith("No space left on device\n"), done.stderr
             assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+def test_a_full_disk_under_stderr_changes_no_exit_status():
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "stress"]
+        for typed in (["list", "what"], ["campaign", "resume"], ["results", "show", "no-such-run"]):
+            done = subprocess.run([*command, *typed], cwd=ROOT, stdout=subprocess.PIPE, stderr=full, timeout=PATIENCE)
+            assert (done.returncode, done.stdout) == (2, b"")
+
+
+def test_a_number_of_thousands_of_digits_is_an_error_of_usage():
+    done = CliRunner().invoke(app, ["claims", "9" * 5000])
+    assert done.exit_code == 2 and "too many digits" in done.stderr, done.exception
 
 
 @pytest.mark.parametrize("closed", [(1,), (2,), (0, 1, 2)])
