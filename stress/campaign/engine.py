@@ -76,11 +76,11 @@ def connect(scheduler: str | None, workers: int, timed: bool) -> Iterator[Client
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         with (
             tempfile.TemporaryDirectory(prefix="slab-stress-campaign-", ignore_cleanup_errors=True) as folder,
-            dask.config.set({"distributed.nanny.environ.TMPDIR": folder}),  # what killed workers leave goes with it
+            dask.config.set({"temporary-directory": folder}),
             LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
-                local_directory=folder,
+                env={"TMPDIR": folder},  # what killed workers leave goes with it
                 processes=True,
                 dashboard_address=":0",
                 resources={QUIET: 1} if timed else {},

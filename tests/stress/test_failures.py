@@ -58,6 +58,17 @@ def test_what_is_no_plain_file_is_not_read(typed, file, tmp_path, monkeypatch):
     assert done.exit_code == 2 and isinstance(done.exception, SystemExit), done.exception
 
 
+@pytest.mark.parametrize(
+    "typed", ["import pipe", "inspect pipe", "inspect slabinfo --cgroups pipe", "predict pipe", "inspect ."]
+)
+def test_a_pipe_that_nobody_writes_into_is_not_waited_for(typed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    Path("slabinfo").write_bytes((ROOT / "tests/data/field/slabinfo-2.1-slub.txt").read_bytes())
+    done = CliRunner().invoke(app, typed.split())
+    assert done.exit_code == 2 and isinstance(done.exception, SystemExit), done.exception
+
+
 def test_json_nested_too_deep_is_no_result_nor_schedule(tmp_path):
     path = tmp_path / "result.json"
     path.write_text("[" * 100_000)
