@@ -9,12 +9,13 @@ import signal
 
 from tests.storms import originals
 from tests.storms.case import Case, Limits, Signal
+from tests.storms.lines import SMALL
 
 LIMIT = 120.0  # seconds within which a command ends, after a signal too
 COLD = 40  # every so manieth kill begins with an empty compile cache
 FRESH = 5  # every so manieth kill is of a new interpreter
 only = ""  # how the commands begin that are disturbed
-STORM = "--set cgroups=8 --set active=4 --set rounds=8 --set operations=4000 --set burst=32"
+STORM = " ".join(SMALL)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

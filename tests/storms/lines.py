@@ -114,10 +114,11 @@ ENVIRONMENTS = st.fixed_dictionaries(
 # Plain files most of the time: what a closed or full stream does depends little on the line.
 PLACES = st.one_of(st.just("files"), st.just("files"), st.sampled_from(STREAMS))
 FRESH = 20  # every so manieth line is played by a new interpreter
+SMALL = tuple("--set cgroups=8 --set active=4 --set rounds=8 --set operations=4000 --set burst=32".split())
 # Lines whose work is done, each a moment's; what is drawn comes behind.
 TINY = (
-    ("run", "--seconds", "0.2", "--launches", "1", "--set", "cgroups=8", "--set", "active=4", "--set", "rounds=8"),
-    ("run", "--serial", "--set", "cgroups=8", "--set", "active=4", "--set", "rounds=8"),
+    ("run", "--seconds", "0.2", "--launches", "1", *SMALL),
+    ("run", "--serial", "--before", "v3", "--after", "v3-P8v3", *SMALL),
     ("explore", "R9", "--schedules", "50", "--budget", "1", "--jobs", "2"),
     ("explore", "R8", "--schedules", "20", "--budget", "1", "--jobs", "1", "--out", "found.json"),
     ("simulate", "--cpus", "1,2", "--operations", "1000", "--jobs", "2"),

@@ -131,6 +131,29 @@ def test_a_full_disk_under_stderr_changes_no_exit_status():
             assert (done.returncode, done.stdout) == (2, b"")
 
 
+@pytest.mark.parametrize(
+    "where", ["stress.commands.app.app", "stress.report.render.redraw", "typer.core.TyperGroup.make_context"]
+)
+def test_ctrl_c_anywhere_is_a_sentence_and_the_next_one_is_ignored(where):
+    """Twice: while modules are loaded, in a command's body, and while its options are read."""
+    program = f"""
+import os, signal, sys
+from unittest import mock
+import stress.__main__, stress.commands.app, stress.report.render, stress.process.streams
+def impatient(*_, **__):
+    os.kill(os.getpid(), signal.SIGINT)
+    signal.pause()
+def once_more(text, file):
+    os.kill(os.getpid(), signal.SIGINT)
+    file.write(text + chr(10))
+sys.argv = ["stress", "report", "last"]
+with mock.patch({where!r}, impatient), mock.patch("builtins.print", once_more):
+    stress.__main__.main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stderr) == (3, "interrupted before there was anything to report\n")
+
+
 def test_a_number_of_thousands_of_digits_is_an_error_of_usage():
     done = CliRunner().invoke(app, ["claims", "9" * 5000])
     assert done.exit_code == 2 and "too many digits" in done.stderr, done.exception
