@@ -168,6 +168,8 @@ def figures(report: Report) -> str:
     lines = [f"seed {report.seed}, {report.jobs} players, {report.took:.0f} s"]
     if not report.mounted:
         lines.append("no mounts are allowed here: nothing lay on a full disk, and nobody looked at /dev/shm")
+    if missing := [command.line for command in kills.COMMANDS if not command.possible()]:
+        lines.append(f"left out, for what is not installed here: {'; '.join(missing)}")
     for name in [*report.asked, *(["usual"] if report.played["usual"] else [])]:
         count, asked = report.played[name], report.asked.get(name, len(kills.COMMANDS))
         each = report.cpu[name] / count if count else 0.0

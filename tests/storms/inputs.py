@@ -11,7 +11,7 @@ from tests.storms import originals
 from tests.storms.case import Case
 
 LIMIT = 60.0
-FRESH = 20  # every so manieth, where the work is done, is read by a new interpreter
+FRESH = 50  # every so manieth, where the work is done, is read by a new interpreter
 
 FIELDS = (
     b"", b"-1", b"0", b"1e999", b"NaN", b"null", b"[]", b"{}", b'""', b"9" * 30, b"9" * 5000, b"true", b"\xff",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib.util
 import random
+import shutil
 import signal
 
 from tests.storms import originals
@@ -22,7 +24,8 @@ STORM = " ".join(SMALL)
 class Command:
     """A small one. line: as it is typed. files: what it reads. statuses: undisturbed. weight: how often it comes up.
 
-    fresh: only by a new interpreter, because it starts others that import its main module.
+    fresh: only by a new interpreter, because it starts others that import its main module. needs: a module or a program
+    without which it is left out.
     """
 
     line: str
@@ -30,6 +33,11 @@ class Command:
     statuses: tuple[int, ...] = (0,)
     weight: int = 4
     fresh: bool = False
+    needs: str = "sys"
+
+    def possible(self) -> bool:
+        """Has this machine what it needs?"""
+        return bool(importlib.util.find_spec(self.needs) or shutil.which(self.needs))
 
 
 COMMANDS = (
@@ -47,10 +55,10 @@ COMMANDS = (
     Command("simulate --cpus 1,2 --operations 2000 --jobs 2 --after v3 --page p.html --perfetto p.json", weight=6),
     Command("machine --seconds 0.2 --cpus 0,1 --out m.toml", weight=6),
     Command(f"calibrate --runs 1 --seconds 0.3 --slowdown 0 --samples s.json --design v3 {STORM}", weight=3),
-    Command("campaign run study.toml --workers 2", ("study.toml",), weight=2, fresh=True),
+    Command("campaign run study.toml --workers 2", ("study.toml",), weight=2, fresh=True, needs="distributed"),
     Command("claims 2 --quick --seconds 0.1", weight=1),
     Command("conform steps.csv", ("steps.csv",), weight=2),
-    Command("bench --no-peers", weight=1),
+    Command("bench --no-peers", weight=1, needs="cc"),
 )  # fmt: skip
 
 
@@ -69,7 +77,7 @@ def usual(number: int) -> Case:
 
 
 def _drawn(rng: random.Random) -> int:
-    some = [number for number, command in enumerate(COMMANDS) if command.line.startswith(only)]
+    some = [n for n, command in enumerate(COMMANDS) if command.line.startswith(only) and command.possible()]
     return rng.choices(some, [COMMANDS[number].weight for number in some])[0]
 
 

@@ -113,7 +113,7 @@ ENVIRONMENTS = st.fixed_dictionaries(
 )  # fmt: skip
 # Plain files most of the time: what a closed or full stream does depends little on the line.
 PLACES = st.one_of(st.just("files"), st.just("files"), st.sampled_from(STREAMS))
-FRESH = 20  # every so manieth line is played by a new interpreter
+FRESH = 50  # every so manieth line is played by a new interpreter
 SMALL = tuple("--set cgroups=8 --set active=4 --set rounds=8 --set operations=4000 --set burst=32".split())
 # Lines whose work is done, each a moment's; what is drawn comes behind.
 TINY = (
@@ -130,7 +130,7 @@ TINY = (
     ("campaign", "run", "study.toml", "--dry-run"),
     ("calibrate", "--runs", "0", "--samples", "samples.json"),
 )
-WORKED = 25  # every so manieth line is one of these
+WORKED = 40  # every so manieth line is one of these
 
 
 @contextlib.contextmanager

@@ -205,7 +205,7 @@ def taker(plan: list[tuple[str, int, int]], next_: Any) -> Callable[[], tuple[st
 def spread(counts: dict[str, int], seed: int) -> Iterator[tuple[str, int, int]]:
     """All cases of all storms, each storm spread evenly over the whole; the commands' usual times first."""
     if counts.get("kills", 0) >= len(kills.COMMANDS):
-        yield from (("usual", 0, number) for number in range(len(kills.COMMANDS)))
+        yield from (("usual", 0, number) for number, one in enumerate(kills.COMMANDS) if one.possible())
     heavy = ("kills", "limits", "neighbours")
     keyed = [
         ((0.06 if name in heavy else 0.0) + (number + 0.5) / count * (0.94 if name in heavy else 1.0), name, number)
