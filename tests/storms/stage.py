@@ -274,11 +274,7 @@ def _streams(how: str, running: Running, slave: int) -> None:
     output = os.open(running.output, os.O_WRONLY)
     errors = os.open(running.errors, os.O_WRONLY)
     if how == "terminal":
-        import fcntl
-        import termios
-
-        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
-        output = errors = slave
+        output = errors = slave  # not the session's own: a shell would lead the session, and outlive the command
     elif how == "full":
         output = os.open("/dev/full", os.O_WRONLY)
     elif how == "full-err":
