@@ -20,9 +20,10 @@ from tests.storms import inputs, kills, originals, player, world
 
 @dataclasses.dataclass(slots=True)
 class Report:
-    """What became of a storm. played: how many of each; seconds: of players, by storm; cpu: seconds of their commands'
-    processes. faults: as `player.Player.play` tells them. ctrl_c: (command, seconds to its end, seconds that writing
-    what was there takes, or 0). alone: whether /dev/shm was looked at."""
+    """What became of a storm. played: how many of each; sent: cases whose signals came in time; seconds: of players,
+    by storm; cpu: seconds of their commands' processes. faults: as `player.Player.play` tells them. ctrl_c: (command,
+    seconds to its end, seconds that writing what was there takes, or 0). mounted: whether full disks and /dev/shm were
+    looked at."""
 
     seed: int
     asked: dict[str, int]
@@ -30,7 +31,7 @@ class Report:
     played: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     seconds: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     cpu: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
-    commands: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    sent: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     faults: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     ctrl_c: list[tuple[int, float, float]] = dataclasses.field(default_factory=list)
     usual: list[float] = dataclasses.field(default_factory=list)
@@ -44,6 +45,7 @@ class Report:
         self.played[storm] += 1
         self.seconds[storm] += told.get("seconds", 0.0)
         self.cpu[storm] += told.get("cpu", 0.0)
+        self.sent[storm] += bool(told.get("sent"))
         for status in told.get("status", ()):
             self.statuses[f"{storm} {status}"] += 1
         if "ctrl_c" in told:
@@ -174,9 +176,10 @@ def figures(report: Report) -> str:
         count, asked = report.played[name], report.asked.get(name, len(kills.COMMANDS))
         each = report.cpu[name] / count if count else 0.0
         wrong = sum(told["storm"] == name for told in report.faults)
+        hit = f", {report.sent[name]:,} hit by a signal before their end" if report.sent[name] else ""
         statuses = {key.split()[1]: n for key, n in sorted(report.statuses.items()) if key.split()[0] == name}
         lines.append(
-            f"{name}: {count:,} of {asked:,}, {wrong} with faults; {report.seconds[name]:.0f} s of players, "
+            f"{name}: {count:,} of {asked:,}, {wrong} with faults{hit}; {report.seconds[name]:.0f} s of players, "
             f"{report.cpu[name]:.0f} s of CPU, {1000 * each:.0f} ms each; exit statuses {statuses}"
         )
     for which, command in enumerate(kills.COMMANDS):

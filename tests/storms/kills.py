@@ -84,7 +84,7 @@ def _drawn(rng: random.Random) -> int:
 def kill(seed: int, number: int) -> Case:
     """The so manieth kill: signals to one, another or all processes of a command, at a moment of its life."""
     rng = random.Random(f"kills:{seed}:{number}")
-    at = rng.uniform(0.0, 1.1)
+    at = rng.uniform(0.0, 0.9)
     match rng.randrange(8):
         case 0 | 1:
             signals = [Signal(at, "any", signal.SIGKILL)]

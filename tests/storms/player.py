@@ -76,6 +76,7 @@ class Player:
             told["told"] = case.told()
             told["hit"] = [one.hit for one in ended]
             told["said"] = "\n---\n".join(judge.tail(one.said) for one in ended)
+        told["sent"] = sum(bool(one.hit) for one in ended)
         told["status"] = [one.status for one in ended]
         told["seconds"], told["cpu"] = time.monotonic() - before[0], _cpu() - before[1]
         return told
