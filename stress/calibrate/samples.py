@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -46,11 +46,11 @@ class Comparison(msgspec.Struct, kw_only=True, frozen=True):
     that the hypervisor took.
     """
 
-    kind: str
-    slowdown: float | None
+    kind: Literal["live", "dead", "alloc", "mixed"]
+    slowdown: Annotated[float, msgspec.Meta(ge=0, lt=1)] | None
     seconds: float
-    ratios: list[float]
-    judged: list[Ratio]
+    ratios: list[Annotated[float, msgspec.Meta(gt=0)]]
+    judged: Annotated[list[Ratio], msgspec.Meta(min_length=len(SHARES), max_length=len(SHARES))]
     spun: float
     left_out: float
     waited: float | None

@@ -121,7 +121,7 @@ TINY = (
     ("run", "--serial", "--before", "v3", "--after", "v3-P8v3", *SMALL),
     ("explore", "R9", "--schedules", "50", "--budget", "1", "--jobs", "2"),
     ("explore", "R8", "--schedules", "20", "--budget", "1", "--jobs", "1", "--out", "found.json"),
-    ("simulate", "--cpus", "1,2", "--operations", "1000", "--jobs", "2"),
+    ("simulate", "--cpus", "1,2", "--operations", "1000", "--jobs", "2", "--after", "v3"),
     ("replay", "schedule.json"),
     ("report", "last"),
     ("results",),
@@ -190,7 +190,12 @@ def case(seed: int, number: int) -> Case:
         own = [p for p in COMMANDS.get(tiny[:2], COMMANDS[tiny[:1]]).params if p.param_type_name == "option"]
         line = [*tiny, *_flag(rng, own)]
     return Case(
-        (tuple(line),), environment=environment, streams=streams, fresh=number % FRESH == 0, work=work, limit=LIMIT
+        (tuple(line),),
+        environment=environment,
+        streams=streams,
+        fresh=number % FRESH == 0,
+        work=work,
+        limit=LIMIT * (3 if work else 1),
     )
 
 
