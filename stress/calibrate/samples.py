@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+from scenarios.tape import SECTIONS
 from stress.judge.ratio import Ratio
 from stress.process.errors import UsageError
 from stress.process.files import read_input, write_atomically
@@ -46,11 +47,11 @@ class Comparison(msgspec.Struct, kw_only=True, frozen=True):
     that the hypervisor took.
     """
 
-    kind: str
-    slowdown: float | None
+    kind: Annotated[str, msgspec.Meta(pattern=f"^({'|'.join(SECTIONS)})$")]
+    slowdown: Annotated[float, msgspec.Meta(ge=0, lt=1)] | None
     seconds: float
-    ratios: list[float]
-    judged: list[Ratio]
+    ratios: list[Annotated[float, msgspec.Meta(gt=0)]]
+    judged: Annotated[list[Ratio], msgspec.Meta(min_length=len(SHARES), max_length=len(SHARES))]
     spun: float
     left_out: float
     waited: float | None

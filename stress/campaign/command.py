@@ -83,9 +83,9 @@ def resume(folder: Path, scheduler: str | None, workers: int, quiet: bool, retry
     with _alone(folder), contextlib.closing(Campaign.open(folder)) as campaign:
         from stress.plugins.load import load_all
 
-        load_all([Path(name) for name in msgspec.json.decode(campaign.fact("plugins") or "[]", type=list[str])])
+        load_all([Path(name) for name in campaign.noted("plugins", list[str], "[]")])
         wanted = study_of(campaign)
-        differs = here().differs(msgspec.json.decode(campaign.fact("identity"), type=Identity))
+        differs = here().differs(campaign.noted("identity", Identity, ""))
         if differs:
             raise UsageError(
                 f"{folder}: was planned by another version, and this one has {differs}; go back to that version, or "

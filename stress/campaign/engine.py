@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
+import tempfile
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -35,6 +37,7 @@ RETRIES = 3
 WINDOW = 32  # jobs that Dask has for each thread of its workers
 QUIET = "quiet"  # the resource of a worker that may measure
 CONNECT_SECONDS = 15
+START_SECONDS = 120  # that the workers of this machine have to start, however busy it is
 EXTRA = "campaigns need Dask and pyarrow, which are not installed: pip install 'slab-stress[campaign]'"
 
 
@@ -74,9 +77,13 @@ def connect(scheduler: str | None, workers: int, timed: bool) -> Iterator[Client
             return
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         with (
+            tempfile.TemporaryDirectory(prefix="slab-stress-campaign-", ignore_cleanup_errors=True) as folder,
+            dask.config.set({"temporary-directory": folder}),
             LocalCluster(
-                n_workers=workers,
+                n_workers=0,
                 threads_per_worker=1,
+                memory_limit=1 / workers,
+                env={"TMPDIR": folder},  # what killed workers leave goes with it
                 processes=True,
                 dashboard_address=":0",
                 resources={QUIET: 1} if timed else {},
@@ -84,7 +91,21 @@ def connect(scheduler: str | None, workers: int, timed: bool) -> Iterator[Client
             ) as cluster,
             Client(cluster, set_as_default=False) as client,
         ):
+            cluster.sync(_leave_ctrl_c)
+            cluster.scale(workers)
+            try:
+                client.wait_for_workers(workers, timeout=START_SECONDS)
+            except TimeoutError:
+                raise DamagedRun(f"workers have not started within {START_SECONDS} s; try fewer: --workers 1") from None
             yield client
+
+
+async def _leave_ctrl_c() -> None:
+    """In the loop's thread, which starts workers: they inherit that SIGINT waits, and a terminal sends it to all.
+
+    A worker that is ended while it imports would leave a traceback; as it is, the client ends them.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def has_dashboard() -> bool:

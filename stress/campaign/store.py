@@ -13,7 +13,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import zstandard
@@ -23,11 +23,14 @@ from stress.campaign.outcome import KEPT, Reply
 from stress.campaign.plan import Planned
 from stress.process.errors import DamagedRun, UsageError
 
+T = TypeVar("T")
+
 CATALOGUE = "catalogue.sqlite"
 STORE = "results.sqlite"
 STUDY = "study.toml"
 FORMAT = 1
 _BUSY_SECONDS = 60.0
+_KEPT_ROW = tuple[int, str, str, str, str, bytes, int, float]
 _PAGE = 500  # jobs that are looked up at once
 _NOT_KEPT = "failures f WHERE NOT EXISTS (SELECT 1 FROM store.results r WHERE r.key = f.key)"
 _RESULTS = """
@@ -87,6 +90,19 @@ def _room(folder: Path) -> Iterator[None]:
         raise DamagedRun(f"{folder}: {text}") from None
 
 
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Says what cannot be read of a catalogue or of results, whatever has changed in the file, as what it is."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError) and "no such" not in str(error):  # locked, or no room for it
+            raise DamagedRun(f"{path}: {error}") from None
+        raise DamagedRun(f"{path}: is damaged ({error}); put back a copy, or begin anew in another folder") from None
+    except (msgspec.MsgspecError, zstandard.ZstdError, UnicodeError) as error:
+        raise DamagedRun(f"{path}: is damaged ({error}); put back a copy, or begin anew in another folder") from None
+
+
 class Campaign:
     """A study's folder. One process at a time may hold it for writing."""
 
@@ -139,10 +155,12 @@ class Campaign:
             raise UsageError(
                 f"{folder}: there is no campaign; `python -m stress campaign run STUDY --out {folder}` makes one"
             )
-        with contextlib.closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as db:
-            facts = dict(db.execute("SELECT name, value FROM facts"))
+        with _whole(path), contextlib.closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as db:
+            facts = dict(msgspec.convert(db.execute("SELECT name, value FROM facts").fetchall(), list[tuple[str, str]]))
         if facts.get("format") != str(FORMAT):
             raise UsageError(f"{folder}: is of format {facts.get('format')}, this program reads {FORMAT}")
+        if "\0" in facts.get("store", "\0"):
+            raise DamagedRun(f"{path}: is damaged (it does not name its results)")
         store = (folder / facts["store"]).resolve()
         if not store.is_file():
             raise UsageError(f"{store}: is missing, and has the results of {folder}; put it back")
@@ -153,8 +171,13 @@ class Campaign:
 
     def fact(self, name: str) -> str:
         """Something noted when the campaign was made: "study", "identity", "command"; "" if it was not."""
-        row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return row[0] if row else ""
+        rows = self._rows(tuple[str], "SELECT value FROM facts WHERE name = ?", name)
+        return rows[0][0] if rows else ""
+
+    def noted(self, name: str, kind: type[T], missing: str) -> T:
+        """A fact that is JSON, of this type; `missing` where it was not noted. Raises DamagedRun."""
+        with _whole(self.folder):
+            return msgspec.json.decode(self.fact(name) or missing, type=kind)
 
     def note(self, **facts: object) -> None:
         """Note facts, over those of the same names."""
@@ -167,7 +190,7 @@ class Campaign:
             self._db.executemany("INSERT OR REPLACE INTO skipped VALUES (?, ?)", skipped.items())
 
     def skipped(self) -> dict[str, int]:
-        return dict(self._db.execute("SELECT why, points FROM skipped ORDER BY points DESC, why"))
+        return dict(self._rows(tuple[str, int], "SELECT why, points FROM skipped ORDER BY points DESC, why"))
 
     def keep(self, replies: Iterable[Reply], kind: str) -> None:
         """Results and failures of one moment, in one transaction. Raises FullDisk."""
@@ -200,11 +223,13 @@ class Campaign:
 
     def hosts(self) -> dict[int, dict[str, Any]]:
         """Descriptions of the machines that played jobs of this study, by number."""
-        rows = self._db.execute(
+        rows = self._rows(
+            tuple[int, str],
             "SELECT DISTINCT h.host, h.description FROM jobs JOIN store.results USING (key)"
-            " JOIN store.hosts h USING (host)"
+            " JOIN store.hosts h USING (host)",
         )
-        return {host: msgspec.json.decode(text) for host, text in rows}
+        with _whole(self.folder):
+            return {host: msgspec.json.decode(text, type=dict[str, Any]) for host, text in rows}
 
     def forget_failures(self) -> int:
         """So that they are tried again; how many there were."""
@@ -214,69 +239,87 @@ class Campaign:
     def to_do(self) -> Iterator[tuple[int, str, bytes, dict[str, Any]]]:
         """(number, key, job, point) of the jobs without a result or a failure, in order, looked up as one goes on."""
         last = -1
-        while page := self._db.execute(
+        while page := self._rows(
+            tuple[int, str, str, str],
             "SELECT number, key, job, point FROM jobs j WHERE number > ?"
             " AND NOT EXISTS (SELECT 1 FROM store.results r WHERE r.key = j.key)"
             " AND NOT EXISTS (SELECT 1 FROM failures f WHERE f.key = j.key) ORDER BY number LIMIT ?",
-            (last, _PAGE),
-        ).fetchall():
+            last,
+            _PAGE,
+        ):
             for number, key, job, point in page:
-                yield number, key, job.encode(), msgspec.json.decode(point)
+                with _whole(self.folder):
+                    decoded = msgspec.json.decode(point, type=dict[str, Any])
+                yield number, key, job.encode(), decoded
             last = page[-1][0]
 
     def kept(self) -> Iterator[Kept]:
         """All jobs that have a result, in order."""
-        rows = self._db.cursor().execute(
-            "SELECT number, key, job, point, status, body, host, seconds FROM jobs JOIN store.results USING (key)"
-            " ORDER BY number"
-        )
-        for number, key, job, point, status, body, host, seconds in rows:
-            yield Kept(
-                number=number, key=key, job=jobs.decode(job.encode()), point=msgspec.json.decode(point), status=status,
-                body=self._unpack.decompress(body), host=host, seconds=seconds,
-            )  # fmt: skip
+        with _whole(self.folder):
+            rows = self._db.cursor().execute(
+                "SELECT number, key, job, point, status, body, host, seconds FROM jobs JOIN store.results USING (key)"
+                " ORDER BY number"
+            )
+        while True:
+            with _whole(self.folder):
+                if (row := rows.fetchone()) is None:
+                    return
+                number, key, job, point, status, body, host, seconds = msgspec.convert(row, _KEPT_ROW)
+                kept = Kept(
+                    number=number, key=key, job=jobs.decode(job.encode()), status=status, host=host, seconds=seconds,
+                    point=msgspec.json.decode(point, type=dict[str, Any]), body=self._unpack.decompress(body),
+                )  # fmt: skip
+            yield kept
 
     def failures(self) -> list[Failure]:
-        rows = self._db.execute(
+        rows = self._rows(
+            tuple[str, str, str, str],
             f"SELECT j.key, status, text, job FROM (SELECT * FROM {_NOT_KEPT}) JOIN jobs j USING (key)"
-            " GROUP BY j.key ORDER BY number"
+            " GROUP BY j.key ORDER BY number",
         )
-        return [Failure(key=k, status=s, text=t, job=jobs.decode(j.encode())) for k, s, t, j in rows]
+        with _whole(self.folder):
+            return [Failure(key=k, status=s, text=t, job=jobs.decode(j.encode())) for k, s, t, j in rows]
 
     def counts(self) -> dict[str, int]:
         """Jobs by what became of them: "done", "violated", the failures' names, and "all"."""
         found = {"all": self._one("SELECT count(*) FROM jobs")}
-        found |= dict(
-            self._db.execute("SELECT status, count(*) FROM jobs JOIN store.results USING (key) GROUP BY status")
-        )
-        found |= dict(
-            self._db.execute(
-                f"SELECT status, count(*) FROM jobs JOIN (SELECT * FROM {_NOT_KEPT}) USING (key) GROUP BY status"
-            )
-        )
+        for joined in ("store.results", f"(SELECT * FROM {_NOT_KEPT})"):
+            query = f"SELECT status, count(*) FROM jobs JOIN {joined} USING (key) GROUP BY status"
+            found |= dict(self._rows(tuple[str, int], query))
         return found
 
     def lately(self, seconds: float) -> tuple[int, float]:
         """How many results came in so many seconds before now, and the seconds since the first of them."""
         now = time.time()
-        count, first = self._db.execute(
-            "SELECT count(*), min(at) FROM jobs JOIN store.results USING (key) WHERE at > ?", (now - seconds,)
-        ).fetchone()
-        return count, now - first if count else 0.0
+        ((count, first),) = self._rows(
+            tuple[int, float | None],
+            "SELECT count(*), min(at) FROM jobs JOIN store.results USING (key) WHERE at > ?",
+            now - seconds,
+        )
+        return count, 0.0 if first is None else now - first
 
     def mean_seconds(self) -> float | None:
         """That a job of this study took on its worker."""
         return self._one("SELECT avg(seconds) FROM jobs JOIN store.results USING (key)")
 
     def _one(self, query: str) -> Any:
-        return self._db.execute(query).fetchone()[0]
+        with _whole(self.folder):
+            return self._db.execute(query).fetchone()[0]
+
+    def _rows(self, kind: Any, query: str, *values: object) -> list[Any]:
+        """All rows of a query, each a tuple of this type. Raises DamagedRun for what is not as it was written."""
+        with _whole(self.folder):
+            return msgspec.convert(self._db.execute(query, values).fetchall(), list[kind])
 
 
 def seconds_by_kind(store: Path, kind: str) -> tuple[float, float, int] | None:
     """(mean seconds, mean bytes, how many) of results of a kind in a store; None if there are none."""
     if not store.is_file():
         return None
-    with contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=_BUSY_SECONDS)) as db:
+    with (
+        _whole(store),
+        contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=_BUSY_SECONDS)) as db,
+    ):
         try:
             row = db.execute(
                 "SELECT avg(seconds), avg(length(body)), count(*) FROM results WHERE kind = ?", (kind,)
@@ -290,7 +333,10 @@ def have(store: Path, keys: Iterable[str]) -> int:
     """How many of these keys have a result in a store."""
     if not store.is_file():
         return 0
-    with contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=_BUSY_SECONDS)) as db:
+    with (
+        _whole(store),
+        contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=_BUSY_SECONDS)) as db,
+    ):
         try:
             known = {key for (key,) in db.execute("SELECT key FROM results")}
         except sqlite3.OperationalError:

@@ -35,6 +35,15 @@ Details = Annotated[
 ]
 
 
+def interrupted() -> int:
+    """Say that Ctrl-C came too early, and ignore the next one; the exit status."""
+    from stress.process import ending
+
+    ending.deaf()
+    print("interrupted before there was anything to report", file=sys.stderr)
+    return 3
+
+
 def guarded(command: Callable[P, int | None]) -> Callable[P, None]:
     """A command that leaves with the exit status its function returns; expected errors, and whatever the system
     refuses, become one line on stderr."""
@@ -46,8 +55,7 @@ def guarded(command: Callable[P, int | None]) -> Callable[P, None]:
             with printing():
                 status = command(*args, **kwargs) or 0
         except KeyboardInterrupt:
-            print("interrupted before there was anything to report", file=sys.stderr)
-            status = 3
+            status = interrupted()
         except Exception as error:
             said = as_stress_error(error)
             if said is None:

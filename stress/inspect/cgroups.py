@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stress.inspect.state import CacheState
 from stress.process.errors import UsageError
+from stress.process.files import open_input
 from stress.show.units import plural
 
 LIMIT = 64 << 20  # bytes
@@ -22,7 +23,7 @@ def read_cgroups(path: Path) -> frozenset[str]:
     try:
         if path.is_dir():
             return frozenset(name for _, below, _ in os.walk(path) for name in below) | {"", "/"}
-        with open(path, "rb") as file:
+        with open_input(path) as file:
             lines = file.read(LIMIT).decode("utf-8", "replace").splitlines()
     except OSError as error:
         raise UsageError(f"--cgroups {path}: cannot be read: {error.strerror or error}") from None

@@ -13,6 +13,7 @@ from pathlib import Path
 from scenarios.traces.errors import TraceError
 from stress.inspect.state import CacheState, State
 from stress.process.errors import UsageError
+from stress.process.files import open_input
 from stress.recordings.slab_tree import read_tree
 
 LIMIT = 64 << 20  # bytes
@@ -42,7 +43,7 @@ def parse(path: Path) -> State:
     if path.is_dir() or path.name.endswith(_TARS):
         return _tree(path)
     try:
-        with open(path, "rb") as file:
+        with open_input(path) as file:
             data = file.read(LIMIT + 1)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None

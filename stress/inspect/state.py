@@ -39,6 +39,8 @@ class CacheState:
         """(slabs of the preferred order, of the least order), where objects and slabs tell that both are there."""
         if None in (self.objects, self.slabs, self.per_slab, self.order) or not self.slabs:
             return None
+        if not self.size:  # no cache has such objects: the file is damaged
+            return None
         assert self.objects is not None and self.slabs is not None and self.per_slab is not None
         missing = self.slabs * self.per_slab - self.objects
         if missing <= 0:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1
 
+program = False  # this process is the command line's, which nothing comes after
 _received = ""  # name of the first signal
 _held = 0  # above 0: a signal is noted, `held` raises it at its end
 _deaf = False  # from now on every signal is ignored
@@ -68,6 +69,17 @@ def ignore_further() -> None:
     """Ignore both signals until the end of `interruptible`: what is left to do is short and must be done."""
     global _deaf
     _deaf = True
+
+
+def deaf() -> None:
+    """Outside of `interruptible`, where Ctrl-C has raised KeyboardInterrupt: ignore both signals from now on.
+
+    An impatient user's next Ctrl-C would end the program with a traceback while it says that it was interrupted. Only
+    where this process is the program's own; one that calls a command keeps its handlers.
+    """
+    if program and threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ Whoever knows more (the option, what to do instead) says so itself; what nobody 
 from __future__ import annotations
 
 import errno
+import sys
 
 from stress.process.errors import DamagedRun, StressError, UsageError
 
@@ -41,6 +42,10 @@ def as_stress_error(error: BaseException) -> StressError | None:
         return UsageError(f"a name or a text is not UTF-8: {error}")
     if isinstance(error, ValueError) and "null byte" in str(error):
         return UsageError("a name holds a null byte, which no file's name can")
+    if isinstance(error, ValueError) and "integer string conversion" in str(error):
+        return UsageError(f"a number has too many digits; Python reads up to {sys.get_int_max_str_digits():,}")
+    if isinstance(error, RecursionError):
+        return UsageError("a file nests deeper than Python can follow")
     if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
         return DamagedRun("the system refused another thread; allow more (`ulimit -u`, `ulimit -v`)")
     return None

@@ -6,6 +6,7 @@ import os
 import stat
 import tempfile
 from pathlib import Path
+from typing import BinaryIO
 
 from stress.process.errors import UsageError
 from stress.process.failures import as_stress_error, shortened
@@ -33,6 +34,16 @@ def read_input(path: Path, option: str = "", hint: str = "") -> bytes:
     except (OSError, ValueError, MemoryError) as error:
         why = error.strerror if isinstance(error, OSError) else as_stress_error(error)
         raise UsageError(f"{named}: cannot be read: {why}{end}") from None
+
+
+def open_input(path: Path) -> BinaryIO:
+    """A file to be read from its beginning, or a pipe: one that nobody writes into is empty, and keeps nobody waiting.
+
+    Raises OSError.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    os.set_blocking(descriptor, True)
+    return open(descriptor, "rb")
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -7,12 +7,14 @@ import io
 import os
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 DAMAGED = 3
 
 
 def prepare() -> None:
-    """Call it first: whatever was closed before the program began is open, to nowhere, and stdout takes any letter.
+    """Call it first: whatever was closed before the program began is open, to nowhere, and stdout takes any letter,
+    and stderr whatever happens.
 
     A descriptor of 0, 1 or 2 that is free would be given to the next file that is opened, and what is printed would
     end up in there. A terminal that cannot show an arrow or a dash shows a question mark.
@@ -27,6 +29,21 @@ def prepare() -> None:
             setattr(sys, name, open(number, "w", encoding="utf-8", errors="replace", closefd=False))
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        raw = _Forgiving(2, "w", closefd=False)
+        sys.stderr = io.TextIOWrapper(
+            io.BufferedWriter(raw), sys.stderr.encoding, "backslashreplace", line_buffering=True, write_through=True
+        )
+
+
+class _Forgiving(io.FileIO):
+    """stderr, from which nothing comes back: where a message cannot go there is nobody to tell either."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data) or 0
+        except OSError:
+            return memoryview(data).nbytes
 
 
 def finish(status: int) -> int:

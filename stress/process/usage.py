@@ -70,7 +70,7 @@ def parse_size(text: str) -> int:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", text, re.IGNORECASE)
     if match is None:
         raise UsageError(f"--memory {text!r}: expected a size such as 512M or 2G (units K, M, G, T)")
-    size = int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
+    size = float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ")  # infinite, if it is that long
     if not MIN_MEMORY <= size <= MAX_MEMORY:
         raise UsageError(f"--memory {text!r}: allowed is {MIN_MEMORY >> 20}M to {MAX_MEMORY >> 30}G")
-    return size
+    return int(size)

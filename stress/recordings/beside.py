@@ -11,6 +11,7 @@ import dataclasses
 from pathlib import Path
 
 from scenarios.traces.errors import TraceError
+from stress.process.files import open_input
 from stress.recordings.slab_tree import read_tree
 
 LIMIT = 16 << 20  # bytes
@@ -54,7 +55,7 @@ def beside(trace: Path) -> Beside:
 
 def _slabinfo(path: Path) -> dict[str, Known]:
     try:
-        with open(path, "rb") as file:
+        with open_input(path) as file:
             text = file.read(LIMIT).decode("utf-8", "replace")
     except OSError as error:
         raise TraceError(path, 0, f"cannot be read: {error.strerror or error}", "check the path") from None

@@ -86,7 +86,7 @@ def _folder(path: Path, links: dict[str, str]) -> Iterator[tuple[str, str]]:
             count += 1
             if count > MOST:
                 raise TraceError(path, 0, f"more than {MOST:,} files", "is this /sys/kernel/slab?")
-            if os.path.islink(whole):
+            if os.path.islink(whole) or not os.path.isfile(whole):  # a pipe would keep us waiting
                 continue
             try:
                 with open(whole, "rb") as file:

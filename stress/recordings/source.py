@@ -20,6 +20,7 @@ from typing import BinaryIO
 import zstandard
 
 from scenarios.traces.errors import TraceError
+from stress.process.files import open_input
 
 BLOCK = 1 << 24  # bytes of text
 PACKED_BLOCK = 1 << 11  # bytes of zstd, which unpack to 64 MiB at the very worst
@@ -42,7 +43,7 @@ class Source:
     def __init__(self, path: Path) -> None:
         self.path, self.kind, self.packing = path, "text", ""
         try:
-            self._file: BinaryIO = sys.stdin.buffer if path == PIPE else open(path, "rb")
+            self._file: BinaryIO = sys.stdin.buffer if path == PIPE else open_input(path)
             self.head = self._peek(16)
         except OSError as error:
             raise self._unreadable(error) from None

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import os
@@ -55,7 +56,12 @@ def write_result(result: Result, out: Path, now: datetime.datetime | None = None
     created = now.astimezone(datetime.UTC).isoformat(timespec="seconds")
     result = msgspec.structs.replace(result, run_id=folder.name, created=created)
     path = folder / FILE_NAME
-    write_atomically(path, encode(result))
+    try:
+        write_atomically(path, encode(result))
+    except BaseException:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # a run without a result is none
+        raise
     return result, path
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from stress.simulate.options import SimulateOptions
 
 if TYPE_CHECKING:
+    from stress.show.progress import Progress
     from stress.simulate.result import Simulation
 
 
@@ -20,7 +21,7 @@ def main(options: SimulateOptions, *, format: str, quiet: bool) -> int:
 
     Raises UsageError and DamagedRun when there is nothing to print.
     """
-    from stress.play.session import session
+    from stress.play.session import DAMAGED, DONE, session
     from stress.process import ending
     from stress.process.files import write_atomically
     from stress.process.streams import printing
@@ -30,6 +31,7 @@ def main(options: SimulateOptions, *, format: str, quiet: bool) -> int:
         from stress.simulate.study import simulate
 
         found = simulate(options, progress)
+        trace = _trace(options, found, progress) if options.perfetto is not None else b""
         progress.close()
         ending.ignore_further()
         page = options.page
@@ -41,18 +43,30 @@ def main(options: SimulateOptions, *, format: str, quiet: bool) -> int:
             except OSError as error:
                 print(f"--page {page}: cannot be written: {error.strerror}", file=sys.stderr)
                 page = None
-        if options.perfetto is not None:
-            from stress.simulate import tracing
-            from stress.simulate.study import largest
-
-            about = {"command": options.command, "machine": options.profile.name}
+        if options.perfetto is not None and trace:
             try:
-                write_atomically(options.perfetto, tracing.encode(largest(options, progress), about))
+                write_atomically(options.perfetto, trace)
             except OSError as error:
                 print(f"--perfetto {options.perfetto}: cannot be written: {error.strerror}", file=sys.stderr)
     with printing():
         report.write(found, format, sys.stdout, page)
-    return exit_status(found)
+    return exit_status(found) or (DAMAGED if options.perfetto is not None and not trace else DONE)
+
+
+def _trace(options: SimulateOptions, found: Simulation, progress: Progress) -> bytes:
+    """What --perfetto writes: it plays again. b"", which is said, where Ctrl-C came before or comes now."""
+    from stress.simulate import tracing
+    from stress.simulate.study import largest
+
+    if not found.partial:
+        about = {"command": options.command, "machine": options.profile.name}
+        try:
+            progress.phase("playing again for --perfetto")
+            return tracing.encode(largest(options, progress), about)
+        except KeyboardInterrupt:
+            pass
+    print(f"--perfetto {options.perfetto}: not written, as the simulation was ended", file=sys.stderr)
+    return b""
 
 
 def exit_status(found: Simulation) -> int:

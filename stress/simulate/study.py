@@ -30,6 +30,7 @@ from stress.play.virtual import features_of, nodes_for, slack_of
 from stress.play.workload import build_workload
 from stress.process import ending
 from stress.process.errors import DamagedRun, UsageError
+from stress.process.failures import as_stress_error
 from stress.recordings.workload import open_recording
 from stress.show import units
 from stress.show.progress import Progress
@@ -248,7 +249,7 @@ def _heard(one: _Playing, message: _Message) -> Point | None:
         return message.point
     if message.usage:
         raise UsageError(f"{one.name}: {message.text}")
-    raise DamagedRun(f"{one.name} has failed:\n{message.text}")
+    raise DamagedRun(f"{one.name} has failed: {message.text}")
 
 
 def _gone(one: _Playing) -> str:
@@ -290,10 +291,9 @@ def _serve(job: Job, ours: int, theirs: int, parent: int) -> None:
     os.close(ours)
     try:
         message: _Message = _Done(play_point(job, lambda share: _send(theirs, _Share(share))))
-    except UsageError as error:
-        message = _Failed(str(error), True)
-    except Exception:
-        message = _Failed(traceback.format_exc(), False)
+    except Exception as error:
+        said = as_stress_error(error)
+        message = _Failed(traceback.format_exc() if said is None else str(said), isinstance(said, UsageError))
     _send(theirs, message)
 
 

@@ -1,12 +1,14 @@
 """The command without Dask, without heavy imports, and on a study that is under way elsewhere."""
 
+import contextlib
 import json
+import sqlite3
 import subprocess
 import sys
 
 import filelock
 import pytest
-from campaigns import SMALL, create, play_all
+from campaigns import SMALL, create, play_all, reply
 from running import ROOT
 from typer.testing import CliRunner
 
@@ -59,6 +61,29 @@ def test_status_and_report_of_a_campaign_that_another_process_works_on(tmp_path)
         assert refused.exit_code == 2 and "another process is at work on it" in refused.stderr
     nowhere = invoke("status", tmp_path)
     assert nowhere.exit_code == 2 and "there is no campaign" in nowhere.stderr
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE jobs SET point = '{'", "UPDATE jobs SET job = x'00'", "UPDATE facts SET value = 1.5",
+        "DELETE FROM facts WHERE name = 'store'", "DROP TABLE failures", "",
+    ],
+)  # fmt: skip
+def test_a_damaged_catalogue_is_said_to_be(damage, tmp_path):
+    with contextlib.closing(create(tmp_path / "one")[0]) as campaign:
+        campaign.keep([reply(key, {}) for _, key, _, _ in campaign.to_do()], "serial")
+    path = tmp_path / "one" / "catalogue.sqlite"
+    if damage:
+        with contextlib.closing(sqlite3.connect(path)) as db, db:
+            db.execute(damage)
+    else:
+        data = bytearray(path.read_bytes())
+        data[4096:8192] = bytes(4096)
+        path.write_bytes(data)
+    ends = [invoke(typed, tmp_path / "one") for typed in ("status", "report")]
+    assert all(isinstance(done.exception, SystemExit) for done in ends if done.exit_code), [e.exception for e in ends]
+    assert "damaged" in ends[0].stderr + ends[1].stderr, [done.output for done in ends]
 
 
 def test_a_campaign_of_other_sources_is_not_gone_on_with(tmp_path):

@@ -72,6 +72,15 @@ def test_slabs_of_two_orders_are_told_apart():
     ]  # fmt: skip
 
 
+def test_a_cache_of_objects_without_a_size_is_told_of_all_the_same(tmp_path):
+    path = tmp_path / "slabinfo"
+    text = (FIELD / "slabinfo-2.1-slub.txt").read_text()
+    row = next(line for line in text.splitlines() if line.startswith("blkdev_ioc"))
+    name, active, objects, size, rest = row.split(None, 4)
+    path.write_text(text.replace(row, f"{name} {active} {int(objects) - 1} 0 {rest}"))
+    assert {cache.name for cache in inspect([parse(path)]).files[0].caches} >= {"blkdev_ioc"}
+
+
 def test_slab_unknown_rows_and_the_tool_are_read_as_what_they_are():
     state = parse(FIELD / "slabinfo-2.1-slab.txt")
     assert state.allocator == "slab" and state.caches[0].tunables == (54, 27, 8)

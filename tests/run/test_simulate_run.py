@@ -1,5 +1,6 @@
 """Simulations from the command line to what they print: the same twice, whole or in part, and no process stays."""
 
+import json
 import re
 import signal
 from pathlib import Path
@@ -74,6 +75,17 @@ def test_ctrl_c_keeps_the_points_that_are_done(tmp_path, valid):
         run.wait_for_all()
         found = valid("simulation", run.stdout)
         assert found["partial"] and 0 < len(found["points"]) < 80 and "Traceback" not in run.stderr
+
+
+def test_ctrl_c_ends_the_second_play_of_perfetto_too(tmp_path):
+    """What was simulated is printed; a trace of half a play is none."""
+    trace = tmp_path / "trace.json"
+    told = ("--cpus", "2", "--operations", "50000", "--perfetto", str(trace), "--format", "json")
+    with Run(tmp_path, *DESIGNS, *told, command="simulate") as run:
+        run.until_says("playing again")
+        run.process.send_signal(signal.SIGINT)
+        assert run.wait() == 3, run.stderr
+        assert not trace.exists() and "--perfetto" in run.stderr and not json.loads(run.stdout)["partial"]
 
 
 def test_no_process_outlives_the_one_that_was_started(tmp_path):

@@ -1,57 +1,66 @@
-"""`python -m tests.storms --minutes 10`: storms of faults, longer than the suite has time for.
+"""`python -m tests.storms`: storms of faults, longer than the suite has time for.
 
-Every storm in turn until the time is over, or one of them with `STORM --seed N`, which repeats it.
+python -m tests.storms --minutes 10                                   all storms, for so long
+python -m tests.storms --lines 10000 --inputs 10000 --kills 1000 --jobs 16 --minutes 6 --report storms.txt
+python -m tests.storms kills --seed 7 --case 31                        a case again
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
-import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests/helpers")]
+FOR_EVER = {"lines": 10_000, "inputs": 10_000, "kills": 1_000}
 
 
 def main() -> int:
     """Play, print figures and faults; 1 if there was a fault."""
-    parser = argparse.ArgumentParser(prog="python -m tests.storms", description=__doc__)
-    parser.add_argument("storm", nargs="?", choices=("lines", "inputs", "kills", "limits", "neighbours"))
-    parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--seed", type=int, help="of one batch of the storm that is named")
-    parser.add_argument("--alone", action="store_true", help="nothing else here uses /dev/shm: look what is left there")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.storms", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("storm", nargs="?", choices=("lines", "inputs", "kills", "limits", "neighbours", "usual"))
+    for name, count in FOR_EVER.items():
+        parser.add_argument(f"--{name}", type=int, metavar="N", help=f"so many of them  [default: {count:,}]")
+    parser.add_argument("--limits", type=int, metavar="N", help="[default: a tenth of --kills]")
+    parser.add_argument("--neighbours", type=int, metavar="N", help="[default: a twentieth of --kills]")
+    parser.add_argument("--minutes", type=float, default=10.0, help="ends by then, whatever is left  [default: 10]")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="players  [default: the CPUs]")
+    parser.add_argument("--seed", type=int, help="of everything drawn  [default: a new one]")
+    parser.add_argument("--case", type=int, help="only this one of the storm that is named")
+    parser.add_argument("--only", default="", metavar="TEXT", help="disturb only commands that begin with it")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write figures and faults there")
     asked = parser.parse_args()
-    from tests.storms import storm
+    from tests.storms import crew
 
-    storms = {
-        "lines": lambda seed: storm.command_lines(seed, 200),
-        "inputs": lambda seed: storm.input_files(seed, 200),
-        "kills": lambda seed: (1, storm.kill(seed, alone=asked.alone)),
-        "limits": lambda seed: (1, storm.limits(seed)),
-        "neighbours": lambda seed: (1, storm.neighbours(seed)),
-    }
-    chosen = [asked.storm] if asked.storm else list(storms)
-    first = asked.seed if asked.seed is not None else random.SystemRandom().randrange(1 << 31)
-    print(f"seed {first}", flush=True)
-    began = time.monotonic()
-    counts = dict.fromkeys(chosen, 0)
-    spent = dict.fromkeys(chosen, 0.0)
-    faults: set[str] = set()
-    for batch in range(1 if asked.seed is not None else 1 << 30):
-        for name in chosen:
-            start = time.monotonic()
-            count, found = storms[name](first + batch)
-            counts[name], spent[name] = counts[name] + count, spent[name] + time.monotonic() - start
-            for fault in found:
-                faults.add(fault)
-                print(f"FAULT {fault}\n  again: python -m tests.storms {name} --seed {first + batch}", flush=True)
-        if time.monotonic() - began > asked.minutes * 60:
-            break
-    for name in chosen:
-        print(f"{name}: {counts[name]:,} in {spent[name]:.0f} s")
-    print(f"{len(faults)} faults in {time.monotonic() - began:.0f} s")
-    return 1 if faults else 0
+    seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(1 << 31)
+    print(f"seed {seed}", flush=True)
+    counts = {name: getattr(asked, name) for name in FOR_EVER}
+    if all(count is None for count in counts.values()):
+        counts = dict(FOR_EVER)
+    counts = {name: count or 0 for name, count in counts.items()}
+    counts["limits"] = counts["kills"] // 10 if asked.limits is None else asked.limits
+    counts["neighbours"] = counts["kills"] // 20 if asked.neighbours is None else asked.neighbours
+    plan = None
+    if asked.storm:
+        counts = {asked.storm: counts.get(asked.storm) or 1000}
+        if asked.case is not None:
+            plan, counts = [(asked.storm, seed, asked.case)], {asked.storm: 1}
+        elif asked.storm == "usual":
+            plan = [("usual", 0, number) for number in range(len(crew.kills.COMMANDS))]
+    crew.kills.only = asked.only
+    report = crew.play(
+        counts, seed, asked.jobs, 60 * asked.minutes, lambda told: print(crew.shown(told), flush=True), plan
+    )
+    print(crew.figures(report))
+    if asked.report:
+        crew.write(report, asked.report)
+    return 1 if report.faults else 0
 
 
 if __name__ == "__main__":

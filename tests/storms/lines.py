@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import os
-import shlex
-import signal
+import functools
+import random
 import typing
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import hypothesis
 import hypothesis.strategies as st
 import typer
-from typer.testing import CliRunner
 
 from allocators.designs import DESIGNS
 from scenarios.registry import SCENARIOS
 from stress.commands.app import app
 from stress.explore.races import MODELS
+from tests.storms.case import STREAMS, Case
 
-STATUSES = (0, 1, 2, 3)
-LIMIT = 60  # seconds that a line may take in which no work is done
+LIMIT = 60.0  # seconds that a line may take in which no work is done
+BATCH = 100  # lines that are drawn at once
 # Where the work begins: what is typed has been checked by then, and storms of lines do not do it.
 WORK = (
     "stress.commands.run.run_job", "stress.simulate.command.main", "stress.calibrate.command.main", "stress.bench.main",
-    "stress.machine.command.main", "stress.claims.command.main", "stress.explore.command.in_parallel",
-    "stress.explore.like.in_parallel", "stress.explore.command.follow", "stress.play.conform.main",
+    "stress.machine.command.main", "stress.claims.command.main", "stress.claims.reports.command.main",
+    "stress.explore.command.in_parallel", "stress.explore.like.in_parallel", "stress.explore.command.follow",
+    "stress.play.conform.conform", "stress.play.predict.predict", "stress.check.command.main",
+    "stress.campaign.command._go", "stress.recordings.record.main",
 )  # fmt: skip
 
 WHOLE = st.sampled_from(["0", "1", "-1", "2", "8", "513", "-0", "9" * 20, "9" * 400, "9" * 5000, "1_0", "٣", "", "x"])
@@ -39,7 +40,9 @@ TEXTS = st.sampled_from(
     [
         "", " ", ".", "..", "/", "-", "--", "last", "a" * 255, "a" * 300, "a/" * 2100, "ä" * 200, "\udcff", "a\nb",
         "\x1b[2J", "run", "run/result.json", "pipe", "loop", "device", "locked", "file", "schedule.json", "x.toml",
-        "no/such/file", "{}", "%s", "*", "~", "$HOME", "result.json\0",
+        "no/such/file", "full", "full/x", "readonly", "readonly/x", "empty", "study.toml", "machine.toml", "own.toml",
+        "samples.json", "steps.csv", "trace.txt", "slabinfo", "small", "results.sqlite", "{}", "%s", "*", "~", "$HOME",
+        "result.json\0",
     ]
 )  # fmt: skip
 NAMES = st.sampled_from([*DESIGNS, *SCENARIOS, *MODELS, "slub", "slab", "slob", "v1-P7", "v3+P7b", "epyc-2022", "all"])
@@ -97,12 +100,37 @@ ENVIRONMENTS = st.fixed_dictionaries(
     {},
     optional={
         "HOME": st.sampled_from([None, "", "/", "/no/such", "~"]),
+        "TMPDIR": st.sampled_from(["", "/no/such", "readonly"]),
         "TERM": st.sampled_from([None, "", "dumb", "xterm-256color", "no-such"]),
         "LANG": st.sampled_from([None, "C", "POSIX", "tr_TR.UTF-8", "xx"]),
+        "LC_ALL": st.sampled_from(["", "C", "C.UTF-8", "xx"]),
+        "PYTHONIOENCODING": st.sampled_from(["ascii", "latin-1", "utf-16"]),
         "COLUMNS": st.sampled_from(["0", "1", "-5", "x", "9" * 30]),
+        "SLAB_STRESS_CACHE": st.sampled_from(["readonly", "full", "file", "loop", "a" * 300]),
+        "SLAB_STRESS_HANG_SECONDS": st.sampled_from(["0", "x", "inf", "1e-9"]),
         "NO_COLOR": st.just("1"),
     },
+)  # fmt: skip
+# Plain files most of the time: what a closed or full stream does depends little on the line.
+PLACES = st.one_of(st.just("files"), st.just("files"), st.sampled_from(STREAMS))
+FRESH = 50  # every so manieth line is played by a new interpreter
+SMALL = tuple("--set cgroups=8 --set active=4 --set rounds=8 --set operations=4000 --set burst=32".split())
+# Lines whose work is done, each a moment's; what is drawn comes behind.
+TINY = (
+    ("run", "--seconds", "0.2", "--launches", "1", *SMALL),
+    ("run", "--serial", "--before", "v3", "--after", "v3-P8v3", *SMALL),
+    ("explore", "R9", "--schedules", "50", "--budget", "1", "--jobs", "2"),
+    ("explore", "R8", "--schedules", "20", "--budget", "1", "--jobs", "1", "--out", "found.json"),
+    ("simulate", "--cpus", "1,2", "--operations", "1000", "--jobs", "2", "--after", "v3"),
+    ("replay", "schedule.json"),
+    ("report", "last"),
+    ("results",),
+    ("inspect", "slabinfo"),
+    ("import", "trace.txt"),
+    ("campaign", "run", "study.toml", "--dry-run"),
+    ("calibrate", "--runs", "0", "--samples", "samples.json"),
 )
+WORKED = 40  # every so manieth line is one of these
 
 
 @contextlib.contextmanager
@@ -115,7 +143,8 @@ def no_work() -> Iterator[None]:
 
 
 def import_and_patch(stack: contextlib.ExitStack, name: str) -> None:
-    result: Callable[..., Any] = _nothing_found if "in_parallel" in name else _followed if "follow" in name else _done
+    raises = any(part in name for part in ("in_parallel", "follow", "conform.conform", "predict.predict"))
+    result: Callable[..., Any] = _nothing_found if raises else _done
     stack.enter_context(mock.patch(name, result))
 
 
@@ -131,56 +160,46 @@ def _nothing_found(*_: Any, **__: Any) -> Any:
     raise NoWork
 
 
-_followed = _nothing_found
+@functools.lru_cache(maxsize=4)
+def batch(seed: int, number: int) -> tuple[tuple[list[str], dict[str, str | None], str], ...]:
+    """So many drawn lines, environments and kinds of streams; the same for the same seed and number."""
+    drawn: list[tuple[list[str], dict[str, str | None], str]] = []
+
+    @hypothesis.seed(seed * 1_000_003 + number)
+    @hypothesis.settings(
+        max_examples=BATCH, derandomize=False, database=None, deadline=None, phases=[hypothesis.Phase.generate],
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )  # fmt: skip
+    @hypothesis.given(lines(), ENVIRONMENTS, PLACES)
+    def draw(line: list[str], environment: dict[str, str | None], streams: str) -> None:
+        drawn.append((line, environment, streams))
+
+    draw()
+    return tuple(drawn)
 
 
-def too_late(*_: Any) -> None:
-    raise TimeoutError(f"still there after {LIMIT} s")
+def case(seed: int, number: int) -> Case:
+    """The so manieth line of a storm."""
+    drawn = batch(seed, number // BATCH)
+    line, environment, streams = drawn[number % BATCH % len(drawn)]
+    line = [word for word in line if "\0" not in word or number % FRESH]  # a new interpreter can be given none
+    work = number % WORKED == 0
+    if work:
+        rng = random.Random(f"lines:{seed}:{number}")
+        tiny = rng.choice(TINY)
+        own = [p for p in COMMANDS.get(tiny[:2], COMMANDS[tiny[:1]]).params if p.param_type_name == "option"]
+        line = [*tiny, *_flag(rng, own)]
+    return Case(
+        (tuple(line),),
+        environment=environment,
+        streams=streams,
+        fresh=number % FRESH == 0,
+        work=work,
+        limit=LIMIT * (3 if work else 1),
+    )
 
 
-def invoke(line: list[str], environment: dict[str, str | None]) -> str:
-    """Run a line in this process; what is wrong with how it ended, or ""."""
-    before = signal.signal(signal.SIGALRM, too_late)
-    signal.alarm(LIMIT)
-    try:
-        done = CliRunner().invoke(app, line, env=environment, prog_name="python -m stress")
-    except NoWork:
-        return ""
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        return f"{type(done.exception).__name__}: {done.exception}"
-    if done.exit_code not in STATUSES:
-        return f"exit status {done.exit_code}"
-    return "a traceback" if "Traceback" in done.output else ""
-
-
-def repeat(line: list[str], environment: dict[str, str | None]) -> str:
-    """The command that repeats a line."""
-    variables = [f"-u {name}" for name, value in environment.items() if value is None]
-    variables += [f"{name}={shlex.quote(value)}" for name, value in environment.items() if value is not None]
-    told = shlex.join(["python", "-m", "stress", *line])
-    return f"{'env ' + ' '.join(variables) + ' ' if variables else ''}{told}"
-
-
-class Folder:
-    """A folder with what command lines name: a run, a pipe, a loop of links, a device, what may not be read."""
-
-    def __init__(self, path: Path, result: bytes, schedule: bytes) -> None:
-        self.path, self.result, self.schedule = path, result, schedule
-
-    def renew(self) -> None:
-        """Make what is missing; commands remove runs, as they should."""
-        for folder in ("run", "results/20260101-000000-run-abcd", "locked"):
-            (self.path / folder).mkdir(parents=True, exist_ok=True)
-        for run in ("run", "results/20260101-000000-run-abcd"):
-            if not (self.path / run / "result.json").exists():
-                (self.path / run / "result.json").write_bytes(self.result)
-        (self.path / "schedule.json").write_bytes(self.schedule)
-        (self.path / "file").write_text("x\n")
-        if not (self.path / "pipe").exists():
-            os.mkfifo(self.path / "pipe")
-            (self.path / "loop").symlink_to("loop")
-            (self.path / "device").symlink_to("/dev/zero")
-        (self.path / "locked").chmod(0)
+def _flag(rng: random.Random, declared: list[Any]) -> list[str]:
+    """A flag or a choice of a command that does not make its work longer."""
+    kept = [p for p in declared if getattr(p, "is_flag", False) and p.name not in ("all_", "help", "until_sure")]
+    return [rng.choice(rng.choice(kept).opts)] if kept and rng.random() < 0.7 else []

@@ -150,6 +150,18 @@ def test_what_is_no_file_of_samples_is_refused(tmp_path, content):
         read_samples(tmp_path / "none.json")
 
 
+@pytest.mark.parametrize(
+    "damage", [{"kind": "dear"}, {"ratios": [1.0, 0.0]}, {"judged": []}, {"slowdown": 1.0}, {"slowdown": -1}]
+)
+def test_samples_that_no_table_can_be_made_of_are_refused(damage, tmp_path):
+    path = tmp_path / "samples.json"
+    data = msgspec.to_builtins(samples(0.0))
+    data["comparisons"][0] |= damage
+    path.write_bytes(msgspec.json.encode(data))
+    with pytest.raises(UsageError, match="is no file of samples of this program"):
+        read_samples(path)
+
+
 def test_options_by_default():
     options = make_options()
     assert options.slowdowns == tuple(percent / 100 for percent in SLOWDOWNS) and options.same

@@ -58,6 +58,17 @@ def test_what_is_no_plain_file_is_not_read(typed, file, tmp_path, monkeypatch):
     assert done.exit_code == 2 and isinstance(done.exception, SystemExit), done.exception
 
 
+@pytest.mark.parametrize(
+    "typed", ["import pipe", "inspect pipe", "inspect slabinfo --cgroups pipe", "predict pipe", "inspect ."]
+)
+def test_a_pipe_that_nobody_writes_into_is_not_waited_for(typed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    Path("slabinfo").write_bytes((ROOT / "tests/data/field/slabinfo-2.1-slub.txt").read_bytes())
+    done = CliRunner().invoke(app, typed.split())
+    assert done.exit_code == 2 and isinstance(done.exception, SystemExit), done.exception
+
+
 def test_json_nested_too_deep_is_no_result_nor_schedule(tmp_path):
     path = tmp_path / "result.json"
     path.write_text("[" * 100_000)
@@ -77,6 +88,8 @@ def test_json_nested_too_deep_is_no_result_nor_schedule(tmp_path):
         (MemoryError(), DamagedRun, "memory is short"),
         (RuntimeError("can't start new thread"), DamagedRun, "ulimit"),
         (ValueError("embedded null byte"), UsageError, "null byte"),
+        (ValueError("Exceeds the limit (4300 digits) for integer string conversion"), UsageError, "too many digits"),
+        (RecursionError("maximum recursion depth exceeded"), UsageError, "nests deeper"),
     ],
 )
 def test_sentences(error, kind, says):
@@ -108,6 +121,42 @@ def test_a_full_disk_under_stdout():
             done = stress(*typed, stdout=full)
             assert done.returncode == 3 and done.stderr.endswith("No space left on device\n"), done.stderr
             assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+def test_a_full_disk_under_stderr_changes_no_exit_status():
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "stress"]
+        for typed in (["list", "what"], ["campaign", "resume"], ["results", "show", "no-such-run"]):
+            done = subprocess.run([*command, *typed], cwd=ROOT, stdout=subprocess.PIPE, stderr=full, timeout=PATIENCE)
+            assert (done.returncode, done.stdout) == (2, b"")
+
+
+@pytest.mark.parametrize(
+    "where", ["stress.commands.app.app", "stress.report.render.redraw", "typer.core.TyperGroup.make_context"]
+)
+def test_ctrl_c_anywhere_is_a_sentence_and_the_next_one_is_ignored(where):
+    """Twice: while modules are loaded, in a command's body, and while its options are read."""
+    program = f"""
+import os, signal, sys
+from unittest import mock
+import stress.__main__, stress.commands.app, stress.report.render, stress.process.streams
+def impatient(*_, **__):
+    os.kill(os.getpid(), signal.SIGINT)
+    signal.pause()
+def once_more(text, file):
+    os.kill(os.getpid(), signal.SIGINT)
+    file.write(text + chr(10))
+sys.argv = ["stress", "report", "last"]
+with mock.patch({where!r}, impatient), mock.patch("builtins.print", once_more):
+    stress.__main__.main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stderr) == (3, "interrupted before there was anything to report\n")
+
+
+def test_a_number_of_thousands_of_digits_is_an_error_of_usage():
+    done = CliRunner().invoke(app, ["claims", "9" * 5000])
+    assert done.exit_code == 2 and "too many digits" in done.stderr, done.exception
 
 
 @pytest.mark.parametrize("closed", [(1,), (2,), (0, 1, 2)])

@@ -124,6 +124,12 @@ def test_sizes(text, size):
     assert opt.parse_size(text) == size
 
 
+@pytest.mark.parametrize("text", ["9" * 400, "9" * 400 + "G", "0", "-1", "512X"])
+def test_sizes_that_no_memory_has(text):
+    with pytest.raises(UsageError, match="--memory"):
+        opt.parse_size(text)
+
+
 def test_the_folder_of_results_is_checked_first(tmp_path):
     check_out(tmp_path / "to" / "be" / "made")
     (tmp_path / "file").write_text("")

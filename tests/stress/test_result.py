@@ -71,6 +71,16 @@ def test_an_existing_run_is_never_touched(result, tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {first.parent.name, second.parent.name}
 
 
+def test_a_run_whose_result_has_no_room_leaves_no_folder(result, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("stress.result.files.write_atomically", full)
+    with pytest.raises(OSError, match="No space"):
+        write_result(result, tmp_path, NOON)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_failed_write_leaves_the_old_content_and_no_rubbish(tmp_path, monkeypatch):
     path = tmp_path / "file"
     write_atomically(path, b"old")

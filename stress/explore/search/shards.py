@@ -22,6 +22,7 @@ from stress.explore.search.depth_first import DepthFirst, Item, Seen
 from stress.explore.space.space import Outcome, Space
 from stress.process.ending import live_with_parent
 from stress.process.errors import DamagedRun
+from stress.process.failures import as_stress_error
 
 _BITS = 22  # of the table: 4 million states, 32 MiB
 _PROBES = 64
@@ -131,6 +132,8 @@ def explore(
         while open_:
             while not round_.results.empty():
                 number, kind, value = round_.results.get()
+                if kind == "refused":
+                    raise DamagedRun(f"a process of the search has failed: {value}")
                 if kind == "error":
                     raise RuntimeError(f"a process of the search has failed:\n{value}")
                 if kind == "outcome":
@@ -193,5 +196,7 @@ def _process(
             if round_.control[_STOP]:
                 break
         round_.results.put((number, "end", (cut, len(seen))))
-    except Exception:
-        round_.results.put((number, "error", traceback.format_exc()))
+    except Exception as error:
+        said = as_stress_error(error)
+        told = ("error", traceback.format_exc()) if said is None else ("refused", str(said))
+        round_.results.put((number, *told))
