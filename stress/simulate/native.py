@@ -33,7 +33,7 @@ def measured(workload: Workload, design: str, allocator: str, seconds: float, se
 
     parsed = parse_design(design)
     features = parsed.features(allocator) | ALLOCATORS[allocator].feature
-    ready([(cpu_main, allocator, features), (cpu_main, allocator, features | STATS)], lambda text: None)
+    ready([(cpu_main, allocator, features), (cpu_main, allocator, features | STATS)], lambda *_: None)
     arena = Arena(workload, allocator, features=features, memory=DEFAULT_MEMORY)
     try:
         rate = cycles_per_ns(arena.machine(frozenset(), 0))
