@@ -150,8 +150,9 @@ def lines(series: Sequence[Line], label: str, show: Callable[[float], str], leve
     sizes = sorted({size for one in series for size in one.values})
     low, high = min(values) / 1.15, max(values) * 1.15
     chart = LineChart(
-        label, 230.0, (sizes[0] / 1.3, sizes[-1] * 1.3), (low, high), top=10.0, bottom=36.0, log=True, gap=4.0
-    )
+        label, 230.0, (sizes[0] / 1.3, sizes[-1] * 1.3), (low, high), top=10.0, bottom=36.0, log=True, gap=4.0,
+        says="times" if level else "ns", keep=(level,) if level else (),
+    )  # fmt: skip
     for value in steps(low, high):
         chart.level(value, show(value), "axis" if value == level else "grid")
     for size in sizes:

@@ -80,6 +80,7 @@ def _part(part: PartOutcome) -> Iterator[Element]:
             "figure",
             el("div", *(el("div", el("h4", title), drawing) for title, drawing in drawings), class_="columns"),
             el("figcaption", caption),
+            data_name=f"claim {part.name}",
         )
     yield el(
         "details", el("summary", "Figures"), grid(("", "measured"), [(f.name, f.text) for f in part.figures], "words")
