@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -22,6 +22,8 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    # One process for all pages, and none in advance: to start one takes as long as most tests.
+    "--renderer-process-limit=1", "--disable-features=SpareRendererForSitePerProcess",
 )  # fmt: skip
 
 
@@ -56,29 +58,31 @@ def launched() -> Iterator[Browser]:
             browser.close()
 
 
-@contextlib.contextmanager
-def opened(browser: Browser, file: Path, width: int = 1000, **context: Any) -> Iterator[Page]:
-    """The page as somebody sees it who has just opened it. AssertionError if the browser has anything to complain of.
+class Tab:
+    """A tab of a browser, in which one page after the other is looked at. scripts: they may run."""
 
-    context: of Playwright's `new_context`, such as color_scheme.
-    """
-    said: list[str] = []
-    held = browser.new_context(viewport={"width": width, "height": 800}, **context)
-    try:
-        page = held.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(file.as_uri())
-        yield page
-        assert not said, said
-    finally:
-        held.close()
+    def __init__(self, browser: Browser, scripts: bool = True) -> None:
+        self.page = browser.new_page(java_script_enabled=scripts)
+        self.said: list[str] = []
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+
+    @contextlib.contextmanager
+    def opened(self, file: Path, width: int = 1000, dark: bool = False) -> Iterator[Page]:
+        """The page as somebody sees it who has just opened it. AssertionError if the browser has anything to say."""
+        self.said.clear()
+        self.page.set_viewport_size({"width": width, "height": 800})
+        self.page.emulate_media(media="screen", color_scheme="dark" if dark else "light")
+        self.page.goto(file.as_uri())
+        yield self.page
+        assert not self.said, self.said
 
 
-def faults(page: Page) -> dict[str, list[str]]:
-    """What axe-core finds on a page: rule -> the elements that break it."""
+def faults(page: Page, *rules: str) -> dict[str, list[str]]:
+    """What axe-core finds on a page: rule -> the elements that break it. rules: to look at, all if none is named."""
     script = axe_file()
     assert script is not None
     page.evaluate(script.read_text())
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    only = {"runOnly": list(rules)} if rules else {}
+    found = page.evaluate("only => axe.run(document, {resultTypes: ['violations'], ...only})", only)
     return {one["id"]: [node["html"] for node in one["nodes"]] for one in found["violations"]}
