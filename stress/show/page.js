@@ -137,7 +137,8 @@ function chart(svg) {
     return {e, was};
   });
   const levels = all(".level", svg), labels = all("text.across", svg);
-  const model = {line: levels.find(e => e.tagName === "line"), text: levels.find(e => e.tagName === "text")};
+  const model = {line: levels.find(e => e.tagName === "line"), text: levels.find(e => e.tagName === "text"),
+    one: levels.some(e => e.matches(".axis"))};  // a line for what is as before
   const kept = (keep || "").split(" ").filter(Boolean).map(v => fits.place(+v));
   let from = x.start, to = x.end, first = fits.start, last = fits.end;
   const window_ = p => x.start + (p - from) * (x.end - x.start) / (to - from);
@@ -187,7 +188,7 @@ function chart(svg) {
       const line = model.line.cloneNode();
       set(line, upright ? {y1: at, y2: at} : {x1: at, x2: at});
       line.style.display = "";
-      line.setAttribute("class", `${Math.abs(v - 1) < 1e-9 && fits.says !== "rate" ? "axis" : "grid"} fitted`);
+      line.setAttribute("class", `${model.one && Math.abs(v - 1) < 1e-9 ? "axis" : "grid"} fitted`);
       model.line.before(line);
       const place = upright ? at : inside(at, half, 360 - half);
       if (!text || taken.some(other => Math.abs(other.place - place) < other.half + half)) continue;
@@ -419,7 +420,7 @@ function tools(figure) {
 
 // Designs: one switch for each, for all pictures and tables at once.
 function designs(names) {
-  const bar = make("nav", "", {class: "designs", "aria-label": "Designs that are shown"});
+  const bar = make("nav", "", {class: "designs", "aria-label": "What is shown"});
   const pressed = one => one.getAttribute("aria-pressed") === "true";
   const press = one => one.setAttribute("aria-pressed", String(!pressed(one)));
   const switches = names.map((name, i) => {
@@ -428,7 +429,8 @@ function designs(names) {
     made.append(...(swatch ? [swatch.closest("svg").cloneNode(true)] : []), name);
     return made;
   });
-  const scales = button("scales follow", self => { press(self); draw(); }, {"aria-pressed": "true", class: "scales", hidden: "",
+  const scales = button("scales follow", self => { press(self); draw(); }, {
+    "aria-pressed": "true", class: "scales", hidden: "",
     title: "Scales fit what is shown; otherwise all designs, also those that are switched off"});
   function cells(grid, off) {  // columns and rows of designs
     const heads = grid.tHead ? [...grid.tHead.rows[0].cells].map(head => head.textContent.trim()) : [];
