@@ -27,7 +27,7 @@ KERNEL = DEFAULT
 HELP_RUNS = 7
 
 
-def measure(progress: Callable[[str], None], plan: Plan | None = None) -> Bench:
+def measure(progress: Callable[..., None], plan: Plan | None = None) -> Bench:
     """Everything, in some ten seconds once the programs are compiled, and the comparison of `plan` with other
     allocators.
     """

@@ -18,7 +18,7 @@ from stress.process.files import write_atomically
 from stress.show.figure import Figure, designs_legend, picture
 from stress.show.html import add, document, el, grid
 from stress.show.line_chart import LineChart
-from stress.show.shapes import COLOURS, colour, line
+from stress.show.shapes import colour, line
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,9 +44,7 @@ def render(found: Bench) -> bytes:
     if peers is None:
         raise ValueError("a benchmark without the comparison has no page")
     shown = tables(peers)
-    drawn = [
-        name for name in (p.name for p in peers.players if p.missing is None) if name not in ("nothing", "slub in C")
-    ][:COLOURS]
+    drawn = [p.name for p in peers.players if p.missing is None and p.name not in ("nothing", "slub in C")]
     groups: dict[str, list[Cell]] = {}
     for cell in peers.cells:
         groups.setdefault(title_of(cell), []).append(cell)
@@ -65,7 +63,7 @@ def render(found: Bench) -> bytes:
             _trust(found),
         ),
     )
-    return document("Our allocators beside others", body)
+    return document("Our allocators beside others", body, drawn)
 
 
 def _goals(found: Bench) -> Element:
@@ -150,8 +148,9 @@ def lines(series: Sequence[Line], label: str, show: Callable[[float], str], leve
     sizes = sorted({size for one in series for size in one.values})
     low, high = min(values) / 1.15, max(values) * 1.15
     chart = LineChart(
-        label, 230.0, (sizes[0] / 1.3, sizes[-1] * 1.3), (low, high), top=10.0, bottom=36.0, log=True, gap=4.0
-    )
+        label, 230.0, (sizes[0] / 1.3, sizes[-1] * 1.3), (low, high), top=10.0, bottom=36.0, log=True, gap=4.0,
+        says="times" if level else "ns", keep=(level,) if level else (),
+    )  # fmt: skip
     for value in steps(low, high):
         chart.level(value, show(value), "axis" if value == level else "grid")
     for size in sizes:

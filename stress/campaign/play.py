@@ -31,7 +31,7 @@ class Deadline(Progress):
         if time.monotonic() > self._until:
             raise Hung(f"took longer than its limit of {self.seconds:g} s")
 
-    def phase(self, text: str) -> None:
+    def phase(self, text: str, state: str = "") -> None:
         self.check()
 
     def update(self, done: float, dead_caches: int, pages_pinned: int, frees_per_second: float, design: str) -> None:

@@ -43,10 +43,10 @@ class Steps(Progress):
         self.prefix, self.last = prefix, -float("inf")
         self.phase("")
 
-    def phase(self, text: str) -> None:
+    def phase(self, text: str, state: str = "") -> None:
         if time.monotonic() - self.last >= PHASE_EVERY:
             self.last = time.monotonic()
-            self.inner.phase(f"{self.prefix}: {text}" if text else self.prefix)
+            self.inner.phase(f"{self.prefix}: {text}" if text else self.prefix, state)
 
     def update(self, done: float, dead_caches: int, pages_pinned: int, frees_per_second: float, design: str) -> None:
         self.inner.update(done, dead_caches, pages_pinned, frees_per_second, f"{self.prefix}: {design}")

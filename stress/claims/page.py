@@ -80,6 +80,8 @@ def _part(part: PartOutcome) -> Iterator[Element]:
             "figure",
             el("div", *(el("div", el("h4", title), drawing) for title, drawing in drawings), class_="columns"),
             el("figcaption", caption),
+            el("details", el("summary", "Numbers"), grid(("", "ratio", "low", "high"), list(_ratios(part)))),
+            data_name=f"claim {part.name}",
         )
     yield el(
         "details", el("summary", "Figures"), grid(("", "measured"), [(f.name, f.text) for f in part.figures], "words")
@@ -112,6 +114,13 @@ def forests(part: PartOutcome) -> Iterator[tuple[str, Element]]:
             )
     for what, intervals in groups.items():
         yield what, charts.forest(intervals, MARGIN, f"{part.name}: {what}, ratios of throughput")
+
+
+def _ratios(part: PartOutcome) -> Iterator[tuple[str, ...]]:
+    """What the forest plots draw, as rows of a table."""
+    for figure in filter(_is_ratio, part.figures):
+        bounds = (figure.value[key] for key in ("estimate", "low", "high"))
+        yield figure.name, *(units.UNKNOWN if bound is None else f"{bound:.3f}" for bound in bounds)
 
 
 def _is_ratio(figure: Figure) -> bool:

@@ -14,9 +14,10 @@ from stress.commands.guarded import Details, Format, command_line, with_plugins
 from stress.judge.margin import DEFAULT_MARGIN
 from stress.play import options as opt
 from stress.process.errors import DamagedRun
-from stress.process.usage import check_out, parse_size
+from stress.process.usage import check_file, check_out, parse_size
 
 if TYPE_CHECKING:
+    from stress.play.passes import Passes
     from stress.result import Result
 
 
@@ -185,6 +186,14 @@ def run(
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder for results; each run gets a folder of its own in it.")
     ] = Path("results"),
+    perfetto: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the counted pass of every design as a trace that the Perfetto viewer opens: bursts of "
+            "each CPU, its first 20,000 operations one by one, what the kworker did, and dead caches over time.",
+        ),
+    ] = None,
     format: Annotated[
         Format, typer.Option(help="How to print the report. json prints the result and nothing else on stdout.")
     ] = Format.text,
@@ -229,6 +238,8 @@ def run(
     )
     render.check_details(details, format.value)
     check_out(out)
+    if perfetto is not None:
+        check_file("--perfetto", perfetto)
     return run_job(
         options,
         out=out,
@@ -237,6 +248,7 @@ def run(
         quiet=quiet,
         log_level=log_level.value,
         log_file=log_file,
+        perfetto=perfetto,
     )
 
 
@@ -249,8 +261,11 @@ def run_job(
     quiet: bool = False,
     log_level: str = "warning",
     log_file: Path | None = None,
+    perfetto: Path | None = None,
 ) -> int:
     """Do one run and report it; `exit_status` says how it ended. All but the report goes to stderr.
+
+    perfetto: where a trace of its counted passes goes.
 
     Raises UsageError or DamagedRun when there is nothing to report.
     """
@@ -264,16 +279,20 @@ def run_job(
             from stress.measure.evaluation import measure
             from stress.measure.turns_file import write_turns
             from stress.play import coordinator
+            from stress.play.passes import Passes
             from stress.report import render
             from stress.result import write_result
             from stress.result.folder import LAST
 
-            record = coordinator.run(options, progress)
+            passes = None if perfetto is None else Passes()
+            record = coordinator.run(options, progress, passes)
             progress.close()
             ending.ignore_further()
             result, path = write_result(measure(record), out)
             write_turns(record.launches, list(record.switches), result.run_id, path.parent)
             page = draw_page(result, path.parent)
+            if perfetto is not None and passes is not None:
+                write_trace(passes, result, perfetto, quiet)
     except OSError as error:
         raise DamagedRun(f"the result could not be written to --out {out}: {error}") from None
     with printing():
@@ -292,6 +311,20 @@ def draw_page(result: Result, folder: Path) -> Path | None:
     except OSError as error:
         print(f"the page could not be written to {folder}: {error}", file=sys.stderr)
         return None
+
+
+def write_trace(passes: Passes, result: Result, path: Path, quiet: bool) -> None:
+    """Write what the counted passes did, where `--perfetto` asks for it, and say so; without room one is told so."""
+    from stress.process.files import write_atomically
+
+    about = {"run": result.run_id, "command": result.command, "sources": str(result.machine.get("sources", ""))}
+    try:
+        write_atomically(path, passes.encode(about))
+    except OSError as error:
+        print(f"--perfetto {path}: cannot be written: {error.strerror}", file=sys.stderr)
+        return
+    if not quiet:
+        print(f"trace written to {path}; open it at https://ui.perfetto.dev", file=sys.stderr)
 
 
 def exit_status(result: Result) -> int:

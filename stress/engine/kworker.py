@@ -36,9 +36,10 @@ from shm.ipi import SERVICE_BELL
 from shm.locks import MEMCG_SLAB_MUTEX, mutex_lock, mutex_unlock
 from shm.machine import MACHINE, Machine
 from shm.rcu import quiescent_point
-from shm.ring import ring_count
+from shm.ring import ITEM, RING, ring_count
 from shm.waiting import NAP
 from stress.engine.curve import sample_when_due, take_sample
+from stress.engine.notes import OF_EVENT, OF_WORK, note, noted, time_of
 from stress.engine.play import add_to, reached
 from stress.engine.words import EVENT, RUN
 
@@ -105,16 +106,39 @@ def kworker_turn(m: Machine, run: int) -> bool:
         e = load(m, run + RUN.schedule) + done * EVENT.SIZE
         if reached(m, run) >= load(m, e + EVENT.round):
             for _ in range(ring_count(m, world(m, WORLD.workqueue)) + 1):
-                if not run_deferred_work(m):
+                if not _deferred_work(m, run):
                     break
             cpu = load(m, e + EVENT.cpu)
+            began = time_of(m)
             if cpu >= 0 and load(m, MACHINE.serial):
                 _run_event(on_cpu(m, cpu), run, e)
             else:
                 _run_event(m, run, e)
+            if noted(m, run):
+                note(m, run, began, time_of(m), OF_EVENT + load(m, e + EVENT.kind), load(m, e + EVENT.arg))
             store_release(m, run + RUN.events_done, done + 1)
             return True
-    return run_deferred_work(m)
+    return _deferred_work(m, run)
+
+
+@dual
+def _deferred_work(m: Machine, run: int) -> bool:
+    """A piece of it, noted if that is wanted; False when there is none."""
+    if not noted(m, run):
+        return run_deferred_work(m)
+    # The first item stays where it is: nobody else takes items from the ring.
+    queue = world(m, WORLD.workqueue)
+    func = 0
+    of = 0
+    if ring_count(m, queue) > 0:
+        item = queue + RING.SIZE + load(m, queue + RING.head) % load(m, queue + RING.capacity) * ITEM.SIZE
+        func = load(m, item + ITEM.func)
+        of = load(m, item + ITEM.a)
+    began = time_of(m)
+    done = run_deferred_work(m)
+    if done:
+        note(m, run, began, time_of(m), OF_WORK + func, of)
+    return done
 
 
 @dual

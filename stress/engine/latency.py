@@ -13,6 +13,7 @@ that is of another node's slab never is); SLOB, no page is taken from or given t
 The statistics' own work is in the time, so a latency is an upper bound; the counter's own is taken off.
 Some counters advance in steps of tens of cycles, so a fast path may seem to take nothing, or one step.
 In serial play time is the model's, and nothing is recorded; in virtual time it is the CPU's, in ps, and exact.
+Where the pass is to be looked at, each operation is noted too (`notes`), in serial play as well.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from shm.compiler import dual
 from shm.histogram import HISTOGRAM, record
 from shm.layout import struct
 from shm.machine import MACHINE, Machine
-from stress.engine.words import RUN
+from stress.engine.notes import note, noted, time_of
+from stress.engine.words import RUN, c_of
 
 PATHS = ("alloc_fast", "alloc_slow", "free_fast", "free_slow", "free_remote", "free_dead")
 _ALLOC_FAST, _ALLOC_SLOW, _FREE_FAST, _FREE_SLOW, _FREE_REMOTE, _FREE_DEAD = range(len(PATHS))
@@ -69,23 +71,23 @@ def measure_clock(m: Machine, run: int) -> None:
 @dual
 def begin_operation(m: Machine, run: int) -> None:
     """An allocation or a free begins."""
-    if _timed(m):
+    if _timed(m) or noted(m, run):
         a = _own(m, run)
         ops = cpu_area(m) + OPS_AT
         write_book(m, a + LATENCY.b_slow, read_book(m, ops + OPS.slow))
         write_book(m, a + LATENCY.b_dead_free, read_book(m, ops + OPS.dead_free))
-        write_book(m, a + LATENCY.began, cycles(m))
+        write_book(m, a + LATENCY.began, time_of(m))
 
 
 @dual
-def end_alloc(m: Machine, run: int, slot: int) -> None:
-    """The allocation for a slot (its number) has ended; to be called before others can see the object."""
-    if _timed(m):
-        now = cycles(m)
+def end_alloc(m: Machine, run: int, op: int) -> None:
+    """The allocation of this tape's word has ended; to be called before others can see the object."""
+    if _timed(m) or noted(m, run):
+        now = time_of(m)
         a = _own(m, run)
         slow = read_book(m, cpu_area(m) + OPS_AT + OPS.slow) != read_book(m, a + LATENCY.b_slow)
-        _record(m, a, now, _ALLOC_SLOW if slow else _ALLOC_FAST)
-        write_book(m, read_book(m, run + RUN.makers) + slot, this_cpu(m))
+        _record(m, run, a, now, _ALLOC_SLOW if slow else _ALLOC_FAST, op)
+        write_book(m, read_book(m, run + RUN.makers) + c_of(op), this_cpu(m))
 
 
 @dual
@@ -95,10 +97,10 @@ def maker_of(m: Machine, run: int, slot: int) -> int:
 
 
 @dual
-def end_free(m: Machine, run: int, maker: int) -> None:
-    """The free of an object that CPU `maker` allocated has ended."""
-    if _timed(m):
-        now = cycles(m)
+def end_free(m: Machine, run: int, maker: int, op: int) -> None:
+    """The free, by this tape's word, of an object that CPU `maker` allocated has ended."""
+    if _timed(m) or noted(m, run):
+        now = time_of(m)
         a = _own(m, run)
         ops = cpu_area(m) + OPS_AT
         path = _FREE_FAST
@@ -106,13 +108,16 @@ def end_free(m: Machine, run: int, maker: int) -> None:
             path = _FREE_DEAD
         elif read_book(m, ops + OPS.slow) != read_book(m, a + LATENCY.b_slow):
             path = _FREE_SLOW if maker == this_cpu(m) else _FREE_REMOTE
-        _record(m, a, now, path)
+        _record(m, run, a, now, path, op)
 
 
 @dual
-def _record(m: Machine, a: int, now: int, path: int) -> None:
-    took = now - read_book(m, a + LATENCY.began) - read_book(m, a + LATENCY.clock)
-    # Counters of two CPUs may differ by a little, and a thread that is not pinned may change its CPU.
-    if took < 0:
-        took = 0
-    record(m, a + LATENCY.path + path * HISTOGRAM.SIZE, took)
+def _record(m: Machine, run: int, a: int, now: int, path: int, op: int) -> None:
+    if _timed(m):
+        took = now - read_book(m, a + LATENCY.began) - read_book(m, a + LATENCY.clock)
+        # Counters of two CPUs may differ by a little, and a thread that is not pinned may change its CPU.
+        if took < 0:
+            took = 0
+        record(m, a + LATENCY.path + path * HISTOGRAM.SIZE, took)
+    if noted(m, run):
+        note(m, run, read_book(m, a + LATENCY.began), now, path, op)

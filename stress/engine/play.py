@@ -43,6 +43,7 @@ from shm.rcu import quiescent_point
 from shm.virtual.words import ALLOC, FREE, begin_call_of, leave
 from shm.waiting import PATIENCE, pause
 from stress.engine.latency import begin_operation, end_alloc, end_free, maker_of, measure_clock
+from stress.engine.notes import OF_SECTION, note, noted, time_of
 from stress.engine.words import PLAY, RUN, SECTION, SLOT_FAILED, TURN, a_of, b_of, c_of, may_block, may_spin, opcode
 
 LONGEST_IDLE = 1000  # microseconds that a CPU sleeps at a turn's end without looking around: the run may be to stop
@@ -75,7 +76,7 @@ def execute(m: Machine, p: int, run: int, op: int) -> bool:
             if m.has("VTIME"):
                 leave(m, where)
             if m.has("STATS"):
-                end_free(m, run, maker)
+                end_free(m, run, maker, op)
     elif code == OP_ALLOC:
         slot = load(m, run + RUN.slots) + c_of(op)
         if load_acquire(m, slot) != 0:
@@ -99,7 +100,7 @@ def execute(m: Machine, p: int, run: int, op: int) -> bool:
             if m.has("VTIME"):
                 leave(m, where)
             if m.has("STATS"):
-                end_alloc(m, run, c_of(op))
+                end_alloc(m, run, op)
         else:
             store(m, p + PLAY.skipped, load(m, p + PLAY.skipped) + 1)
         if obj == 0:
@@ -141,9 +142,9 @@ def _execute_rare(m: Machine, p: int, run: int, op: int, code: int) -> bool:
     if code == OP_SECTION_BEGIN:
         if m.has("SPIN"):
             store(m, p + PLAY.spinning, load(m, run + RUN.spin_kinds) >> a_of(op) & 1)
-        _section_begin(m, p, p + PLAY.section + a_of(op) * SECTION.SIZE)
+        _section_begin(m, p, run, p + PLAY.section + a_of(op) * SECTION.SIZE)
     elif code == OP_SECTION_END:
-        _section_end(m, p, p + PLAY.section + a_of(op) * SECTION.SIZE, c_of(op))
+        _section_end(m, p, run, op)
         if m.has("SPIN"):
             store(m, p + PLAY.spinning, 0)
     elif code == OP_KFREE_RCU:
@@ -178,7 +179,7 @@ def _kfree_rcu(m: Machine, run: int, op: int) -> bool:
         if m.has("VTIME"):
             leave(m, where)
         if m.has("STATS"):
-            end_free(m, run, maker)
+            end_free(m, run, maker, op)
     return True
 
 
@@ -211,13 +212,15 @@ def _lock_counts(m: Machine) -> int:
 
 
 @dual
-def _section_begin(m: Machine, p: int, a: int) -> None:
+def _section_begin(m: Machine, p: int, run: int, a: int) -> None:
     if m.has("STATS"):
         lock = _lock_counts(m)
         store(m, a + SECTION.b_list_lock, load(m, lock + LOCK_COUNT.acquired))
         store(m, a + SECTION.b_contended, load(m, lock + LOCK_COUNT.contended))
         store(m, a + SECTION.b_page_cas, load(m, cpu_area(m) + OPS_AT + OPS.page_cas))
         store(m, a + SECTION.b_page_cas_failed, load(m, cpu_area(m) + OPS_AT + OPS.page_cas_failed))
+        if noted(m, run):
+            store(m, a + SECTION.b_noted, time_of(m))
     watch = load(m, p + PLAY.watch)
     if watch:
         thread_store(m, watch, load(m, p + PLAY.descriptor))
@@ -231,7 +234,8 @@ def add_to(m: Machine, a: int, delta: int) -> None:
 
 
 @dual
-def _section_end(m: Machine, p: int, a: int, operations: int) -> None:
+def _section_end(m: Machine, p: int, run: int, op: int) -> None:
+    a = p + PLAY.section + a_of(op) * SECTION.SIZE
     took = cycles(m) - load(m, a + SECTION.began)
     log = load(m, p + PLAY.log)
     if log:
@@ -240,7 +244,7 @@ def _section_end(m: Machine, p: int, a: int, operations: int) -> None:
         store(m, log + load(m, p + PLAY.logged), took if stayed else -took)
         add_to(m, p + PLAY.logged, 1)
     add_to(m, a + SECTION.cycles, took)
-    add_to(m, a + SECTION.operations, operations)
+    add_to(m, a + SECTION.operations, c_of(op))
     add_to(m, a + SECTION.sections, 1)
     if m.has("STATS"):
         lock = _lock_counts(m)
@@ -254,6 +258,8 @@ def _section_end(m: Machine, p: int, a: int, operations: int) -> None:
             a + SECTION.page_cas_failed,
             load(m, cpu_area(m) + OPS_AT + OPS.page_cas_failed) - load(m, a + SECTION.b_page_cas_failed),
         )
+        if noted(m, run):
+            note(m, run, load(m, a + SECTION.b_noted), time_of(m), OF_SECTION + a_of(op), c_of(op))
 
 
 @dual

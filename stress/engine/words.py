@@ -36,6 +36,7 @@ RUN = struct(
     "sampled",  # how many there are. These three: kworker only.
     "sample_every",  # ns of kernel time
     "sample_due",
+    "books",  # BOOK[2 * workers + 1], 0 = not wanted; see `notes`
     "turns",  # that the kworker has begun
     "cuts",  # in each tape, so turns without the last
     "rested_at",  # the cycle counter when the last turn was over. These three: kworker only, but for the boot.
@@ -59,6 +60,7 @@ SECTION = struct(
     "b_contended",
     "b_page_cas",
     "b_page_cas_failed",
+    "b_noted",
     size=16,
 )
 

@@ -24,7 +24,20 @@ from shm.layout import view
 from shm.machine import Machine
 from shm.segment import Segment
 from shm.xorshift import seed_of
-from stress.engine import EVENT, LATENCY, PER_CGROUP, PLAY, RUN, SAMPLE, SAMPLE_EVERY, SAMPLES, SECTION, TURN
+from stress.engine import (
+    BOOK,
+    EVENT,
+    LATENCY,
+    NOTE,
+    PER_CGROUP,
+    PLAY,
+    RUN,
+    SAMPLE,
+    SAMPLE_EVERY,
+    SAMPLES,
+    SECTION,
+    TURN,
+)
 from stress.play.options import DEFAULT_MEMORY
 from stress.play.turns import Sections, turns_of
 from stress.process.errors import UsageError
@@ -63,6 +76,7 @@ class BlockSettings:
     cycles_per_kernel_ns: the pace of kernel time in parallel play.
     settle_ns: kernel time after the tapes' end in which timers may let dead caches die.
     curve: have the kworker sample dead caches and what they pin (see `engine.curve`).
+    notes: have all that is done noted, for which the arena must have room (see `engine.notes`).
     fail_shrink_alloc, fail_page_alloc: failures on purpose (allocators.core.injection), the latter a probability.
     nap_us: let the kworker sleep until it is called, or for so many microseconds; 0: it looks for work by itself.
     spin_every, spin_cycles, spin_kinds: which frees of a program with SPIN spin and how long, and in sections of which
@@ -75,6 +89,7 @@ class BlockSettings:
     cycles_per_kernel_ns: float = 1.0
     settle_ns: int = 0
     curve: bool = False
+    notes: bool = False
     fail_shrink_alloc: bool = False
     fail_page_alloc: float = 0.0
     spin_every: int = NEVER
@@ -108,7 +123,8 @@ class Arena:
     for. nodes: simulated NUMA nodes; memoryless: see `options.World`. sheaves: the largest that there is room for.
     memory: bytes of page frames. outcomes: keep one word per operation of the
     exact global order (serial replay). sections: of each CPU's tape, to keep how long each of them took, and each
-    turn (see `section_cycles`, `turns`). Raises UsageError when the sizes cannot be had.
+    turn (see `section_cycles`, `turns`). notes: room for so many in each book (see `notes_of`), of blocks that want
+    them. Raises UsageError when the sizes cannot be had.
     """
 
     def __init__(
@@ -124,6 +140,7 @@ class Arena:
         serial: bool = False,
         outcomes: bool = False,
         sections: Sequence[Sections] = (),
+        notes: int = 0,
     ) -> None:
         self.load = load
         self.allocator = allocator
@@ -151,6 +168,9 @@ class Arena:
             "makers": max(1, load.slots),
             "samples": SAMPLE.SIZE * SAMPLES,
         }
+        if notes:
+            extra["books"] = BOOK.SIZE * (2 * load.cpus + 1)
+            extra["notes"] = NOTE.SIZE * notes * (2 * load.cpus + 1)
         self.turns_in_tape = turns_of(load)
         for cpu, tape in enumerate(load.tapes):
             extra[f"tape{cpu}"] = len(tape)
@@ -206,6 +226,8 @@ class Arena:
             words[play + PLAY.times] = regions.regions.get(f"times{cpu}", (0, 0))[0]
             words[play + PLAY.spin_due] = first_spin
         self._lay_schedule()
+        if settings.notes:
+            self._lay_books()
         if load.order is not None:
             words[regions["order"] : regions["order"] + len(load.order)] = load.order
         for field, value in {
@@ -223,6 +245,7 @@ class Arena:
             "latencies": regions["latencies"],
             "makers": regions["makers"],
             "samples": regions["samples"] if settings.curve else 0,
+            "books": regions.regions.get("books", (0, 0))[0] if settings.notes else 0,
             "sample_every": max(SAMPLE_EVERY, PER_CGROUP * load.cgroups),
             "spin_every": settings.spin_every,
             "spin_cycles": settings.spin_cycles,
@@ -231,6 +254,15 @@ class Arena:
             "nap": settings.nap_us,
         }.items():
             words[self.run + getattr(RUN, field)] = value
+
+    def _lay_books(self) -> None:
+        """Empty books, an equal part of the room each."""
+        base, size = self.plan.regions["notes"]
+        books = 2 * self.load.cpus + 1
+        for number in range(books):
+            book = self.plan["books"] + number * BOOK.SIZE
+            self.words[book + BOOK.next] = base + number * size // books
+            self.words[book + BOOK.end] = base + (number + 1) * size // books
 
     def _lay_schedule(self) -> None:
         load = self.load
@@ -272,6 +304,15 @@ class Arena:
     def samples(self) -> np.ndarray:
         """The SAMPLE structs that the kworker has taken."""
         return view(self.words, SAMPLE, self.plan["samples"], int(self.words[self.run + RUN.sampled]))
+
+    def notes_of(self, cpu: int, *, sections: bool = False) -> tuple[np.ndarray, bool]:
+        """The NOTEs of a CPU's operations or sections, or of the kworker, and whether there was no room for more."""
+        number = cpu + (self.load.cpus + 1) * sections
+        base, size = self.plan.regions["notes"]
+        each = size // (2 * self.load.cpus + 1)
+        first = base + number * each
+        after = int(self.words[self.plan["books"] + number * BOOK.SIZE + BOOK.next])
+        return view(self.words, NOTE, first, (after - first) // NOTE.SIZE), after == first + each
 
     def marks(self) -> np.ndarray:
         """Slabs per [mark, cache index] as the censuses took them."""

@@ -41,15 +41,15 @@ def _fill_cache(targets: list[Target], queue: int, parent: int) -> None:
 
 def ready(
     targets: Iterable[Target],
-    progress: Callable[[str], None] = lambda text: None,
+    progress: Callable[[str, str], None] = lambda text, state: None,
     *,
     elsewhere: Iterable[Target] = (),
 ) -> float:
     """Have every target compiled, and callable in this process; returns the seconds it took.
 
-    progress: called with a line of text while compiling. elsewhere: more of them, which the processes that will call
-    them load from the cache. Compilation in a helper that fails is repeated here, so its error shows; what a killed
-    helper left is compiled by others.
+    progress: called while compiling with how far it is, and for how long it has been going on. elsewhere: more of
+    them, which the processes that will call them load from the cache. Compilation in a helper that fails is repeated
+    here, so its error shows; what a killed helper left is compiled by others.
     Raises UsageError when the cache's folder cannot be written.
     """
     targets = list(dict.fromkeys(targets))
@@ -77,7 +77,7 @@ def _uncached(targets: Iterable[Target]) -> list[Target]:
     return [(entry, kernel, features) for entry, kernel, features in targets if not entry.is_cached(kernel, features)]
 
 
-def _in_helpers(missing: list[Target], total: int, began: float, progress: Callable[[str], None]) -> bool:
+def _in_helpers(missing: list[Target], total: int, began: float, progress: Callable[[str, str], None]) -> bool:
     """Compile in as many processes as there are CPUs; none is left, however this ends.
 
     Returns whether one of them was killed, so that trying again makes sense.
@@ -87,7 +87,7 @@ def _in_helpers(missing: list[Target], total: int, began: float, progress: Calla
     os.write(put, bytes(range(len(missing))))
     os.close(put)
     helpers: list[multiprocessing.process.BaseProcess] = []
-    told = -1
+    told = (-1, -1)
     try:
         for i in range(min(len(os.sched_getaffinity(0)), len(missing))):
             with ending.held():
@@ -101,9 +101,11 @@ def _in_helpers(missing: list[Target], total: int, began: float, progress: Calla
             ending.check()
             done = total - len(_uncached(missing))
             seconds = int(time.monotonic() - began)
-            if seconds != told:
-                told = seconds
-                progress(f"compiling: {done} of {total} programs, {seconds} s (once; kept in {cache_folder().parent})")
+            if (done, seconds) != told:
+                told = done, seconds
+                progress(
+                    f"compiling: {done} of {total} programs", f"{seconds} s (once; kept in {cache_folder().parent})"
+                )
             multiprocessing.connection.wait(alive, timeout=0.2)
             time.sleep(0.02)  # a sentinel is ready a moment before its process is gone
         return any((h.exitcode or 0) < 0 for h in helpers)

@@ -29,6 +29,7 @@ from stress.measure.records import RunRecord
 from stress.play.arena import STEP_NS, Arena, BlockSettings
 from stress.play.options import DEFAULT_MEMORY, MAX_PROCESSES, RunOptions
 from stress.play.parallel import play_in_parallel
+from stress.play.passes import MOST, Passes
 from stress.play.stage import Stage
 from stress.play.worker import Lost
 from stress.play.workload import build_workload
@@ -41,12 +42,15 @@ log = logging.getLogger(__name__)
 SERIAL_CPUS = 4  # serial play depends on no machine, so it has a number of its own
 
 
-def run(options: RunOptions, progress: Progress) -> RunRecord:
-    """Do one run. Raises UsageError for input that cannot be run; see the module's text otherwise."""
+def run(options: RunOptions, progress: Progress, looked_at: Passes | None = None) -> RunRecord:
+    """Do one run. looked_at: takes what is done in its counted passes.
+
+    Raises UsageError for input that cannot be run; see the module's text otherwise.
+    """
     began = time.monotonic()
     record = _empty_record(options)
     with _breakdowns(record):
-        stage = _prepare(options, record, progress)
+        stage = _prepare(options, record, progress, looked_at)
         with contextlib.closing(stage.arena):
             if options.measuring.serial:
                 from stress.play.serial import play_serially
@@ -83,7 +87,7 @@ def _empty_record(options: RunOptions) -> RunRecord:
     )
 
 
-def _prepare(options: RunOptions, record: RunRecord, progress: Progress) -> Stage:
+def _prepare(options: RunOptions, record: RunRecord, progress: Progress, looked_at: Passes | None) -> Stage:
     """The workload and the arena; says in the record what they turned out to be. Raises UsageError."""
     world, serial = options.world, options.measuring.serial
     replay = None
@@ -110,6 +114,7 @@ def _prepare(options: RunOptions, record: RunRecord, progress: Progress) -> Stag
         memory=world.memory or DEFAULT_MEMORY,
         serial=serial,
         outcomes=replay is not None and serial,
+        notes=0 if looked_at is None else MOST,
     )
     record.parameters |= options.failing.parameters()
     log.info(
@@ -132,7 +137,7 @@ def _prepare(options: RunOptions, record: RunRecord, progress: Progress) -> Stag
             return replay.recorded
         return build_workload(options.scenario, options.settings, record.cpus, record.seed + launch)[0]
 
-    return Stage(arena, designs, sheaves, options, settings, record, progress, compare, tapes)
+    return Stage(arena, designs, sheaves, options, settings, record, progress, compare, tapes, looked_at)
 
 
 @contextlib.contextmanager

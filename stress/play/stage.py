@@ -12,6 +12,7 @@ from stress.play.arena import Arena, BlockSettings
 from stress.play.census import pinned_now, take_census
 from stress.play.compiled import STATS
 from stress.play.options import RunOptions, Shape
+from stress.play.passes import Passes
 from stress.show.progress import Progress
 
 
@@ -22,7 +23,7 @@ class Stage:
     designs: name -> features of timed blocks, the one that is compared with first. sheaves: name -> the sizes that they
     have under it. settings: of blocks without a
     settling time. record: is filled. compare: called with a design's name while the arena still holds what its
-    counted pass left. tapes: of each launch by its number, not cut.
+    counted pass left. tapes: of each launch by its number, not cut. looked_at: takes what is done in counted passes.
     """
 
     arena: Arena
@@ -34,6 +35,7 @@ class Stage:
     progress: Progress
     compare: Callable[[str], None]
     tapes: Callable[[int], Workload]
+    looked_at: Passes | None = None
 
     @property
     def shape(self) -> Shape:
@@ -46,12 +48,19 @@ class Stage:
 
     def counted(self, design: str, settings: BlockSettings) -> BlockSettings:
         """Of its counted pass: timers have their time after the last free, and samples are taken."""
-        return dataclasses.replace(self.block(design, settings), settle_ns=self.options.world.settle_ns, curve=True)
+        return dataclasses.replace(
+            self.block(design, settings),
+            settle_ns=self.options.world.settle_ns,
+            curve=True,
+            notes=self.looked_at is not None,
+        )
 
     def keep_census(self, design: str, cycles_per_ns: float | None = None) -> None:
         """A counted pass has ended: its census goes into the record."""
         features = self.designs[design] | STATS
         self.record.censuses.append(take_census(self.arena, design, features, cycles_per_ns))
+        if self.looked_at is not None:
+            self.looked_at.keep(self.arena, design, cycles_per_ns)
 
     def show(self, share: float, frees_per_second: float, design: str, arena: Arena) -> None:
         """How far it is, and what is dead now in the world of a design."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from xml.etree.ElementTree import Element
@@ -59,12 +60,18 @@ def render(runs: Sequence[Run], out: Path) -> bytes:
                 ),
             ),
             el("section", el("h2", "From run to run"), el("div", *map(picture, _trends(read)), class_="pictures")),
+            *([el("section", el("h2", "Not readable"), grid(("run", "why"), damaged, "words"))] if damaged else []),
         ),
     )
-    if damaged:
-        body.append(el("section", el("h2", "Not readable"), grid(("run", "why"), damaged, "words")))
     body.set("data-runs", json.dumps({run.id: _figures(result) for run, result in read}))
-    return document(f"Runs in {out}", body)
+    return document(f"Runs in {out}", body, _designs(read))
+
+
+def _designs(read: Sequence[tuple[Run, Result]]) -> list[str]:
+    """All designs, each with one colour on the whole page: first what others were compared with."""
+    return list(
+        dict.fromkeys([*(result.baseline for _, result in read), *(d for _, r in read for d in table.order(r))])
+    )
 
 
 def _row(run: Run, result: Result) -> tuple[Element | str, ...]:
@@ -75,7 +82,7 @@ def _row(run: Run, result: Result) -> tuple[Element | str, ...]:
         result.scenario,
         result.allocator,
         str(result.cpus),
-        " ".join(table.order(result)),
+        _listed(table.order(result)),
         *(_ratios(result, kind) for kind, _ in KINDS),
         _sources(result),
         result.trust.grade + (", partial" if result.partial else ""),
@@ -86,10 +93,18 @@ def _sources(result: Result) -> str:
     return str(result.machine.get("sources", ""))[:8]
 
 
-def _ratios(result: Result, kind: str) -> str:
+def _listed(texts: Sequence[str]) -> Element | str:
+    """Texts of which none is broken."""
+    if not texts:
+        return units.UNKNOWN
+    parts = [part for text in texts for part in (" ", el("span", text))]
+    return el("span", *parts[1:], class_="list")
+
+
+def _ratios(result: Result, kind: str) -> Element | str:
     """Of every design compared, in the order of the designs."""
-    found = [value for name in table.order(result) if (value := _ratio(result, name, kind)) is not None]
-    return " ".join(f"{value.estimate:.3f}" for value in found) or units.UNKNOWN
+    found = [(name, value) for name in table.order(result) if (value := _ratio(result, name, kind)) is not None]
+    return _listed([f"{name} {value.estimate:.3f}" for name, value in found])
 
 
 def _ratio(result: Result, name: str, kind: str) -> Ratio | None:
@@ -124,8 +139,16 @@ def _figures(result: Result) -> list[list[str]]:
     return rows
 
 
+def _revisions(done: Sequence[tuple[int, Run, Result]]) -> Iterator[tuple[float, str]]:
+    """Where the sources are others than before: between which runs, and what they are."""
+    for (_, _, before), (number, _, result) in pairwise(done):
+        if _sources(result) != _sources(before):
+            yield number - 0.5, _sources(result)
+
+
 def _trends(read: Sequence[tuple[Run, Result]]) -> Iterator[Figure]:
     """Ratios of each design from run to run, for each kind of work that was done more than once."""
+    every = _designs(read)
     works: dict[tuple[str, str, int, str], list[tuple[int, Run, Result]]] = {}
     for number, (run, result) in enumerate(read, 1):
         works.setdefault((result.scenario, result.allocator, result.cpus, result.baseline), []).append(
@@ -133,7 +156,7 @@ def _trends(read: Sequence[tuple[Run, Result]]) -> Iterator[Figure]:
         )
     for (scenario, allocator, cpus, baseline), done in works.items():
         drawings, rows = [], []
-        names = list(dict.fromkeys(name for _, _, result in done for name in table.order(result)))
+        names = [name for name in every if any(name in result.ratios for _, _, result in done)]
         for kind, what in KINDS:
             scatters = []
             for name in names:
@@ -148,17 +171,20 @@ def _trends(read: Sequence[tuple[Run, Result]]) -> Iterator[Figure]:
                 if len(points) > 1:
                     middle = median(ratio for _, ratio, _ in points)
                     about = f"{name}: median of {len(points)} runs {middle:.3f}"
-                    scatters.append(charts.Scatter(names.index(name), points, middle, None, None, about))
+                    scatters.append(charts.Scatter(every.index(name), points, middle, None, None, about))
             if scatters:
                 margin = done[-1][2].margin
                 label = f"{what} against {baseline}, run by run"
-                drawings.append((f"{what} against {baseline}", charts.scatter(scatters, margin, "run", label)))
+                title = f"run, from {done[0][1].created:%Y-%m-%d} to {done[-1][1].created:%Y-%m-%d}"
+                drawn = charts.scatter(scatters, margin, title, label, list(_revisions(done)))
+                drawings.append((f"{what} against {baseline}", drawn))
         if drawings:
             yield Figure(
                 f"{scenario} on {allocator}, {units.plural(cpus, 'CPU')}",
-                "A mark is the ratio of one run, at the right their median. Grey: what counts as equivalent.",
+                "A mark is the ratio of one run, at the right their median. Grey: what counts as equivalent. Upright "
+                "lines: from there on other sources.",
                 drawings,
-                [entry for entry in designs_legend(names) if entry[1] != baseline],
+                [entry for entry in designs_legend(every) if entry[1] in names],
                 ("run", "ended", "sources", "design", "", "ratio"),
                 rows,
             )

@@ -54,6 +54,7 @@ def tails(curves: Sequence[Tail], rarest: float, floor: float, top: float, label
         bottom=20.0,
         right=RIGHT,
         log=True,
+        says="ns",
     )
     x, y = chart.x, chart.y
     if floor > lowest:
@@ -91,8 +92,9 @@ def courses(curves: Sequence[Course], longest: float, label: str) -> Element:
     unit, name = next(((f, n) for f, n in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")) if longest >= f), (1e-9, "ns"))
     most = max((value for curve in curves for _, value in curve.points), default=0)
     chart = LineChart(
-        label, 150.0, (0, longest * 1.02 / unit or 1.0), (0, most * 1.06 or 1.0), top=10.0, bottom=20.0, right=RIGHT
-    )
+        label, 150.0, (0, longest * 1.02 / unit or 1.0), (0, most * 1.06 or 1.0), top=10.0, bottom=20.0, right=RIGHT,
+        says="count", keep=(0.0,),
+    )  # fmt: skip
     x, y = chart.x, chart.y
     for value in ticks(y.low, y.high, 4):
         if value == int(value):

@@ -11,7 +11,7 @@ from stress.show import units
 from stress.show.axis import ticks
 from stress.show.html import add
 from stress.show.line_chart import LineChart
-from stress.show.shapes import COLOURS, LETTER, WIDTH, line, path, rect, svg, words
+from stress.show.shapes import COLOURS, LETTER, WIDTH, colour, line, path, rect, svg, words
 
 HEIGHT, TOP, BOTTOM = 230.0, 10.0, 34.0
 BAR, STEP = 16.0, 21.0
@@ -32,8 +32,9 @@ def rates(growths: Sequence[Growth], label: str) -> Element:
     linear = [one.points[0][1] / one.points[0][0] * cpus[-1] for one in growths]
     low, high = min(values), max(*values, *linear)
     chart = LineChart(
-        label, HEIGHT, _across(cpus), (low / 1.4, max(high, 2 * low) * 1.2), top=TOP, bottom=BOTTOM, log=True
-    )
+        label, HEIGHT, _across(cpus), (low / 1.4, max(high, 2 * low) * 1.2), top=TOP, bottom=BOTTOM, log=True,
+        says="rate",
+    )  # fmt: skip
     _grid(chart, cpus)
     free = math.inf
     for power in range(math.floor(math.log10(chart.y.low)), math.ceil(math.log10(chart.y.high)) + 1):
@@ -46,7 +47,7 @@ def rates(growths: Sequence[Growth], label: str) -> Element:
     for one, end in zip(growths, linear, strict=True):
         first, value, _ = one.points[0]
         ends = [(chart.x(first), chart.y(value)), (chart.x(cpus[-1]), chart.y(end))]
-        add(chart.drawn, path(ends, f"curve typical d{one.number % COLOURS}"))
+        add(chart.drawn, path(ends, f"curve typical {colour(one.number)}"))
     _draw(chart, growths)
     return chart.drawn
 
@@ -55,7 +56,10 @@ def shares(growths: Sequence[Growth], label: str) -> Element:
     """Shares against CPUs: 1 is 100 %; across on a scale of ratios."""
     values = [value for one in growths for _, value, _ in one.points]
     cpus = sorted({at for one in growths for at, _, _ in one.points})
-    chart = LineChart(label, HEIGHT, _across(cpus), (0, max(*values, 1.0) * 1.05), top=TOP, bottom=BOTTOM, log_x=True)
+    chart = LineChart(
+        label, HEIGHT, _across(cpus), (0, max(*values, 1.0) * 1.05), top=TOP, bottom=BOTTOM, log_x=True,
+        says="percent", keep=(0.0,),
+    )  # fmt: skip
     _grid(chart, cpus)
     for value in ticks(chart.y.low, chart.y.high):
         chart.level(value, units.percent(value))
@@ -95,15 +99,17 @@ def cut(
     places: Sequence[str],
     show: Callable[[float], str],
     label: str,
+    number: int,
 ) -> Element:
     """A bar per row, all as long, cut by the shares of places. rows: (name, values by place, text at the end).
 
-    show: a value, for tooltips.
+    show: a value, for tooltips. number: of the design whose rows they are.
     """
     left = max((len(name) for name, _, _ in rows), default=0) * LETTER + 12
     right = max((len(text) for _, _, text in rows), default=0) * LETTER + 8
     height = STEP * len(rows) + 4
     drawn = svg(height, label)
+    drawn.set("class", f"plot n{number}")
     add(drawn, line(left, 0, left, height, "axis"))
     for number, (name, values, text) in enumerate(rows):
         y = number * STEP + 4

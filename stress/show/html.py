@@ -64,7 +64,7 @@ def grid(header: Sequence[Child], rows: Sequence[Sequence[Child]], class_: str |
 def document(title: str, body: Element, designs: Sequence[str] = ()) -> bytes:
     """A whole page in the style of all pages, page.css, with their script, page.js; see `whole_page`.
 
-    designs: names of the colours d0, d1, …, which can be switched off.
+    designs: names of n0, n1, … (see `stress.show.shapes`), which can be switched off.
     """
     if designs:
         body.set("data-designs", json.dumps(list(designs)))

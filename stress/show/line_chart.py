@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from stress.show.axis import Scale
 from stress.show.html import add
 from stress.show.shapes import WIDTH, colour, line, mark, path, svg, words
 
 LEFT = 52.0  # where the vertical axis stands; its labels are left of it
+SAYS = ("plain", "rate", "count", "percent", "ns", "change", "times")  # as page.js knows them
 
 
 class LineChart:
@@ -30,19 +31,29 @@ class LineChart:
         log: bool = False,
         log_x: bool = False,
         gap: float = 5.0,
+        says: str = "plain",
+        keep: Sequence[float] = (),
     ) -> None:
-        """x, y: ranges. top, bottom: room above and below the plot; right: its end. gap: from labels to the plot."""
+        """x, y: ranges. top, bottom: room above and below the plot; right: its end. gap: from labels to the plot.
+
+        says, keep: how page.js writes values along y (see `SAYS`) when designs are switched off and the scale follows,
+        and values that stay on it.
+        """
+        assert says in SAYS
         self.drawn = svg(height, label)
         self.height, self.top, self.floor, self.right, self.gap = height, top, height - bottom, right, gap
         self.x = Scale(*x, LEFT, right, log=log or log_x)
         # For zooming (page.js): the plot's edges, the values there, and whether labels below keep their texts.
         self.drawn.set("data-across", f"{LEFT:g} {right:g} {x[0]:g} {x[1]:g} {int(log or log_x)}")
+        self.drawn.set("data-up", f"{self.floor:g} {top:g} {y[0]:g} {y[1]:g} {int(log)} {says}")
+        if keep:
+            self.drawn.set("data-keep", " ".join(f"{value:g}" for value in keep))
         self.y = Scale(*y, self.floor, top, log=log)
 
     def level(self, value: float, text: str, class_: str = "grid") -> None:
         """A line across, named at its left."""
-        self.across(value, class_)
-        add(self.drawn, words(LEFT - self.gap, self.y(value) + 4, text, "end"))
+        self.across(value, f"{class_} level")
+        add(self.drawn, words(LEFT - self.gap, self.y(value) + 4, text, "end", "level"))
 
     def across(self, value: float, class_: str) -> None:
         """A line across at a value."""

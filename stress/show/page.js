@@ -3,7 +3,6 @@
 "use strict";
 (() => {
 const NS = "http://www.w3.org/2000/svg", FIRST = 10, PLOT = "svg.plot", MARKED = `${PLOT} :has(> title)`;
-const ABSCISSA = /([\d.eE+-]+),/g;
 const all = (what, where = document) => [...where.querySelectorAll(what)];
 function make(tag, text, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -62,78 +61,198 @@ function values(svg) {
     if (event.key === "Escape") show(null);
     if (!step) return;
     event.preventDefault();
-    const seen = marks.filter(mark => getComputedStyle(mark).display !== "none");
+    const seen = marks.filter(mark => !mark.closest(".off"));
     if (seen.length) show(seen[(seen.indexOf(shown) + step + seen.length) % seen.length] || seen[0]);
   });
 }
 
-// Zoom: a window of the picture's width is drawn over all of it.
-function zoomed(svg) {
-  const [left, right, low, high, log] = svg.dataset.across.split(" ").map(Number);
-  const kept = e => Object.fromEntries(["cx", "x", "x1", "x2", "points"].map(name => [name, e.getAttribute(name)]));
-  const moved = all("circle, rect:not(.band), polygon, polyline, line:not(.typical), text:not(.note)", svg)
-    .map(e => ({e, tag: e.tagName, was: kept(e)}));
-  const level = ({tag, was}) => tag === "line" && +was.x1 <= left && +was.x2 >= right;
-  const across = moved.filter(one => one.tag !== "text" && !level(one));
-  const labels = moved.filter(({tag, e}) => tag === "text" && e.classList.contains("across"));
-  let from = left, to = right;
-  const place = x => left + (x - from) * (right - left) / (to - from);
-  const value = x => low + (high - low) * (x - left) / (right - left);
-  const where = v => left + (right - left) * (v - low) / (high - low);
+// Scales. Along an axis a value has a place in the picture; a window of places is drawn over all of the axis.
+function axis(spec) {  // start, end, low, high, by ratios or not, how values are written
+  const words = spec.split(" "), [start, end, low, high, log] = words.map(Number);
+  const into = log ? Math.log : v => v, out = log ? Math.exp : v => v, first = into(low), last = into(high);
+  return {
+    start, end, log, low, high, says: words[5],
+    place: v => start + (end - start) * (into(v) - first) / (last - first),
+    value: p => out(first + (last - first) * (p - start) / (end - start)),
+  };
+}
+function digits(v) {
+  const size = Math.abs(v);
+  if (size >= 99.95 || !v) return Math.round(v).toLocaleString("en");
+  return size >= 0.9995 ? v.toPrecision(3) : String(+v.toPrecision(3));
+}
+const scaled = (v, sizes) => {
+  const [size, unit] = sizes.find(([size]) => Math.abs(v) >= size * 0.9995) || sizes.at(-1);
+  return (unit.endsWith("s") ? String(+(v / size).toPrecision(3)) : digits(v / size)) + unit;
+};
+const SAYS = {  // as stress.show.units has them
+  plain: v => String(+v.toPrecision(4)),
+  rate: v => scaled(v, [[1e9, " G"], [1e6, " M"], [1e3, " k"], [1, ""]]),
+  count: v => Number.isInteger(v) ? v.toLocaleString("en") : "",
+  percent: v => `${+(100 * v).toPrecision(3)} %`,
+  ns: v => scaled(v, [[1e9, " s"], [1e6, " ms"], [1e3, " µs"], [1, " ns"]]),
+  change: v => Math.abs(v - 1) < 1e-9 ? "as before" : `${v < 1 ? "−" : "+"}${Math.abs(100 * (v - 1)).toFixed(1)} %`,
+  times: v => `×${+v.toPrecision(3)}`,
+};
+function even(low, high, about) {  // round values, 1, 2 or 5 times a power of ten apart
+  const rough = (high - low) / about, power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * [1, 2, 5, 10].find(f => f * power >= rough * 0.999), found = [];
+  const last = Math.floor(high / step + 1e-9);
+  for (let i = Math.ceil(low / step - 1e-9); i <= last; i++) found.push(+(i * step).toPrecision(12));
+  return found;
+}
+function ticks(low, high, log) {
+  if (!log || high / low < 8) return even(low, high, 5);
+  const found = [];
+  for (let power = Math.floor(Math.log10(low)); 10 ** power <= high; power++)
+    for (const f of high / low < 200 ? [1, 2, 5] : [1]) found.push(f * 10 ** power);
+  return found.filter(v => v >= low && v <= high);
+}
+const set = (e, values) => { for (const [name, v] of Object.entries(values)) e.setAttribute(name, v); };
+function drawn(tag, values, text = "") {
+  const made = document.createElementNS(NS, tag);
+  set(made, values);
+  made.textContent = text;
+  return made;
+}
+const design = e => [...e.classList].some(name => /^n\d+$/.test(name));
+const inside = (v, a, b) => Math.min(Math.max(v, Math.min(a, b)), Math.max(a, b));
+
+// Zoom: a window of the picture's width. Fit: the scale upwards (of ratios with a row each, the one across) follows the
+// designs that are shown.
+function chart(svg) {
+  const {across, up, along, keep} = svg.dataset, x = axis(across || along), fits = axis(up || along), upright = !along;
+  const ATTRIBUTES = ["cx", "cy", "x", "y", "x1", "x2", "y1", "y2", "width", "height"];
+  const shapes = all("circle, rect, polygon, polyline, line", svg).filter(e => !e.matches(".level")).map(e => {
+    const was = {own: design(e)};
+    for (const name of ATTRIBUTES) was[name] = +e.getAttribute(name);
+    if (e.hasAttribute("points")) {
+      was.points = e.getAttribute("points").split(" ").map(point => point.split(",").map(Number));
+      [was.cx, was.cy] = [0, 1].map(i => {
+        const places = was.points.map(point => point[i]);
+        return (Math.min(...places) + Math.max(...places)) / 2;
+      });
+    } else if (e.tagName === "rect") [was.cx, was.cy] = [was.x + was.width / 2, was.y + was.height / 2];
+    else if (e.tagName === "line") [was.cx, was.cy] = [(was.x1 + was.x2) / 2, (was.y1 + was.y2) / 2];
+    return {e, was};
+  });
+  const levels = all(".level", svg), labels = all("text.across", svg);
+  const model = {line: levels.find(e => e.tagName === "line"), text: levels.find(e => e.tagName === "text"),
+    one: levels.some(e => e.matches(".axis"))};  // a line for what is as before
+  const kept = (keep || "").split(" ").filter(Boolean).map(v => fits.place(+v));
+  let from = x.start, to = x.end, first = fits.start, last = fits.end;
+  const window_ = p => x.start + (p - from) * (x.end - x.start) / (to - from);
+  const fit_ = p => fits.start + (p - first) * (fits.end - fits.start) / (last - first);
+  const toX = p => upright ? window_(p) : fit_(p), toY = p => upright ? fit_(p) : p;
   let clip = "";
   function clipped() {  // made when it is first needed
     if (!clip) {
-      const path = document.createElementNS(NS, "clipPath"), box = document.createElementNS(NS, "rect");
-      clip = path.id = `clip${all("clipPath").length}`;
-      const room = {x: left - 6, y: -20, width: right - left + 12, height: 1000};
-      for (const [name, v] of Object.entries(room)) box.setAttribute(name, v);
-      path.append(box);
+      const path = drawn("clipPath", {id: `clip${all("clipPath").length}`});
+      path.append(drawn("rect", {x: x.start - 6, y: -20, width: x.end - x.start + 12, height: 1000}));
       svg.prepend(path);
+      clip = path.id;
     }
     return `url(#${clip})`;
   }
-  function draw() {
-    const whole = from <= left && to >= right;
-    for (const {e, tag, was} of across) {
-      if (whole) e.removeAttribute("clip-path"); else e.setAttribute("clip-path", clipped());
-      if (tag === "circle") e.setAttribute("cx", place(+was.cx));
-      else if (tag === "rect") e.setAttribute("x", place(+was.x));
-      else if (tag === "line") { e.setAttribute("x1", place(+was.x1)); e.setAttribute("x2", place(+was.x2)); }
-      else {  // a curve is stretched, a mark goes along as it is
-        const xs = [...was.points.matchAll(ABSCISSA)].map(found => +found[1]);
-        const middle = (Math.min(...xs) + Math.max(...xs)) / 2, by = place(middle) - middle;
-        const to = tag === "polyline" ? place : x => x + by;
-        e.setAttribute("points", was.points.replace(ABSCISSA, (_, x) => `${to(+x)},`));
-      }
+  function move({e, was}) {
+    const tag = e.tagName, level = tag === "line" && was.x1 <= x.start && was.x2 >= x.end;
+    if (e.matches(".band")) {
+      const [a, b] = upright ? [was.y, was.y + was.height] : [was.x, was.x + was.width];
+      const [low, high] = [a, b].map(p => inside(fit_(p), fits.start, fits.end));
+      set(e, upright ? {y: low, height: Math.max(0, high - low)} : {x: low, width: Math.max(0, high - low)});
+      return;
     }
-    for (const one of all(".zoomed", svg)) one.remove();
-    for (const {e, was} of labels) {
-      const x = place(+was.x);
-      if (log) e.setAttribute("x", x);
-      e.style.display = whole || (log && x >= left && x <= right) ? "" : "none";
+    if (!was.own) {  // lines of the grid
+      if (upright && !level) set(e, {x1: toX(was.x1), x2: toX(was.x2)});
+    } else if (tag === "polyline") set(e, {points: was.points.map(([a, b]) => `${toX(a)},${toY(b)}`).join(" ")});
+    else if (tag === "line" && !e.matches(".cap"))
+      set(e, {...!level && {x1: toX(was.x1), x2: toX(was.x2)}, y1: toY(was.y1), y2: toY(was.y2)});
+    else {  // a mark goes along as it is
+      const dx = toX(was.cx) - was.cx, dy = toY(was.cy) - was.cy;
+      if (tag === "circle") set(e, {cx: was.cx + dx, cy: was.cy + dy});
+      else if (tag === "rect") set(e, {x: was.x + dx, y: was.y + dy});
+      else if (tag === "line") set(e, {x1: was.x1 + dx, x2: was.x2 + dx, y1: was.y1 + dy, y2: was.y2 + dy});
+      else set(e, {points: was.points.map(([a, b]) => `${a + dx},${b + dy}`).join(" ")});
     }
-    if (whole || log || !labels.length) return;
-    const y = labels[0].e.getAttribute("y"), a = value(from), b = value(to);
-    const step = [1, 2, 5, 10].map(f => f * 10 ** Math.floor(Math.log10((b - a) / 4))).find(s => (b - a) / s <= 5);
-    for (let v = Math.ceil(a / step) * step; v <= b; v += step) {
-      const text = document.createElementNS(NS, "text");
-      const attributes = {x: place(where(v)), y, "text-anchor": "middle", class: "zoomed"};
-      for (const [name, set] of Object.entries(attributes)) text.setAttribute(name, set);
-      text.textContent = String(+v.toPrecision(6));
-      svg.append(text);
+    if (level) return;
+    if (from <= x.start && to >= x.end) e.removeAttribute("clip-path"); else e.setAttribute("clip-path", clipped());
+  }
+  function grid() {  // lines of the scale that follows, with their texts
+    const whole = first === fits.start && last === fits.end;
+    for (const one of all(".fitted", svg)) one.remove();
+    for (const one of levels) one.style.display = whole ? "" : "none";
+    if (whole || !model.line) return;
+    let taken = [];
+    for (const v of ticks(fits.value(first), fits.value(last), fits.log)) {
+      const at = fit_(fits.place(v)), text = SAYS[fits.says](v), half = upright ? 7 : 3.3 * text.length + 2;
+      const line = model.line.cloneNode();
+      set(line, upright ? {y1: at, y2: at} : {x1: at, x2: at});
+      line.style.display = "";
+      line.setAttribute("class", `${model.one && Math.abs(v - 1) < 1e-9 ? "axis" : "grid"} fitted`);
+      model.line.before(line);
+      const place = upright ? at : inside(at, half, 360 - half);
+      if (!text || taken.some(other => Math.abs(other.place - place) < other.half + half)) continue;
+      taken.push({place, half});
+      const said = model.text.cloneNode();
+      set(said, upright ? {y: at + 4} : {x: place});
+      said.style.display = "";
+      said.setAttribute("class", "fitted");
+      said.textContent = text;
+      svg.append(said);
     }
   }
-  function window(first, width) {
-    width = Math.min(right - left, Math.max((right - left) / 200, width));
-    from = Math.min(right - width, Math.max(left, first));
+  function below() {  // texts under the picture
+    const whole = from <= x.start && to >= x.end;
+    for (const one of all(".zoomed", svg)) one.remove();
+    for (const e of labels) {
+      e.dataset.at ||= e.getAttribute("x");
+      const at = window_(+e.dataset.at);
+      if (x.log) e.setAttribute("x", at);
+      e.style.display = whole || (x.log && at >= x.start && at <= x.end) ? "" : "none";
+    }
+    for (const e of all("text.break", svg)) {
+      e.dataset.at ||= e.getAttribute("x");
+      const at = window_(+e.dataset.at);
+      e.setAttribute("x", at);
+      e.style.display = at >= x.start && at <= x.end ? "" : "none";
+    }
+    if (whole || x.log || !labels.length) return;
+    for (const v of even(x.value(from), x.value(to), 5))
+      svg.append(drawn("text", {x: window_(x.place(v)), y: labels[0].getAttribute("y"), "text-anchor": "middle",
+        class: "zoomed"}, String(+v.toPrecision(6))));
+  }
+  function draw() {
+    shapes.forEach(move);
+    grid();
+    if (upright) below();
+  }
+  const ends = {  // where what is shown begins and ends along the scale, as shares of it
+    spec: up || along,
+    seen() {
+      const own = shapes.filter(({e, was}) => was.own && !e.matches(".cap, .off, .off *"));
+      const [one, two, middle, index] = upright ? ["y1", "y2", "cy", 1] : ["x1", "x2", "cx", 0];
+      const places = own.flatMap(({e, was}) => e.tagName === "polyline" ? was.points.map(point => point[index])
+        : e.tagName === "line" ? [was[one], was[two]] : [was[middle]]);
+      return places.length ? [...places, ...kept].map(p => (p - fits.start) / (fits.end - fits.start)) : [];
+    },
+    follow(low, high) {
+      const at = share => fits.start + (fits.end - fits.start) * share;
+      [first, last] = [at(low), at(high)];
+      draw();
+    },
+  };
+  if (!across) return {ends, buttons: null};
+  function window(start, width) {
+    width = Math.min(x.end - x.start, Math.max((x.end - x.start) / 200, width));
+    from = Math.min(x.end - width, Math.max(x.start, start));
     to = from + width;
     show(null);
     draw();
   }
   const by = (factor, at = (from + to) / 2) => window(at - (at - from) * factor, (to - from) * factor);
   const under = event => {
-    const box = svg.getBoundingClientRect(), x = (event.clientX - box.left) * svg.viewBox.baseVal.width / box.width;
-    return from + (x - left) * (to - from) / (right - left);
+    const box = svg.getBoundingClientRect(), place = (event.clientX - box.left) * svg.viewBox.baseVal.width / box.width;
+    return from + (place - x.start) * (to - from) / (x.end - x.start);
   };
   svg.addEventListener("wheel", event => {
     if (!event.ctrlKey && document.activeElement !== svg) return;  // the page scrolls, unless the picture was chosen
@@ -141,7 +260,7 @@ function zoomed(svg) {
     by(event.deltaY < 0 ? 0.8 : 1.25, under(event));
   }, {passive: false});
   let grip = null;
-  svg.addEventListener("pointerdown", event => { grip = to - from < right - left ? under(event) : null; });
+  svg.addEventListener("pointerdown", event => { grip = to - from < x.end - x.start ? under(event) : null; });
   svg.addEventListener("pointermove", event => {
     if (grip !== null && event.buttons) window(from + grip - under(event), to - from);
   });
@@ -149,15 +268,63 @@ function zoomed(svg) {
   svg.addEventListener("keydown", event => {
     if (event.key === "+" || event.key === "=") by(0.5);
     else if (event.key === "-") by(2);
-    else if (event.key === "0") window(left, right - left);
+    else if (event.key === "0") window(x.start, x.end - x.start);
   });
-  svg.addEventListener("dblclick", () => window(left, right - left));
-  return [button("+", () => by(0.5), {"aria-label": "Zoom in"}), button("−", () => by(2), {"aria-label": "Zoom out"}),
+  svg.addEventListener("dblclick", () => window(x.start, x.end - x.start));
+  return {ends, buttons: [
+    button("+", () => by(0.5), {"aria-label": "Zoom in"}), button("−", () => by(2), {"aria-label": "Zoom out"}),
     button("◂", () => window(from - (to - from) / 2, to - from), {"aria-label": "Earlier"}),
-    button("▸", () => window(from + (to - from) / 2, to - from), {"aria-label": "Later"})];
+    button("▸", () => window(from + (to - from) / 2, to - from), {"aria-label": "Later"})]};
+}
+const charts = new Map();  // of pictures that have scales
+function follow(following) {  // pictures that had one scale keep having one
+  const groups = new Map();
+  for (const {ends} of charts.values()) groups.set(ends.spec, [...groups.get(ends.spec) || [], ends]);
+  for (const group of groups.values()) {
+    const shares = following ? group.flatMap(one => one.seen()) : [];
+    const low = Math.min(1, ...shares), high = Math.max(0, ...shares), room = (high - low) * 0.06 || 0.05;
+    for (const one of group)
+      if (shares.length) one.follow(low < 0.001 ? 0 : Math.max(0, low - room), Math.min(1, high + room));
+      else one.follow(0, 1);
+  }
+}
+
+// Rows: where a design is switched off what is below moves up, and bars follow the longest that is left.
+function rows(svg, following) {
+  const box = svg.viewBox.baseVal, shift = (e, by) => e.setAttribute("transform", `translate(0 ${-by})`);
+  svg.dataset.height ||= box.height;
+  let gone = 0, began = 0;
+  for (const e of all(".row, .bars > .title, .bars > .axis", svg)) {
+    shift(e, gone);
+    if (e.matches(".axis")) e.dataset.y2 ||= e.getAttribute("y2");
+    if (e.matches(".row.off")) gone += +e.dataset.height;
+    const group = e.parentNode;
+    if (e.matches(".bars > :last-child")) for (const line of all(":scope > .axis", group))
+      line.setAttribute("y2", line.dataset.y2 - (gone - began)), began = gone;
+  }
+  for (const group of all(".bars", svg)) {
+    const own = all(".row", group), worth = row => all("rect", row).reduce((sum, rect) => sum + +rect.dataset.value, 0);
+    const most = Math.max(...own.filter(row => !following || !row.matches(".off")).map(worth)) || 1;
+    for (const row of own) {
+      let at = +group.dataset.from;
+      for (const rect of all("rect", row)) {
+        const long = group.dataset.room * rect.dataset.value / most;
+        set(rect, {x: at, width: Math.max(1, long)});
+        at += long;
+      }
+      row.querySelector(".sum").setAttribute("x", at + 5);
+    }
+  }
+  if (svg.dataset.along) for (const e of svg.children) {
+    if (e.matches("line")) e.setAttribute("y2", (e.dataset.y2 ||= e.getAttribute("y2")) - gone);
+    else if (e.matches(".band")) e.setAttribute("height", (e.dataset.tall ||= e.getAttribute("height")) - gone);
+    else if (e.matches("text")) shift(e, gone);
+  }
+  svg.setAttribute("viewBox", `0 0 ${box.width} ${svg.dataset.height - gone}`);
 }
 
 // Tables: sorted by a column, filtered by words, ten rows first.
+const redraw = [];  // functions
 const cells = row => [...row.cells].map(cell => cell.textContent.trim());
 const UNITS = {ns: 1e-9, "µs": 1e-6, ms: 1e-3, k: 1e3, M: 1e6, G: 1e9};
 function number(text) {
@@ -174,9 +341,11 @@ function table(holder) {
   let words = "", whole = rows.length <= FIRST + 2;
   const more = button("", () => { whole = true; draw(); });
   function draw() {
-    const fit = [...body.rows].filter(row => row.textContent.toLowerCase().includes(words));
-    for (const row of body.rows) row.hidden = true;
-    for (const row of whole ? fit : fit.slice(0, FIRST)) row.hidden = false;
+    const fit = [...body.rows].filter(row => !row.matches(".off") && row.textContent.toLowerCase().includes(words));
+    for (const row of body.rows) {
+      row.hidden = !fit.includes(row);
+      row.classList.toggle("folded", !whole && fit.indexOf(row) >= FIRST);
+    }
     more.hidden = whole || fit.length <= FIRST;
     more.textContent = `All ${fit.length} rows`;
   }
@@ -193,7 +362,9 @@ function table(holder) {
     sort.append(...text);
     head.append(sort);
   });
-  if (rows.length > FIRST + 2) {
+  redraw.push(draw);
+  // A filter over few rows is only in the way; but runs come to be many, and theirs is always at the same place.
+  if (rows.length > FIRST + 2 || (holder.matches(".runs") && rows.length > 1)) {
     const filter = make("input", "", {type: "search", placeholder: "filter rows", "aria-label": "Filter rows"});
     filter.addEventListener("input", () => { words = filter.value.toLowerCase(); draw(); });
     holder.before(filter);
@@ -232,11 +403,12 @@ function markdown(grid) {
   return piped(head) + `|${"---|".repeat(head.length)}\n` + rows.map(piped).join("");
 }
 function tools(figure) {
-  const title = figure.querySelector("h3"), caption = figure.querySelector("figcaption");
+  const title = figure.dataset.name || figure.querySelector("h3")?.textContent;
+  const caption = figure.querySelector("figcaption");
   if (!title || !caption) return;
-  const name = title.textContent.toLowerCase().replace(/[^a-z0-9.]+/g, "-");
+  const name = title.toLowerCase().replace(/[^a-z0-9.]+/g, "-");
   const bar = make("div", "", {class: "tools"}), grid = figure.querySelector("table"), drawings = all(PLOT, figure);
-  const zooms = drawings.filter(svg => svg.dataset.across).map(zoomed);
+  const zooms = drawings.filter(svg => svg.dataset.across).map(svg => charts.get(svg).buttons);
   if (zooms.length) ["Zoom in", "Zoom out", "Earlier", "Later"].forEach((label, i) =>
     bar.append(button(zooms[0][i].textContent, () => zooms.forEach(one => one[i].click()), {"aria-label": label})));
   const file = i => `${name}${i ? `-${i + 1}` : ""}.svg`;
@@ -246,17 +418,50 @@ function tools(figure) {
   caption.after(bar);
 }
 
-// Designs: one switch for each, for all pictures and columns at once.
+// Designs: one switch for each, for all pictures and tables at once.
 function designs(names) {
-  const bar = make("nav", "", {class: "designs", "aria-label": "Designs that are shown"});
-  names.forEach((name, i) => bar.append(button(name, self => {
-    const off = self.getAttribute("aria-pressed") === "true";
-    self.setAttribute("aria-pressed", String(!off));
-    document.documentElement.classList.toggle(`without-d${i % 8}`, off);
-    for (const head of all("thead th").filter(one => [name, `${name} (before)`].includes(one.textContent)))
-      for (const row of head.closest("table").rows)
-        if (row.cells[head.cellIndex]) row.cells[head.cellIndex].hidden = off;
-  }, {"aria-pressed": "true", class: `d${i % 8}`})));
+  const bar = make("nav", "", {class: "designs", "aria-label": "What is shown"});
+  const pressed = one => one.getAttribute("aria-pressed") === "true";
+  const press = one => one.setAttribute("aria-pressed", String(!pressed(one)));
+  const switches = names.map((name, i) => {
+    const swatch = document.querySelector(`svg.swatch .n${i}`);
+    const made = button("", self => { press(self); draw(); }, {"aria-pressed": "true", class: `d${i % 8}`});
+    made.append(...(swatch ? [swatch.closest("svg").cloneNode(true)] : []), name);
+    return made;
+  });
+  const scales = button("scales follow", self => { press(self); draw(); }, {
+    "aria-pressed": "true", class: "scales", hidden: "",
+    title: "Scales fit what is shown; otherwise all designs, also those that are switched off"});
+  function cells(grid, off) {  // columns and rows of designs
+    const heads = grid.tHead ? [...grid.tHead.rows[0].cells].map(head => head.textContent.trim()) : [];
+    heads.forEach((head, i) => {
+      const name = head.replace(/ \(before\)$/, "");
+      for (const row of names.includes(name) ? grid.rows : [])
+        if (row.cells[i]) row.cells[i].hidden = off.includes(name);
+    });
+    const column = heads.indexOf("design");
+    let group = "";  // the design that a row above them names
+    for (const row of grid.tBodies[0].rows) {
+      const text = row.cells[0].textContent;
+      if (row.matches(".group")) group = text;
+      const own = column < 0 ? text.match(/^(.*?): /)?.[1] : row.cells[column]?.textContent;
+      row.classList.toggle("off", off.includes(own) || off.includes(group));
+    }
+  }
+  function draw() {
+    const off = names.filter((_, i) => !pressed(switches[i]));
+    names.forEach((name, i) => {
+      for (const e of all(`${PLOT}.n${i}, ${PLOT} .n${i}`)) e.classList.toggle("off", off.includes(name));
+      for (const e of all(`.legend .n${i}`)) e.closest("li").classList.toggle("off", off.includes(name));
+    });
+    all("table").forEach(grid => cells(grid, off));
+    redraw.forEach(again => again());
+    const following = pressed(scales);
+    for (const svg of all(PLOT)) if (svg.querySelector(".row")) rows(svg, following);
+    follow(following && off.length > 0);
+    scales.hidden = !off.length;
+  }
+  bar.append(...switches, scales);
   document.querySelector("header").after(bar);
 }
 
@@ -292,6 +497,7 @@ function pairs(runs) {
 }
 
 all(PLOT).forEach(values);
+for (const svg of all(`${PLOT}[data-up], ${PLOT}[data-along]`)) charts.set(svg, chart(svg));
 all(".table").forEach(table);
 all("figure").forEach(tools);
 const names = JSON.parse(document.body.dataset.designs || "[]");

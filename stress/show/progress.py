@@ -72,11 +72,14 @@ class Progress:
             )
             self._live.start()
 
-    def phase(self, text: str) -> None:
-        """A new phase of the run began, such as "compiling v3"; one that goes on is not said again."""
-        if text != self._phase:
+    def phase(self, text: str, state: str = "") -> None:
+        """A new phase of the run began, such as "compiling v3"; one that goes on is not said again.
+
+        state: of the phase, such as the seconds it has taken; a new one is shown as often as somebody can read it.
+        """
+        if text != self._phase or (state and self._due()):
             self._phase = text
-            self._show(text)
+            self._show(f"{text}, {state}" if state else text)
 
     def update(self, done: float, dead_caches: int, pages_pinned: int, frees_per_second: float, design: str) -> None:
         """Where the run stands: share done (0 to 1), state of the design that is being played now.
@@ -93,7 +96,7 @@ class Progress:
             seen.rates.append(frees_per_second)
         share = min(max(done, 0.0), 1.0)
         left = self._left(share)
-        if now - self._last < (LIVE_EVERY if self._live else PLAIN_EVERY):
+        if not self._due():
             return
         if self._live is not None:
             self._show(self._view(share, left, design))
@@ -103,10 +106,9 @@ class Progress:
 
     def advance(self, done: float, text: str) -> None:
         """How far something without designs is: share done (0 to 1), and a line of text. Cheap enough to call often."""
-        now = self._clock()
         share = min(max(done, 0.0), 1.0)
         left = self._left(share)
-        if self._quiet or now - self._last < (LIVE_EVERY if self._live else PLAIN_EVERY):
+        if self._quiet or not self._due():
             return
         if self._live is not None:
             from rich.console import Group
@@ -114,6 +116,10 @@ class Progress:
             self._show(Group(_bar(share, left), text))
         else:
             self._show(f"{share:4.0%} {text}{left and f', {left}'}")
+
+    def _due(self) -> bool:
+        """May something new be shown within a phase?"""
+        return self._clock() - self._last >= (LIVE_EVERY if self._live else PLAIN_EVERY)
 
     def close(self) -> None:
         """Take the live line away. May be called more than once."""

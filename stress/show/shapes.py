@@ -1,7 +1,9 @@
 """What plots are drawn with: lines, boxes, text and the marks of designs, in units of a plot `WIDTH` wide.
 
-Colours come from the page's CSS, so that they follow light, dark and paper: class `d0`, `d1`, … is a design,
-`p0`, `p1`, … a place. Designs differ in shape too. What a mark stands for is its tooltip.
+Colours come from the page's CSS, so that they follow light, dark and paper: class `d0`, `d1`, … is a design's colour,
+`p0`, `p1`, … a place's. Designs differ in shape too: the first eight have a colour and a shape each, the next eight the
+same colours with other shapes, and dashed curves (`k1`, …). `n0`, `n1`, … is the design itself, which page.js switches
+off. What a mark stands for is its tooltip.
 """
 
 from __future__ import annotations
@@ -14,6 +16,23 @@ from stress.show.html import add, el
 WIDTH = 360.0  # of which a phone shows nearly a pixel each
 LETTER = 6.6  # mean width of a letter of the plots' font
 COLOURS = 8
+DASHES = 4
+
+# Corners of marks of size 1 around the origin; circle and square are drawn otherwise.
+_ARM = 0.42
+_CROSS = [
+    (-_ARM, -1.2), (_ARM, -1.2), (_ARM, -_ARM), (1.2, -_ARM), (1.2, _ARM), (_ARM, _ARM), (_ARM, 1.2), (-_ARM, 1.2),
+    (-_ARM, _ARM), (-1.2, _ARM), (-1.2, -_ARM), (-_ARM, -_ARM),
+]  # fmt: skip
+_POLYGONS = (
+    [(0.0, -1.25), (1.25, 0.0), (0.0, 1.25), (-1.25, 0.0)],  # diamond
+    [(0.0, -1.25), (1.25, 1.0), (-1.25, 1.0)],  # triangle
+    [(0.0, 1.25), (1.25, -1.0), (-1.25, -1.0)],  # triangle that stands on its tip
+    _CROSS,
+    [(0.707 * (x - y), 0.707 * (x + y)) for x, y in _CROSS],  # the same, turned
+    [(0.0, -1.3), (0.4, -0.4), (1.3, 0.0), (0.4, 0.4), (0.0, 1.3), (-0.4, 0.4), (-1.3, 0.0), (-0.4, -0.4)],  # star
+)
+SHAPES = 2 + len(_POLYGONS)
 
 
 def swatch(class_: str, number: int | None = None) -> Element:
@@ -23,23 +42,33 @@ def swatch(class_: str, number: int | None = None) -> Element:
 
 
 def colour(number: int) -> str:
-    """The class that colours a design."""
-    return f"d{number % COLOURS}"
+    """The classes of a design: its colour, itself, and how its curves are dashed."""
+    dash = number // COLOURS % DASHES
+    return f"d{number % COLOURS} n{number}" + (f" k{dash}" if dash else "")
+
+
+def shape(number: int) -> int:
+    """The shape of a design's mark, 0 to SHAPES - 1: with each round of the colours they are dealt anew."""
+    return (number + number // COLOURS) % SHAPES
 
 
 def mark(number: int, x: float, y: float, size: float, extra: str = "", about: str | None = None) -> Element:
-    """A design's mark: circle, square, diamond or triangle in its colour."""
+    """A design's mark: its shape in its colour."""
     class_ = f"mark {colour(number)}{extra}"
-    shape = number % 4
-    if shape == 0:
+    kind = shape(number)
+    if kind == 0:
         made = el("circle", cx=x, cy=y, r=size, class_=class_)
-    elif shape == 1:
+    elif kind == 1:
         made = rect(x - size * 0.9, y - size * 0.9, size * 1.8, size * 1.8, class_)
     else:
-        s = size * 1.25
-        corners = ((0, -s), (s, 0), (0, s), (-s, 0)) if shape == 2 else ((0, -s), (s, s * 0.8), (-s, s * 0.8))
-        made = el("polygon", points=" ".join(f"{x + dx:.2f},{y + dy:.2f}" for dx, dy in corners), class_=class_)
+        corners = " ".join(f"{x + size * dx:.2f},{y + size * dy:.2f}" for dx, dy in _POLYGONS[kind - 2])
+        made = el("polygon", points=corners, class_=class_)
     return made if about is None else add(made, el("title", about))
+
+
+def row(number: int, height: float, *parts: Element) -> Element:
+    """What is drawn of a design alone, in units `height` high; where it is switched off, what is below moves up."""
+    return el("g", *parts, class_=f"row n{number}", data_height=height)
 
 
 def svg(height: float, label: str) -> Element:

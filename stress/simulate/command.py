@@ -46,6 +46,8 @@ def main(options: SimulateOptions, *, format: str, quiet: bool) -> int:
         if options.perfetto is not None and trace:
             try:
                 write_atomically(options.perfetto, trace)
+                if not quiet:
+                    print(f"trace written to {options.perfetto}; open it at https://ui.perfetto.dev", file=sys.stderr)
             except OSError as error:
                 print(f"--perfetto {options.perfetto}: cannot be written: {error.strerror}", file=sys.stderr)
     with printing():

@@ -1,11 +1,12 @@
-"""A simulation as one HTML page that loads nothing and runs nothing."""
+"""A simulation as one HTML page that loads nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from xml.etree.ElementTree import Element
 
 from stress.report.counted import latency_figure
+from stress.result.data import Latency
 from stress.show import curves as courses
 from stress.show import growth, units
 from stress.show.figure import Figure, designs_legend, picture
@@ -52,7 +53,7 @@ def render(found: Simulation) -> bytes:
             "footer", f"Model {found.model}, seed {found.seed}. The same model, seed and profile give the same figures."
         ),
     )
-    return document(title, body)
+    return document(title, body, found.designs)
 
 
 def _section(title: str, *children: Element) -> Element:
@@ -84,7 +85,9 @@ def figures(found: Simulation) -> Iterator[Figure]:
     yield from _spendings(every)
     yield from _busy(every)
     points = tables.largest(found)
-    latencies = {point.design: point.latencies for point in points}
+    # Every design, so that each keeps its colour.
+    latencies: dict[str, Mapping[str, Latency]] = {design: {} for design in found.designs}
+    latencies |= {point.design: point.latencies for point in points}
     where = f"On {tables.where(points)}; virtual time, so nothing disturbs it."
     for title, prefix in (("How long frees take", "free_"), ("How long allocations take", "alloc_")):
         figure = latency_figure(title, where, latencies, prefix)
@@ -139,12 +142,14 @@ def _spendings(every: Sequence[Curve]) -> Iterator[Figure]:
     by_point = dict(zip(((p.design, p.cpus) for p in points), parts, strict=True))
     drawings: list[tuple[str, Element]] = []
     rows: list[tuple[str, ...]] = []
-    for curve in every:
+    for number, curve in enumerate(every):
         if not curve.points:
             continue
         bars = [(str(cpus), by_point[curve.design, cpus]) for cpus in curve.points]
         drawn = [(name, values, f"{units.per_unit(sum(values.values()))} ns") for name, values in bars]
-        drawings.append((curve.design, growth.cut(drawn, places, _nanoseconds, f"{curve.design}: where time goes")))
+        drawings.append(
+            (curve.design, growth.cut(drawn, places, _nanoseconds, f"{curve.design}: where time goes", number))
+        )
         rows.append((curve.design,))
         rows += [
             (name, *(units.per_unit(values.get(place, 0.0)) for place in places), units.per_unit(sum(values.values())))

@@ -132,7 +132,7 @@ def small_bench():
         patch.setattr(scaling, "PAIRS", 5)
         patch.setattr(scaling, "OPERATIONS", 1 << 16)
         patch.setattr(measure, "HELP_RUNS", 1)
-        return measure.measure(lambda text: None)
+        return measure.measure(lambda *_: None)
 
 
 def test_json_has_its_fields(small_bench, monkeypatch, capsys):

@@ -1,13 +1,11 @@
-"""The page of a schedule, and its trace: what is in them, and the page walked in a real browser where there is one."""
+"""The page of a schedule, and its trace: what is in them (tests/browser walks the page in a real browser)."""
 
 from __future__ import annotations
 
 import html as entities
-import json
 import re
 
 import pytest
-from browsing import BROWSER, browse
 from trace_format import check
 
 from stress.explore.exploring import Request, build, explore, shown
@@ -19,30 +17,6 @@ from stress.explore.races import MODELS
 from stress.explore.search.strategies import RandomWalk
 
 HOSTILE = "</script><b onclick='x'>&"
-# Acts as a user does, on the failing schedule: keys, slider, a click that unfolds, buttons.
-PROBE = """<script>addEventListener("load", () => { try {
-  const run = document.querySelector(".run"), slider = run.querySelector("input"), seen = {};
-  const said = () => run.querySelector("output").textContent, told = () => run.querySelector(".step").textContent;
-  const key = (key, at) => (at || document.body).dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
-  const count = what => run.querySelectorAll(what).length;
-  seen.first = said(); key("ArrowRight"); seen.next = said(); key("ArrowLeft"); seen.back = said();
-  key("End"); seen.last = said(); seen.end = told(); seen.lists = run.querySelector(".world").textContent;
-  key("Home"); key("p"); seen.preempted = told(); key("Home"); key("PageDown"); seen.called = said();
-  slider.value = 12; slider.dispatchEvent(new Event("input")); seen.slid = said(); seen.source = told();
-  seen.now = count(".row.now"); seen.folded = count("[data-step]");
-  run.querySelector("[data-group]").dispatchEvent(new MouseEvent("click", {bubbles: true}));
-  seen.unfolded = count("[data-step]"); key("Home"); key("Enter");
-  [...run.querySelectorAll("button")].find(b => b.textContent === "unfold all").click();
-  seen.all = count("[data-step]");
-  seen.arrows = count("path.arrow"); seen.interrupts = count("path.interrupts"); seen.locks = count("rect.lock");
-  seen.runs = document.querySelectorAll(".run svg").length;
-  seen.other = document.querySelectorAll("output")[1].textContent;
-  seen.width = document.documentElement.scrollWidth; seen.room = innerWidth;
-  seen.ground = getComputedStyle(document.documentElement).backgroundColor;
-  seen.injected = document.querySelectorAll("b").length;
-  document.body.textContent = "PROBE" + JSON.stringify(seen) + "EBORP";
-} catch (error) {
-  document.body.textContent = "PROBE" + JSON.stringify({error: String(error)}) + "EBORP"; } });</script>"""
 
 
 @pytest.fixture(scope="module")
@@ -131,30 +105,3 @@ def test_worlds_with_longer_lists_arrays_and_sheaves_are_drawn(name, allocator, 
     states = both.failing.states
     assert place in {one.name for state in states for one in state.places}
     assert name == "R1b" or any(cache.held for state in states for cache in state.caches)
-
-
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
-def test_the_page_is_walked_in_a_browser_in_the_dark_on_a_phone(recorded, tmp_path):
-    _, both, page = recorded
-    file = tmp_path / "race.html"
-    file.write_text(page)
-    drawn, said = browse(file, tmp_path)
-    assert "CONSOLE" not in said and drawn.count("<svg") >= 4, said  # with its policy in force
-    policy = re.search(r'<meta http-equiv="Content-Security-Policy"[^>]*>', page)[0]  # it rightly forbids the probe
-    file.write_text(page.replace(policy, "").replace("</body>", PROBE + "</body>"))
-    dark = ("--window-size=500,900", "--blink-settings=preferredColorScheme=0")
-    seen = json.loads(entities.unescape(re.search("PROBE(.*)EBORP", browse(file, tmp_path, *dark)[0])[1]))
-    steps = len(both.failing.steps)
-    assert seen["first"] == seen["back"] == f"step 1 of {steps}" and seen["next"] == f"step 2 of {steps}"
-    assert seen["last"] == f"step {steps} of {steps}" and "use after free" in seen["end"]
-    assert "cache 1" not in seen["lists"] and "cache 0 (root)" in seen["lists"]
-    assert "free is preempted: kworker goes on" in seen["preempted"]
-    second = list(html.functions(both.failing))[1][0]
-    assert seen["called"] == f"step {second + 1} of {steps}"
-    assert seen["slid"] == f"step 13 of {steps}" and both.failing.steps[12].stack[0].text in seen["source"]
-    accesses = sum(step.kind != "switch" for step in both.failing.steps)
-    assert (seen["now"], seen["folded"]) == (1, 0) and 0 < seen["unfolded"] < seen["all"]
-    assert seen["all"] == accesses
-    assert seen["arrows"] > 5 and seen["interrupts"] > 0 and seen["locks"] == len(both.failing.locks)
-    assert seen["runs"] == 4 and seen["other"] == f"step 1 of {len(both.sound.steps)}"
-    assert seen["width"] <= seen["room"] and seen["ground"] == "rgb(20, 23, 27)" and seen["injected"] == 0

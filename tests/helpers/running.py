@@ -22,6 +22,7 @@ from stress.commands.app import app
 from stress.measure.evaluation import measure
 from stress.play import coordinator
 from stress.play.options import named
+from stress.play.passes import Passes
 from stress.result.data import Result
 from stress.show.progress import Progress
 
@@ -180,13 +181,16 @@ def invoke(folder: Path, *arguments: str, command: str = "run"):
         return CliRunner().invoke(app, [command, *own, *arguments], prog_name="python -m stress")
 
 
-def play(*, settings: dict[str, object] | None = None, **options) -> Result:
-    """A run in this process, measured but written nowhere; serial and of few launches unless told otherwise."""
+def play(*, settings: dict[str, object] | None = None, looked_at: Passes | None = None, **options) -> Result:
+    """A run in this process, measured but written nowhere; serial and of few launches unless told otherwise.
+
+    looked_at: takes what its counted passes do.
+    """
     given = {"after": ("v3",), "serial": True, "seconds": 0.2} | options
     if not given["serial"] and not given.get("until_sure"):
         given.setdefault("launches", int(FEW))
     given["settings"] = [f"{key}={value}" for key, value in (settings or {}).items()]
-    record = coordinator.run(named(**given), Progress(quiet=True))
+    record = coordinator.run(named(**given), Progress(quiet=True), looked_at)
     return measure(record)
 
 

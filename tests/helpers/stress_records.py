@@ -129,11 +129,11 @@ def record(
 
     noise: factors of time, one per pair in turn, the same for all designs of a pair.
     """
-    live_ns = live_ns or {}
-    blocks = [block(design, -1, warmup=True) for design in SWITCHES]
+    live_ns, switches = live_ns or {}, fields.get("switches", SWITCHES)
+    blocks = [block(design, -1, warmup=True) for design in switches]
     for pair in range(pairs):
         slow = noise[pair % len(noise)]
-        blocks += [block(design, pair, live_ns.get(design, 10.0) * slow, 20.0 * slow) for design in SWITCHES]
+        blocks += [block(design, pair, live_ns.get(design, 10.0) * slow, 20.0 * slow) for design in switches]
     given: dict[str, Any] = {
         "scenario": "offline-storm",
         "parameters": {"cgroups": 64},

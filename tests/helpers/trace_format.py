@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 COUNTED = (int, float)
+ROUNDING = 1e-6  # microseconds: a picosecond
 
 
 def check(data: bytes) -> list[dict[str, Any]]:
@@ -60,7 +61,7 @@ def _nested(slices: list[dict[str, Any]]) -> None:
     open_: dict[tuple[int, int], list[float]] = {}
     for event in sorted(slices, key=lambda e: (e["pid"], e["tid"], e["ts"], -e["dur"])):
         ends = open_.setdefault((event["pid"], event["tid"]), [])
-        while ends and ends[-1] <= event["ts"] + 1e-9:
+        while ends and ends[-1] <= event["ts"] + ROUNDING:
             ends.pop()
-        assert not ends or event["ts"] + event["dur"] <= ends[-1] + 1e-9, event
+        assert not ends or event["ts"] + event["dur"] <= ends[-1] + ROUNDING, event
         ends.append(event["ts"] + event["dur"])

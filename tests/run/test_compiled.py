@@ -62,11 +62,11 @@ def targets(*programs):
 def test_helpers_compile_and_this_process_does_not(tmp_path):
     programs = [Program(tmp_path, f"p{i}") for i in range(5)]
     said: list[str] = []
-    assert compiled.ready(targets(*programs), said.append) > 0
+    assert compiled.ready(targets(*programs), lambda text, state: said.append(text)) > 0
     assert all(int(program.path.read_text()) != os.getpid() for program in programs)
     assert said[0].startswith("compiling: 0 of 5 programs")
     said.clear()
-    compiled.ready(targets(*programs), said.append)
+    compiled.ready(targets(*programs), lambda text, state: said.append(text))
     assert said == []
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from running import play
+from trace_format import check
 
 from allocators.core.world import WORLD, WORLD_AT
 from scenarios.registry import build
+from scenarios.tape import OP_SECTION_END, SECTION_DEAD_FREE, SECTION_LIVE_FREE, decode
 from stress.engine import RUN, SAMPLE_EVERY, SAMPLES
 from stress.engine.curve import sample_when_due, take_sample
 from stress.measure.latency import summarise
 from stress.measure.records import Latencies
 from stress.play.arena import Arena, BlockSettings
+from stress.play.passes import Passes
 
 STORM = {"operations": 20_000, "cgroups": 24, "active": 8, "rounds": 24, "burst": 64}
 FREES = ("free_fast", "free_slow", "free_remote", "free_dead")
@@ -21,14 +26,71 @@ def operations(design, *paths: str) -> int:
     return sum(design.latency_ns[path].operations for path in paths if path in design.latency_ns)
 
 
+def traced(result, looked_at: Passes, settings: dict[str, int]) -> list[list[dict]]:
+    """The operations of a trace, a list for each design, after all was compared with the result and the tapes."""
+    load, _ = build("offline-storm", [f"{name}={value}" for name, value in settings.items()], 2, 1)
+    parts = [decode(tape) for tape in load.tapes]
+    sections: Counter[str] = Counter()
+    for code, kind, _, c in parts:
+        for name, number in (("live frees", SECTION_LIVE_FREE), ("dead frees", SECTION_DEAD_FREE)):
+            sections[name] += int(c[(code == OP_SECTION_END) & (kind == number)].sum())
+    events = check(looked_at.encode({"run": result.run_id}))
+    every = []
+    for pid, design in enumerate(result.designs.values(), 1):
+        own = [event for event in events if event["pid"] == pid]
+        slices = [event for event in own if event["ph"] == "X"]
+        bursts: Counter[str] = Counter()
+        for event in slices:
+            if "operations" in event.get("args", ()):
+                bursts[event["name"]] += event["args"]["operations"]
+        assert {name: bursts[name] for name in sections} == sections
+        played = [event for event in slices if event["name"].split()[0] in ("alloc", "free") and event["tid"] < 2]
+        every.append(played)
+        count = Counter(event["name"] for event in played)
+        assert sum(n for name, n in count.items() if name.startswith("alloc ")) == design.allocations
+        assert count["free dead"] == design.dead_frees
+        if not result.serial:
+            assert count == {path.replace("_", " "): n.operations for path, n in design.latency_ns.items()}
+        assert all(event["args"]["cache"] for event in played), "each free has its allocation"
+        away = [event for event in played if event["args"].get("allocated by") == f"cpu{1 - event['tid']}"]
+        assert sum(event["ph"] == "s" for event in own) == len(away) >= count["free remote"] > 0
+        deeds = Counter(" ".join(event["name"].split()[:2]) for event in slices if event["tid"] == 2)
+        assert deeds["create cgroup"] == settings["cgroups"] == deeds["offline cgroup"] + settings["active"]
+        assert (design.dead_caches.left == 0) <= deeds["destroy a"] <= design.dead_caches.destroyed
+        dead = [event["args"] for event in own if event["ph"] == "C" and event["name"] == "dead caches"]
+        assert dead[-1] == {"dead caches": design.dead_caches.left}
+    return every
+
+
+def test_a_trace_of_serial_play_is_in_the_model_s_time(interpreted, monkeypatch):
+    """And operations for which there is no room are left out on all CPUs from the same moment on."""
+    settings = STORM | {"operations": 2000}
+    looked_at = Passes()
+    result = play(settings=settings, cpus=2, looked_at=looked_at)
+    played, _ = traced(result, looked_at, settings)
+    assert len({event["ts"] for event in played}) == len(played) and {event["dur"] for event in played} == {0.1}
+    monkeypatch.setattr("stress.play.coordinator.MOST", 500)
+    few = Passes()
+    play(settings=settings, cpus=2, looked_at=few)
+    events = [event for event in check(few.encode({})) if event["pid"] == 1]
+    kept = [event for event in events if event in played]
+    assert kept == played[: len(kept)] and 500 <= len(kept) < 1000
+    ends = {event["ts"] for event in events if event["ph"] == "i"}
+    assert len(ends) == 1 and max(event["ts"] for event in kept) == ends.pop()
+
+
 @pytest.mark.xdist_group("compiles")
 @pytest.mark.parametrize("allocator", ["slub", "slab"])
-def test_every_operation_is_in_the_histogram_of_one_path(allocator):
+def test_every_operation_is_in_the_histogram_of_one_path(allocator, monkeypatch):
+    monkeypatch.setattr("stress.play.coordinator.MOST", 40_000)
     # P5 changes nothing: one compilation serves both.
     designs = ("linux-3.16", "v3") if allocator == "slub" else ("v1", "v1-P5")
+    looked_at = Passes()
     result = play(
-        settings=STORM, serial=False, allocator=allocator, before=designs[0], after=designs[1:], cpus=2, settle=0.1
-    )
+        settings=STORM, serial=False, allocator=allocator, before=designs[0], after=designs[1:], cpus=2, settle=0.1,
+        looked_at=looked_at,
+    )  # fmt: skip
+    traced(result, looked_at, STORM)
     for design in result.designs.values():
         assert operations(design, "alloc_fast", "alloc_slow") == design.allocations
         assert operations(design, *FREES) == design.frees

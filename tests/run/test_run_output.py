@@ -6,6 +6,7 @@ import re
 import msgspec
 import pytest
 from running import finish, invoke, small
+from trace_format import check
 
 from allocators.catalogue import SLUB
 from stress.result.data import Result
@@ -61,7 +62,9 @@ def test_text_and_progress(tmp_path):
 
 
 def test_markdown_of_serial_play(tmp_path):
-    run = finish(tmp_path, "--serial", *QUICK, "--format", "markdown", "--quiet")
+    trace = tmp_path / "counted.json"
+    run = finish(tmp_path, "--serial", *QUICK, "--format", "markdown", "--perfetto", str(trace), "--quiet")
+    assert len(check(trace.read_bytes())) > 20_000
     assert run.stdout.startswith("## offline-storm") and "| linux-3.16 (before) | v3 |" in run.stdout
     assert run.stderr == ""
 
@@ -96,6 +99,7 @@ def test_more_cpus_than_there_are(tmp_path):
         (["--set", "cgroup=3"], "--set: "),
         (["--scenario", "storm"], "--scenario"),
         (["--trace", "nowhere.csv"], "--trace"),
+        (["--perfetto", "nowhere/x.json"], "--perfetto nowhere/x.json"),
     ],
 )
 def test_bad_input_ends_with_status_2_and_names_the_option(tmp_path, arguments, says):

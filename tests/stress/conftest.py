@@ -14,7 +14,7 @@ def coordinator(monkeypatch):
     stub = types.ModuleType("stress.play.coordinator")
     stub.record, stub.error, stub.options = None, None, None
 
-    def run(options, progress):
+    def run(options, progress, looked_at=None):
         stub.options = options
         progress.phase("playing")
         progress.update(0.5, 41, 236, 12.3e6, "v1")

@@ -29,7 +29,7 @@ def test_a_forest_plot_for_each_thing_timed_with_a_row_per_size_and_design():
         f"{size} B, {design}" for size in (64, 1024) for design in ("v1", "v3", "v3, again")
     ]
     colours = [e.get("class") for e in pairs.iter() if e.tag in ("rect", "polygon") and "mark" in e.get("class")]
-    assert colours == ["mark d1", "mark d2", "mark d2"] * 2
+    assert colours == ["mark d1 n1", "mark d2 n2", "mark d2 n2"] * 2
     assert len(drawn[8]) == 1, "a ratio that was not measured is not drawn"
 
 

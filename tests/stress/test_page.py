@@ -18,7 +18,7 @@ from stress.judge.ratio import Ratio
 from stress.measure.evaluation import measure
 from stress.report import page, verdict
 from stress.report.figures import figures
-from stress.show import axis
+from stress.show import axis, shapes
 
 ROOT = Path(__file__).resolve().parents[2]
 EVIL = "</text></title></style><script>alert('x')</script>\"'><img src=x onerror=alert(1)>&amp;"
@@ -133,7 +133,7 @@ def test_the_ratio_of_each_launch_is_drawn_with_the_interval_it_makes():
     live = [row[1:] for row in figure.rows if row[0] == "v1: frees, live"]
     assert live[0] == ("launch 1", "1.000") and live[7] == ("launch 8", f"{1 / 1.07:.3f}") and len(live) == 8
     drawing = dict(figure.drawings)["frees into live caches"]
-    bar, *ends = [e for e in drawing.iter("line") if e.get("class") == "interval d1"]
+    bar, *ends = [e for e in drawing.iter("line") if (e.get("class") or "").startswith("interval d1")]
     assert float(bar.get("y1")) - float(bar.get("y2")) > 10 and len(ends) == 2
     assert sum("launch" in (e.text or "") for e in drawing.iter("title")) == 8
     (old,) = (f for f in figures(plain(launches=[])) if "pair of blocks by pair of blocks" in f.title)
@@ -239,3 +239,11 @@ def test_speed_in_a_few_words(ratio, said):
 def test_verdicts(fields, says):
     text = verdict.verdict(plain(**fields))
     assert says in text and text.endswith(".") and text[0].isupper()
+
+
+def test_designs_beyond_the_colours_differ_in_shape_and_dashes():
+    """Of the first eight each has a shape of its own, and of 64 none has another's colour and shape."""
+    marks = [shapes.mark(number, 0.0, 0.0, 1.0) for number in range(64)]
+    seen = [(m.tag, m.get("points"), m.get("class").split()[1]) for m in marks]
+    assert len({look[:2] for look in seen[:8]}) == 8 == len({colour for *_, colour in seen}) and len(set(seen)) == 64
+    assert shapes.colour(3) == "d3 n3" and shapes.colour(11) == "d3 n11 k1" and shapes.colour(19) == "d3 n19 k2"

@@ -40,6 +40,16 @@ def test_a_phase_that_goes_on_is_said_once():
     assert stream.getvalue().splitlines() == ["reading boot.csv", " 50% reading, 10 s left", "playing v1"]
 
 
+def test_how_long_a_phase_takes_is_said_every_ten_seconds():
+    """Compiling tells each second; a line comes when a program is done, and now and then."""
+    stream, now = io.StringIO(), [0.0]
+    with Progress(stream=stream, clock=lambda: now[0]) as progress:
+        for second in range(25):
+            progress.phase(f"compiling: {second // 14} of 2 programs", f"{second} s")
+            now[0] += 1.0
+    assert [line.split(", ")[1] for line in stream.getvalue().splitlines()] == ["0 s", "10 s", "14 s", "24 s"]
+
+
 def test_a_terminal_has_one_live_line_that_goes_away(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     text = play(Terminal())

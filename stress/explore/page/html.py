@@ -24,17 +24,18 @@ KEYS = (
 
 def render(title: str, facts: Sequence[tuple[str, str]], story: Sequence[str], pair: Pair) -> bytes:
     """A whole page in UTF-8. facts: (name, text) about the model; story: lines of text."""
-    body = el("body", el("h1", title))
-    add(body, el("dl", *(el("div", el("dt", name), el("dd", text)) for name, text in facts), class_="facts"))
-    add(body, el("section", el("h2", "What happens"), el("ol", *(el("li", line) for line in story)), class_="story"))
-    add(body, _help())
+    shown = el("dl", *(el("div", el("dt", name), el("dd", text)) for name, text in facts), class_="facts")
+    main = el("main")
+    body = el("body", el("header", el("h1", title), shown), main)
+    add(main, el("section", el("h2", "What happens"), el("ol", *(el("li", line) for line in story)), class_="story"))
+    add(main, _help())
     runs = el("div", class_="runs")
     add(runs, _execution("The failing schedule", pair.failing, 0))
     if pair.sound is not None:
         add(runs, _execution(f"Beside it: the same, {pair.how}", pair.sound, 1))
-    add(body, runs)
+    add(main, runs)
     if pair.sound is None and pair.failing.kind:
-        add(body, el("p", "There is no preemption or decision that it could do without: every order tried fails."))
+        add(main, el("p", "There is no preemption or decision that it could do without: every order tried fails."))
     add(body, el("script", data.encode(pair), type="application/json", id="data"))
     return whole_page(title, body, "stress.explore.page")
 
