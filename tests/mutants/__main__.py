@@ -19,6 +19,7 @@ import ast
 import collections
 import contextlib
 import dataclasses
+import gc
 import importlib
 import json
 import os
@@ -57,6 +58,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="of the draw")
     parser.add_argument("--session", type=Path, help="file, default mutants/ROOM.sqlite; an old one is replaced")
     parser.add_argument("--survivors", action="store_true", help="only those that survived in the session")
+    parser.add_argument("--resume", action="store_true", help="only those that the session has not played yet")
     asked = parser.parse_args()
     session = (asked.session or Path("mutants") / f"{asked.room}.sqlite").resolve()
     session.parent.mkdir(parents=True, exist_ok=True)
@@ -66,6 +68,8 @@ def main() -> int:
         enter(folder)
         if asked.survivors:
             items = sorted((item for item, result in sessions.completed_work_items if lives(result)), key=place)
+        elif asked.resume:
+            items = sorted(sessions.pending_work_items, key=place)
         else:
             items = plan(sessions, configuration)
             seed = random.SystemRandom().randrange(1 << 31) if asked.seed is None else asked.seed
@@ -184,6 +188,8 @@ def preload(config: dict, changed: set[Path]) -> None:
     early = later & set(sys.modules)
     if early:
         raise SystemExit(f"already imported: {', '.join(sorted(early))}")
+    gc.collect()
+    gc.freeze()  # pytest collects garbage at its end: not what all share
 
 
 def fork(config: dict, found: str = "") -> tuple[int, str]:
@@ -207,6 +213,7 @@ def fork(config: dict, found: str = "") -> tuple[int, str]:
 
 
 def child_main(config: dict, found: str) -> int:
+    before = set(sys.modules)
     import hypothesis
     import pytest
 
@@ -221,7 +228,6 @@ def child_main(config: dict, found: str) -> int:
             )
             hypothesis.settings.load_profile("mutants")
 
-    before = set(sys.modules)
     for name in [name for name in sys.modules if name == "tests" or name.startswith("tests.")]:
         del sys.modules[name]
     status = int(pytest.main(arguments(config), plugins=[Quick()]))
