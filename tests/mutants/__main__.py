@@ -7,7 +7,7 @@ what was argued:
 - A mutant is played in a fork of a process that has imported all that no mutant can change, so it takes tests, not
   imports. Sources are changed in a copy of the working tree, never here.
 - A change of an annotation that nobody evaluates is no mutant, nor is one that the configuration's operators filter
-  leaves out.
+  leaves out, nor one of what an f-string says where `texts-count` is false.
 - `[[argued]]` of the configuration names survivors that change no verdict, by file and line, and says why. Any other
   survivor is an error, as is an argument whose mutants are all killed or gone.
 """
@@ -111,8 +111,9 @@ def plan(sessions: WorkDB, configuration: Path) -> list[WorkItem]:
     init(modules, sessions, config.operators_config)
     OperatorsFilter().filter(sessions, argparse.Namespace(config=str(configuration)))
     items = sorted(sessions.pending_work_items, key=place)
-    plain = {path: executed(path.read_text()) for path in modules}
-    same = [executed(mutant(item.mutations[0])) == plain[item.mutations[0].module_path] for item in items]
+    texts = config.get("texts-count", True)
+    plain = {path: executed(path.read_text(), texts) for path in modules}
+    same = [executed(mutant(item.mutations[0]), texts) == plain[item.mutations[0].module_path] for item in items]
     skip(sessions, [item for item, is_same in zip(items, same) if is_same], "changes nothing that is executed")
     return [item for item, is_same in zip(items, same) if not is_same]
 
@@ -129,16 +130,19 @@ def mutant(change: MutationSpec) -> str:
     return mutate_code(Path(change.module_path).read_text(), operator, change.occurrence)
 
 
-def executed(source: str) -> str:
+def executed(source: str, texts: bool) -> str:
     """What runs of a source, for comparison: without annotations of parameters, results and locals.
 
-    Those of classes stay: msgspec reads them. All sources say `from __future__ import annotations`.
+    Those of classes stay: msgspec reads them. All sources say `from __future__ import annotations`. texts: False to
+    leave out what f-strings say, too.
     """
     try:
         tree = ast.parse(source)
     except SyntaxError:
         return source
     for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr) and not texts:
+            node.values = []
         if isinstance(node, ast.FunctionDef):
             node.returns = None
             for child in ast.walk(node):

@@ -125,6 +125,9 @@ def test_so_much_more_does_settle_it(monkeypatch):
 
 def test_nothing_is_said_of_nothing_and_older_results_get_the_usual_margin():
     assert judge(Ratio()) is None
+    assert judge(Ratio(estimate=3.0, pairs=2)) == Verdict(
+        call="cannot tell", different=False, margin=0.02, confidence=CONFIDENCE, more_pairs=MIN_PAIRS - 2
+    )
     assert verdict_of(ratio(0.99, 1.01)) == Verdict(
         call="equivalent", different=False, margin=0.02, confidence=CONFIDENCE
     )

@@ -122,8 +122,9 @@ def test_as_many_values_as_are_afforded_are_taken_one_by_one():
 
 
 def test_pairs_that_agree_have_the_interval_of_what_was_measured():
-    same = stats.estimate_ratio([0.5, 0.5 * (1 + 1e-14), 0.5, 0.5, 0.5])
-    assert (same.low, same.high, same.pairs) == (0.5, 0.5 * (1 + 1e-14), 5)
+    value = next(v / 10 for v in range(1, 100) if math.exp(math.log(v / 10)) != v / 10)  # logarithms would show
+    same = stats.estimate_ratio([value, value * (1 + 1e-14), value, value, value])
+    assert (same.low, same.high, same.pairs) == (value, value * (1 + 1e-14), 5)
     close = stats.estimate_ratio([1 + 1e-6 * i for i in range(40)])
     assert 1 < close.low < close.estimate < close.high < 1 + 39e-6
 
@@ -170,6 +171,7 @@ def test_rate_is_the_sum_of_each_cpus_own_rate():
     assert stats.concurrent_rate([1000, 0], [1e6, 0.0]) == pytest.approx(1e6)
     assert stats.concurrent_rate([0, 0], [0.0, 5.0]) is None
     assert stats.concurrent_rate([7], [0.0]) is None and stats.concurrent_rate([1], [3.0]) == 1e9 / 3
+    assert stats.concurrent_rate([1], [1.0]) == 1e9
     with pytest.raises(ValueError):
         stats.concurrent_rate([1, 1], [1.0])
 
