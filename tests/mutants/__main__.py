@@ -79,7 +79,7 @@ def main() -> int:
                 skip(sessions, [item for i, item in enumerate(items) if i not in set(drawn)], "not drawn")
                 items = [items[i] for i in drawn]
         config = load_config(str(configuration))
-        preload(config, {item.mutations[0].module_path for item in items})
+        preload(config, {single(item).module_path for item in items})
         play(sessions, items, config)
         return report(sessions, configuration)
 
@@ -111,16 +111,21 @@ def plan(sessions: WorkDB, configuration: Path) -> list[WorkItem]:
     init(modules, sessions, config.operators_config)
     OperatorsFilter().filter(sessions, argparse.Namespace(config=str(configuration)))
     items = sorted(sessions.pending_work_items, key=place)
-    texts = config.get("texts-count", True)
-    plain = {path: executed(path.read_text(), texts) for path in modules}
-    same = [executed(mutant(item.mutations[0]), texts) == plain[item.mutations[0].module_path] for item in items]
+    idle = {path: unexecuted(path.read_text(), config.get("texts-count", True)) for path in modules}
+    same = [any(a <= change.start_pos < b for a, b in idle[change.module_path]) for change in map(single, items)]
     skip(sessions, [item for item, is_same in zip(items, same) if is_same], "changes nothing that is executed")
     return [item for item, is_same in zip(items, same) if not is_same]
 
 
+def single(item: WorkItem) -> MutationSpec:
+    """The change of a mutant; we make no mutants of several."""
+    (change,) = item.mutations
+    return change
+
+
 def place(item: WorkItem) -> tuple:
     """Where a mutant's change is: an order that does not depend on the session."""
-    change = item.mutations[0]
+    change = single(item)
     return str(change.module_path), change.start_pos, change.operator_name, change.occurrence
 
 
@@ -130,27 +135,25 @@ def mutant(change: MutationSpec) -> str:
     return mutate_code(Path(change.module_path).read_text(), operator, change.occurrence)
 
 
-def executed(source: str, texts: bool) -> str:
-    """What runs of a source, for comparison: without annotations of parameters, results and locals.
+def unexecuted(source: str, texts: bool) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """From where to where a source has what nobody evaluates: annotations of parameters, results and locals.
 
-    Those of classes stay: msgspec reads them. All sources say `from __future__ import annotations`. texts: False to
-    leave out what f-strings say, too.
+    Those of classes count: msgspec reads them. All sources say `from __future__ import annotations`. texts: False to
+    take f-strings for such, too. As (line from 1, column from 0), the end is not part of it.
     """
-    try:
-        tree = ast.parse(source)
-    except SyntaxError:
-        return source
-    for node in ast.walk(tree):
-        if isinstance(node, ast.JoinedStr) and not texts:
-            node.values = []
+    lines = source.splitlines()
+    found: list[ast.expr | None] = []
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef):
-            node.returns = None
-            for child in ast.walk(node):
-                if isinstance(child, ast.arg):
-                    child.annotation = None
-                elif isinstance(child, ast.AnnAssign):
-                    child.annotation = ast.Constant(None)
-    return ast.dump(tree)
+            found.append(node.returns)
+            found += [each.annotation for each in ast.walk(node) if isinstance(each, ast.arg | ast.AnnAssign)]
+        elif isinstance(node, ast.JoinedStr) and not texts:
+            found.append(node)
+
+    def at(line: int, offset: int) -> tuple[int, int]:
+        return line, len(lines[line - 1].encode()[:offset].decode())  # `ast` counts bytes
+
+    return [(at(n.lineno, n.col_offset), at(n.end_lineno or 0, n.end_col_offset or 0)) for n in found if n]
 
 
 def skip(sessions: WorkDB, items: list[WorkItem], why: str) -> None:
@@ -247,7 +250,7 @@ def play(sessions: WorkDB, items: list[WorkItem], config: dict) -> None:
     """Each mutant in turn; results are in the session as they come."""
     said = began = time.monotonic()
     for count, item in enumerate(items, 1):
-        change = item.mutations[0]
+        change = single(item)
         path = Path(change.module_path)
         plain = path.read_text()
         path.write_text(mutant(change))
@@ -299,7 +302,7 @@ def report(sessions: WorkDB, configuration: Path) -> int:
         if not lives(result):
             killed += 1
             continue
-        change = item.mutations[0]
+        change = single(item)
         number = change.start_pos[0]
         old = Path(change.module_path).read_text().splitlines()[number - 1].strip()
         new = mutant(change).splitlines()[number - 1].strip()
