@@ -57,6 +57,5 @@ class Plan:
         verdict = judge(ratio, margin, confidence=self.confidence)
         if verdict is None or verdict.call == "cannot tell":
             return False
-        if ratio.low is None or ratio.high is None:
-            return False
+        assert ratio.low is not None and ratio.high is not None  # who has a verdict has an interval
         return ratio.high - ratio.low < 2 * margin or bool(beyond(ratio, margin))

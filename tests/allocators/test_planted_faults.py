@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import pytest
-from small_world import SmallWorld
+from small_world import SmallWorld, undone
 
 from allocators.core.bugs import BUG_QUEUE_FULL
 from allocators.core.kmem_cache import CACHE, KMEM_CACHE_CPU, NODE
@@ -87,6 +88,11 @@ class Busy:
     def live_child(self) -> int:
         c = self.snapshot.caches
         return self.snapshot.cache_at(np.flatnonzero((c["root"] != 0) & (c["offline"] == 0))[0])
+
+
+@functools.cache
+def busy_world() -> Busy:
+    return Busy()
 
 
 def page(frame: int) -> int:
@@ -321,9 +327,9 @@ def slab_without_a_cache(b: Busy):
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_fault_is_caught_by_name(name):
-    busy, planted = Busy(), FAULTS[name]
-    planted.plant(busy)
-    report = busy.world.check()
+    busy, planted = busy_world(), FAULTS[name]
+    with undone(busy.world):
+        planted.plant(busy)
+        report = busy.world.check()
     assert report.broken() == planted.caught_by, report.violated
     assert any(planted.says in text for _, text in report.violated), report.violated
-    busy.world.close()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
-from small_world import damage
+from small_world import damage, undone
 from test_slab import array_of, slab_node, slab_world
 
 from allocators.core.kmem_cache import CACHE, NODE
@@ -55,6 +57,11 @@ class Busy:
 
     def array(self) -> int:
         return array_of(self.world, self.root, 0)
+
+
+@functools.cache
+def busy_world() -> Busy:
+    return Busy()
 
 
 def free_object_twice(b: Busy) -> None:
@@ -148,11 +155,11 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_fault_is_caught(fault):
     plant, expected = FAULTS[fault]
-    busy = Busy()
-    plant(busy)
-    report = busy.world.check()
+    busy = busy_world()
+    with undone(busy.world):
+        plant(busy)
+        report = busy.world.check()
     assert report.broken() and report.broken() <= expected, report.violated
-    busy.world.close()
 
 
 def skip(*_args):

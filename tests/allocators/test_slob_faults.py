@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import sys
 from collections.abc import Callable
 
 import pytest
-from small_world import SmallWorld, damage, wild_memory
+from small_world import SmallWorld, damage, undone, wild_memory
 from test_slob import slob_world, unit
 
 from allocators.caches import slab_common
@@ -58,6 +59,11 @@ class Busy:
         """(first word of its page, first unit, units) of a free block on the small list."""
         page = self.page(least=number + 2)
         return address_of(page), *blocks(self.m, page)[number]
+
+
+@functools.cache
+def busy_world() -> Busy:
+    return Busy()
 
 
 def shorter_block(b: Busy) -> None:
@@ -177,11 +183,11 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_fault_is_caught(fault):
     plant, expected = FAULTS[fault]
-    busy = Busy()
-    plant(busy)
-    report = busy.world.check()
+    busy = busy_world()
+    with undone(busy.world):
+        plant(busy)
+        report = busy.world.check()
     assert report.broken() == expected, report.violated
-    busy.world.close()
 
 
 BROKEN: dict[str, tuple[Callable, Callable[[Callable], Callable], set[str]]] = {}

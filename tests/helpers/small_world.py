@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -202,6 +203,16 @@ def damage(*steps: tuple[Callable[[Any], int], int]) -> Callable[[Any], None]:
             busy.mem[where(busy)] += delta
 
     return apply
+
+
+@contextlib.contextmanager
+def undone(world: SmallWorld) -> Iterator[None]:
+    """What is done inside to memory and to what is handed out is undone, so that one world serves many faults."""
+    words, live = world.words.copy(), world.live.copy()
+    try:
+        yield
+    finally:
+        world.words[:], world.live = words, live
 
 
 def wild_memory(world: SmallWorld, rng: random.Random) -> Iterator[bool]:

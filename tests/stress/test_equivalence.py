@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stress_records import record
 
+from stress.judge.margin import check_margin
 from stress.judge.ratio import CONFIDENCE, MIN_PAIRS, Ratio, Verdict, estimate_ratio
 from stress.judge.verdict import beyond, judge, judged, more_pairs, not_slower, verdict_of, within
 from stress.measure.evaluation import measure
+from stress.process.errors import UsageError
 from stress.report import markdown
 from stress.report.sentences import sentences, speed
 from stress.result.files import encode
@@ -34,6 +36,7 @@ def ratio(low: float, high: float, pairs: int = 20) -> Ratio:
         (0.5, 0.6, "slower", True),
         (1.001, 1.021, "faster", True),
         (0.979, 1.0, "cannot tell", False),
+        (1.0, 1.021, "cannot tell", False),
         (0.9, 1.1, "cannot tell", False),
     ],
 )
@@ -54,6 +57,37 @@ def test_a_call_claims_no_more_than_the_interval(middle, half, margin):
         call == "faster"
     )
     assert not_slower(value, margin) or not within(value, margin)
+
+
+def test_a_limit_belongs_to_what_lies_within():
+    """Fractions of two are exact, so an interval can end on the margin: within it, and beyond only past it."""
+    for low, high in ((0.75, 1.25), (0.75, 0.75), (1.25, 1.25)):
+        assert within(ratio(low, high), 0.25) and not beyond(ratio(low, high), 0.25)
+    assert beyond(ratio(0.5, 0.7499), 0.25) == "slower" and beyond(ratio(1.2501, 2.0), 0.25) == "faster"
+    assert not_slower(ratio(0.75, 9.0), 0.25) and not not_slower(ratio(0.7499, 9.0), 0.25)
+    half = Ratio(estimate=1.0, low=1.0, pairs=20), Ratio(estimate=1.0, high=1.0, pairs=20)
+    assert not any(within(one, 0.25) or beyond(one, 0.25) for one in half)
+
+
+def test_a_margin_is_a_fraction_that_leaves_something_to_be_found():
+    for fine in (1e-9, 0.02, 0.5):
+        check_margin(fine)
+    for bad in (-0.1, 0.0, 0.500001, 1.0, math.nan):
+        with pytest.raises(UsageError, match="above 0 and up to 0.5"):
+            check_margin(bad)
+
+
+@given(st.floats(0.5, 2.0), st.floats(1e-3, 0.5), st.floats(0.001, 0.5), st.integers(5, 500))
+def test_more_pairs_are_the_fewest_that_bring_an_end(middle, half, margin, pairs):
+    """With them the half width, shrunk as 1 / sqrt(pairs), reaches the margin or leaves 1, and not with one less."""
+    value = Ratio(estimate=middle, low=middle * math.exp(-half), high=middle * math.exp(half), pairs=pairs)
+    need = max(math.log(1 + margin) - abs(math.log(middle)), abs(math.log(middle)))
+
+    def ends(more):
+        return half * math.sqrt(pairs / (pairs + more)) <= need * (1 + 1e-9)
+
+    more = more_pairs(value, margin)
+    assert more >= 1 and ends(more) and (more == 1 or not ends(more - 1 - 1e-6 * more))
 
 
 def test_more_time_is_what_the_square_root_law_says():
@@ -91,6 +125,9 @@ def test_so_much_more_does_settle_it(monkeypatch):
 
 def test_nothing_is_said_of_nothing_and_older_results_get_the_usual_margin():
     assert judge(Ratio()) is None
+    assert judge(Ratio(estimate=3.0, pairs=2)) == Verdict(
+        call="cannot tell", different=False, margin=0.02, confidence=CONFIDENCE, more_pairs=MIN_PAIRS - 2
+    )
     assert verdict_of(ratio(0.99, 1.01)) == Verdict(
         call="equivalent", different=False, margin=0.02, confidence=CONFIDENCE
     )

@@ -6,7 +6,7 @@ from stress_records import record
 
 from stress.judge import looks
 from stress.judge import ratio as stats
-from stress.judge.looks import FIRST, MOST, Plan
+from stress.judge.looks import FIRST, Plan
 from stress.judge.ratio import Ratio, estimate_ratio, least_pairs
 from stress.judge.verdict import judge
 from stress.measure.evaluation import measure
@@ -27,7 +27,7 @@ def test_looks_are_at_the_planned_moments_and_nowhere_else():
     assert late.due(13.0) and not late.due(13.1) and late.due(24.0), "moments that passed together are one look"
 
 
-@pytest.mark.parametrize(("seconds", "looks"), [(1.0, 1), (11.9, 1), (12.0, 2), (48.0, 4), (1e9, MOST)])
+@pytest.mark.parametrize(("seconds", "looks"), [(1.0, 1), (11.9, 1), (12.0, 2), (48.0, 4), (1e9, 8)])
 def test_no_look_is_before_it_is_worth_its_price(seconds, looks):
     plan = Plan(seconds)
     assert len(plan.shares) == looks and plan.shares[-1] == 1.0
@@ -54,7 +54,24 @@ def test_settled_is_a_verdict_and_an_interval_that_is_narrow_or_beyond_the_margi
 
 def test_nothing_is_settled_by_nothing():
     for nothing in ([], [Ratio()], [Ratio(estimate=1.0, pairs=3)]):
-        assert not Plan(1.0).look(nothing, 0.02)
+        plan = Plan(1.0)
+        assert not plan.sure and not plan.look(nothing, 0.02) and not plan.sure
+        assert plan.looked_at == [max((each.pairs for each in nothing), default=0)]
+
+
+def test_a_look_is_as_sure_as_its_least_known_ratio():
+    """Settled once is not settled for good; the pairs are those of the ratio that has fewest."""
+    plan = Plan(1.0)
+    known, unknown = ratio(0.999, 1.001), Ratio(estimate=0.9, low=0.8, high=1.2, pairs=7)
+    assert plan.look([known], 0.02) and not plan.look([known, unknown], 0.02) and not plan.sure
+    assert plan.looked_at == [30, 7]
+
+
+def test_as_wide_as_the_band_is_not_narrower_than_it():
+    """Fractions of two are exact: the interval is the band of the margin, equivalent, but could be known better."""
+    assert judge(ratio(0.75, 1.25), 0.25).call == "equivalent"
+    assert not Plan(1.0).look([ratio(0.75, 1.25)], 0.25)
+    assert Plan(1.0).look([ratio(0.75, 1.2499)], 0.25)
 
 
 def test_each_of_several_looks_needs_more_launches():

@@ -1,13 +1,21 @@
 """From made-up records to the figures of a result."""
 
 import json
+import math
+import statistics
 
 import pytest
-from stress_records import MS, TRACE, block, census, leak, record
+from hypothesis import given
+from hypothesis import strategies as st
+from stress_records import MS, TRACE, block, census, launch, leak, record
 
 from allocators.catalogue import SLUB
-from stress.measure.evaluation import measure
-from stress.measure.records import SectionSum
+from stress.judge.ratio import Ratio
+from stress.measure import launches, turns
+from stress.measure.evaluation import headline, measure, rate, sample
+from stress.measure.latency import summarise
+from stress.measure.records import Latencies, SectionSum
+from stress.result.data import TAIL_STEPS
 from stress.result.files import encode
 
 
@@ -125,6 +133,141 @@ def test_violations_carry_their_design():
 def test_partial(fields, partial, reason):
     result = measure(record(**fields))
     assert (result.partial, result.partial_reason) == (partial, reason)
+
+
+@given(
+    st.lists(st.dictionaries(st.floats(1, 1e6), st.integers(1, 50), min_size=1), min_size=1, max_size=3),
+    st.floats(1, 2e6),
+)
+def test_latencies_are_exceeded_by_no_more_than_said(buckets, longest):
+    """Of all passes together; a bucket above the longest operation is no longer than that."""
+    found = summarise([Latencies(one, longest / (1 + i)) for i, one in enumerate(buckets)])
+    took = sorted(ns for one in buckets for ns, count in one.items() for _ in range(count))
+    steps = [10 ** (-step / TAIL_STEPS) for step in range(len(found.tail))]
+    assert (found.operations, found.max) == (len(took), round(longest, 2))
+    for share, value in [
+        (0.5, found.p50),
+        (0.1, found.p90),
+        (0.01, found.p99),
+        (0.001, found.p999),
+        *zip(steps, found.tail),
+    ]:
+        rank = max(0, math.ceil(len(took) * (1 - share)) - 1)
+        assert value == round(min(longest, took[rank]), 2)
+    assert steps[-1] * len(took) >= 1 - 1e-9 > steps[-1] * 10 ** (-1 / TAIL_STEPS) * len(took) - 1e-9
+
+
+def test_a_block_says_what_was_measured_in_the_units_of_the_result():
+    one = block("v1", 3, live_ns=5.0, wall_ns=1_500_000_000, waited_ns=250_000_000, storms=4, turns=7, disturbed=2)
+    one.sections["alloc"] = [SectionSum(300, 1500.0, 3), SectionSum(100, 1000.0, 1)]
+    found = sample(one, 2)
+    assert (found.wall_seconds, found.waited_seconds) == (1.5, 0.25)
+    assert (found.storms, found.turns, found.disturbed_turns, found.pair) == (4, 7, 2, 3)
+    assert found.operations_per_second.alloc == pytest.approx(0.2e9 + 0.1e9)
+    assert found.operations_per_second.mixed is None
+    assert (found.frees_per_second.live, found.frees_per_second.dead) == (pytest.approx(4e8), pytest.approx(1e8))
+    assert sample(block("v1", 0), 2).waited_seconds is None and rate(one, ["no such kind"]) is None
+
+
+def test_the_run_is_about_its_frees_or_else_its_mixed_operations():
+    mixed = dict.fromkeys(("live", "dead", "alloc"), [SectionSum()] * 2)
+    frees = [sample(block(d, p, ns, ns), 2) for d, ns in (("a", 10.0), ("b", 5.0)) for p in range(6)]
+    others = [
+        sample(block(d, p, sections={**mixed, "mixed": [SectionSum(100, ns, 1)] * 2}), 2)
+        for d, ns in (("a", 10.0), ("b", 40.0))
+        for p in range(6)
+    ]
+    args = dict(seed=1, confidence=0.95)
+    assert headline(frees + others, "a", "b", **args).estimate == pytest.approx(2.0)
+    assert headline(others, "a", "b", **args).estimate == pytest.approx(0.25)
+    assert headline([], "a", "b", **args).pairs == 0
+
+
+def test_a_pair_s_seconds_are_the_run_s_over_its_launches():
+    factors = (0.7, 1.0, 1.4, 0.8, 1.2, 1.1, 0.9, 1.3)
+    blocks = [block("linux-3.16", pair) for pair in range(8)]
+    blocks += [block("v1", pair, 10 * f, 20 * f) for pair, f in enumerate(factors)]
+    verdict = measure(record(blocks=blocks, timed_seconds=24.0)).ratios["v1"].live.verdict
+    assert verdict.more_seconds == pytest.approx(3.0 * verdict.more_pairs)
+    assert measure(record(blocks=blocks)).ratios["v1"].live.verdict.more_seconds is None
+
+
+def test_what_is_pinned_over_time_is_in_seconds():
+    found = measure(record()).designs["linux-3.16"].over_time
+    assert (found.seconds[1], found.seconds[-1]) == (0.01, 0.2)
+    assert (found.dead_caches[-1], found.pages_pinned[-1], found.cgroups_pinned[-1]) == (41, 236, 9)
+    assert (found.dead_caches[1], found.pages_pinned[1], found.cgroups_pinned[1]) == (2, 9, 1)
+    assert measure(record(censuses=[census("v3", pinned=[])])).designs["v3"].over_time is None
+
+
+def test_frees_of_no_section_are_counted_by_the_allocator_s_own_lock():
+    """Sections of nothing but frees where there are any, dead and live ones apart; else all operations by all frees."""
+    kinds = {
+        "live": {"frees": 100, "list_lock": 10, "page_cas": 50},
+        "dead": {"frees": 50, "list_lock": 20, "page_cas": 50},
+    }
+    v3 = measure(record(censuses=[census("v3", free_sections=kinds)] * 2)).designs["v3"]
+    assert (v3.per_free.list_lock, v3.per_live_free.list_lock, v3.per_dead_free.list_lock) == (0.2, 0.1, 0.4)
+    assert v3.per_free.page_cas == pytest.approx(100 / 150) and v3.per_live_free.page_cas_failed is None
+    plain = measure(record(censuses=[census("v3")])).designs["v3"]
+    assert plain.per_live_free is None is plain.per_dead_free and plain.per_free.list_lock_contended == pytest.approx(
+        1e-5
+    )
+
+
+@given(st.lists(st.floats(0.5, 2.0), min_size=0, max_size=9), st.one_of(st.none(), st.floats(0.0, 1.0)))
+def test_a_spread_is_luck_and_noise(ratios, within):
+    """Variances add: what is seen between launches is what they differ by and what each has in itself."""
+    found = launches.parted(Ratio(pairs=len(ratios)), ratios, within)
+    if within is None or len(ratios) < 2:
+        assert found == Ratio(pairs=len(ratios))
+    else:
+        seen = statistics.stdev([math.log(one) for one in ratios])
+        assert found.within == within
+        assert found.between == pytest.approx(math.sqrt(max(seen**2 - within**2, 0.0)), abs=1e-7)
+
+
+def test_launches_are_summed_up():
+    made = [launch(storms=2, turns=3, seed=1), launch(storms=2, turns=3, seed=2, interrupted=5)]
+    made[1].took[...] *= 3
+    rec = record(launches=made)
+    found = launches.summary(rec)
+    assert (found.launches, found.turns, found.sections_left_out) == (2, 2 * 2 * 3 * 3, 5)
+    assert found.median_seconds == pytest.approx(2e-3) and found.disturbed == pytest.approx(1 / 36)
+    assert found.sections == sum(one.sections.sum() * 2 * 3 for one in made)
+    own = [turns.spread_within(one, 0, 1, ("live", "dead"), rec.seed + i) for i, one in enumerate(made)]
+    assert launches.spread_within(rec, "v1", "all") == pytest.approx(math.sqrt((own[0] ** 2 + own[1] ** 2) / 2))
+    assert launches.spread_within(record(launches=[]), "v1", "all") is None
+    assert launches.summary(record(launches=[])) is None
+
+
+@pytest.mark.parametrize(
+    ("interrupted", "storms", "pair", "share"),
+    [
+        (0, 3, 0, 0.0),
+        (6, 3, 0, 6 / 96),
+        (500, 3, 0, 1.0),
+        (8, 1, 0, 8 / 40),
+        (6, 3, 1, 0.0),
+        (6, 3, 2, None),
+        (6, 3, -1, None),
+    ],
+)
+def test_the_share_that_is_left_out_is_of_the_block_s_own_launch(interrupted, storms, pair, share):
+    made = [launch(interrupted=interrupted, storms=storms), launch(storms=storms)]
+    rec = record(launches=made)
+    assert launches.share_left_out(rec, block("v1", pair)) == (share if share is None else pytest.approx(share))
+    assert launches.share_left_out(rec, block("v1", 0, warmup=True)) is None
+    rec.watched = False
+    assert launches.share_left_out(rec, block("v1", 0)) is None
+
+
+def test_a_launch_of_nothing_but_interrupted_sections_is_left_out_whole():
+    none = launch(storms=3, interrupted=2)
+    none.sections[...] = 0
+    assert launches.share_left_out(record(launches=[none]), block("v1", 0)) == 1.0
+    none.left_out[...] = 0
+    assert launches.share_left_out(record(launches=[none]), block("v1", 0)) == 0.0
 
 
 def test_a_replay_is_carried_along():

@@ -1,6 +1,8 @@
 """Ratios with intervals, quantiles and rates."""
 
+import itertools
 import math
+import statistics
 
 import pytest
 from hypothesis import given, settings
@@ -72,14 +74,81 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_promises():
     assert held >= 0.9 * 150
 
 
+@given(st.lists(st.lists(positive, min_size=3, max_size=3), min_size=1, max_size=9))
+def test_the_estimate_is_the_median_of_all_means_of_two(columns):
+    """Along either axis, and for ratios on their logarithms."""
+    want = [
+        statistics.median((a + b) / 2 for a, b in itertools.combinations_with_replacement(values, 2))
+        for values in zip(*columns)
+    ]
+    assert list(stats.hodges_lehmann(columns, axis=0)) == pytest.approx(want)
+    assert list(stats.hodges_lehmann(list(zip(*columns)))) == pytest.approx(want)
+    assert stats.estimate_ratio([math.exp(row[0] / 100) for row in columns]).estimate == pytest.approx(
+        math.exp(want[0] / 100)
+    )
+
+
+@pytest.mark.parametrize(("count", "confidence"), [(5, 0.95), (20, 0.95), (20, 0.9875)])
+def test_the_level_is_widened_as_hesterberg_says(monkeypatch, count, confidence):
+    """The tail of the percentile interval is the normal's at t * sqrt(n / (n - 1)), t of n - 1 degrees."""
+    import numpy as np
+    from scipy import stats as scipy_stats
+
+    asked = {}
+    bootstrap = scipy_stats.bootstrap
+    monkeypatch.setattr(
+        scipy_stats, "bootstrap", lambda *args, **kwargs: asked.update(kwargs) or bootstrap(*args, **kwargs)
+    )
+    values = np.linspace(0.9, 1.1, count)
+    ratio = stats.estimate_ratio(values, confidence=confidence)
+    t = scipy_stats.t.isf((1 - confidence) / 2, count - 1)
+    tail = scipy_stats.norm.sf(t * math.sqrt(count / (count - 1)))
+    assert (1 - asked["confidence_level"]) / 2 == pytest.approx(tail)
+    assert asked["batch"] * count * (count + 1) / 2 <= 2_000_000 < (asked["batch"] + 1) * count * (count + 1) / 2
+    # The same values drawn here and the same tail cut off: scipy's interval is no other than the percentiles.
+    drawn = np.random.default_rng(5).choice(np.log(values), (2000, count))
+    low, high = np.quantile(np.exp(stats.hodges_lehmann(drawn)), (tail, 1 - tail))
+    assert (ratio.low, ratio.high) == (pytest.approx(low, rel=0.02), pytest.approx(high, rel=0.02))
+
+
+def test_as_many_values_as_are_afforded_are_taken_one_by_one():
+    import numpy as np
+
+    values = np.exp(np.random.default_rng(1).normal(0, 0.3, 121))
+    one_by_one = math.exp(stats.hodges_lehmann(np.log(values[:60])))
+    assert stats.estimate_ratio(values[:60]).estimate == pytest.approx(one_by_one, rel=1e-12)
+    groups = [stats.hodges_lehmann(group) for group in np.array_split(np.log(values), 60)]
+    assert stats.estimate_ratio(values).estimate == pytest.approx(math.exp(stats.hodges_lehmann(groups)), rel=1e-12)
+
+
+def test_pairs_that_agree_have_the_interval_of_what_was_measured():
+    value = next(v / 10 for v in range(1, 100) if math.exp(math.log(v / 10)) != v / 10)  # logarithms would show
+    same = stats.estimate_ratio([value, value * (1 + 1e-14), value, value, value])
+    assert (same.low, same.high, same.pairs) == (value, value * (1 + 1e-14), 5)
+    close = stats.estimate_ratio([1 + 1e-6 * i for i in range(40)])
+    assert 1 < close.low < close.estimate < close.high < 1 + 39e-6
+
+
 def test_one_wild_block_moves_the_estimate_little():
     assert stats.estimate_ratio([1.0] * 14 + [1.001, 50.0]).estimate == pytest.approx(1.0, rel=0.01)
 
 
 def test_few_pairs_have_no_interval():
-    assert stats.estimate_ratio([]) == stats.Ratio()
+    nothing = stats.estimate_ratio([])
+    assert nothing == stats.Ratio() and nothing.pairs == 0
     few = stats.estimate_ratio([1.1] * (stats.MIN_PAIRS - 1))
-    assert (few.estimate, few.low, few.high) == (pytest.approx(1.1), None, None)
+    assert (few.estimate, few.low, few.high, few.pairs) == (pytest.approx(1.1), None, None, 4)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "least"),
+    [(0.5, 5), (0.9, 5), (0.95, 5), (0.96, 6), (0.975, 6), (0.98, 7), (0.9875, 7), (0.99375, 8)],
+)
+def test_one_pair_more_for_every_halving_of_the_doubt(confidence, least):
+    assert stats.least_pairs(confidence) == least
+    assert stats.estimate_ratio([1.0, 1.1] * 9, confidence=confidence).low is not None
+    assert stats.estimate_ratio(([1.0, 1.1] * 9)[: least - 1], confidence=confidence).low is None
+    assert stats.estimate_ratio(([1.0, 1.1] * 9)[:least], confidence=confidence).low is not None
 
 
 def test_the_same_seed_gives_the_same_interval():
@@ -101,6 +170,10 @@ def test_rate_is_the_sum_of_each_cpus_own_rate():
     assert stats.concurrent_rate([1000, 1000], [1e6, 2e6]) == pytest.approx(1e6 + 0.5e6)
     assert stats.concurrent_rate([1000, 0], [1e6, 0.0]) == pytest.approx(1e6)
     assert stats.concurrent_rate([0, 0], [0.0, 5.0]) is None
+    assert stats.concurrent_rate([7], [0.0]) is None and stats.concurrent_rate([1], [3.0]) == 1e9 / 3
+    assert stats.concurrent_rate([1], [1.0]) == 1e9
+    with pytest.raises(ValueError):
+        stats.concurrent_rate([1, 1], [1.0])
 
 
 @given(st.lists(st.integers(0, 10**12), min_size=1, max_size=200))
@@ -108,7 +181,8 @@ def test_quantiles_are_values_that_occurred_in_order(values):
     low, middle, most, top = stats.quantiles(values, (0.0, 0.5, 0.99, 1.0))
     assert {low, middle, most, top} <= set(values)
     assert low == min(values) and top == max(values) and low <= middle <= most <= top
-    assert sum(v <= middle for v in values) >= len(values) / 2
+    for p, value in ((0.5, middle), (0.99, most)):
+        assert sum(v <= value for v in values) >= p * len(values) > sum(v < value for v in values)
 
 
 def test_quantiles_of_known_values_and_of_none():
@@ -118,7 +192,8 @@ def test_quantiles_of_known_values_and_of_none():
 
 def test_spread():
     assert stats.spread([9.0, 10.0, 12.0]) == pytest.approx(0.3)
-    assert stats.spread([1.0]) is None
+    assert stats.spread([9.0, 11.0]) == pytest.approx(0.2)
+    assert stats.spread([1.0]) is None and stats.spread([]) is None
 
 
 def test_thousands_of_pairs_are_estimated_as_well_and_as_fast():

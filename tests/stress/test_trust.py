@@ -8,6 +8,7 @@ import pytest
 from stress_records import block, census, launch, record
 from until import until
 
+from stress.measure import trust
 from stress.measure.evaluation import measure
 from stress.measure.trust import grade_block
 from stress.process import host
@@ -41,6 +42,97 @@ def finding(result, part):
 def test_grades_of_blocks(fields, grade):
     given, reasons = grade_block(block("v1", 0, **{"wall_ns": SECOND, **fields}), cpus=2)
     assert given == grade and bool(reasons) == (grade != "good")
+
+
+WAITS = "the workers waited {} of their time for a CPU that others had"
+SWITCHED = "{} involuntary context switches per second and CPU"
+STALLED = "the workers were taken off their CPU for 1 ms or longer up to {} times per second and CPU"
+STOLEN = "the hypervisor took {} of the CPU time"
+LEFT_OUT = "in {} of its sections a worker was interrupted, which are left out under all designs"
+
+
+@pytest.mark.parametrize(
+    ("fields", "left_out", "grade", "reasons"),
+    [
+        ({}, 0.25, "good", []),
+        (
+            {"waited_ns": SECOND, "involuntary_switches": 900, "long_stalls": 90},
+            0.251,
+            "fair",
+            [LEFT_OUT.format("25%")],
+        ),
+        ({}, 0.6, "fair", [LEFT_OUT.format("60%")]),
+        ({}, 0.61, "poor", [LEFT_OUT.format("61%")]),
+        ({"waited_ns": 59_000_000}, None, "good", []),
+        ({"waited_ns": 61_000_000}, None, "fair", [WAITS.format("3.0%")]),
+        ({"waited_ns": 199_000_000}, None, "fair", [WAITS.format("10.0%")]),
+        ({"waited_ns": 201_000_000}, None, "poor", [WAITS.format("10.1%")]),
+        ({"involuntary_switches": 40}, None, "good", []),
+        ({"involuntary_switches": 42}, None, "fair", [SWITCHED.format(21)]),
+        ({"involuntary_switches": 200}, None, "fair", [SWITCHED.format(100)]),
+        ({"involuntary_switches": 202}, None, "poor", [SWITCHED.format(101)]),
+        ({"long_stalls": 10}, None, "good", []),
+        ({"long_stalls": 12}, None, "fair", [STALLED.format(6)]),
+        ({"long_stalls": 100}, None, "fair", [STALLED.format(50)]),
+        ({"long_stalls": 102}, None, "poor", [STALLED.format(51)]),
+        ({"steal_ticks": 2}, None, "good", []),
+        ({"steal_ticks": 3}, None, "fair", [STOLEN.format("1.5%")]),
+        ({"steal_ticks": 10}, None, "fair", [STOLEN.format("5.0%")]),
+        ({"steal_ticks": 11}, None, "poor", [STOLEN.format("5.5%")]),
+        # One of them may be an accident of where the block began, two are not.
+        ({"wall_ns": SECOND // 200, "long_stalls": 1, "steal_ticks": 1}, None, "good", []),
+        ({"wall_ns": SECOND // 200, "long_stalls": 2}, None, "poor", [STALLED.format(200)]),
+        ({"wall_ns": SECOND // 200, "steal_ticks": 2}, None, "poor", [STOLEN.format("200.0%")]),
+        # The worst of several decides, whatever the order.
+        ({"steal_ticks": 3}, 0.7, "poor", [LEFT_OUT.format("70%"), STOLEN.format("1.5%")]),
+        ({"steal_ticks": 11}, 0.3, "poor", [LEFT_OUT.format("30%"), STOLEN.format("5.5%")]),
+        ({"wall_ns": 0}, None, "poor", ["it took no measurable time"]),
+        ({"wall_ns": 1}, None, "good", []),
+    ],
+)
+def test_what_is_graded_and_from_where_on(fields, left_out, grade, reasons, monkeypatch):
+    monkeypatch.setattr(os, "sysconf", {"SC_CLK_TCK": 100}.__getitem__)
+    assert grade_block(block("v1", 0, **{"wall_ns": SECOND, **fields}), 2, left_out) == (grade, reasons)
+
+
+def test_a_block_of_no_cpu_has_no_grade_but_poor():
+    assert grade_block(block("v1", 0), 0)[0] == "poor" and grade_block(block("v1", 0), 1)[0] == "good"
+
+
+@pytest.mark.parametrize(
+    ("poor", "fair", "launches", "said"),
+    [
+        ((3,), (), 8, ["warning: 1 of 8 launches was badly"]),
+        ((3, 4), (), 8, ["serious: 2 of 8 launches were badly"]),
+        ((3, 4), (), 9, ["warning: 2 of 9 launches were badly"]),
+        ((), (1,), 5, ["warning: 1 of 5 launches was slightly"]),
+        ((0,), (0, 2, 3), 5, ["warning: 1 of 5 launches was badly", "warning: 2 of 5 launches were slightly"]),
+    ],
+)
+def test_a_launch_is_as_disturbed_as_its_worst_block(poor, fair, launches, said):
+    blocks = [
+        block(design, pair, wall_ns=SECOND, steal_ticks=max(11 * (pair in poor and design == "v1"), 3 * (pair in fair)))
+        for pair in range(launches)
+        for design in ("linux-3.16", "v1", "v3")
+    ]
+    found = measure(record(blocks=blocks)).trust.findings
+    assert [f"{f.level}: {f.text.partition(' disturbed')[0]}" for f in found if "disturbed" in f.text] == said
+
+
+@pytest.mark.parametrize(
+    ("fraction", "text"),
+    [
+        (0.0, "0 %"),
+        (0.0083, "0.83 %"),
+        (0.012, "1.2 %"),
+        (0.69, "69 %"),
+        (0.994, "99 %"),
+        (0.995, "100 %"),
+        (1.0, "100 %"),
+    ],
+)
+def test_two_digits_of_a_percentage(fraction, text):
+    assert trust._percent(fraction) == text
 
 
 def test_a_quiet_run_is_good():
