@@ -82,7 +82,8 @@ def _main(arguments: list[str], cwd: Path, env: dict[str, str], stdout: Path, st
         opened = os.open(path, flags)
         os.dup2(opened, number)
         os.close(opened)
-    sys.stdin, sys.stdout = io.TextIOWrapper(open(0, "rb")), io.TextIOWrapper(open(1, "wb"))
-    sys.stderr = io.TextIOWrapper(open(2, "wb"), errors="backslashreplace", line_buffering=True)
+    # The descriptors stay open whatever becomes of these objects.
+    sys.stdin, sys.stdout = (io.TextIOWrapper(open(n, mode, closefd=False)) for n, mode in ((0, "rb"), (1, "wb")))
+    sys.stderr = io.TextIOWrapper(open(2, "wb", closefd=False), errors="backslashreplace", line_buffering=True)
     sys.argv = ["stress", *arguments]
     runpy.run_module("stress", run_name="__main__", alter_sys=True)
