@@ -191,7 +191,7 @@ def run(
         typer.Option(
             metavar="FILE",
             help="Write the counted pass of every design as a trace that the Perfetto viewer opens: bursts of "
-            "each CPU, its first 20,000 operations one by one, what the kworker did, and dead caches over time.",
+            "each CPU, up to 20,000 first operations one by one, what the kworker did, and dead caches over time.",
         ),
     ] = None,
     format: Annotated[
