@@ -317,6 +317,9 @@ def write_trace(passes: Passes, result: Result, path: Path, quiet: bool) -> None
     """Write what the counted passes did, where `--perfetto` asks for it, and say so; without room one is told so."""
     from stress.process.files import write_atomically
 
+    if not passes.passes:
+        print(f"--perfetto {path}: is not written, as no counted pass came to its end", file=sys.stderr)
+        return
     about = {"run": result.run_id, "command": result.command, "sources": str(result.machine.get("sources", ""))}
     try:
         write_atomically(path, passes.encode(about))
