@@ -48,8 +48,6 @@ def main(options: SimulateOptions, *, format: str, quiet: bool) -> int:
             about = {"command": options.command, "machine": options.profile.name}
             try:
                 write_atomically(options.perfetto, tracing.encode(largest(options, progress), about))
-                if not quiet:
-                    print(f"trace written to {options.perfetto}; open it at https://ui.perfetto.dev", file=sys.stderr)
             except OSError as error:
                 print(f"--perfetto {options.perfetto}: cannot be written: {error.strerror}", file=sys.stderr)
     with printing():
