@@ -21,6 +21,7 @@ LONG = {
     "test_traces_recorded.py",
     "test_claims_real.py",
     "test_run_serial.py",
+    "test_pages.py",
 }
 
 # The same examples everywhere and every time, however slow the machine is.

@@ -191,7 +191,7 @@ def run(
         typer.Option(
             metavar="FILE",
             help="Write the counted pass of every design as a trace that the Perfetto viewer opens: bursts of "
-            "each CPU, its first 20,000 operations one by one, what the kworker did, and dead caches over time.",
+            "each CPU, up to 20,000 first operations one by one, what the kworker did, and dead caches over time.",
         ),
     ] = None,
     format: Annotated[
@@ -317,6 +317,9 @@ def write_trace(passes: Passes, result: Result, path: Path, quiet: bool) -> None
     """Write what the counted passes did, where `--perfetto` asks for it, and say so; without room one is told so."""
     from stress.process.files import write_atomically
 
+    if not passes.passes:
+        print(f"--perfetto {path}: is not written, as no counted pass came to its end", file=sys.stderr)
+        return
     about = {"run": result.run_id, "command": result.command, "sources": str(result.machine.get("sources", ""))}
     try:
         write_atomically(path, passes.encode(about))

@@ -29,7 +29,7 @@ from stress.measure.records import RunRecord
 from stress.play.arena import STEP_NS, Arena, BlockSettings
 from stress.play.options import DEFAULT_MEMORY, MAX_PROCESSES, RunOptions
 from stress.play.parallel import play_in_parallel
-from stress.play.passes import MOST, Passes
+from stress.play.passes import Passes, room
 from stress.play.stage import Stage
 from stress.play.worker import Lost
 from stress.play.workload import build_workload
@@ -114,7 +114,7 @@ def _prepare(options: RunOptions, record: RunRecord, progress: Progress, looked_
         memory=world.memory or DEFAULT_MEMORY,
         serial=serial,
         outcomes=replay is not None and serial,
-        notes=0 if looked_at is None else MOST,
+        notes=0 if looked_at is None else room(load.cpus),
     )
     record.parameters |= options.failing.parameters()
     log.info(

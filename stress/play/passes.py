@@ -1,7 +1,7 @@
 """Counted passes as a trace for the Perfetto viewer: what each CPU and the kworker did, and what was dead meanwhile.
 
 Times are real, in serial play kernel time. Sections of the CPUs, the kworker's work and the dead caches are those of
-the whole pass, within room for `MOST` of each. Operations are so many that they are cut, on all CPUs where the first
+the whole pass, within `room` for each. Operations are so many that they are cut, on all CPUs where the first
 one's book was full, so that up to there none is missing.
 """
 
@@ -27,6 +27,7 @@ from stress.play.arena import Arena
 from stress.show.trace_events import Trace
 
 MOST = 20_000  # notes in a book
+IN_ALL = 1 << 18  # notes in all books: more than some ten MB a pass no viewer likes
 PLACES = 4  # of microseconds
 _US = 1e3  # ns
 _WORKS = {
@@ -41,6 +42,11 @@ _WORKS = {
 _SECTIONS = ("live frees", "dead frees", "allocations", "allocations and frees")  # SECTION_*
 _PATHS = tuple(path.split("_")[1] for path in PATHS)
 _CURVES = (("dead", "dead caches"), ("pages", "pages pinned"), ("cgroups", "cgroups pinned"))
+
+
+def room(cpus: int) -> int:
+    """Notes in a book, of which each CPU has two and the kworker one."""
+    return min(MOST, IN_ALL // (2 * cpus + 1))
 
 
 class Passes:

@@ -98,7 +98,8 @@ NAMES = ("run", "index", "simulate", "claims", "race")
 @pytest.mark.skipif(browsing.axe_file() is None, reason="no axe-core is installed (extra `browser`, SLAB_STRESS_AXE)")
 @pytest.mark.parametrize("name", NAMES)
 def test_nobody_is_kept_out(tab, pages, name):
-    with tab.opened(pages[name]) as seen:
+    """By day and, as all but the race share their colours, some of them at night."""
+    with tab.opened(pages[name], dark=name in ("index", "simulate")) as seen:
         assert browsing.faults(seen) == {}
         if name == "claims":  # what is planted is found
             seen.evaluate("""() => {

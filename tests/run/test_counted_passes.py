@@ -69,7 +69,7 @@ def test_a_trace_of_serial_play_is_in_the_model_s_time(interpreted, monkeypatch)
     result = play(settings=settings, cpus=2, looked_at=looked_at)
     played, _ = traced(result, looked_at, settings)
     assert len({event["ts"] for event in played}) == len(played) and {event["dur"] for event in played} == {0.1}
-    monkeypatch.setattr("stress.play.coordinator.MOST", 500)
+    monkeypatch.setattr("stress.play.passes.MOST", 500)
     few = Passes()
     play(settings=settings, cpus=2, looked_at=few)
     events = [event for event in check(few.encode({})) if event["pid"] == 1]
@@ -82,7 +82,7 @@ def test_a_trace_of_serial_play_is_in_the_model_s_time(interpreted, monkeypatch)
 @pytest.mark.xdist_group("compiles")
 @pytest.mark.parametrize("allocator", ["slub", "slab"])
 def test_every_operation_is_in_the_histogram_of_one_path(allocator, monkeypatch):
-    monkeypatch.setattr("stress.play.coordinator.MOST", 40_000)
+    monkeypatch.setattr("stress.play.passes.MOST", 40_000)
     # P5 changes nothing: one compilation serves both.
     designs = ("linux-3.16", "v3") if allocator == "slub" else ("v1", "v1-P5")
     looked_at = Passes()

@@ -281,6 +281,17 @@ def test_a_run_without_room_for_a_page_is_still_a_run(run, monkeypatch):
     assert "Page:" not in said and "Result: " in said
 
 
+def test_a_trace_is_told_of_and_one_of_nothing_is_not_written(run, coordinator, tmp_path, monkeypatch):
+    path = tmp_path / "counted.json"
+    assert f"--perfetto {path}: is not written" in run("--perfetto", str(path)).stderr and not path.exists()
+    monkeypatch.setattr("stress.play.passes.Passes.encode", lambda *_: b"{}")
+    monkeypatch.setattr("stress.play.passes.Passes.__init__", lambda self: setattr(self, "passes", 1))
+    assert f"trace written to {path}; open it at" in run("--perfetto", str(path)).stderr and path.read_bytes() == b"{}"
+    assert str(path) not in run("--perfetto", str(path), "--quiet").stderr
+    full = run("--perfetto", "/dev/full/x.json")
+    assert full.exit_code == 2 and "--perfetto /dev/full/x.json: it must name a file" in full.stderr
+
+
 def test_list():
     everything = invoke("list").stdout
     for word in (
