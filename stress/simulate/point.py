@@ -19,7 +19,7 @@ from stress.measure.latency import summarise
 from stress.measure.records import Census
 from stress.play.arena import Arena, BlockSettings
 from stress.play.census import pinned_now, section_sums, take_census
-from stress.play.virtual import STATS, STEPS, VirtualTime, features_of
+from stress.play.virtual import STATS, STEPS, VirtualTime, features_of, slack_of
 from stress.profiles.profile import Profile
 from stress.result.data import Violation
 from stress.simulate.names import Named
@@ -36,8 +36,7 @@ class Job:
 
     memory: of the arena, bytes. settle: kernel seconds for timers after the tapes. warm: the tapes are played twice,
     and the second time, when caches are warm, counts. page_lists: CPUs have lists of pages of their own.
-    memoryless: so many of the nodes, the last ones, have no memory. slack: None plays an operation at a time, else an
-    access at a time (`VirtualTime`).
+    memoryless: so many of the nodes, the last ones, have no memory. step: see `stress.play.virtual.slack_of`.
     """
 
     design: str
@@ -52,7 +51,7 @@ class Job:
     warm: bool = False
     page_lists: bool = True
     memoryless: int = 0
-    slack: int | None = None
+    step: str = "access"
 
 
 class Watch(Protocol):
@@ -94,7 +93,7 @@ def begun(job: Job, warming: Callable[[], None] = lambda: None) -> Iterator[tupl
     try:
         settings = BlockSettings(seed=job.seed, settle_ns=int(job.settle * 1e9))
         arena.reset(booted, settings)
-        virtual = VirtualTime(arena, booted, job.profile, job.page_lists, job.slack)
+        virtual = VirtualTime(arena, booted, job.profile, job.page_lists, slack_of(job.step, job.profile))
         try:
             if job.warm:
                 virtual.play(warming)

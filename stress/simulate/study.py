@@ -26,7 +26,7 @@ from scenarios.traces import TraceError
 from shm.code_cache import model_hash
 from stress.engine import virtual_main
 from stress.play.compiled import ready
-from stress.play.virtual import features_of, nodes_for, slack_of
+from stress.play.virtual import features_of, nodes_for
 from stress.play.workload import build_workload
 from stress.process import ending
 from stress.process.errors import DamagedRun, UsageError
@@ -171,7 +171,7 @@ def _jobs(options: SimulateOptions, loads: dict[int, Workload]) -> list[Job]:
             settle=options.settle,
             load=loads[cpus],
             memoryless=options.memoryless,
-            slack=slack_of(options.step, options.profile),
+            step=options.step,
         )
         for cpus in sorted(loads, reverse=True)
         for design in options.designs

@@ -31,7 +31,7 @@ def encode(jobs: Sequence[Job], about: Mapping[str, str], most: int = MOST) -> b
         trace.process(number, f"{job.design} on {job.cpus} CPUs")
         for cpu in range(job.cpus + 1):
             trace.row(number, cpu, f"cpu{cpu}" if cpu < job.cpus else "kworker")
-        with begun(dataclasses.replace(job, slack=None)) as (arena, virtual, _):
+        with begun(dataclasses.replace(job, step="operation")) as (arena, virtual, _):
             _Point(trace, number, virtual, arena.plays()).play(most)
     return trace.encode(about)
 

@@ -25,7 +25,7 @@ from scenarios.tape import Workload
 from stress.engine import virtual_main
 from stress.play.compiled import ready
 from stress.play.options import DEFAULT_MEMORY
-from stress.play.virtual import features_of, slack_of
+from stress.play.virtual import features_of
 from stress.profiles.load import dump, load
 from stress.profiles.profile import Profile
 from stress.simulate.native import DESIGNS, Measured, measure, workload_of
@@ -86,7 +86,7 @@ def simulated(
         workload,
         warm=True,
         page_lists=False,
-        slack=slack_of(step, profile),
+        step=step,
     )
     return play_point(job, lambda share: None).ns
 
