@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import signal
 import sys
 from pathlib import Path
 
@@ -54,9 +55,12 @@ def main() -> int:
         elif asked.storm == "usual":
             plan = [("usual", 0, number) for number in range(len(crew.kills.COMMANDS))]
     crew.kills.only = asked.only
-    report = crew.play(
-        counts, seed, asked.jobs, 60 * asked.minutes, lambda told: print(crew.shown(told), flush=True), plan
-    )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # either ends it, and what was found is told
+    report = crew.Report(seed, counts, asked.jobs)
+    try:
+        crew.play(report, 60 * asked.minutes, lambda told: print(crew.shown(told), flush=True), plan)
+    except KeyboardInterrupt:
+        print("interrupted")
     print(crew.figures(report))
     if asked.report:
         crew.write(report, asked.report)
