@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 
+from stress.process import interrupted
+
 SCRIPT = "slab-stress"
 CTRL_C = 130  # the exit status that Typer gives itself
 
 
 def main(name: str = SCRIPT) -> None:
     """Entry of the console script. name: what the program calls itself."""
+    interrupted.program = True
     try:
-        from stress.process import ending, streams
+        from stress.process import streams
 
-        ending.program = True
         streams.prepare()
         from stress.commands.app import app
 
@@ -22,14 +24,14 @@ def main(name: str = SCRIPT) -> None:
         except SystemExit as end:
             if end.code == CTRL_C:
                 raise KeyboardInterrupt from None
-            raise SystemExit(streams.finish(end.code if isinstance(end.code, int) else 0)) from None
+            status = streams.finish(end.code if isinstance(end.code, int) else 0)
+            interrupted.deaf()  # nothing is left to do but to end
+            raise SystemExit(status) from None
         except OSError as error:  # of what Typer prints itself: help, errors of usage
             print(f"error: {error.strerror}", file=sys.stderr)
             raise SystemExit(streams.finish(streams.DAMAGED)) from None
     except KeyboardInterrupt:  # outside of a command: modules are loaded, options read, or the last is written
-        from stress.commands.guarded import interrupted
-
-        raise SystemExit(interrupted()) from None
+        raise SystemExit(interrupted.interrupted()) from None
 
 
 if __name__ == "__main__":

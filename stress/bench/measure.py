@@ -21,6 +21,7 @@ from stress.bench.speed import differing_words, measure_speed
 from stress.engine import counting_main, cpu_main
 from stress.play.compiled import ready
 from stress.process import host
+from stress.process.errors import DamagedRun
 
 DESIGN = "linux-3.16"
 KERNEL = DEFAULT
@@ -83,6 +84,8 @@ def help_seconds() -> float:
     times = []
     for _ in range(HELP_RUNS + 1):
         began = time.monotonic()
-        subprocess.run([sys.executable, "-m", "stress", "--help"], cwd=root, stdout=subprocess.DEVNULL, check=True)
+        done = subprocess.run([sys.executable, "-m", "stress", "--help"], cwd=root, stdout=subprocess.DEVNULL)
+        if done.returncode:
+            raise DamagedRun(f"`python -m stress --help` ended with status {done.returncode}")
         times.append(time.monotonic() - began)
     return median(times[1:])

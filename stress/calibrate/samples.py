@@ -57,6 +57,11 @@ class Comparison(msgspec.Struct, kw_only=True, frozen=True):
     waited: float | None
     steal: float
 
+    def __post_init__(self) -> None:
+        for one in self.judged:
+            if one.low is not None and one.high is not None and not 0 < one.low <= one.high:
+                raise ValueError(f"an interval from {one.low} to {one.high}")
+
 
 class Samples(msgspec.Struct, kw_only=True):
     """A file of comparisons, all of one setting."""

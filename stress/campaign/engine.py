@@ -14,6 +14,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -76,6 +77,7 @@ def connect(scheduler: str | None, workers: int, timed: bool) -> Iterator[Client
                     client.close(timeout=5)
             return
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        resource_tracker.ensure_running()  # started by the loop's thread it would undo `_leave_ctrl_c`
         with (
             tempfile.TemporaryDirectory(prefix="slab-stress-campaign-", ignore_cleanup_errors=True) as folder,
             dask.config.set({"temporary-directory": folder}),

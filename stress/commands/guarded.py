@@ -14,6 +14,7 @@ from typing import Annotated, Any, ParamSpec
 import typer
 
 from stress.process.failures import as_stress_error
+from stress.process.interrupted import interrupted
 from stress.process.streams import printable, printing
 
 P = ParamSpec("P")
@@ -35,24 +36,17 @@ Details = Annotated[
 ]
 
 
-def interrupted() -> int:
-    """Say that Ctrl-C came too early, and ignore the next one; the exit status."""
-    from stress.process import ending
-
-    ending.deaf()
-    print("interrupted before there was anything to report", file=sys.stderr)
-    return 3
-
-
 def guarded(command: Callable[P, int | None]) -> Callable[P, None]:
     """A command that leaves with the exit status its function returns; expected errors, and whatever the system
     refuses, become one line on stderr."""
 
     @functools.wraps(command)  # Typer reads options and help from what is wrapped
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        from stress.process import ending
+
         status = 0
         try:
-            with printing():
+            with ending.interruptible(), printing():
                 status = command(*args, **kwargs) or 0
         except KeyboardInterrupt:
             status = interrupted()

@@ -21,6 +21,7 @@ from stress.explore.search.minimise import minimise
 from stress.explore.search.search import Budget, races, search
 from stress.explore.space.space import Outcome, Space
 from stress.explore.world.scene import Scene
+from stress.process import ending
 from stress.process.ending import live_with_parent
 from stress.process.errors import DamagedRun, UsageError
 
@@ -94,7 +95,9 @@ def of_each(look: Callable[[Request], T], requests: list[Request], jobs: int) ->
         min(jobs, len(requests)), multiprocessing.get_context("fork"), live_with_parent, (os.getpid(),)
     )
     try:
-        return list(crew.map(look, requests))
+        with ending.held():  # here all of its processes are forked
+            answers = crew.map(look, requests)
+        return list(answers)
     except BrokenProcessPool:
         raise DamagedRun(
             "a process of the search was killed; explore again, with --jobs 1 if memory is short"

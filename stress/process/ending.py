@@ -17,7 +17,7 @@ from collections.abc import Iterator
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1
 
-program = False  # this process is the command line's, which nothing comes after
+_inside = False  # of `interruptible`
 _received = ""  # name of the first signal
 _held = 0  # above 0: a signal is noted, `held` raises it at its end
 _deaf = False  # from now on every signal is ignored
@@ -30,14 +30,14 @@ def interruptible() -> Iterator[None]:
     When one has arrived the program is ending, and ignores both from then on until it has exited: an
     impatient user's next Ctrl-C must not kill it while it says how it ended.
 
-    Outside the main thread, where Python allows no handlers, it does nothing; a signal that the parent
-    process had ignored stays ignored.
+    Outside the main thread, where Python allows no handlers, and within another one, it does nothing; a signal that
+    the parent process had ignored stays ignored.
     """
-    global _received, _deaf
-    _received, _deaf = "", False
-    if threading.current_thread() is not threading.main_thread():
+    global _received, _deaf, _inside
+    if _inside or threading.current_thread() is not threading.main_thread():
         yield
         return
+    _received, _deaf, _inside = "", False, True
     before = {s: signal.getsignal(s) for s in SIGNALS}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
@@ -47,7 +47,7 @@ def interruptible() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_IGN if _received else handler)
-        _received, _deaf = "", False
+        _received, _deaf, _inside = "", False, False
 
 
 def _handle(number: int, frame: object) -> None:
@@ -69,17 +69,6 @@ def ignore_further() -> None:
     """Ignore both signals until the end of `interruptible`: what is left to do is short and must be done."""
     global _deaf
     _deaf = True
-
-
-def deaf() -> None:
-    """Outside of `interruptible`, where Ctrl-C has raised KeyboardInterrupt: ignore both signals from now on.
-
-    An impatient user's next Ctrl-C would end the program with a traceback while it says that it was interrupted. Only
-    where this process is the program's own; one that calls a command keeps its handlers.
-    """
-    if program and threading.current_thread() is threading.main_thread():
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
 
 
 @contextlib.contextmanager

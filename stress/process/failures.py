@@ -34,7 +34,7 @@ def as_stress_error(error: BaseException) -> StressError | None:
         why = error.strerror or str(error) or type(error).__name__
         kind = UsageError if named and error.errno in _NAMES else DamagedRun
         return kind(f"{named}: {why}" if named else f"the system refused: {why}")
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (isinstance(error, ImportError) and "failed to map segment" in str(error)):
         return DamagedRun(
             "memory is short here; ask for less: fewer CPUs or jobs, a smaller --memory, a smaller workload"
         )

@@ -77,6 +77,7 @@ def _folder(path: Path, links: dict[str, str]) -> Iterator[tuple[str, str]]:
     count = 0
     for folder, below, files in os.walk(path):
         inside = os.path.relpath(folder, path)
+        of_cache = "objs_per_slab" in files
         for name in [*below, *files]:
             whole = os.path.join(folder, name)
             if os.path.islink(whole):
@@ -86,7 +87,7 @@ def _folder(path: Path, links: dict[str, str]) -> Iterator[tuple[str, str]]:
             count += 1
             if count > MOST:
                 raise TraceError(path, 0, f"more than {MOST:,} files", "is this /sys/kernel/slab?")
-            if os.path.islink(whole) or not os.path.isfile(whole):  # a pipe would keep us waiting
+            if not of_cache or os.path.islink(whole) or not os.path.isfile(whole):  # a pipe would keep us waiting
                 continue
             try:
                 with open(whole, "rb") as file:

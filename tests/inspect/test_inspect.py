@@ -1,6 +1,8 @@
 """Slab files as people have them: what is in them, computed apart from the product, and hostile ones."""
 
+import io
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from stress.inspect.command import main
 from stress.inspect.parse import parse
 from stress.inspect.report import inspect
 from stress.process.errors import UsageError
+from stress.recordings.slab_tree import read_tree
 from stress.schema import schema
 
 FIELD = Path(__file__).resolve().parents[1] / "data" / "field"
@@ -185,6 +188,17 @@ def test_cgroups_that_there_are(tmp_path):
     for path in (tmp_path / "list", tmp_path / "none"):
         with pytest.raises(UsageError, match="--cgroups"):
             read_cgroups(path)
+
+
+def test_of_a_folder_only_caches_are_read(tmp_path, monkeypatch):
+    """Somebody gives /, where files wait for ever or tell too much."""
+    for name in ("dentry/objs_per_slab", "dentry/slabs", "proc/kmsg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("21\n")
+    read = []
+    monkeypatch.setattr("builtins.open", lambda path, *_: read.append(path) or io.BytesIO(b"21\n"))
+    assert [cache.name for cache in read_tree(tmp_path)] == ["dentry"]
+    assert {os.path.basename(path) for path in read} == {"objs_per_slab", "slabs"}
 
 
 def test_a_folder_that_is_no_slab_tree_is_refused(tmp_path):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import signal
 import sys
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0, help="ends by then, whatever is left  [default: 10]")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="players  [default: the CPUs]")
     parser.add_argument("--seed", type=int, help="of everything drawn  [default: a new one]")
-    parser.add_argument("--case", type=int, help="only this one of the storm that is named")
+    parser.add_argument("--case", type=int, nargs="+", metavar="N", help="only these of the storm that is named")
     parser.add_argument("--only", default="", metavar="TEXT", help="disturb only commands that begin with it")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write figures and faults there")
     asked = parser.parse_args()
@@ -50,13 +51,16 @@ def main() -> int:
     if asked.storm:
         counts = {asked.storm: counts.get(asked.storm) or 1000}
         if asked.case is not None:
-            plan, counts = [(asked.storm, seed, asked.case)], {asked.storm: 1}
+            plan, counts = [(asked.storm, seed, case) for case in asked.case], {asked.storm: len(asked.case)}
         elif asked.storm == "usual":
             plan = [("usual", 0, number) for number in range(len(crew.kills.COMMANDS))]
     crew.kills.only = asked.only
-    report = crew.play(
-        counts, seed, asked.jobs, 60 * asked.minutes, lambda told: print(crew.shown(told), flush=True), plan
-    )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # either ends it, and what was found is told
+    report = crew.Report(seed, counts, asked.jobs)
+    try:
+        crew.play(report, 60 * asked.minutes, lambda told: print(crew.shown(told), flush=True), plan)
+    except KeyboardInterrupt:
+        print("interrupted")
     print(crew.figures(report))
     if asked.report:
         crew.write(report, asked.report)

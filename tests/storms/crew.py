@@ -17,6 +17,8 @@ from typing import Any
 
 from tests.storms import inputs, kills, originals, player, world
 
+LATE = 10.0  # seconds that players have to end
+
 
 @dataclasses.dataclass(slots=True)
 class Report:
@@ -56,17 +58,14 @@ class Report:
 
 
 def play(
-    counts: dict[str, int],
-    seed: int,
-    jobs: int,
+    report: Report,
     seconds: float,
     said: Callable[[dict[str, Any]], None] = lambda _: None,
     plan: list[tuple[str, int, int]] | None = None,
-) -> Report:
-    """Play so many cases of each storm, in so many processes, for so many seconds at most. said: of every fault."""
+) -> None:
+    """Play what a report asks for, for so many seconds at most, and fill it. said: of every fault."""
     began = time.monotonic()
-    report = Report(seed, counts, jobs)
-    plan = plan if plan is not None else list(player.spread(counts, seed))
+    plan = plan if plan is not None else list(player.spread(report.asked, report.seed))
     player.import_everything()
     originals.everything()
     inputs.kinds()
@@ -95,14 +94,18 @@ def play(
         selector.register(read, selectors.EVENT_READ)
 
     try:
-        for _ in range(min(jobs, len(plan))):
+        for _ in range(min(report.jobs, len(plan))):
             start()
         stopping = False
         while playing:
-            if not stopping and time.monotonic() - began > seconds:
+            late = time.monotonic() - began - seconds
+            if late > 0 and not stopping:
                 stopping = True
                 for one in playing.values():
                     os.kill(one.pid, signal.SIGTERM)
+            if late > LATE:
+                for one in playing.values():
+                    os.kill(one.pid, signal.SIGKILL)  # and with it what it plays, which wants to live no longer
             for key, _ in selector.select(0.5):
                 one = playing[key.fd]
                 data = os.read(key.fd, 1 << 16)
@@ -124,13 +127,12 @@ def play(
                     start()
     finally:
         for one in playing.values():
-            os.kill(one.pid, signal.SIGTERM)
+            os.kill(one.pid, signal.SIGKILL)
         for one in playing.values():
             os.waitpid(one.pid, 0)
         shutil.rmtree(base, ignore_errors=True)
-    report.usual = list(usual)
-    report.took = time.monotonic() - began
-    return report
+        report.usual = list(usual)
+        report.took = time.monotonic() - began
 
 
 @dataclasses.dataclass(slots=True)

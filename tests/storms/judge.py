@@ -8,7 +8,7 @@ import signal
 from stress.result.files import read_result
 from tests.storms.case import STATUSES, Case, Limits
 from tests.storms.kills import COMMANDS
-from tests.storms.stage import Ended
+from tests.storms.stage import ROOT, Ended
 from tests.storms.world import World
 
 # What only a fault of the program prints, its processes' too.
@@ -16,7 +16,7 @@ _FAULTS = re.compile(
     r"Traceback \(most recent call last\)|Exception ignored|Fatal Python error|Segmentation fault|resource_tracker:|"
     r"of the storm itself|Exception in thread|never awaited|core dumped"
 )
-_OURS = re.compile(r'File "[^"]*(?:stress|allocators|shm|scenarios)/')
+_OURS = re.compile(rf'File "{re.escape(str(ROOT))}/(?:stress|allocators|shm|scenarios)/')
 TAIL = 1500  # letters of what was printed before a fault
 
 
@@ -38,7 +38,7 @@ def faults(case: Case, ended: list[Ended], left: list[str], world: World) -> lis
             gone = True
         elif died and case.limits.memory >= 0:
             gone = True  # LLVM aborts where memory is short
-        elif (one.status in (130, -signal.SIGINT) or case.limits != Limits()) and _early(case, one):
+        elif _early(case, one):
             continue
         elif one.status not in STATUSES:
             found.append(f"exit status {one.status}")
@@ -63,8 +63,10 @@ def faults(case: Case, ended: list[Ended], left: list[str], world: World) -> lis
 
 
 def _early(case: Case, one: Ended) -> bool:
-    """Was a new interpreter ended before it had come to our code?"""
-    return case.fresh and one.status not in STATUSES - {1} and not _OURS.search(one.said)
+    """Was an interpreter ended before it had come to our code?"""
+    interrupted = any(name == "SIGINT" for name, _ in one.hit) and (case.fresh or one.status == 130)
+    limited = case.fresh and case.limits != Limits()
+    return (interrupted or limited) and one.status not in STATUSES - {1} and not _OURS.search(one.said)
 
 
 def half_results(world: World) -> list[str]:

@@ -152,8 +152,6 @@ def be_player(
                 told |= {"faults": ["of the storm itself"], "said": traceback.format_exc(), "told": "", "seconds": 0.0}
             _tell(pipe, told)
         _tell(pipe, {"mounted": player.world.mounted})
-    except _Stopped:
-        pass
     finally:
         with contextlib.suppress(BaseException):
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -161,12 +159,10 @@ def be_player(
         os._exit(0)
 
 
-class _Stopped(BaseException):
-    """Raised by SIGTERM."""
-
-
 def _stop(*_: object) -> None:
-    raise _Stopped
+    """An exception would be lost where this comes in the middle of a callback."""
+    stage.sweep()
+    os._exit(0)
 
 
 def _tell(pipe: int, told: dict[str, Any]) -> None:

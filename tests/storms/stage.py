@@ -27,7 +27,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.storms import lines
+from tests.storms import no_work
 from tests.storms.case import Case, Limits
 from tests.storms.world import World
 
@@ -259,7 +259,7 @@ def _become(case: Case, line: tuple[str, ...], world: World, running: Running, s
             for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-            os.execv(sys.executable, [sys.executable, "-m", "stress", *line])
+            os.execv(sys.executable, [sys.executable, "-m", "stress" if case.work else no_work.__name__, *line])
         status = _main(case, line, running.traced)
     except BaseException:
         with contextlib.suppress(BaseException):
@@ -322,14 +322,14 @@ def _main(case: Case, line: tuple[str, ...], traced: Path) -> int:
 
     with contextlib.ExitStack() as stack:
         if not case.work:
-            stack.enter_context(lines.no_work())
+            stack.enter_context(no_work.no_work())
         try:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
             main("python -m stress")
             status = 0
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else int(end.code is not None)
-        except lines.NoWork:
+        except no_work.NoWork:
             status = 0
         except BaseException as error:
             status = 130 if isinstance(error, KeyboardInterrupt) else 1

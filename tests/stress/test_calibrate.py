@@ -151,7 +151,15 @@ def test_what_is_no_file_of_samples_is_refused(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    "damage", [{"kind": "dear"}, {"ratios": [1.0, 0.0]}, {"judged": []}, {"slowdown": 1.0}, {"slowdown": -1}]
+    "damage",
+    [
+        {"kind": "dear"},
+        {"ratios": [1.0, 0.0]},
+        {"judged": []},
+        {"judged": [{"low": -1.0, "high": 1.0}] * 2},
+        {"slowdown": 1.0},
+        {"slowdown": -1},
+    ],
 )
 def test_samples_that_no_table_can_be_made_of_are_refused(damage, tmp_path):
     path = tmp_path / "samples.json"

@@ -89,6 +89,7 @@ def test_json_nested_too_deep_is_no_result_nor_schedule(tmp_path):
         (RuntimeError("can't start new thread"), DamagedRun, "ulimit"),
         (ValueError("embedded null byte"), UsageError, "null byte"),
         (ValueError("Exceeds the limit (4300 digits) for integer string conversion"), UsageError, "too many digits"),
+        (ImportError("libblas.so: failed to map segment from shared object"), DamagedRun, "memory is short"),
         (RecursionError("maximum recursion depth exceeded"), UsageError, "nests deeper"),
     ],
 )
@@ -139,7 +140,7 @@ def test_ctrl_c_anywhere_is_a_sentence_and_the_next_one_is_ignored(where):
     program = f"""
 import os, signal, sys
 from unittest import mock
-import stress.__main__, stress.commands.app, stress.report.render, stress.process.streams
+import stress.__main__, stress.commands.app, stress.report.render
 def impatient(*_, **__):
     os.kill(os.getpid(), signal.SIGINT)
     signal.pause()

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from stress.explore.search.depth_first import DepthFirst, Item, Seen
 from stress.explore.space.space import Outcome, Space
+from stress.process import ending
 from stress.process.ending import live_with_parent
 from stress.process.errors import DamagedRun
 from stress.process.failures import as_stress_error
@@ -125,11 +126,13 @@ def explore(
         )
         for i in range(jobs)
     ]
-    for process in processes:
-        process.start()
     ended, outcome, limit, cut, states, open_ = False, None, "", begun.cut, len(seen), set(range(jobs))
     try:
+        with ending.held():
+            for process in processes:
+                process.start()
         while open_:
+            ending.check()
             while not round_.results.empty():
                 number, kind, value = round_.results.get()
                 if kind == "refused":
@@ -154,9 +157,10 @@ def explore(
             time.sleep(_POLL)
     finally:
         for process in processes:
-            if open_:
-                process.terminate()
-            process.join()
+            if process.pid is not None:  # it was started
+                if open_:
+                    process.terminate()
+                process.join()
     return Ended(outcome, cut, states, "" if outcome is not None else limit)
 
 
