@@ -5,7 +5,7 @@ import math
 import statistics
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from stress_records import MS, TRACE, block, census, launch, leak, record
 
@@ -46,6 +46,24 @@ def test_ratios_are_after_over_before_in_the_same_pair():
     assert result.ratios["v3"].live.estimate == pytest.approx(0.8)
     assert result.ratios["v3"].dead.estimate == pytest.approx(1.0)
     assert 0.8 < result.ratios["v3"].free_throughput.estimate < 1.0
+
+
+def test_each_design_s_figures_are_its_own():
+    """Whatever designs are called, and whichever of them is the baseline."""
+    result = measure(record(baseline="v1", live_ns={"linux-3.16": 8.0, "v1": 10.0, "v3": 12.5}, noise=(1.0,)))
+    assert {name: ratios.live.estimate for name, ratios in result.ratios.items()} == {
+        "linux-3.16": pytest.approx(1.25),
+        "v3": pytest.approx(0.8),
+    }
+    for name, ns in {"linux-3.16": 8.0, "v1": 10.0, "v3": 12.5}.items():
+        design = result.designs[name]
+        assert (design.measured_blocks, design.counted_passes) == (8, 1)
+        assert design.frees_per_second.live == pytest.approx(2e9 / ns)
+
+
+def test_times_are_rounded_to_what_they_are_known_to():
+    result = measure(record(seconds=21.5678, censuses=[census("v3", clock_ns=None), census("v3", clock_ns=9.2567)]))
+    assert (result.seconds, result.designs["v3"].clock_ns) == (21.568, 9.26)
 
 
 def test_blocks_of_one_pair_are_joined():
@@ -136,9 +154,10 @@ def test_partial(fields, partial, reason):
 
 
 @given(
-    st.lists(st.dictionaries(st.floats(1, 1e6), st.integers(1, 50), min_size=1), min_size=1, max_size=3),
+    st.lists(st.dictionaries(st.floats(1, 1e6), st.sampled_from([1, 2, 50, 1000]), min_size=1), min_size=1, max_size=3),
     st.floats(1, 2e6),
 )
+@settings(max_examples=40)
 def test_latencies_are_exceeded_by_no_more_than_said(buckets, longest):
     """Of all passes together; a bucket above the longest operation is no longer than that."""
     found = summarise([Latencies(one, longest / (1 + i)) for i, one in enumerate(buckets)])
@@ -197,7 +216,8 @@ def test_what_is_pinned_over_time_is_in_seconds():
     assert (found.seconds[1], found.seconds[-1]) == (0.01, 0.2)
     assert (found.dead_caches[-1], found.pages_pinned[-1], found.cgroups_pinned[-1]) == (41, 236, 9)
     assert (found.dead_caches[1], found.pages_pinned[1], found.cgroups_pinned[1]) == (2, 9, 1)
-    assert measure(record(censuses=[census("v3", pinned=[])])).designs["v3"].over_time is None
+    for others in ([], [census("v3")]):  # the curve is the first pass's
+        assert measure(record(censuses=[census("v3", pinned=[]), *others])).designs["v3"].over_time is None
 
 
 def test_frees_of_no_section_are_counted_by_the_allocator_s_own_lock():
