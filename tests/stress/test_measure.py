@@ -1,5 +1,6 @@
 """From made-up records to the figures of a result."""
 
+import dataclasses
 import json
 import math
 import statistics
@@ -14,7 +15,7 @@ from stress.judge.ratio import Ratio
 from stress.measure import launches, turns
 from stress.measure.evaluation import headline, measure, rate, sample
 from stress.measure.latency import summarise
-from stress.measure.records import Latencies, SectionSum
+from stress.measure.records import Block, Census, Latencies, RunRecord, SectionSum
 from stress.result.data import TAIL_STEPS
 from stress.result.files import encode
 
@@ -288,6 +289,27 @@ def test_a_launch_of_nothing_but_interrupted_sections_is_left_out_whole():
     assert launches.share_left_out(record(launches=[none]), block("v1", 0)) == 1.0
     none.left_out[...] = 0
     assert launches.share_left_out(record(launches=[none]), block("v1", 0)) == 0.0
+
+
+def test_what_a_record_does_not_say_is_nothing():
+    """One storm of one turn, undisturbed; no time, no operations; whole, and watched."""
+    assert SectionSum() == SectionSum(operations=0, nanoseconds=0.0, sections=0)
+    one = sample(Block("v1", 0, warmup=False, wall_ns=1, sections={}), 1)
+    assert (one.storms, one.turns, one.disturbed_turns, one.involuntary_switches, one.steal_ticks) == (1, 1, 0, 0, 0)
+    assert (one.failed_allocations, one.waited_seconds, one.long_stalls) == (0, None, None)
+    fields = {f.name: f for f in dataclasses.fields(RunRecord)}
+    given = {name: "" for name, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING}
+    bare = RunRecord(**given)
+    assert (bare.interrupted, bare.oversubscribed, bare.watched, bare.looks, bare.trace) == (
+        False,
+        False,
+        True,
+        None,
+        None,
+    )
+    assert (bare.seconds, bare.timed_seconds, bare.margin, bare.launches, bare.violated) == (0.0, 0.0, 0.02, [], [])
+    given = {f.name: 0 for f in dataclasses.fields(Census) if f.default is f.default_factory is dataclasses.MISSING}
+    assert (Census(**given).cgroups_pinned, Census(**given).clock_ns, Census(**given).free_sections) == (0, None, {})
 
 
 def test_a_replay_is_carried_along():
