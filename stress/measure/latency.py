@@ -24,8 +24,8 @@ def summarise(latencies: Sequence[Latencies]) -> Latency:
 
     def exceeded_by(share: float) -> float:
         """What at most this share of the operations took longer than."""
-        rank = min(total - 1, math.ceil(total * (1 - share)) - 1)
-        return round(min(longest, float(values[np.searchsorted(upto, max(rank, 0), side="right")])), 2)
+        rank = max(0, math.ceil(total * (1 - share)) - 1)
+        return round(min(longest, float(values[np.searchsorted(upto, rank, side="right")])), 2)
 
     tail = [exceeded_by(10 ** (-step / TAIL_STEPS)) for step in range(math.floor(TAIL_STEPS * math.log10(total)) + 1)]
     p50, p90, p99, p999 = map(exceeded_by, (0.5, 0.1, 0.01, 0.001))

@@ -7,7 +7,7 @@ import random
 import pytest
 from small_world import SmallWorld, wild_memory
 
-from allocators.core.world import MEM_MAP
+from allocators.core.world import MEM_MAP, PAGE_SHIFT
 from allocators.invariants import CHECKERS, MOST, check
 
 DESIGNS = (
@@ -60,6 +60,21 @@ def test_out_of_memory_leaves_a_sound_world():
     assert world.check().violated == []
     world.free(1, objects)
     assert world.check().violated == []
+
+
+def test_objects_of_the_very_last_page_are_known():
+    world = SmallWorld("linux-3.16", sizes=(64, 4096))
+    world.alloc(0, 0)
+    last = [obj for obj in world.alloc(0, 1, count=2000) if obj >> PAGE_SHIFT >= world.layout.last_frame - 8]
+    world.free(0, last)
+    world.shrink(1)
+    small = world.alloc(0, 0, count=2000)  # slabs of a page each, until memory is out
+    assert max(small) >> PAGE_SHIFT == world.layout.last_frame - 1
+    assert world.check().violated == []
+
+
+def test_the_largest_blocks_stay_apart():
+    assert SmallWorld(memory=16 << 20).check().violated == []
 
 
 def test_work_that_is_still_queued_is_accounted_for():

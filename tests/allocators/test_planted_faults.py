@@ -15,7 +15,7 @@ from allocators.core.kmem_cache import CACHE, KMEM_CACHE_CPU, NODE
 from allocators.core.page_alloc import KIND_FREE_TAIL, MAX_ORDER, PAGE, ZONE
 from allocators.core.page_pair import FROZEN, freelist_of, inuse_of, objects_of, page_pair
 from allocators.core.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, WORLD, WORLD_AT
-from allocators.invariants.snapshot import CPU_PARTIAL, CPU_SLAB, NODE_PARTIAL, SlabList, Snapshot
+from allocators.invariants.snapshot import CPU_PARTIAL, CPU_SLAB, FULL, NODE_PARTIAL, SlabList, Snapshot
 from allocators.memcg.memcontrol import MEMCG
 from allocators.slub.partial import PAGES_SHIFT
 from allocators.slub.state import STAT
@@ -131,6 +131,14 @@ def page_dropped_from_a_partial_list(b: Busy):
 @fault("list_counts", says="nr_partial is")
 def partial_list_miscounted(b: Busy):
     b.mem[b.node(b.list(NODE_PARTIAL)) + NODE.nr_partial] += 1
+
+
+@fault("list_counts", says="nr_partial is 1, its partial list has 0 slabs")
+def empty_partial_list_miscounted(b: Busy):
+    slabs = next(s for s in b.snapshot.lists if s.cache == 2 and s.place == CPU_SLAB)
+    n = b.layout.plan["nodes"] + slabs.cache * NODE.SIZE
+    assert b.mem[n + NODE.first] == 0
+    b.mem[n + NODE.nr_partial] += 1
 
 
 @fault("list_counts", says="comes back to frame")
@@ -279,6 +287,11 @@ def slot_left_dangling(b: Busy):
     b.mem[b.world.slot(2, 2)] = b.mem[WORLD_AT + WORLD.cache_free]
 
 
+@fault("registry", says="slot")
+def slot_of_another_cache_s_child(b: Busy):
+    b.mem[b.world.slot(0, 2)] = b.world.child(1, 2)
+
+
 @fault("registry", says="lists of children")
 def child_unlinked_from_its_memcg(b: Busy):
     b.mem[b.mem[b.live_child() + CACHE.memcg] + MEMCG.children] = 0
@@ -333,3 +346,18 @@ def test_fault_is_caught_by_name(name):
         report = busy.world.check()
     assert report.broken() == planted.caught_by, report.violated
     assert any(planted.says in text for _, text in report.violated), report.violated
+
+
+def test_a_full_slab_that_its_list_lost_is_caught():
+    """F_FULL: a child's full slabs are on the list of their node."""
+    world = SmallWorld("full-tracking")
+    world.child_with_objects(1, 0, 640)
+    assert world.check().violated == []
+    slabs = next(s for s in Snapshot(world.kworker, world.layout).lists if s.place == FULL and len(s.frames) > 1)
+    n = world.layout.plan["nodes"] + slabs.cache * NODE.SIZE
+    first, second = page(slabs.frames[0]), page(slabs.frames[1])
+    assert world.mem[n + NODE.full] == first
+    world.mem[n + NODE.full] = second
+    world.mem[second + PAGE.prev] = 0
+    report = world.check()
+    assert report.broken() == {"one_state"} and "full and not on the full list" in report.violated[0][1]

@@ -100,6 +100,25 @@ def object_of_another_node(b: Busy) -> None:
     b.mem[ac + ARRAY_CACHE.avail] += 1
 
 
+def object_of_another_cache(b: Busy) -> None:
+    """The last object of an array, which lies in the first slab of all, goes to another cache's array."""
+    first = next(a for a in b.snapshot.arrays if len(a.entries) and 0 in b.snapshot.locate(a.entries)[0])
+    other = next(
+        a for a in b.snapshot.arrays if a.place == first.place and a.cache != first.cache and a.avail < a.limit
+    )
+    at = first.entries.tolist().index(first.entries[b.snapshot.locate(first.entries)[0] == 0][0])
+    obj = b.mem[entry_of(first.at, at)]
+    b.mem[entry_of(first.at, at)] = b.mem[entry_of(first.at, first.avail - 1)]
+    b.mem[first.at + ARRAY_CACHE.avail] -= 1
+    b.mem[entry_of(other.at, other.avail)] = obj
+    b.mem[other.at + ARRAY_CACHE.avail] += 1
+
+
+def array_beyond_all_arrays(b: Busy) -> None:
+    base, words = b.world.layout.plan.regions["arrays"]
+    b.mem[b.world.machine(0).pcpu + b.mem[b.root + CACHE.cpu_slab] + KMEM_CACHE_ARRAY.array] = base + words
+
+
 def drop_from_list(b: Busy) -> None:
     n = b.node_with(FULL)
     page = b.mem[n + SLAB_NODE.slabs_full]
@@ -118,6 +137,8 @@ FAULTS = {
     "an object twice in an index array": (index_twice, {"freelists"}),
     "a wild number in an index array": (wild_index, {"freelists"}),
     "an object in the array of another node": (object_of_another_node, {"arrays"}),
+    "an object in the array of another cache": (object_of_another_cache, {"arrays"}),
+    "an array that is none": (array_beyond_all_arrays, {"freelists", "arrays", "inuse"}),
     "an array above its limit": (damage((lambda b: b.array() + ARRAY_CACHE.limit, -90)), {"arrays"}),
     "a CPU without an array": (
         lambda b: b.mem.__setitem__(
@@ -160,6 +181,15 @@ def test_planted_fault_is_caught(fault):
         plant(busy)
         report = busy.world.check()
     assert report.broken() and report.broken() <= expected, report.violated
+    assert ("said to be at word" in str(report.violated)) == (fault == "an array that is none")
+
+
+def test_a_cache_of_single_objects_is_sound():
+    """A limit of one object, as of large ones: so have its alien arrays."""
+    world = slab_world(sizes=(200_000,), cpus=4, nodes=2, memory=16 << 20)
+    assert world.mem[world.roots[0] + CACHE.limit] == 1
+    world.free(2, world.alloc(0, 0, count=4))
+    assert world.check().violated == []
 
 
 def skip(*_args):

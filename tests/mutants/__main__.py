@@ -24,6 +24,7 @@ import importlib
 import json
 import os
 import random
+import re
 import resource
 import shlex
 import shutil
@@ -40,7 +41,6 @@ from cosmic_ray.config import load_config
 from cosmic_ray.modules import filter_paths, find_modules
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator
-from cosmic_ray.tools.filters.operators_filter import OperatorsFilter
 from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome, WorkItem, WorkResult
 
@@ -69,14 +69,16 @@ def main() -> int:
         if asked.survivors:
             items = sorted((item for item, result in sessions.completed_work_items if lives(result)), key=place)
         elif asked.resume:
-            items = sorted(sessions.pending_work_items, key=place)
+            items = list(sessions.pending_work_items)  # in any order
         else:
             items = plan(sessions, configuration)
             seed = random.SystemRandom().randrange(1 << 31) if asked.seed is None else asked.seed
             if asked.most is not None and asked.most < len(items):
                 print(f"{asked.most} of {len(items)} mutants, drawn with --seed {seed}")
-                drawn = sorted(random.Random(seed).sample(range(len(items)), asked.most))
-                skip(sessions, [item for i, item in enumerate(items) if i not in set(drawn)], "not drawn")
+                # Played as they are drawn: what is done when somebody stops it is a sample, too.
+                drawn = random.Random(seed).sample(range(len(items)), asked.most)
+                left = set(range(len(items))) - set(drawn)
+                skip(sessions, [items[i] for i in sorted(left)], "not drawn")
                 items = [items[i] for i in drawn]
         config = load_config(str(configuration))
         preload(config, {single(item).module_path for item in items})
@@ -109,8 +111,11 @@ def plan(sessions: WorkDB, configuration: Path) -> list[WorkItem]:
     paths = config["module-path"] if isinstance(config["module-path"], list) else [config["module-path"]]
     modules = sorted(filter_paths(find_modules(Path(path) for path in paths), config.get("excluded-modules", ())))
     init(modules, sessions, config.operators_config)
-    OperatorsFilter().filter(sessions, argparse.Namespace(config=str(configuration)))
-    items = sorted(sessions.pending_work_items, key=place)
+    # As cr-filter-operators does, but in one transaction.
+    unwanted = re.compile("|".join(config.sub("filters", "operators-filter").get("exclude-operators", ["$."])))
+    items = sorted(sessions.work_items, key=place)
+    skip(sessions, [item for item in items if unwanted.match(single(item).operator_name)], "filtered operator")
+    items = [item for item in items if not unwanted.match(single(item).operator_name)]
     idle = {path: unexecuted(path.read_text(), config.get("texts-count", True)) for path in modules}
     same = [any(a <= change.start_pos < b for a, b in idle[change.module_path]) for change in map(single, items)]
     skip(sessions, [item for item, is_same in zip(items, same) if is_same], "changes nothing that is executed")
@@ -208,7 +213,9 @@ def fork(config: dict, found: str = "") -> tuple[int, str]:
             os.dup2(output.fileno(), 2)
             status = 70
             try:
-                signal.setitimer(signal.ITIMER_REAL, config["timeout"])  # its default action ends the child
+                # Their default actions end the child. The machine may be busy with others: its own time counts first.
+                signal.setitimer(signal.ITIMER_PROF, config["timeout"])
+                signal.setitimer(signal.ITIMER_REAL, 20 * config["timeout"])
                 resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
                 status = child_main(config, found)
             finally:

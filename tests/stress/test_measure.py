@@ -1,11 +1,12 @@
 """From made-up records to the figures of a result."""
 
+import dataclasses
 import json
 import math
 import statistics
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from stress_records import MS, TRACE, block, census, launch, leak, record
 
@@ -14,7 +15,7 @@ from stress.judge.ratio import Ratio
 from stress.measure import launches, turns
 from stress.measure.evaluation import headline, measure, rate, sample
 from stress.measure.latency import summarise
-from stress.measure.records import Latencies, SectionSum
+from stress.measure.records import Block, Census, Latencies, RunRecord, SectionSum
 from stress.result.data import TAIL_STEPS
 from stress.result.files import encode
 
@@ -46,6 +47,24 @@ def test_ratios_are_after_over_before_in_the_same_pair():
     assert result.ratios["v3"].live.estimate == pytest.approx(0.8)
     assert result.ratios["v3"].dead.estimate == pytest.approx(1.0)
     assert 0.8 < result.ratios["v3"].free_throughput.estimate < 1.0
+
+
+def test_each_design_s_figures_are_its_own():
+    """Whatever designs are called, and whichever of them is the baseline."""
+    result = measure(record(baseline="v1", live_ns={"linux-3.16": 8.0, "v1": 10.0, "v3": 12.5}, noise=(1.0,)))
+    assert {name: ratios.live.estimate for name, ratios in result.ratios.items()} == {
+        "linux-3.16": pytest.approx(1.25),
+        "v3": pytest.approx(0.8),
+    }
+    for name, ns in {"linux-3.16": 8.0, "v1": 10.0, "v3": 12.5}.items():
+        design = result.designs[name]
+        assert (design.measured_blocks, design.counted_passes) == (8, 1)
+        assert design.frees_per_second.live == pytest.approx(2e9 / ns)
+
+
+def test_times_are_rounded_to_what_they_are_known_to():
+    result = measure(record(seconds=21.5678, censuses=[census("v3", clock_ns=None), census("v3", clock_ns=9.2567)]))
+    assert (result.seconds, result.designs["v3"].clock_ns) == (21.568, 9.26)
 
 
 def test_blocks_of_one_pair_are_joined():
@@ -136,9 +155,10 @@ def test_partial(fields, partial, reason):
 
 
 @given(
-    st.lists(st.dictionaries(st.floats(1, 1e6), st.integers(1, 50), min_size=1), min_size=1, max_size=3),
+    st.lists(st.dictionaries(st.floats(1, 1e6), st.sampled_from([1, 2, 50, 1000]), min_size=1), min_size=1, max_size=3),
     st.floats(1, 2e6),
 )
+@settings(max_examples=40)
 def test_latencies_are_exceeded_by_no_more_than_said(buckets, longest):
     """Of all passes together; a bucket above the longest operation is no longer than that."""
     found = summarise([Latencies(one, longest / (1 + i)) for i, one in enumerate(buckets)])
@@ -197,7 +217,8 @@ def test_what_is_pinned_over_time_is_in_seconds():
     assert (found.seconds[1], found.seconds[-1]) == (0.01, 0.2)
     assert (found.dead_caches[-1], found.pages_pinned[-1], found.cgroups_pinned[-1]) == (41, 236, 9)
     assert (found.dead_caches[1], found.pages_pinned[1], found.cgroups_pinned[1]) == (2, 9, 1)
-    assert measure(record(censuses=[census("v3", pinned=[])])).designs["v3"].over_time is None
+    for others in ([], [census("v3")]):  # the curve is the first pass's
+        assert measure(record(censuses=[census("v3", pinned=[]), *others])).designs["v3"].over_time is None
 
 
 def test_frees_of_no_section_are_counted_by_the_allocator_s_own_lock():
@@ -268,6 +289,27 @@ def test_a_launch_of_nothing_but_interrupted_sections_is_left_out_whole():
     assert launches.share_left_out(record(launches=[none]), block("v1", 0)) == 1.0
     none.left_out[...] = 0
     assert launches.share_left_out(record(launches=[none]), block("v1", 0)) == 0.0
+
+
+def test_what_a_record_does_not_say_is_nothing():
+    """One storm of one turn, undisturbed; no time, no operations; whole, and watched."""
+    assert SectionSum() == SectionSum(operations=0, nanoseconds=0.0, sections=0)
+    one = sample(Block("v1", 0, warmup=False, wall_ns=1, sections={}), 1)
+    assert (one.storms, one.turns, one.disturbed_turns, one.involuntary_switches, one.steal_ticks) == (1, 1, 0, 0, 0)
+    assert (one.failed_allocations, one.waited_seconds, one.long_stalls) == (0, None, None)
+    fields = {f.name: f for f in dataclasses.fields(RunRecord)}
+    given = {name: "" for name, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING}
+    bare = RunRecord(**given)
+    assert (bare.interrupted, bare.oversubscribed, bare.watched, bare.looks, bare.trace) == (
+        False,
+        False,
+        True,
+        None,
+        None,
+    )
+    assert (bare.seconds, bare.timed_seconds, bare.margin, bare.launches, bare.violated) == (0.0, 0.0, 0.02, [], [])
+    given = {f.name: 0 for f in dataclasses.fields(Census) if f.default is f.default_factory is dataclasses.MISSING}
+    assert (Census(**given).cgroups_pinned, Census(**given).clock_ns, Census(**given).free_sections) == (0, None, {})
 
 
 def test_a_replay_is_carried_along():

@@ -68,6 +68,7 @@ LEFT_OUT = "in {} of its sections a worker was interrupted, which are left out u
         ({"waited_ns": 199_000_000}, None, "fair", [WAITS.format("10.0%")]),
         ({"waited_ns": 201_000_000}, None, "poor", [WAITS.format("10.1%")]),
         ({"involuntary_switches": 40}, None, "good", []),
+        ({"involuntary_switches": 41}, None, "fair", [SWITCHED.format(20)]),
         ({"involuntary_switches": 42}, None, "fair", [SWITCHED.format(21)]),
         ({"involuntary_switches": 200}, None, "fair", [SWITCHED.format(100)]),
         ({"involuntary_switches": 202}, None, "poor", [SWITCHED.format(101)]),
@@ -180,6 +181,10 @@ def test_what_the_interval_is_made_of_is_said():
     assert (
         note.level == "note" and "a launch's luck (where code and memory lie, its tapes) moves its ratio" in note.text
     )
+    assert note.text.count("by up to") == 2, "of two designs the larger"
+    one = record(launches=launches, switches={"linux-3.16": [], "v1": []}, blocks=record(launches=launches).blocks)
+    (note,) = finding(measure(one), "a launch's luck")
+    assert "up to" not in note.text
     assert "in 2.8 % of turns a section was interrupted, 1 % of sections are left out" in note.text
     once = measure(record(launches=[launch(storms=1) for _ in range(8)]))
     assert finding(once, "too few storms in a launch to tell its luck from its own noise")
@@ -210,7 +215,14 @@ def test_a_wide_interval_is_a_warning():
     factors = (0.7, 1.0, 1.4, 0.8, 1.2, 1.1, 0.9, 1.3)
     blocks = [block("linux-3.16", pair) for pair in range(8)]
     blocks += [block("v1", pair, 10 * f, 20 * f) for pair, f in enumerate(factors)]
-    assert finding(measure(record(blocks=blocks)), "interval of v1's ratio spans")[0].level == "warning"
+    result = measure(record(blocks=blocks))
+    shown = result.ratios["v1"].free_throughput
+    span = f"spans {shown.high / shown.low - 1:.0%} at 95% confidence"
+    assert finding(result, f"interval of v1's ratio {span}")[0].level == "warning"
+
+
+def test_as_many_launches_as_an_interval_needs_are_enough():
+    assert not finding(measure(record(pairs=5)), "in common") and finding(measure(record(pairs=4)), "in common")
 
 
 def test_failed_allocations_are_said():

@@ -153,6 +153,77 @@ def test_a_gap_that_nobody_noticed_is_left_out(storms):
     assert measured(turns) == pytest.approx(RATIO, rel=1e-5)
 
 
+@pytest.mark.parametrize(("storms", "far"), [(1, True), (2, True), (3, False), (4, False)])
+def test_four_times_the_usual_and_a_fifth_of_a_millisecond_are_a_gap(storms, far):
+    """Usual for a section is what its kind takes, or itself in most of three storms or more."""
+    of = tapes(np.random.default_rng(9))
+    ns = 20.0 * of[0][1][9]
+    for beyond, left_out in ((-1.0, 0), (1.0, 1)):
+        made = [
+            [storm[0], [took.copy() for took in storm[0]]] for storm in cycles(of, storms, np.random.default_rng(10))
+        ]
+        made[-1][0][0][9] = (4 * ns + 200_000 + beyond) * CYCLES_PER_NS
+        assert table(of, made).left_out.sum() == left_out
+    for storm in made:  # slow in every storm
+        storm[0][0][9] = made[-1][0][0][9]
+    assert table(of, made).left_out.any() == far
+
+
+def test_turns_took_from_the_first_to_the_last_and_were_played_in_order():
+    of = tapes(np.random.default_rng(11))
+    when = times(2)
+    for storm in when:
+        storm[0]["began"][1] += 5000  # CPU 1 began the first design's turns after both had begun the second's
+        storm[0]["ended"][1] += 7000
+        storm[0]["began"][0] += 2000
+    turns = tabulate(of, cycles(of, 2, np.random.default_rng(12)), when, CYCLES_PER_NS)
+    assert np.allclose(turns.took[:, 0], (900 + 7000 - 2000) / CYCLES_PER_NS)
+    assert np.allclose(turns.took[:, 1], 900 / CYCLES_PER_NS)
+    assert (turns.position[:, 0] == 1).all() and (turns.position[:, 1] == 0).all()
+
+
+def test_a_cpu_without_sections_adds_nothing():
+    of = tapes(np.random.default_rng(13))
+    none = np.zeros(0, np.int64)
+    made = cycles(of, 2, np.random.default_rng(14))
+    alone = measured(table(of, made))
+    for cpu in range(CPUS):
+        silent = [(none, none, none) if c == cpu else tape for c, tape in enumerate(of)]
+        quiet = [[[none if c == cpu else took for c, took in enumerate(d)] for d in storm] for storm in made]
+        turns = table(silent, quiet)
+        assert not turns.nanoseconds[:, :, cpu].any() and not turns.sections[cpu].any()
+        assert (turns.nanoseconds[:, :, 1 - cpu] == table(of, made).nanoseconds[:, :, 1 - cpu]).all()
+    assert alone == pytest.approx(RATIO, rel=1e-5)
+
+
+@pytest.mark.parametrize("kinds", [("live", "dead"), ("alloc",)])
+def test_the_spread_is_a_bootstrap_of_blocks_of_turns(kinds):
+    """Written out: 200 times each storm's every block of 8 turns is one of any storm, CPUs and kinds together."""
+    of = tapes(np.random.default_rng(15))
+    storms = 3
+    turns = table(of, cycles(of, storms, np.random.default_rng(16), noise=0.2))
+    at = [SECTIONS.index(kind) for kind in kinds]
+    edges = range(0, TURNS, 8)
+    drawn = np.random.default_rng(17).integers(storms, size=(200, storms, len(edges)))
+    logs = []
+    for draw in drawn:
+        speeds = []
+        for design in range(DESIGNS):
+            speed = 0.0
+            for cpu in range(CPUS):
+                ns = sum(
+                    turns.nanoseconds[draw[storm, block], design, cpu, first : first + 8, kind].sum()
+                    for storm in range(storms)
+                    for block, first in enumerate(edges)
+                    for kind in at
+                )
+                speed += storms * turns.operations[cpu][:, at].sum() / ns
+            speeds.append(speed)
+        logs.append(np.log(speeds[1] / speeds[0]))
+    want = np.std(logs, ddof=1) * np.sqrt(storms / (storms - 1))
+    assert spread_within(turns, 0, 1, kinds, 17) == pytest.approx(want, rel=1e-9)
+
+
 def test_an_allocator_s_own_slow_sections_stay():
     """In every storm a section takes long under one design: that is how it is, and no gap."""
     rng = np.random.default_rng(6)
