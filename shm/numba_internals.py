@@ -150,14 +150,12 @@ lean.method("numba.core.base.BaseContext.insert_user_function", "func", "fndesc"
 make_overload_template = lean.name("numba.core.typing.templates.make_overload_template")
 infer = lean.name("numba.core.typing.templates.infer")
 infer_global = lean.name("numba.core.typing.templates.infer_global")
-ConfigStack = lean.name("numba.core.targetconfig.ConfigStack")
 lean.name("numba.core.types.Function")
 lean.method(
     "numba.core.typing.templates._OverloadFunctionTemplate.generic",
     *("args", "kws"),
     more=False,
 )
-lean.attributes("numba.core.targetconfig.ConfigStack", "top_or_none")
 # What the libraries override: called by Numba, and what they call and read of it.
 lean.method("numba.core.codegen.JITCodeLibrary.__init__", "codegen", "name", more=False)
 lean.method("numba.core.codegen.JITCodeLibrary.finalize", more=False)

@@ -5,6 +5,9 @@ time, is done anew for each machine's type. Here the questions that compiling a 
 beside what it gave (`shm.machine_type`). A machine that answers all of them the same would lead to the same code,
 step by step, so it takes that code; LLVM still sees each program as a whole.
 
+How functions are compiled (flags) is not asked: it is the same for all that a process compiles, `shm.compiler` says
+the rest explicitly.
+
 Only programs with STATS do so: timed ones are always compiled by themselves, whatever this process did before.
 """
 
@@ -14,7 +17,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from shm.machine_type import FEATURES, KERNEL, MachineType, ask_again, asking
-from shm.numba_internals import ConfigStack, infer, infer_global, make_overload_template, types
+from shm.numba_internals import infer, infer_global, make_overload_template, types
 
 compiled: list[str] = []  # functions for which nothing was there, in order
 
@@ -40,7 +43,7 @@ def overload_once(
             alone = hooked()
             others = tuple(a for a in args if a != machine), tuple((k, v) for k, v in kws.items() if v != machine)
             places = tuple(a == machine for a in args), tuple(k for k, v in kws.items() if v == machine)
-            known = self.known.setdefault((others, places, ConfigStack.top_or_none()), [])
+            known = self.known.setdefault((others, places), [])
             for asked, signature in () if alone else known:
                 if machine.answers(asked):
                     ask_again(asked)

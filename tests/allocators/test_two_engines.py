@@ -67,7 +67,7 @@ CPUS, CACHES, CGROUPS = 2, 4, 3
 # that any of linux-3.15, 3.16, 4.0, 5.3, 6.18, 7.0, 7.1, 7.3, rfc-reparent, v1, v2 and v3 gives it; edited designs have
 # in one program what two of them have: P7v2 of v2, and P8v2. linux-7.0 has nothing that 6.18 and 7.1 lack.
 COUNTED = (
-    ("slub", "linux-3.16", 2), ("slub", "v1", 2), ("slub", "v3", 2), ("slub", "linux-6.18-F_SHEAFASK", 2),
+    ("slub", "linux-3.16", 2), ("slub", "v3", 2), ("slub", "v1", 2), ("slub", "linux-6.18-F_SHEAFASK", 2),
     ("slab", "linux-3.16", 2), ("slab", "v1", 2), ("slob", "linux-3.16", 1), ("slob", "linux-3.16", 2),
 )  # fmt: skip
 SLUB = ("rfc-reparent", "linux-5.3", "linux-4.0", "linux-3.15+P3+P4v3+P7v2", "linux-7.1", "linux-7.3")

@@ -27,11 +27,11 @@ def out_of_line(entry: Entry, kernel: str, features: frozenset[str]) -> set[str]
         for name, info, _, where, _, _ in _SYMBOL.iter_unpack(code[at : at + size]):
             if info & 15 == _FUNCTION and where:
                 begin = strings + name
-                names.add(_plain(code[begin : code.index(b"\0", begin)].decode()))
+                names.add(plain_name(code[begin : code.index(b"\0", begin)].decode()))
     return {name for name in names if name}
 
 
-def _plain(symbol: str) -> str:
+def plain_name(symbol: str) -> str:
     """`module.function` of a mangled name, without what Numba adds; "" for wrappers of Python's."""
     if not symbol.startswith(_MANGLED):
         return ""
