@@ -37,6 +37,7 @@ STORMS: dict[str, Callable[[int, int], Case]] = {
     "neighbours": kills.neighbours,
 }
 USUAL = 3.0  # seconds of a command that is not timed
+MOST_OF_WRITING = 25  # times what writing a partial result takes that the end may take after Ctrl-C
 LONG = 6.0  # seconds of a command from which on it is not repeated after it was disturbed
 
 
@@ -70,7 +71,10 @@ class Player:
         if case.again and not found and self._usual(case) < LONG:
             found += self._again(case)
         if case.signals and any(name == "SIGINT" for one in ended for name, first in one.hit if first):
-            told["ctrl_c"] = [case.usual, ended[0].after, self._writing(case) if case.usual in (0, 8) else 0.0]
+            writing = self._writing(case) if case.usual in (0, 8) else 0.0
+            told["ctrl_c"] = [case.usual, ended[0].after, writing]
+            if writing and ended[0].after > MOST_OF_WRITING * writing:
+                found.append(f"Ctrl-C took {ended[0].after / writing:.0f} times what writing its result does")
         if found:
             told["faults"] = found
             told["told"] = case.told()
