@@ -95,3 +95,14 @@ def test_a_vector_that_outlives_its_slab_is_found(monkeypatch):
     monkeypatch.setattr(slab_pages, "drop_vector", lambda m, page: None)
     world.shrink(0)
     assert world.check().broken() == {"owners"}
+
+
+def test_an_owner_of_what_nobody_has_is_found():
+    world = SmallWorld("linux-5.9")
+    world.create(1)
+    objects = world.alloc(0, 0, 1, 8)
+    assert world.check().violated == []
+    world.live[objects[3]] -= 1
+    report = world.check()
+    assert report.broken() == {"owners", "inuse", "conservation"}
+    assert any("has an owner and is not handed out" in text for _, text in report.violated)

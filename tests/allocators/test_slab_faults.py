@@ -138,6 +138,10 @@ FAULTS = {
     "a wild number in an index array": (wild_index, {"freelists"}),
     "an object in the array of another node": (object_of_another_node, {"arrays"}),
     "an object in the array of another cache": (object_of_another_cache, {"arrays"}),
+    "a head beyond the mem_map": (
+        lambda b: b.mem.__setitem__(b.slab(PARTIAL) + PAGE.head, MEM_MAP + (b.world.layout.last_frame + 9) * PAGE.SIZE),
+        {"pages_conserved", "inuse", "freelists"},
+    ),
     "an array that is none": (array_beyond_all_arrays, {"freelists", "arrays", "inuse"}),
     "an array above its limit": (damage((lambda b: b.array() + ARRAY_CACHE.limit, -90)), {"arrays"}),
     "a CPU without an array": (

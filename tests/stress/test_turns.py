@@ -192,6 +192,7 @@ def test_a_cpu_without_sections_adds_nothing():
         quiet = [[[none if c == cpu else took for c, took in enumerate(d)] for d in storm] for storm in made]
         turns = table(silent, quiet)
         assert not turns.nanoseconds[:, :, cpu].any() and not turns.sections[cpu].any()
+        assert np.isfinite(spread_within(turns, 0, 1, ("live",), 1))
         assert (turns.nanoseconds[:, :, 1 - cpu] == table(of, made).nanoseconds[:, :, 1 - cpu]).all()
     assert alone == pytest.approx(RATIO, rel=1e-5)
 
