@@ -117,7 +117,7 @@ def _told(arena: Arena, virtual: VirtualTime) -> dict[str, np.ndarray]:
 
 def test_a_trace_has_every_operation_and_all_of_the_time() -> None:
     tapes, _ = build_workload("remote-free", {"batch": "96", "rounds": "2"}, 3, 1)
-    job = Job(DESIGNS["slub"], "slub", 3, 2, load("xeon-2014"), 16 << 20, 1, 10.0, tapes)
+    job = Job(DESIGNS["slub"], "slub", 3, 2, load("xeon-2014"), 16 << 20, 1, 10.0, tapes, step="operation")
     point = play_point(job, lambda done: None)
     events = check(tracing.encode([job], {"command": "none"}))
     worked = [e for e in events if e["ph"] == "X" and "args" in e and e["tid"] < 3]
