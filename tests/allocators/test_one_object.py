@@ -27,7 +27,7 @@ SPEAK_OF_ONE = {
     "stress/claims/recorded.py": {"remote"},
     "stress/explore/races/hiding.py": {"free_and_offline"},
     "stress/inspect/report.py": {"_file", "_command", "_sentences"},  # what SLUB's sizing rules say of a file
-    "stress/simulate/validate.py": {""},  # the designs that each is compared by
+    "stress/simulate/native.py": {""},  # the designs that each is compared by
     "scenarios/traces/steps.py": {"read_steps"},
 }
 
