@@ -1,5 +1,6 @@
 """What the system refuses ends a command with a sentence, whichever name, number or file it came by."""
 
+import datetime
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 from until import PATIENCE
 
+from stress.claims.keeping import keep
 from stress.commands.app import app
 from stress.commands.guarded import command_line
 from stress.process.errors import DamagedRun, UsageError
@@ -153,6 +155,18 @@ with mock.patch({where!r}, impatient), mock.patch("builtins.print", once_more):
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stderr) == (3, "interrupted before there was anything to report\n")
+
+
+def test_claims_that_have_no_room_leave_no_folder(tmp_path, monkeypatch):
+    def second_is_too_much(path, data):
+        if path.name == "b":
+            raise OSError(28, "No space left on device")
+        path.write_bytes(data)
+
+    monkeypatch.setattr("stress.claims.keeping.write_atomically", second_is_too_much)
+    with pytest.raises(UsageError, match="No space"):
+        keep(tmp_path, datetime.datetime(2026, 1, 1), "claims", {"a": b"1", "b": b"2"})
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_number_of_thousands_of_digits_is_an_error_of_usage():
