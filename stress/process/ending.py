@@ -2,17 +2,19 @@
 
 The first signal becomes a KeyboardInterrupt in the main thread; later ones do not disturb the ending.
 Python loses an exception that is raised inside a callback (a destructor, a log handler), so loops
-that can take long also call `check`.
+that can take long also call `check`, and nothing is said of one that was lost.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1
@@ -42,9 +44,12 @@ def interruptible() -> Iterator[None]:
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
             signal.signal(number, _handle)
+    hook = sys.unraisablehook
+    sys.unraisablehook = functools.partial(_lost, hook)
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, signal.SIG_IGN if _received else handler)
         _received, _deaf, _inside = "", False, False
@@ -57,6 +62,11 @@ def _handle(number: int, frame: object) -> None:
     _received = signal.Signals(number).name
     if not _held:
         raise KeyboardInterrupt(_received)
+
+
+def _lost(hook: Callable[[sys.UnraisableHookArgs], object], found: sys.UnraisableHookArgs) -> None:
+    if not (_received and isinstance(found.exc_value, KeyboardInterrupt)):
+        hook(found)
 
 
 def check() -> None:
