@@ -7,51 +7,46 @@ from __future__ import annotations
 
 REMARKS = {
     "R1": (
-        "Measured: order and causes come out, the depth of the fall does not, unless a request has two objects. "
-        "Under 7.0 each allocation takes node 0's list_lock, which is held all the time, at 21 million objects a "
-        "second when other work spaces them, at 30 million when nothing does. One object a request so makes 21 "
-        "million requests a second where 13 were reported. Two objects a request make 33, 15 and 24 million under "
-        "6.19, 7.0 and 7.0 with barns, without any other work; reported were 34 to 36, 13 and 24. That would be "
-        "agreement to 15 %; but the report does not tell how many there are, so it decides nothing. Both "
-        "explanations are right, one after the other: barns give most back, and two nodes with memory, where no "
-        "barn is missing, lose as much, to the partial lists that are gone."
+        "Measured: the order turns. Since `linux-6.18` limits CPU partial lists by slabs, as a recorded kernel does, "
+        "this flow drains them after every few slabs, under node 0's list_lock, which is held 96 to 99 % of the time: "
+        "7 million frees a second, where 34 to 36 million requests of 6.19 were reported. Without the limit "
+        "(`linux-6.18-F_PARTIALSLABS`, 256 B) it makes 79 million and 7.0 25 million, 0.31 of that; reported were 0.36 "
+        "to 0.38. So what misses is how ublk's requests come back, or what it costs to drain: not found yet."
     ),
     "R3": (
         "Measured: bursts that fit into two sheaves never leave them, and sheaves are then no faster and no slower "
         "than CPU slabs. Larger ones, back to back, are bound by the barn's lock, one for the 32 to 96 CPUs of a "
-        "node, held 95 to 98 % of the time, so sheaves make them 10 to 30 times slower; a microsecond of other work "
-        "with each operation makes that lock idle, and hides the rest. Nowhere does 6.19 gain a third. A sheaf's "
-        "miss asks the barn first, in 6.19 too, so the CPU slabs behind it serve only what the barn lacks: as a "
-        "second layer they are not seen to matter here. Capacity is: with 64 objects a sheaf bursts of 96 stay in "
-        "two of them, and are 50 times as fast. What the benchmark does with maple nodes must be known to say more."
+        "node, held 92 to 97 % of the time, so sheaves make them 11 to 33 times slower; a microsecond of other work "
+        "with each operation makes that lock idle, and hides the rest. Then only bursts of 384 gain, 64 % under 6.19, "
+        "and 43 % under 7.0, where nothing was reported. A sheaf's miss asks the barn first, in 6.19 too, so the CPU "
+        "slabs behind it serve only what the barn lacks. What the benchmark does with maple nodes must be known to "
+        "say more."
     ),
     "R4": (
         "The report compares with a kernel that refills from its own node only, which is no design here; the mended "
-        "one stands for it. Measured: CPUs wait for the barns' locks, held 84 to 98 % of the time, and the nodes' "
-        "list_locks are not what limits them; and as both nodes do the same, a node is seldom short of slabs while "
-        "the other has more than min_partial. Reported were 55 % of all cycles in the slow path of spinlocks "
-        "before, 73 % after."
+        "one stands for it. Measured: small bursts wait for the barns' locks, held 88 % of the time, large ones for "
+        "the nodes' list_locks, held 85 to 93 %, whether those of other nodes are taken or only tried: as both nodes "
+        "do the same, a node is seldom short of slabs while the other has more than min_partial. Reported were 55 % "
+        "of all cycles in the slow path of spinlocks before, 73 % after."
     ),
     "R5": (
-        "Measured: on one CPU 6.19 and 7.0 do the same up to what a barn holds, as both have the same sheaves; so "
-        "the allocator's own instructions are not where a fork's 7 to 11 % went, as far as the model goes, and half "
-        "the caching is not seen below bursts of 384 objects. kvfree_rcu is 2.4 times dearer here: 6.19's objects "
-        "of caches without sheaves are freed in batches by a worker, whose time is no CPU's; 7.0's go into rcu_free "
-        "sheaves."
+        "Measured: on one CPU 6.19 and 7.0 do the same, as both have the same sheaves; so the allocator's own "
+        "instructions are not where a fork's 7 to 11 % went, as far as the model goes, and half the caching costs "
+        "nothing in bursts up to 1024 objects. kvfree_rcu is 2.4 times dearer here: 6.19's objects of caches without "
+        "sheaves are freed in batches by a worker, whose time is no CPU's; 7.0's go into rcu_free sheaves."
     ),
     "R6": ("What the tests allocate was not told; the first bad commit gives sheaves to most caches."),
     "R7": (
-        "Measured: 0.80 drains of a stock an operation under per-node owners, none before and with five slots, as "
-        "was said; on two CPUs alone they cost 62 % of the rate. On 224 CPUs they should cost more, and cost less: "
-        "the line of an obj_cgroup is taken 0.66 times an operation, once in 30 ns while all CPUs work, though to "
-        "take it from another complex's CPU is 107 ns in the profile. An operation at a time charges such a line "
-        "too little when a hundred CPUs want it (how far off it is on up to 16: scale.md), so this miss is virtual "
-        "time's, not the design's."
+        "Measured: per-node owners cost 69 % of the rate on two CPUs alone and 86 % on 224, where 68 % were reported; "
+        "the line of an obj_cgroup is what CPUs wait for. The stopgap makes up for it, as reported. An operation at a "
+        "time (`--step operation`) it came out the other way, 161 % too fast: such a line was waited for once where "
+        "an operation changes it several times. How dear a line's way is between complexes is another machine's "
+        "median in the profile."
     ),
     "R8": (
         "The microbenchmark is not to be had: what is played is one CPU's burst of 65,536 objects with its pages "
         "and its frees, of which the building of freelists is a small part, so it is held to no figure. On 192 CPUs "
-        "bursts are bound by the barns' locks, and 2 to 5 % are below what can be told."
+        "bursts are bound by list_locks, and 2 to 5 % are below what can be told."
     ),
     "R10": (
         "What goes to slabs in the one-way flow (0.02 %) is a sheaf or two while it begins, of few rounds; the "
