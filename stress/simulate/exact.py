@@ -178,7 +178,8 @@ def table(cells: list[Cell]) -> str:
     return "\n".join(lines)
 
 
-def _numbers(text: str) -> list[int]:
+def numbers(text: str) -> list[int]:
+    """An option such as 2,4,16."""
     return [int(part) for part in text.split(",")]
 
 
@@ -186,7 +187,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m stress.simulate.exact", description=__doc__)
     parser.add_argument("--machine", default="epyc-2022", help="a profile, by name or file")
     parser.add_argument("--workload", action="append", choices=list(WORKLOADS), help="repeatable; all without")
-    parser.add_argument("--cpus", type=_numbers, default=CPUS, metavar="N,N", help="2,4,16,64 without")
+    parser.add_argument("--cpus", type=numbers, default=CPUS, metavar="N,N", help="2,4,16,64 without")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, help="write the cells there as JSON too")
     chosen = parser.parse_args(arguments)

@@ -83,11 +83,10 @@ def _programs(design: str, allocator: str) -> list[Target]:
 
 
 def measured(workload: Workload, design: str, allocator: str, seconds: float, seed: int) -> dict[str, float]:
-    """kind of section -> ns of a CPU an operation takes, the median of the launches.
+    """kind of section -> ns of a CPU an operation takes, the median of the launches. Its `_programs` are compiled.
 
     seconds: of all launches together. Raises as `stress.play.launch.Launch` does.
     """
-    ready(_programs(design, allocator))
     parsed = parse_design(design)
     features = parsed.features(allocator) | ALLOCATORS[allocator].feature
     arena = Arena(workload, allocator, features=features, memory=DEFAULT_MEMORY)

@@ -28,6 +28,7 @@ from stress.play.options import DEFAULT_MEMORY
 from stress.play.virtual import features_of
 from stress.profiles.load import dump, load
 from stress.profiles.profile import Profile
+from stress.simulate.exact import numbers
 from stress.simulate.native import DESIGNS, Measured, measure, workload_of
 from stress.simulate.point import Job, play_point
 
@@ -114,11 +115,11 @@ def compare(native: Sequence[Measured], profile: Profile, play: Play) -> Iterato
     """Every cell of what was measured, one after another."""
     model: dict[tuple[str, str, int, str], dict[str, float]] = {}
     real = {one.key: one.ns for one in native}
-    for one, simulated_ns in zip(native, play(native, profile), strict=True):
-        model[one.key] = simulated_ns
+    for one, found in zip(native, play(native, profile), strict=True):
+        model[one.key] = found
         base = (*one.key[:3], DESIGNS[one.allocator][0])
         for kind, ns in one.ns.items():
-            if kind not in model[one.key]:
+            if kind not in found:
                 continue
             other = base != one.key and kind in real.get(base, {}) and kind in model.get(base, {})
             yield Cell(
@@ -128,9 +129,9 @@ def compare(native: Sequence[Measured], profile: Profile, play: Play) -> Iterato
                 cpus=one.cpus,
                 kind=kind,
                 measured=ns,
-                simulated=model[one.key][kind],
+                simulated=found[kind],
                 measured_ratio=ns / real[base][kind] if other else None,
-                simulated_ratio=model[one.key][kind] / model[base][kind] if other else None,
+                simulated_ratio=found[kind] / model[base][kind] if other else None,
             )
 
 
@@ -217,7 +218,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seconds", type=float, default=3.0, help="of each native run")
     parser.add_argument("--scenario", action="append", choices=list(SCENARIOS), help="repeatable; all without")
     parser.add_argument("--allocator", action="append", choices=list(DESIGNS), help="repeatable; all without")
-    parser.add_argument("--cpus", type=_numbers, default=(1, 2), metavar="N,N", help="1,2 without")
+    parser.add_argument("--cpus", type=numbers, default=(1, 2), metavar="N,N", help="1,2 without")
     parser.add_argument("--step", choices=("access", "operation", "exact"), default="access")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="simulations at a time")
     parser.add_argument("--measure", type=Path, metavar="FILE", help="only play natively; what is measured goes there")
@@ -258,10 +259,6 @@ def main(arguments: list[str]) -> int:
     if chosen.out:
         chosen.out.write_bytes(msgspec.json.encode(cells))
     return 0
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(one) for one in text.split(","))
 
 
 if __name__ == "__main__":
