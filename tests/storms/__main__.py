@@ -37,6 +37,8 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="TEXT", help="disturb only commands that begin with it")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write figures and faults there")
     asked = parser.parse_args()
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # what a case was given need not be text
     from tests.storms import crew
 
     seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(1 << 31)
