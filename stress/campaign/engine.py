@@ -32,7 +32,7 @@ from stress.show import units
 from stress.show.progress import Progress
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
 RETRIES = 3
 WINDOW = 32  # jobs that Dask has for each thread of its workers
@@ -95,11 +95,31 @@ def connect(scheduler: str | None, workers: int, timed: bool) -> Iterator[Client
         ):
             cluster.sync(_leave_ctrl_c)
             cluster.scale(workers)
-            try:
-                client.wait_for_workers(workers, timeout=START_SECONDS)
-            except TimeoutError:
-                raise DamagedRun(f"workers have not started within {START_SECONDS} s; try fewer: --workers 1") from None
+            _wait_for(workers, cluster, client)
             yield client
+
+
+def _wait_for(workers: int, cluster: LocalCluster, client: Client) -> None:
+    """Until so many have started. Dask has a worker that dies later begin anew, but not one that dies while it starts.
+
+    Raises DamagedRun when they take too long, or die again and again.
+    """
+    from distributed.core import Status
+
+    until, lost = time.monotonic() + START_SECONDS, 0
+    while True:
+        with contextlib.suppress(TimeoutError):
+            client.wait_for_workers(workers, timeout=1)
+            return
+        dead = [name for name, one in cluster.workers.items() if one.status in (Status.failed, Status.closed)]
+        lost += len(dead)
+        if lost > RETRIES * workers:
+            raise DamagedRun("workers die while they start, perhaps of too little memory; try fewer: --workers 1")
+        if time.monotonic() > until:
+            raise DamagedRun(f"workers have not started within {START_SECONDS} s; try fewer: --workers 1")
+        if dead:
+            cluster.sync(cluster.scale_down, dead)
+            cluster.scale(workers)
 
 
 async def _leave_ctrl_c() -> None:

@@ -1,18 +1,22 @@
 """What a worker does with a job that cannot be, that takes too long, or that is another version's."""
 
+import asyncio
+import contextlib
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 from campaigns import play
 from running import ROOT
 
-from stress.campaign import jobs, worker
+from stress.campaign import engine, jobs, worker
 from stress.campaign.identity import Identity, here
 from stress.campaign.jobs import Explore, Serial, Simulate, Timed
 from stress.plugins import registered
+from stress.process.errors import DamagedRun
 
 STORM = {"operations": "200000", "cgroups": "24", "active": "8", "rounds": "24", "burst": "64"}
 HANGS = """
@@ -116,3 +120,32 @@ def test_commands_are_what_the_command_line_takes(job, monkeypatch):
     monkeypatch.setattr("stress.explore.command.in_parallel", reached)
     done = CliRunner().invoke(app, shlex.split(job.command())[3:])
     assert isinstance(done.exception, Reached), done.output
+
+
+@pytest.mark.parametrize("lives", (True, False))
+def test_workers_that_die_while_they_start_are_started_again(lives):
+    """Dask itself begins only those anew that had started. When all die, waiting ends before its time is over."""
+    status = pytest.importorskip("distributed.core").Status
+
+    def begin() -> None:
+        begun.append(2 - len(workers))
+        for number in set(range(2)) - set(workers):
+            workers[number] = SimpleNamespace(status=status.running if number or lives and begun[1:] else status.failed)
+
+    async def end(names):
+        for name in names:
+            del workers[name]
+
+    def wait(count: int, timeout: float) -> None:
+        if any(one.status != status.running for one in workers.values()):
+            raise TimeoutError
+
+    workers: dict[int, SimpleNamespace] = {}
+    begun: list[int] = []
+    cluster = SimpleNamespace(workers=workers, sync=lambda do, *args: asyncio.run(do(*args)), scale_down=end)
+    cluster.scale = lambda count: begin()
+    begin()
+    dies = contextlib.nullcontext() if lives else pytest.raises(DamagedRun, match="die while they start")
+    with dies:
+        engine._wait_for(2, cluster, SimpleNamespace(wait_for_workers=wait))
+    assert begun == [2, 1] if lives else set(begun[1:]) == {1}

@@ -16,6 +16,11 @@ _FAULTS = re.compile(
     r"Traceback \(most recent call last\)|Exception ignored|Fatal Python error|Segmentation fault|resource_tracker:|"
     r"of the storm itself|Exception in thread|never awaited|core dumped"
 )
+# Python's tracker of semaphores was killed, and the next one, which knows of none, is told that each is gone.
+_TRACKER = re.compile(
+    r'Traceback \(most recent call last\):\n  File "[^"]*/multiprocessing/resource_tracker\.py", .*\n(?: {4}.*\n)+'
+    r"KeyError: .*"
+)
 _OURS = re.compile(rf'File "{re.escape(str(ROOT))}/(?:stress|allocators|shm|scenarios)/')
 TAIL = 1500  # letters of what was printed before a fault
 
@@ -45,6 +50,8 @@ def faults(case: Case, ended: list[Ended], left: list[str], world: World) -> lis
         if one.status == 1 and not case.work and case.usual < 0 and len(case.lines) == 1:
             found.append("exit status 1, though nothing was played")
         said = one.said.replace("resource_tracker:", "") if died else one.said  # it cleans up after a killed process
+        if any(name == "SIGKILL" for name, _ in one.hit):
+            said = _TRACKER.sub("", said)
         if _FAULTS.search(said) and not (died and case.limits.memory >= 0):
             found.append("a traceback")
         if one.status == 1 and case.usual >= 0 and 1 not in COMMANDS[case.usual].statuses and len(case.lines) == 1:
