@@ -49,9 +49,10 @@ def faults(case: Case, ended: list[Ended], left: list[str], world: World) -> lis
             found.append(f"exit status {one.status}")
         if one.status == 1 and not case.work and case.usual < 0 and len(case.lines) == 1:
             found.append("exit status 1, though nothing was played")
-        said = one.said.replace("resource_tracker:", "") if died else one.said  # it cleans up after a killed process
-        if any(name == "SIGKILL" for name, _ in one.hit):
-            said = _TRACKER.sub("", said)
+        said = one.said
+        if died or any(name == "SIGKILL" for name, _ in one.hit):
+            # It cleans up after a killed process, and tells of it; of its own end too.
+            said = _TRACKER.sub("", said.replace("resource_tracker:", ""))
         if _FAULTS.search(said) and not (died and case.limits.memory >= 0):
             found.append("a traceback")
         if one.status == 1 and case.usual >= 0 and 1 not in COMMANDS[case.usual].statuses and len(case.lines) == 1:
