@@ -71,10 +71,11 @@ def load(plugins: list[str]) -> None:
 
 def _reply(task: Task) -> Reply:
     job = jobs.decode(bytes(task.job))
-    with _watched(task.key, task.limit) as hung_before:
-        if hung_before:
-            return Reply(key=task.key, status="hung", text=hung_before, pid=os.getpid())
-        play.warm(job)  # is not the job's time
+    hung = _where_it_hung(task.key)
+    if hung:
+        return Reply(key=task.key, status="hung", text=hung, pid=os.getpid())
+    play.warm(job)  # is not the job's time: on a busy machine it takes longer than many a job's limit
+    with _watched(task.key, task.limit):
         began = time.monotonic()
         try:
             found = play.play(job, task.limit)
@@ -100,26 +101,35 @@ def _reply(task: Task) -> Reply:
     )
 
 
-@contextlib.contextmanager
-def _watched(key: str, limit: float) -> Iterator[str]:
-    """Within it a job that does not even look at its deadline ends this process, after it has written where it hung.
-
-    Dask then gives the job to another worker, and there, if it is on the same host, this yields what was written: the
-    job is not played again. On another host it hangs again, until Dask gives it up. faulthandler's own thread needs
-    no GIL, so compiled code that never returns is ended too.
-    """
+def _mark(key: str) -> Path:
     folder = Path(tempfile.gettempdir()) / f"slab-stress-hung-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    path = folder / key
+    return folder / key
+
+
+def _where_it_hung(key: str) -> str:
+    """What `_watched` wrote of the job when it hung on this host before, in a sentence, once; else nothing."""
+    path = _mark(key)
     said = path.read_text(errors="replace") if path.exists() else ""
-    if said:
-        path.unlink()
-        yield f"hung and was ended; it was at\n{said}"
-        return
+    if not said:
+        return ""
+    path.unlink()
+    return f"hung and was ended; it was at\n{said}"
+
+
+@contextlib.contextmanager
+def _watched(key: str, limit: float) -> Iterator[None]:
+    """Within it a job that does not even look at its deadline ends this process, after it has written where it hung.
+
+    Dask then gives the job to another worker, and there, if it is on the same host, `_where_it_hung` finds what was
+    written: the job is not played again. On another host it hangs again, until Dask gives it up. faulthandler's own
+    thread needs no GIL, so compiled code that never returns is ended too.
+    """
+    path = _mark(key)
     with path.open("w") as file:
         _arm(1.5 * limit + GRACE, file)
         try:
-            yield ""
+            yield
         finally:
             faulthandler.cancel_dump_traceback_later()
             path.unlink(missing_ok=True)
