@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from stress.process import interrupted
+from stress.process.statuses import DAMAGED
 
 SCRIPT = "slab-stress"
 CTRL_C = 130  # the exit status that Typer gives itself
@@ -29,7 +30,7 @@ def main(name: str = SCRIPT) -> None:
             raise SystemExit(status) from None
         except OSError as error:  # of what Typer prints itself: help, errors of usage
             print(f"error: {error.strerror}", file=sys.stderr)
-            raise SystemExit(streams.finish(streams.DAMAGED)) from None
+            raise SystemExit(streams.finish(DAMAGED)) from None
     except KeyboardInterrupt:  # outside of a command: modules are loaded, options read, or the last is written
         raise SystemExit(interrupted.interrupted()) from None
 

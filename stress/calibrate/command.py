@@ -12,8 +12,9 @@ def main(options: CalibrateOptions, *, format: str, quiet: bool) -> int:
 
     Raises UsageError and DamagedRun when there is nothing to print.
     """
-    from stress.play.session import DAMAGED, DONE, session
+    from stress.play.session import session
     from stress.process import ending
+    from stress.process.statuses import DAMAGED, DONE
     from stress.process.streams import printing
 
     broken_off = False

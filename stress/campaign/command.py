@@ -20,10 +20,10 @@ from stress.campaign.outcome import KEPT
 from stress.campaign.status import print_status, status
 from stress.campaign.store import STORE, Campaign
 from stress.process.errors import DamagedRun, UsageError
+from stress.process.statuses import DAMAGED, DONE, VIOLATED
 from stress.show import units
 from stress.show.progress import Progress
 
-DONE, VIOLATED, DAMAGED = 0, 1, 3
 LOCK = ".lock"
 SHOWN = 5  # failures that are printed at the end of a run
 

@@ -14,6 +14,7 @@ from stress.check import parts
 from stress.check.parts import DAMAGED, FAILED, Part
 from stress.check.plan import Plan
 from stress.plugins.load import shown
+from stress.process import statuses
 from stress.process.errors import DamagedRun
 
 WIDTH = 76  # a mail's lines, with room for a quotation mark or two
@@ -62,11 +63,8 @@ def main(plan: Plan, *, quiet: bool, out: Path | None, format: str = "text") -> 
 
 def exit_status(asked: list[Part]) -> int:
     """What failed outweighs what is incomplete."""
-    from stress.play.session import DAMAGED as BROKEN
-    from stress.play.session import DONE, VIOLATED
-
-    statuses = {part.status for part in asked}
-    return VIOLATED if FAILED in statuses else BROKEN if DAMAGED in statuses else DONE
+    found = {part.status for part in asked}
+    return statuses.VIOLATED if FAILED in found else statuses.DAMAGED if DAMAGED in found else statuses.DONE
 
 
 def report(plan: Plan, asked: list[Part], seconds: float) -> str:

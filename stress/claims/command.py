@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from stress.claims.claim import Claim, Finding, Outcome, Part, PartOutcome, Verdict, summary
 from stress.claims.registry import CLAIMS
-from stress.play.session import DAMAGED, DONE, VIOLATED, session
+from stress.play.session import session
 from stress.process.errors import UsageError
+from stress.process.statuses import DAMAGED, DONE, VIOLATED
 from stress.process.streams import printing
 from stress.process.usage import check_seconds
 from stress.result.data import Violation

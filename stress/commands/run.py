@@ -332,7 +332,7 @@ def write_trace(passes: Passes, result: Result, path: Path, quiet: bool) -> None
 
 def exit_status(result: Result) -> int:
     """1 if an invariant was violated, 3 if the run is incomplete, else 0. A violation outweighs the rest."""
-    from stress.play.session import DAMAGED, DONE, VIOLATED
+    from stress.process.statuses import DAMAGED, DONE, VIOLATED
 
     if result.invariants.violated:
         return VIOLATED

@@ -14,10 +14,11 @@ def main(options: MachineOptions, *, format: str, quiet: bool) -> int:
     Raises DamagedRun for measurements that cannot be and UsageError for a file that cannot be written; then
     nothing is written. Ctrl-C raises KeyboardInterrupt, and nothing is written either.
     """
-    from stress.play.session import DONE, session
+    from stress.play.session import session
     from stress.process import ending
     from stress.process.errors import UsageError
     from stress.process.files import write_atomically
+    from stress.process.statuses import DONE
     from stress.process.streams import printing
 
     with session(quiet=quiet, log_level="warning") as progress:

@@ -11,8 +11,6 @@ from stress.process import ending
 from stress.process.log import close_logging, setup_logging
 from stress.show.progress import Progress
 
-DONE, VIOLATED, USAGE, DAMAGED = 0, 1, 2, 3
-
 
 @contextlib.contextmanager
 def session(*, quiet: bool, log_level: str, log_file: Path | None = None, intervals: bool = True) -> Iterator[Progress]:

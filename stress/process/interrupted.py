@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 
-STATUS = 3
+from stress.process.statuses import DAMAGED
+
 program = False  # this process is the command line's own, which nothing comes after
 
 
@@ -23,4 +24,4 @@ def interrupted() -> int:
     """Say that Ctrl-C came before there was anything to report, and ignore the next one; the exit status."""
     deaf()
     print("interrupted before there was anything to report", file=sys.stderr)
-    return STATUS
+    return DAMAGED

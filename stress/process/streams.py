@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-DAMAGED = 3
+from stress.process.statuses import DAMAGED
 
 
 def prepare() -> None:

@@ -21,9 +21,10 @@ def main(options: SimulateOptions, *, format: str, quiet: bool) -> int:
 
     Raises UsageError and DamagedRun when there is nothing to print.
     """
-    from stress.play.session import DAMAGED, DONE, session
+    from stress.play.session import session
     from stress.process import ending
     from stress.process.files import write_atomically
+    from stress.process.statuses import DAMAGED, DONE
     from stress.process.streams import printing
 
     with session(quiet=quiet, log_level="warning") as progress:
@@ -73,7 +74,7 @@ def _trace(options: SimulateOptions, found: Simulation, progress: Progress) -> b
 
 def exit_status(found: Simulation) -> int:
     """A violated invariant outweighs the rest."""
-    from stress.play.session import DAMAGED, DONE, VIOLATED
+    from stress.process.statuses import DAMAGED, DONE, VIOLATED
     from stress.simulate.sentences import sound
 
     if any(point.violations for point in found.points):

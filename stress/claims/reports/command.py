@@ -29,8 +29,9 @@ from stress.claims.reports.report import (
     Setting,
     Verdict,
 )
-from stress.play.session import DAMAGED, DONE, VIOLATED, session
+from stress.play.session import session
 from stress.process.errors import UsageError
+from stress.process.statuses import DAMAGED, DONE, VIOLATED
 from stress.process.streams import printing
 from stress.process.usage import check_seconds
 
