@@ -9,11 +9,15 @@ cache in their order (x86-TSO), locked instructions and fences wait until all ha
 A core works on several operations at once, so what misses outside of critical sections overlaps with what comes
 before and after: it takes a part of its way only (`overlap`).
 
+A line near one that the CPU missed before was asked for ahead of its use, if the core's prefetcher follows that
+stream: it costs nothing, unless it is on its way to somebody else. Who misses a line may miss its page's translation
+too (`tlb`).
+
 A line that moves serves one after the other: `since` to `until` it is on its way, back to back transfers together. An
 operation that is simulated later may want it earlier: if the transfer fits before `since`, it does not wait. Copies for
 readers take less of the line's time (`shared_gap`).
 
-What this is not: several misses at a time, speculation, prefetching (but of tapes), the width of links.
+What this is not: several misses at a time, speculation, the width of links.
 """
 
 from __future__ import annotations
@@ -38,6 +42,8 @@ from shm.virtual.words import (
     PRICE,
     READER_AT,
     STORES,
+    STREAMS,
+    TRANSLATIONS,
     VCPU,
     VERSION_AT,
     VERSION_BITS,
@@ -53,6 +59,8 @@ from shm.virtual.words import (
 )
 
 _GOLDEN = 0x9E3779B1  # spreads lines over sets
+NEAR = 4  # lines: so far from each other are the next ones of a stream, either way
+PAGE_LINES = 6  # a page of 4 KiB has 1 << 6 lines
 
 
 @dual
@@ -117,8 +125,43 @@ def price_from(m: Machine, source: int) -> int:
 
 
 @dual
-def _way(m: Machine, v: int, source: int) -> int:
+def _ahead(m: Machine, v: int, line: int) -> bool:
+    """Did the prefetcher ask for the line before the CPU did? It does once a stream has gone as far twice."""
+    streams = vtime(m, VTIME.streams)
+    for at in range(v + VCPU.stream, v + VCPU.stream + streams):
+        step = line - read_book(m, at)
+        if step != 0 and -NEAR <= step <= NEAR:
+            again = read_book(m, at + STREAMS) == step
+            write_book(m, at, line)
+            write_book(m, at + STREAMS, step)
+            return again
+    if streams:
+        newest = (read_book(m, v + VCPU.newest) + 1) % streams
+        write_book(m, v + VCPU.newest, newest)
+        write_book(m, v + VCPU.stream + newest, line)
+        write_book(m, v + VCPU.step + newest, 0)
+    return False
+
+
+@dual
+def _translate(m: Machine, v: int, line: int) -> None:
+    """The CPU needs the address of a line's page."""
+    sets = vtime(m, VTIME.tlb_sets)
+    if sets:
+        page = line >> PAGE_LINES
+        s = _set(page, read_book(m, v + VCPU.tlb), sets)
+        key = page << VERSION_BITS | 1  # it is never another version
+        if read_book(m, s) != key:
+            if not _has(m, s, key):
+                spend(m, v, TRANSLATIONS, price(m, PRICE.tlb))
+            _insert(m, s, key)
+
+
+@dual
+def _way(m: Machine, v: int, source: int, line: int) -> int:
     """What a load or a store that misses takes, ps."""
+    if _ahead(m, v, line):
+        return 0
     takes = price_from(m, source)
     if source == FROM_L2 or read_book(m, v + VCPU.locks):
         return takes
@@ -216,14 +259,15 @@ def _read_elsewhere(m: Machine, v: int, a: int, d: int, state: int, s: int, key:
     if _is_quiet(m, a):
         return
     line = a >> 3
+    _translate(m, v, line)
     if _has(m, _set(line, read_book(m, v + VCPU.tags), vtime(m, VTIME.private_sets)), key):
-        spend(m, v, FROM_L2, price(m, PRICE.l2))
+        spend(m, v, FROM_L2, _way(m, v, FROM_L2, line))
         _to_first(m, v, key)
         return
     source = _source(m, v, line, state)
     me = this_cpu(m) + 1
     shared = source == FROM_LLC or source >= FROM_MEMORY or state & EXCLUSIVE == 0
-    takes = _way(m, v, source)
+    takes = _way(m, v, source, line)
     _stall(m, v, d, source, takes, min(takes, price(m, PRICE.shared_gap)) if shared else takes)
     if state & OWNER_MASK == 0 or (source >= FROM_MEMORY and state & EXCLUSIVE):
         # Nobody has it: the first reader may write it later without asking.
@@ -278,6 +322,15 @@ def charge_write(m: Machine, a: int) -> None:
         _buffer(m, v, line, d, state)
 
 
+@dual
+def _may_ask(m: Machine, v: int, number: int) -> int:
+    """When the so manieth store may ask for its line: so many before it have theirs."""
+    asks = vtime(m, VTIME.asks)
+    if number < asks:
+        return 0
+    return read_book(m, v + VCPU.pending + (number - asks) % vtime(m, VTIME.depth))
+
+
 @dual_slow
 def _buffer(m: Machine, v: int, line: int, d: int, state: int) -> None:
     """A store that misses: the line is asked for, and nobody waits, if there is room in the store buffer."""
@@ -285,10 +338,11 @@ def _buffer(m: Machine, v: int, line: int, d: int, state: int) -> None:
     number = read_book(m, v + VCPU.stores)
     slot = v + VCPU.pending + number % depth
     wait_until(m, v, STORES, read_book(m, slot))
+    _translate(m, v, line)
     clock = read_book(m, v + VCPU.clock)
-    takes = _way(m, v, _take(m, v, line, d, state))
-    begin = max(_serve(m, d, clock, takes, takes), read_book(m, v + VCPU.drained))
-    drained = begin + takes
+    takes = _way(m, v, _take(m, v, line, d, state), line)
+    asked = max(_serve(m, d, clock, takes, takes), _may_ask(m, v, number))
+    drained = max(asked + takes, read_book(m, v + VCPU.drained))
     write_book(m, slot, drained)
     write_book(m, v + VCPU.drained, drained)
     write_book(m, v + VCPU.stores, number + 1)
@@ -318,8 +372,9 @@ def _change(m: Machine, v: int, a: int) -> None:
     d = vtime(m, VTIME.lines) + line * LINE.SIZE
     state = read_book(m, d)
     if not _owns(m, v, line, state):
+        _translate(m, v, line)
         source = _take(m, v, line, d, state)
-        takes = _way(m, v, source)
+        takes = _way(m, v, source, line)
         _stall(m, v, d, source, takes, takes)
 
 

@@ -29,6 +29,7 @@ WHATS = (
     "other node",
     "memory",
     "far memory",
+    "translations",  # of pages' addresses that the core did not have
     "busy line",  # it was on its way to somebody else
     "stores",  # the store buffer was full, or had to be drained
     "interrupts",  # entering and leaving handlers, and their work
@@ -46,6 +47,7 @@ WHATS = (
     FROM_REMOTE,
     FROM_MEMORY,
     FROM_FAR,
+    TRANSLATIONS,
     BUSY_LINE,
     STORES,
     INTERRUPTS,
@@ -53,7 +55,7 @@ WHATS = (
     GRACE,
     ASLEEP,
 ) = range(len(WHATS))
-LOCK_WAIT = 15  # and on: waiting for a lock, by its class
+LOCK_WAIT = len(WHATS)  # and on: waiting for a lock, by its class
 LOCK_KINDS = 8  # `shm.locks.LOCK_CLASSES`
 MUTEX_KINDS = 2  # the first of them are mutexes
 SPENT = LOCK_WAIT + LOCK_KINDS
@@ -84,10 +86,12 @@ PRICES = (
     "grace_period",
     "shared_gap",
     "overlap",
+    "tlb",
 )
 PRICE = struct("PRICE", *PRICES)
 
 WAYS = 4
+STREAMS = 32  # of a prefetcher at most
 DEEPEST = 128  # store buffer entries at most
 
 # An access at a time. heap: of flows that can go on. current: the one that does. hub: the stack of who plays.
@@ -143,6 +147,9 @@ VTIME = struct(
     "percpu",
     "percpu_end",
     "percpu_stride",
+    "tlb_sets",  # of a core's translations; 0: none is ever missed
+    "streams",  # that a core's prefetcher follows
+    "asks",  # stores of the buffer that ask for their lines at a time
     size=80,
 )
 
@@ -164,9 +171,13 @@ VCPU = struct(
     "pcp",  # PCP[nodes][PCP_ORDERS]
     "locks",  # so many locks it holds
     "l1",
+    "tlb",
+    "newest",  # the stream that was begun last
+    ("stream", STREAMS),  # the last line of each
+    ("step", STREAMS),  # and how far it was from the line before
     ("pending", DEEPEST),  # when each store of the buffer is in the cache, a ring
     ("spent", SPENT * len(WHERES)),
-    size=16 + DEEPEST + SPENT * len(WHERES) + 4,
+    size=18 + 2 * STREAMS + DEEPEST + SPENT * len(WHERES) + 6,
 )
 
 LINE = struct(

@@ -25,6 +25,7 @@ from shm.virtual.words import (
     PRICE,
     PRICES,
     SPENT,
+    STREAMS,
     TURNS,
     VCPU,
     VERSION_BITS,
@@ -121,6 +122,7 @@ class VirtualTime:
         self.l1_sets = max(1, profile.cache.l1_lines // WAYS)
         self.private_sets = max(1, profile.cache.private_lines // WAYS)
         self.llc_sets = max(1, profile.cache.llc_lines // WAYS)
+        self.tlb_sets = profile.cache.tlb_entries // WAYS
         self.locks = LOCKS_EACH * layout.limits.caches * layout.limits.nodes + SPARE_LOCKS
         mask = (1 << (2 * self.locks - 1).bit_length()) - 1
         plan = self.plan = Plan()
@@ -140,6 +142,7 @@ class VirtualTime:
         plan.reserve("l1", self.l1_sets * WAYS * cpus)
         plan.reserve("tags", self.private_sets * WAYS * cpus)
         plan.reserve("llc", self.llc_sets * WAYS * (max(self.complex_of) + 1))
+        plan.reserve("tlb", self.tlb_sets * WAYS * cpus)
         plan.reserve("lines", LINE.SIZE * (layout.words // 8 + 1))
         try:
             self.segment = Segment(plan.end)
@@ -203,6 +206,9 @@ class VirtualTime:
             "percpu": layout.percpu_base,
             "percpu_end": layout.percpu_base + layout.percpu_stride * layout.nr_cpus,
             "percpu_stride": layout.percpu_stride,
+            "tlb_sets": self.tlb_sets,
+            "asks": min(profile.cache.store_misses, profile.cache.store_buffer, DEEPEST),
+            "streams": min(STREAMS, profile.cache.streams),
             "by_access": int(self.slack is not None),
             "until": NEVER,
             "slack": self.slack or 0,
@@ -219,6 +225,7 @@ class VirtualTime:
         cpus["pcp"] = at + plan["pcp"] + number * PCP.SIZE * PCP_ORDERS * layout.limits.nodes
         cpus["l1"] = at + plan["l1"] + number * self.l1_sets * WAYS
         cpus["tags"] = at + plan["tags"] + number * self.private_sets * WAYS
+        cpus["tlb"] = at + plan["tlb"] + number * self.tlb_sets * WAYS
         cpus["llc"] = at + plan["llc"] + np.array(self.complex_of) * self.llc_sets * WAYS
         for name in ("heap", "waits", "waiters", "since"):
             words[plan["loop"] + getattr(LOOP, name)] = at + plan[name]

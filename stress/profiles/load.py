@@ -27,10 +27,15 @@ TABLES: dict[str, dict[str, type]] = {
         "line_bytes": int,
         "store_buffer": int,
         "overlap": float,
+        "tlb_entries": int,
+        "streams": int,
+        "store_misses": int,
     },
     "ns": {field.name: float for field in dataclasses.fields(Prices)},
     "kernel": {"hz": int, "locks": str, "grace_period_ms": float},
 }
+# What a file may leave out, and is as it was before there were such things.
+LATER: dict[str, dict[str, Any]] = {"cache": {"tlb_entries": 0, "streams": 0, "store_misses": 1}, "ns": {"tlb": 0.0}}
 TEXTS = ("name", "about")
 ADDED: dict[str, Path] = {}  # machines of plugins, by name
 TYPE_NAMES = {int: "a whole number", float: "a finite number", str: "a text"}
@@ -93,6 +98,7 @@ def parse(data: bytes, where: str) -> Profile:
     for table, keys in TABLES.items():
         if not isinstance(found[table], dict):
             raise wrong(where, table, found[table], f"a table, [{table}]")
+        found[table] = LATER.get(table, {}) | found[table]
         _check_keys(where, f"{table}.", found[table], keys)
         for key, kind in keys.items():
             _check_type(where, f"{table}.{key}", found[table][key], kind)

@@ -17,6 +17,7 @@ PS_PER_NS = 1_000
 PS_PER_MS = 1_000_000_000
 HZ = (100, 250, 300, 1000)  # what a kernel can be built with
 LOCKS = ("ticket", "queued", "unfair")
+STREAMS = 32  # that a prefetcher follows at most
 MOST_SOURCES = 64
 LONGEST_TEXT = 1_000
 LONGEST_NAME = 64
@@ -41,7 +42,10 @@ class Cache:
     """l1_kib, private_kib: a core's first level, and all that it has for itself (L1 and L2). llc_mib: the last-level
     cache of a complex.
 
-    line_bytes: 64, as the structs of the allocators are laid out for. store_buffer: entries. overlap: how many misses
+    line_bytes: 64, as the structs of the allocators are laid out for. store_buffer: entries. tlb_entries: pages of
+    4 KiB whose addresses a core knows, 0 where pages are so large that it knows all, as in a kernel's linear map.
+    streams: that a core's prefetcher follows at a time, 0 without one. store_misses: stores of the buffer that wait for
+    lines at a time; they still reach the cache in their order. overlap: how many misses
     a core has under way at a time outside of critical sections; each takes so many times less of its way.
     """
 
@@ -51,6 +55,9 @@ class Cache:
     line_bytes: int
     store_buffer: int
     overlap: float
+    tlb_entries: int = 0
+    streams: int = 0
+    store_misses: int = 1
 
     @property
     def l1_lines(self) -> int:
@@ -88,6 +95,7 @@ class Prices:
     ipi          an interrupt of another CPU, from its sending to its arrival
     interrupt    entry and exit of a handler
     wakeup       a work item, from its queueing until a worker runs it
+    tlb          added to a miss when the core does not know the page's address either
     """
 
     access: int
@@ -106,6 +114,7 @@ class Prices:
     ipi: int
     interrupt: int
     wakeup: int
+    tlb: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -153,7 +162,7 @@ MOST_NS: dict[str, int] = {
     "interrupt": 10_000_000,
     "wakeup": 100_000_000,
 }
-MAY_BE_FREE = ("this_cpu", "locked", "barrier", "call", "irq", "ipi", "interrupt", "wakeup")
+MAY_BE_FREE = ("this_cpu", "locked", "barrier", "call", "irq", "ipi", "interrupt", "wakeup", "tlb")
 MOST_GRACE_PERIOD_MS = 10_000
 # Dearer from left to right; equal is allowed, for machines that lack one of the steps.
 ORDERS = (
@@ -200,6 +209,9 @@ def check(profile: Profile, where: str) -> Profile:
     _check_range(where, "cache.line_bytes", cache.line_bytes, LINE_BYTES, LINE_BYTES)
     _check_range(where, "cache.store_buffer", cache.store_buffer, 1, 1_024)
     _check_range(where, "cache.overlap", cache.overlap, 1, 64)
+    _check_range(where, "cache.tlb_entries", cache.tlb_entries, 0, 1 << 16)
+    _check_range(where, "cache.streams", cache.streams, 0, STREAMS)
+    _check_range(where, "cache.store_misses", cache.store_misses, 1, 64)
     for name, most in MOST_NS.items():
         ps = getattr(profile.ps, name)
         least = 0 if name in MAY_BE_FREE else 1

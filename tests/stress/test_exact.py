@@ -34,6 +34,14 @@ from stress.simulate.point import Job, play_point
 pytestmark = pytest.mark.xdist_group("compiles")  # a process that has compiled one has half of the next
 DESIGNS = {"slub": "v3", "slab": "linux-3.16"}  # of which simulations elsewhere are, so that they share programs
 
+
+def _machine() -> Profile:
+    """One that has all that can be modelled."""
+    of = load("xeon-2014")
+    cache = dataclasses.replace(of.cache, tlb_entries=64, streams=4, store_misses=4)
+    return dataclasses.replace(of, cache=cache, ps=dataclasses.replace(of.ps, tlb=20_000))
+
+
 PLAYS = (
     ("remote-free", {"batch": "96", "rounds": "2"}),
     ("offline-storm", {"operations": "256", "cgroups": "3", "active": "2"}),
@@ -47,7 +55,7 @@ def test_both_engines_leave_the_same_words(scenario: str, sizes: dict[str, str])
     booted = features - STATS - {"VTIME"}
     arena = Arena(workload, features=booted, nodes=2, memory=16 << 20, serial=True)
     arena.reset(booted, BlockSettings(seed=1, settle_ns=10_000_000_000))
-    virtual = VirtualTime(arena, booted, load("xeon-2014"))
+    virtual = VirtualTime(arena, booted, _machine())
     before = [words.copy() for words in (arena.words, virtual.words)]
     assert virtual.play(lambda: None)
     compiled = [words.copy() for words in (arena.words, virtual.words)]
@@ -79,7 +87,7 @@ def test_compiled_code_left_in_its_middle_does_what_interpreted_code_does(name: 
     scenario, settings = WORKLOADS[name]
     workload, _ = build_workload(scenario, settings(cpus), cpus, 1)
     features = features_of(DESIGNS[allocator], allocator)
-    arena, virtual = _begun(workload, allocator, 2, load("xeon-2014"))
+    arena, virtual = _begun(workload, allocator, 2, _machine())
     before = [words.copy() for words in (arena.words, virtual.words)]
     assert virtual.play(lambda: None, steps=37)
     compiled = _told(arena, virtual)
@@ -106,7 +114,7 @@ def _begun(workload: Workload, allocator: str, nodes: int, profile: Profile) -> 
 def _told(arena: Arena, virtual: VirtualTime) -> dict[str, np.ndarray]:
     """All that a play leaves but what the two schedulers keep, each in its own way."""
     found = {"arena": arena.words.copy()}
-    for region in ("vcpus", "pcp", "lock_table", "l1", "tags", "llc", "lines"):
+    for region in ("vcpus", "pcp", "lock_table", "l1", "tags", "llc", "tlb", "lines"):
         base, size = virtual.plan.regions[region]
         found[region] = virtual.words[base : base + size].copy()
     locks = virtual.calendars()

@@ -1,0 +1,88 @@
+"""What lines cost on a core that prefetches, translates addresses, and has several stores under way."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import pytest
+
+from shm.virtual.lines import charge_barrier, charge_read, charge_write
+from shm.virtual.machine import Joined, PricedMachine
+from shm.virtual.words import clock_of
+from stress.play.arena import Arena, BlockSettings
+from stress.play.virtual import STATS, VirtualTime, features_of
+from stress.play.workload import build_workload
+from stress.profiles.load import load
+
+pytestmark = pytest.mark.xdist_group("compiles")  # see test_exact
+LINE = 8  # words
+PAGE = 512
+TLB_PS = 20_000
+MEMORY_PS = round(load("xeon-2014").ps.memory_near / 3.0)  # as misses overlap
+
+
+class Core:
+    """A CPU of an interpreted machine. base: a word in slabs' memory that nobody has touched yet."""
+
+    def __init__(self, machine: PricedMachine, base: int) -> None:
+        self.m, self.base = machine, base
+
+    def ps(self, do, words) -> list[int]:
+        """What each of these accesses takes, beyond one that hits."""
+        hit, took = load("xeon-2014").ps.access, []
+        for word in words:
+            before = clock_of(self.m)
+            do(self.m, self.base + word)
+            took.append(clock_of(self.m) - before - hit)
+        return took
+
+
+@pytest.fixture
+def core(request) -> Iterator[Core]:
+    of = load("xeon-2014")
+    profile = dataclasses.replace(
+        of, cache=dataclasses.replace(of.cache, **request.param), ps=dataclasses.replace(of.ps, tlb=TLB_PS)
+    )
+    features = features_of("v3", "slub")
+    booted = features - STATS - {"VTIME"}
+    workload, _ = build_workload("remote-free", {"batch": "16", "rounds": "1"}, 1, 1)
+    arena = Arena(workload, features=booted, memory=16 << 20, serial=True)
+    arena.reset(booted, BlockSettings(seed=1))
+    virtual = VirtualTime(arena, booted, profile)
+    memory = Joined(arena.segment.words_view, virtual.segment.words_view, virtual.offset)
+    base = (arena.layout.last_frame - 256) * PAGE  # far from what the boot took
+    yield Core(PricedMachine(memory, 0, features, "slub"), base)
+    memory.arena.release(), memory.tables.release()
+    virtual.close()
+    arena.close()
+
+
+@pytest.mark.parametrize("core", [{"streams": 4}], indirect=True)
+@pytest.mark.parametrize("step", (LINE, 4 * LINE, -2 * LINE))
+def test_a_stream_that_goes_as_far_twice_was_asked_for_ahead(core, step):
+    first = core.ps(charge_read, [40 * PAGE + n * step for n in range(6)])
+    assert first == [MEMORY_PS] * 2 + [0] * 4
+    jumps = core.ps(charge_read, [n * PAGE + n * n * LINE for n in range(6)])
+    assert all(jumps), "no stream"
+    again = core.ps(charge_read, [40 * PAGE + 6 * step])
+    assert again == [MEMORY_PS], "five others came between, and it follows four"
+
+
+@pytest.mark.parametrize("core", [{"tlb_entries": 16}, {"tlb_entries": 0}], indirect=True)
+def test_a_page_that_was_not_used_lately_is_translated(core):
+    far = [0, 3 * LINE, PAGE, PAGE + 5 * LINE]
+    known = core.ps(charge_read, far)
+    tlb = known[0] - MEMORY_PS
+    assert tlb in (0, TLB_PS) and known == [MEMORY_PS + tlb, MEMORY_PS, MEMORY_PS + tlb, MEMORY_PS]
+    core.ps(charge_read, [(2 + n) * PAGE for n in range(64)])
+    assert core.ps(charge_read, [7 * LINE]) == [MEMORY_PS + tlb], "forgotten among so many"
+
+
+@pytest.mark.parametrize("core, at_a_time", [({"store_misses": n}, n) for n in (1, 4)], indirect=["core"])
+def test_stores_ask_for_their_lines_so_many_at_a_time(core, at_a_time):
+    assert core.ps(charge_write, [n * PAGE + 5 * n * LINE for n in range(8)]) == [0] * 8, "nobody waits"
+    before = clock_of(core.m)
+    charge_barrier(core.m)
+    waited = clock_of(core.m) - before - load("xeon-2014").ps.barrier
+    assert waited == pytest.approx(8 / at_a_time * MEMORY_PS, rel=0.15)
