@@ -6,6 +6,7 @@ world only, as there is in a simulation.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from statistics import median
 
@@ -41,13 +42,34 @@ SETTINGS: dict[str, dict[str, str]] = {
 
 
 class Measured(msgspec.Struct, kw_only=True, frozen=True):
-    """A scenario under a design on so many CPUs. ns: of a CPU that an operation takes, by kind of section."""
+    """A scenario under a design on so many CPUs. ns: of a CPU that an operation takes, by kind of section.
+
+    rounds: the same of each round, minutes apart; `ns` is their median.
+    """
 
     scenario: str
     allocator: str
     design: str
     cpus: int
     ns: dict[str, float]
+    rounds: dict[str, list[float]] = {}
+
+    @classmethod
+    def of(cls, key: tuple[str, str, int, str], rounds: list[dict[str, float]]) -> Measured:
+        """Of what each round found; a kind that one of them has not is left out."""
+        kinds = [kind for kind in rounds[0] if all(kind in one for one in rounds)]
+        found = {kind: [one[kind] for one in rounds] for kind in kinds}
+        ns = {kind: median(values) for kind, values in found.items()}
+        scenario, allocator, cpus, design = key
+        return cls(scenario=scenario, allocator=allocator, cpus=cpus, design=design, ns=ns, rounds=found)
+
+    def halves(self) -> tuple[Measured, Measured] | None:
+        """What every other round found, and what the rest found; None of a single round."""
+        count = min(map(len, self.rounds.values()), default=0)
+        if count < 2:
+            return None
+        each = [{kind: values[i] for kind, values in self.rounds.items()} for i in range(count)]
+        return Measured.of(self.key, each[::2]), Measured.of(self.key, each[1::2])
 
     @property
     def key(self) -> tuple[str, str, int, str]:
@@ -61,19 +83,29 @@ def workload_of(scenario: str, cpus: int, seed: int) -> Workload:
 
 
 def measure(
-    scenarios: Sequence[str], allocators: Sequence[str], cpus: Sequence[int], seconds: float, seed: int = 1
-) -> Iterator[Measured]:
-    """All designs of each. seconds: of one. Raises as `measured` does."""
+    scenarios: Sequence[str],
+    allocators: Sequence[str],
+    cpus: Sequence[int],
+    seconds: float,
+    rounds: int = 1,
+    seed: int = 1,
+) -> Iterator[tuple[str, list[Measured]]]:
+    """All designs of each: after every one that was played, which that was, and what is known of all so far.
+
+    seconds: of one in a round. Every round plays all of them, so that what slows the machine for a minute is seen by
+    one round only. Raises as `measured` does.
+    """
     ready(
         [target for allocator in allocators for design in DESIGNS[allocator] for target in _programs(design, allocator)]
     )
-    for scenario in scenarios:
-        for allocator in allocators:
-            for n in cpus:
-                workload = workload_of(scenario, n, seed)
-                for design in DESIGNS[allocator]:
-                    ns = measured(workload, design, allocator, seconds, seed)
-                    yield Measured(scenario=scenario, allocator=allocator, design=design, cpus=n, ns=ns)
+    found: dict[tuple[str, str, int, str], list[dict[str, float]]] = {}
+    for _ in range(rounds):
+        for scenario, allocator, n in itertools.product(scenarios, allocators, cpus):
+            workload = workload_of(scenario, n, seed)
+            for design in DESIGNS[allocator]:
+                key = (scenario, allocator, n, design)
+                found.setdefault(key, []).append(measured(workload, design, allocator, seconds, seed))
+                yield " ".join(map(str, key)), [Measured.of(one, each) for one, each in found.items()]
 
 
 def _programs(design: str, allocator: str) -> list[Target]:

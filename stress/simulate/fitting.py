@@ -1,0 +1,107 @@
+"""Prices that no probe finds alone, fitted to how some scenarios run on the machine; the others tell how good they are.
+
+What a probe measures is a price by itself: a load that waits for the one before, a line in huge pages. Among the
+allocators' instructions an access that hits costs less, and one that misses may miss the TLB too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from stress.profiles.profile import Profile
+from stress.simulate.native import Measured
+
+Play = Callable[[Sequence[Measured], Profile], Iterable[dict[str, float]]]
+
+# What is looked at, which says nothing of how near the rest comes.
+SCENARIOS = ("pairs", "remote-free", "dead-free", "offline-storm")
+# On one CPU time is linear in these prices: no one waits for anybody.
+ALONE = ("access", "this_cpu", "locked", "l2", "llc", "tlb")
+MORE = 1_000  # ps: how much dearer a price is made, to see how often it is paid
+DEAREST = 8.0  # times what the profile says, or that part of it
+UNKNOWN_PS = 10_000  # what a price that the profile has as 0 is taken for
+# Nearness to the measured price counts too, as much as so many cells do: it decides where the cells do not.
+PRIOR = 0.25
+OVERLAPS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+WAYS = (0.5, 0.7, 1.0, 1.4)  # of what a line of another core costs
+
+
+def _priced(profile: Profile, **ps: int) -> Profile:
+    return dataclasses.replace(profile, ps=dataclasses.replace(profile.ps, **ps))
+
+
+def _fitted(native: Sequence[Measured], cpus: int) -> list[Measured]:
+    return [one for one in native if one.scenario in SCENARIOS and one.cpus == cpus]
+
+
+def _cells(runs: Sequence[Measured], profile: Profile, play: Play) -> np.ndarray:
+    """ns of all their cells, simulated."""
+    return np.array([found[kind] for one, found in zip(runs, play(runs, profile), strict=True) for kind in one.ns])
+
+
+def alone(profile: Profile, native: Sequence[Measured], play: Play) -> Profile:
+    """The profile with the prices of ALONE as one CPU pays them: the sum of logs by which cells are off is least."""
+    from scipy.optimize import minimize
+
+    runs = _fitted(native, 1)
+    real = np.array([ns for one in runs for ns in one.ns.values()])
+    known = np.array([getattr(profile.ps, name) or UNKNOWN_PS for name in ALONE])
+    profile = _priced(profile, **dict(zip(ALONE, known.tolist())))
+    base = _cells(runs, profile, play)
+    slopes = [_cells(runs, _priced(profile, **{name: ps + MORE}), play) - base for name, ps in zip(ALONE, known)]
+    paid = np.array(slopes).T / MORE
+
+    def off(logs: np.ndarray) -> float:
+        cells = base + paid @ (known * (np.exp(logs) - 1))
+        return float(np.abs(np.log(np.maximum(cells, 0.01) / real)).sum() + PRIOR * np.abs(logs).sum())
+
+    bound = np.log(DEAREST)
+    starts = [np.zeros(len(ALONE)), *(np.random.default_rng(1).uniform(-1, 1, (8, len(ALONE))))]
+    tried = [minimize(off, start, method="Nelder-Mead", bounds=[(-bound, bound)] * len(ALONE)) for start in starts]
+    best = min(tried, key=lambda one: one.fun)
+    return _ordered(profile, {name: int(ps) for name, ps in zip(ALONE, known * np.exp(best.x))})
+
+
+def _ordered(profile: Profile, found: dict[str, int]) -> Profile:
+    """With these prices, and those of lines from further away no cheaper than nearer ones."""
+    profile = _priced(profile, **found)
+    near = profile.ps.llc
+    further = {name: max(near, getattr(profile.ps, name)) for name in ("complex", "node", "remote")}
+    return _priced(profile, **further)
+
+
+def together(profile: Profile, native: Sequence[Measured], play: Play) -> Profile:
+    """The profile with how many misses overlap, and how dear lines of other cores are, as two CPUs find them.
+
+    What overlaps is cheaper by that, so prices that one CPU pays are kept as they come out.
+    """
+    runs = _fitted(native, 2)
+    real = np.array([ns for one in runs for ns in one.ns.values()])
+
+    def changed(overlap: float, way: float) -> Profile:
+        part = overlap / profile.cache.overlap
+        kept = {name: int(getattr(profile.ps, name) * part) for name in ("llc", "memory_near", "memory_far")}
+        lines = {name: int(getattr(profile.ps, name) * way) for name in ("complex", "node", "remote")}
+        cache = dataclasses.replace(profile.cache, overlap=overlap)
+        return _ordered(dataclasses.replace(profile, cache=cache), kept | lines)
+
+    def off(overlap: float, way: float) -> float:
+        return float(np.abs(np.log(_cells(runs, changed(overlap, way), play) / real)).sum())
+
+    overlap = min(OVERLAPS, key=lambda one: off(one, 1.0))
+    return changed(overlap, min(WAYS, key=lambda one: off(overlap, one)))
+
+
+def fit(profile: Profile, native: Sequence[Measured], play: Play) -> Profile:
+    """Both, for as many CPUs as were measured; its sources say what was fitted to what."""
+    found = alone(profile, native, play)
+    if _fitted(native, 2):
+        found = together(found, native, play)
+    said = (
+        f"{', '.join(ALONE)}, overlap, and what lines of other cores cost: fitted to {', '.join(SCENARIOS)} "
+        "as they run here (stress.simulate.validate --fit)"
+    )
+    return dataclasses.replace(found, sources=(said, *profile.sources))
