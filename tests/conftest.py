@@ -5,8 +5,8 @@ import json
 import os
 import random
 import signal
+import sys
 
-import hypothesis
 import pytest
 import typer.testing
 from recordings import pytest_terminal_summary, recorded
@@ -24,17 +24,6 @@ LONG = {
     "test_pages.py",
 }
 
-# The same examples everywhere and every time, however slow the machine is.
-hypothesis.settings.register_profile(
-    "suite",
-    derandomize=True,
-    database=None,
-    deadline=None,
-    print_blob=True,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow],
-)
-hypothesis.settings.load_profile("suite")
-
 # Four fifths of what `CliRunner.invoke` does is to build all commands anew.
 if hasattr(typer.testing, "_get_command"):
     typer.testing._get_command = functools.cache(typer.testing._get_command)
@@ -45,8 +34,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Set before anything is imported that asks for the folder, and inherited by the processes that tests start.
 
+    Bytecode likewise, even where PYTHONDONTWRITEBYTECODE is set, as in many a container: some hundred processes import
+    the same, and those of pytest rewrite all of Hypothesis's modules and ours, which takes seconds.
+
     A shell starts what it puts into the background with SIGINT ignored; tests send it.
     """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+    same_examples()
     os.environ.setdefault(
         SEED, str(random.SystemRandom().randrange(1 << 32))
     )  # before workers are started: one for all
@@ -54,6 +49,21 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if getattr(config, "cache", None) is not None:
         os.environ.setdefault("SLAB_STRESS_CACHE", str(config.cache.mkdir("compiled")))
+
+
+def same_examples() -> None:
+    """Everywhere and every time, however slow the machine is."""
+    import hypothesis  # when bytecode is kept
+
+    hypothesis.settings.register_profile(
+        "suite",
+        derandomize=True,
+        database=None,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+    hypothesis.settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
