@@ -14,6 +14,7 @@ from until import SEED
 
 __all__ = ["pytest_terminal_summary", "recorded"]
 
+LONGEST = "test_exact.py"
 LONG = {
     "test_one_allocator_compiled.py",
     "test_two_engines.py",
@@ -69,8 +70,9 @@ def same_examples() -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Large groups first, then long tests, so that no worker ends alone with one; and xdist's groups.
 
-    "compiles" begins: who has compiled one program has half of the next, and others wait for them. Beside it "cpus",
-    tests that want all CPUs.
+    "compiles" begins, with the longest programs: who has compiled one has half of the next. Beside it goes the
+    explorer, which compiles nothing, and then "cpus", tests that want all CPUs: sooner they would compile the same
+    programs in processes that have nothing of the next.
 
     xdist 3.8 tells its scheduler of groups by a suffix of node ids, which it can no longer set since pytest 9.2:
     tests of a group then run anywhere, two that want all CPUs at the same time.
@@ -80,13 +82,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         marker = item.get_closest_marker("xdist_group")
         return marker.args[0] if marker is not None else ""
 
-    first = ("compiles", "cpus")
-    items.sort(
-        key=lambda item: (
-            first.index(group_of(item)) if group_of(item) in first else len(first),
-            item.path.name not in LONG,
-        )
-    )
+    first = ("compiles", "explore", "cpus")
+
+    def turn_of(item: pytest.Item) -> tuple[int, bool, bool]:
+        what = group_of(item) or item.path.parent.name
+        return first.index(what) if what in first else len(first), item.path.name != LONGEST, item.path.name not in LONG
+
+    items.sort(key=turn_of)
     if config.getoption("loadgroup", False):
         for item in items:
             group = group_of(item)
