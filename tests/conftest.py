@@ -5,8 +5,8 @@ import json
 import os
 import random
 import signal
+import sys
 
-import hypothesis
 import pytest
 import typer.testing
 from recordings import pytest_terminal_summary, recorded
@@ -14,6 +14,7 @@ from until import SEED
 
 __all__ = ["pytest_terminal_summary", "recorded"]
 
+LONGEST = "test_exact.py"
 LONG = {
     "test_one_allocator_compiled.py",
     "test_two_engines.py",
@@ -23,17 +24,6 @@ LONG = {
     "test_run_serial.py",
     "test_pages.py",
 }
-
-# The same examples everywhere and every time, however slow the machine is.
-hypothesis.settings.register_profile(
-    "suite",
-    derandomize=True,
-    database=None,
-    deadline=None,
-    print_blob=True,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow],
-)
-hypothesis.settings.load_profile("suite")
 
 # Four fifths of what `CliRunner.invoke` does is to build all commands anew.
 if hasattr(typer.testing, "_get_command"):
@@ -45,8 +35,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Set before anything is imported that asks for the folder, and inherited by the processes that tests start.
 
+    Bytecode likewise, even where PYTHONDONTWRITEBYTECODE is set, as in many a container: some hundred processes import
+    the same, and those of pytest rewrite all of Hypothesis's modules and ours, which takes seconds.
+
     A shell starts what it puts into the background with SIGINT ignored; tests send it.
     """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+    same_examples()
     os.environ.setdefault(
         SEED, str(random.SystemRandom().randrange(1 << 32))
     )  # before workers are started: one for all
@@ -56,11 +52,27 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("SLAB_STRESS_CACHE", str(config.cache.mkdir("compiled")))
 
 
+def same_examples() -> None:
+    """Everywhere and every time, however slow the machine is."""
+    import hypothesis  # when bytecode is kept
+
+    hypothesis.settings.register_profile(
+        "suite",
+        derandomize=True,
+        database=None,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+    hypothesis.settings.load_profile("suite")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Large groups first, then long tests, so that no worker ends alone with one; and xdist's groups.
 
-    "compiles" begins: who has compiled one program has half of the next, and others wait for them. Beside it "cpus",
-    tests that want all CPUs.
+    "compiles" begins, with the longest programs: who has compiled one has half of the next. Beside it goes the
+    explorer, which compiles nothing, and then "cpus", tests that want all CPUs: sooner they would compile the same
+    programs in processes that have nothing of the next.
 
     xdist 3.8 tells its scheduler of groups by a suffix of node ids, which it can no longer set since pytest 9.2:
     tests of a group then run anywhere, two that want all CPUs at the same time.
@@ -70,13 +82,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         marker = item.get_closest_marker("xdist_group")
         return marker.args[0] if marker is not None else ""
 
-    first = ("compiles", "cpus")
-    items.sort(
-        key=lambda item: (
-            first.index(group_of(item)) if group_of(item) in first else len(first),
-            item.path.name not in LONG,
-        )
-    )
+    first = ("compiles", "explore", "cpus")
+
+    def turn_of(item: pytest.Item) -> tuple[int, bool, bool]:
+        what = group_of(item) or item.path.parent.name
+        return first.index(what) if what in first else len(first), item.path.name != LONGEST, item.path.name not in LONG
+
+    items.sort(key=turn_of)
     if config.getoption("loadgroup", False):
         for item in items:
             group = group_of(item)

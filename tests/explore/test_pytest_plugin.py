@@ -90,7 +90,10 @@ def test_store_buffering(stress_explorer, model, barrier):
 
 
 @pytest.fixture
-def run(pytester):
+def run(pytester, monkeypatch):
+    """Pytest with this plugin and no other that is installed, each of which it would import anew every time."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
     def with_plugin(*arguments):
         return pytester.runpytest_inprocess("-p", "stress.pytest_plugin", *SPARE, *arguments)
 
@@ -112,7 +115,7 @@ def trace_of(output: str) -> str:
 @pytest.mark.parametrize("options", ["", "strategy='random', seed=3", "strategy='pct', schedules=900"])
 def test_a_race_is_found_written_and_replayed(pytester, run, options):
     counter(pytester, RACY, options)
-    done = run("-n", "0")
+    done = run()
     done.assert_outcomes(failed=1, passed=1)
     text = done.stdout.str()
     assert "assertion: assert 1 == 2" in text and "1 preemptions" in text
@@ -128,7 +131,7 @@ def test_a_race_is_found_written_and_replayed(pytester, run, options):
     assert f"page written to {page}" in text and "write_once(m, count, " in page.read_text()
     traces = set()
     for replay in (["--stress-replay", path], [f"--stress-replay={path}"]):
-        again = run("-n", "0", *replay)
+        again = run(*replay)
         again.assert_outcomes(failed=1, deselected=1)
         again.stdout.fnmatch_lines(["*replayed: it ends as it did*"])
         traces.add(trace_of(again.stdout.str()))
@@ -137,27 +140,27 @@ def test_a_race_is_found_written_and_replayed(pytester, run, options):
 
 def test_a_correct_program_passes_as_exhaustive(pytester, run):
     counter(pytester, RIGHT)
-    done = run("-n", "0", "-rP")
+    done = run("-rP")
     done.assert_outcomes(passed=2)
     done.stdout.fnmatch_lines(["*nothing found; exhaustive: no schedule was left out"])
 
 
 def test_memory_models_and_parametrised_tests(pytester, run):
     pytester.makepyfile(test_it=BUFFERED)
-    done = run("-n", "0")
+    done = run()
     done.assert_outcomes(passed=3, failed=1)
     text = done.stdout.str()
     assert "test_store_buffering[none-tso]" in text and "flush" in text
-    run("-n", "0", "--stress-replay", schedule_of(text)).assert_outcomes(failed=1, deselected=3)
+    run("--stress-replay", schedule_of(text)).assert_outcomes(failed=1, deselected=3)
 
 
 def test_a_limit_is_no_pass_unless_asked_for(pytester, run):
     counter(pytester, RIGHT, "schedules=1")
-    done = run("-n", "0")
+    done = run()
     done.assert_outcomes(failed=1, passed=1)
     done.stdout.fnmatch_lines(["*the limit of 1 schedules was reached, so this is no pass*incomplete='pass'*"])
     counter(pytester, RIGHT, "schedules=1, incomplete='pass'")
-    run("-n", "0").assert_outcomes(passed=2)
+    run().assert_outcomes(passed=2)
 
 
 def test_a_lock_and_a_deadlock(pytester, run):
@@ -190,7 +193,7 @@ def test_a_lock_and_a_deadlock(pytester, run):
             assert n == 2
         """
     )
-    done = run("-n", "0")
+    done = run()
     done.assert_outcomes(passed=1, failed=1)
     assert re.search(r"deadlock: nothing can run and (one|two) has not ended \(.* waits for [ab]", done.stdout.str())
 
@@ -206,10 +209,10 @@ def test_a_world_of_the_allocators_is_explored(pytester, run):
             stress_explorer.run(MODELS["R12"].build("v1", memory_model="sc", cpus=1))
         """
     )
-    done = run("-n", "0")
+    done = run()
     done.assert_outcomes(failed=1)
     assert "cache 1 cpu0 .partial" in done.stdout.str()
-    run("-n", "0", "--stress-replay", schedule_of(done.stdout.str())).assert_outcomes(failed=1)
+    run("--stress-replay", schedule_of(done.stdout.str())).assert_outcomes(failed=1)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +233,7 @@ def test_wrong_options(options, said):
 
 def test_a_wrong_option_is_an_error_of_the_test(pytester, run):
     counter(pytester, RIGHT, "2")
-    done = run("-n", "0")
+    done = run()
     done.assert_outcomes(errors=1, passed=1)
     done.stdout.fnmatch_lines(["@pytest.mark.stress_explore: takes options by name, such as preemptions=2, not 2"])
 
@@ -241,21 +244,21 @@ def test_the_nearest_marker_wins():
 
 def test_tasks_that_are_never_run_are_an_error(pytester, run):
     pytester.makepyfile(test_it="def test_it(stress_explorer):\n    stress_explorer.task(print)\n")
-    done = run("-n", "0")
+    done = run()
     done.assert_outcomes(passed=1, errors=1)
     done.stdout.fnmatch_lines(["*end it with stress_explorer.run()*"])
 
 
 def test_what_cannot_be_replayed(pytester, run):
     counter(pytester, RACY)
-    path = schedule_of(run("-n", "0").stdout.str())
-    assert "cannot be read" in run("-n", "0", "--stress-replay", "nothing.json").stderr.str()
+    path = schedule_of(run().stdout.str())
+    assert "cannot be read" in run("--stress-replay", "nothing.json").stderr.str()
     Path("x.json").write_text("{}")
-    assert "is not a schedule" in run("-n", "0", "--stress-replay", "x.json").stderr.str()
+    assert "is not a schedule" in run("--stress-replay", "x.json").stderr.str()
     counter(pytester, RIGHT)
-    run("-n", "0", f"--stress-replay={path}").stdout.fnmatch_lines(["*no longer fits: the sources have changed*"])
+    run(f"--stress-replay={path}").stdout.fnmatch_lines(["*no longer fits: the sources have changed*"])
     Path("test_it.py").write_text("def test_another(): pass\n")
-    done = run("-n", "0", "--stress-replay", path)
+    done = run("--stress-replay", path)
     assert done.ret == 4 and "not among the tests collected" in done.stderr.str()
     from typer.testing import CliRunner
 
@@ -274,9 +277,9 @@ def test_what_cannot_be_replayed(pytester, run):
 )
 def test_a_replay_blames_chance_only_under_the_same_python(pytester, run, changed, said):
     counter(pytester, RACY)
-    path = Path(schedule_of(run("-n", "0").stdout.str()))
+    path = Path(schedule_of(run().stdout.str()))
     path.write_text(json.dumps(json.loads(path.read_text()) | changed))
-    done = run("-n", "0", f"--stress-replay={path}")
+    done = run(f"--stress-replay={path}")
     done.assert_outcomes(failed=1, deselected=1)
     done.stdout.fnmatch_lines([f"*{said}*"])
 
@@ -286,7 +289,7 @@ def test_the_example_of_the_tutorial(pytester, run):
         0
     ] + f"\nimport pytest\npytestmark = {UNHURRIED}\n"
     pytester.makepyfile(test_it=example)
-    done = run("-n", "0")
+    done = run()
     done.assert_outcomes(failed=1)
     assert "take_slot test_it.py:" in done.stdout.str() and "taker 0" in done.stdout.str()
     pytester.makepyfile(
@@ -294,11 +297,12 @@ def test_the_example_of_the_tutorial(pytester, run):
             "slot = read", "slot = -1\n    while cmpxchg(m, next_free, slot, slot + 1) != slot:\n        slot = read"
         ).replace("    write_once(m, next_free, slot + 1)", "    ")
     )
-    run("-n", "0").assert_outcomes(passed=1)
+    run().assert_outcomes(passed=1)
 
 
 def test_with_xdist_and_groups(pytester, run, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
     counter(pytester, RACY)
     source = (
         Path("test_it.py")
@@ -321,7 +325,7 @@ def test_loading_it_imports_nothing_of_the_laboratory():
     assert done.stdout.split() == ["stress.pytest_plugin"]
 
 
-def test_a_test_may_have_hundreds_of_cpus(pytester: pytest.Pytester):
+def test_a_test_may_have_hundreds_of_cpus(pytester, run):
     pytester.makepyfile(f"""
 import pytest
 from shm.atomics import fetch_add, this_cpu
@@ -343,4 +347,4 @@ def test_beyond(stress_explorer):
     with pytest.raises(ValueError, match="there are CPUs 0 to 511"):
         stress_explorer.task(print, cpu=512)
 """)
-    pytester.runpytest_inprocess(*SPARE, "-p", "stress.pytest_plugin").assert_outcomes(passed=4)
+    run().assert_outcomes(passed=4)

@@ -9,14 +9,7 @@ import pytest
 from recordings import FOLDER, REQUIRE, SHIPPED, SUMS, Recordings
 
 pytest_plugins = ["pytester"]
-SPARE = (
-    "-p",
-    "no:cacheprovider",
-    "-p",
-    "no:unraisableexception",
-    "-p",
-    "no:hypothesispytest",
-)  # collects garbage for seconds
+SPARE = ("-p", "no:cacheprovider", "-p", "no:unraisableexception")  # collects garbage for seconds
 ABSENT = "linux-9.9-life.csv.zst"
 
 
@@ -84,6 +77,7 @@ def run(pytester, monkeypatch, tmp_path):
     """A session of two tests, one of a shipped recording, one of one that is not; its settings in the environment."""
     monkeypatch.setenv(FOLDER, str(tmp_path))
     monkeypatch.delenv(REQUIRE, raising=False)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # each would be imported anew every time
     pytester.makeconftest(
         f"import sys\nsys.path.insert(0, {str(SHIPPED.parent / 'helpers')!r})\n"
         "from recordings import pytest_terminal_summary, recorded"
@@ -97,7 +91,7 @@ def run(pytester, monkeypatch, tmp_path):
             assert recorded("{ABSENT}").read_bytes() == b"rows"
         """
     )
-    return lambda *arguments: pytester.runpytest_inprocess("-q", *SPARE, *arguments)
+    return lambda *arguments: pytester.runpytest_inprocess("-q", "-p", "xdist", *SPARE, *arguments)
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])
