@@ -20,11 +20,14 @@ def main(name: str = SCRIPT) -> None:
         streams.prepare()
         from stress.commands.app import app
 
+        stdout = sys.stdout
         try:
             app(prog_name=name)
         except SystemExit as end:
             if end.code == CTRL_C:
                 raise KeyboardInterrupt from None
+            if sys.stdout is not stdout:  # Typer's help found the pipe closed: put another in its place, and failed
+                sys.stdout, end.code = stdout, 0
             status = streams.finish(end.code if isinstance(end.code, int) else 0)
             interrupted.deaf()  # nothing is left to do but to end
             raise SystemExit(status) from None

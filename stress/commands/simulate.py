@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from allocators.catalogue import DEFAULT, SLOB, SLUB
-from stress.commands.guarded import Format, command_line, with_plugins
+from stress.commands.guarded import Details, Format, command_line, with_plugins
 
 EXAMPLES = """\b
 Examples:
@@ -18,6 +18,7 @@ Examples:
   simulate --allocator slab --after v3 --cpus 1,8 --nodes 1 --format json
   simulate --trace boot.csv.zst --after v1
   simulate --machine machine.toml         (a machine that `machine` has measured)
+  simulate --details                      (where all time goes, latencies, locks and lines)
 """
 
 
@@ -114,6 +115,7 @@ def simulate(
     format: Annotated[
         Format, typer.Option(help="How to print the report. json prints the result and nothing else on stdout.")
     ] = Format.text,
+    details: Details = False,
     jobs: Annotated[
         int | None, typer.Option(metavar="N", help="Points to play at once.  [default: as many as there are CPUs here]")
     ] = None,
@@ -125,8 +127,10 @@ def simulate(
     Nothing is timed here: every access, lock and interrupt costs what the machine's profile says, so results repeat
     exactly. They are as good as the profile and the model (docs/scale.md).
     """
+    from stress.report.render import check_details
     from stress.simulate.options import make_options
 
+    check_details(details, format.value)
     options = make_options(
         scenario=scenario, settings=set_ or (), trace=trace, allocator=allocator, before=before, after=after,
         cpus=cpus, nodes=nodes, memoryless=memoryless, operations=operations, seed=seed, memory=memory, settle=settle,
@@ -135,4 +139,4 @@ def simulate(
     )  # fmt: skip
     from stress.simulate.command import main
 
-    return main(options, format=format.value, quiet=quiet)
+    return main(options, format=format.value, quiet=quiet, details=details)

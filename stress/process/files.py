@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import select
 import stat
 import tempfile
 from pathlib import Path
@@ -12,6 +14,7 @@ from stress.process.errors import UsageError
 from stress.process.failures import as_stress_error, shortened
 
 MOST_BYTES = 1 << 30  # of a file that is read whole
+WRITER_S = 2.0  # seconds that a pipe is given to be opened by whoever writes into it
 
 
 def read_input(path: Path, option: str = "", hint: str = "") -> bytes:
@@ -37,13 +40,29 @@ def read_input(path: Path, option: str = "", hint: str = "") -> bytes:
 
 
 def open_input(path: Path) -> BinaryIO:
-    """A file to be read from its beginning, or a pipe: one that nobody writes into is empty, and keeps nobody waiting.
-
-    Raises OSError.
-    """
+    """A file to be read from its beginning, or a pipe; its writer may come a little later. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    os.set_blocking(descriptor, True)
+    try:
+        if stat.S_ISFIFO(os.fstat(descriptor).st_mode) and not _is_written(descriptor):
+            raise OSError(errno.ENODATA, f"nobody has begun to write into this pipe for {WRITER_S:g} s", str(path))
+        os.set_blocking(descriptor, True)
+    except BaseException:
+        os.close(descriptor)
+        raise
     return open(descriptor, "rb")
+
+
+def _is_written(pipe: int) -> bool:
+    """Is or was there a writer? Waits a little for one. Read at once, a pipe that has none yet is at its end."""
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
+    if poll.poll(1000 * WRITER_S):
+        return True
+    try:
+        os.read(pipe, 1)
+        return False
+    except BlockingIOError:  # somebody has it open and has written nothing yet
+        return True
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from stress.simulate.result import Simulation
 
 
-def main(options: SimulateOptions, *, format: str, quiet: bool) -> int:
-    """Simulate, then print as text, markdown or json. Returns the exit status.
+def main(options: SimulateOptions, *, format: str, quiet: bool, details: bool = False) -> int:
+    """Simulate, then print as text (details: all of it), markdown or json. Returns the exit status.
 
     Raises UsageError and DamagedRun when there is nothing to print.
     """
@@ -52,7 +52,7 @@ def main(options: SimulateOptions, *, format: str, quiet: bool) -> int:
             except OSError as error:
                 print(f"--perfetto {options.perfetto}: cannot be written: {error.strerror}", file=sys.stderr)
     with printing():
-        report.write(found, format, sys.stdout, page)
+        report.write(found, format, sys.stdout, page, details=details)
     return exit_status(found) or (DAMAGED if options.perfetto is not None and not trace else DONE)
 
 

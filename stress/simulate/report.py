@@ -1,7 +1,8 @@
-"""A simulation as text for a terminal, as Markdown and as JSON."""
+"""A simulation as text for a terminal (on one screen, or all of it), as Markdown and as JSON."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -17,40 +18,61 @@ from stress.simulate.result import Simulation
 from stress.simulate.sentences import ALARMS
 
 GAP = 2  # between columns
+LINES = 40  # of the text without details, where the curve leaves room for the rest
+FEW = 4  # lines of sentences that there are even if the curve leaves none
 
 
-def write(found: Simulation, format: str, stream: TextIO, page: Path | None = None) -> None:
-    """Print as `text`, `markdown` or `json`. page: where one was written."""
+def write(found: Simulation, format: str, stream: TextIO, page: Path | None = None, *, details: bool = False) -> None:
+    """Print as `text` (details: all of it), `markdown` or `json`. page: where one was written."""
     if format == "json":
         stream.write(encode(found).decode())
     elif format == "markdown":
         stream.write(render_markdown(found))
     else:
-        _print_text(found, stream, page)
+        _print_text(found, stream, page, details)
 
 
-def _print_text(found: Simulation, stream: TextIO, page: Path | None) -> None:
+def _print_text(found: Simulation, stream: TextIO, page: Path | None, details: bool) -> None:
     console = make_console(stream)
+    points = tables.largest(found)
+    groups = tables.point_groups(points) if details else tables.telling_groups(points)
+    drawn: list[Table | str] = [*_curve(console, found), f"On {tables.where(points)}"]
+    drawn.append(draw_table(tables.columns(points), groups))
     console.print(tables.heading(found), style="bold")
     if found.partial:
         console.print("Incomplete: these are the points that were done.", style="bold red")
-    for sentence in found.sentences:
+    said = found.sentences
+    if not details:
+        others = sum(len(console.render_lines(one)) for one in drawn) + len(found.notes) + 3
+        said = _telling(said, max(FEW, LINES - others), console.width)
+    for sentence in said:
         item(console, sentence, "bold red" if sentence.startswith(ALARMS) else None)
-    _print_curve(console, found)
-    points = tables.largest(found)
-    console.print(f"On {tables.where(points)}", style="bold")
-    console.print(draw_table(tables.columns(points), tables.point_groups(points)))
+    for one in drawn:
+        console.print(one, style="bold" if isinstance(one, str) else None)
     for note in found.notes:
         item(console, note, "dim")
+    if not details:
+        less = len(found.sentences) - len(said)
+        item(console, f"All there is to say{f', {less} more sentences' if less else ''}: --details", "dim")
     if page is not None:
         console.print(f"Page: {page}", soft_wrap=True)
 
 
-def _print_curve(console: Console, found: Simulation) -> None:
+def _telling(sentences: Sequence[str], lines: int, width: int) -> list[str]:
+    """Those that fit, in their order: alarms whatever the room, then from the last one, as they compare designs."""
+    kept = [sentence.startswith(ALARMS) for sentence in sentences]
+    for number in reversed(range(len(sentences))):
+        lines -= -(-len(sentences[number]) // (width - GAP - 1))
+        kept[number] |= lines >= 0
+    return [sentence for sentence, keep in zip(sentences, kept, strict=True) if keep]
+
+
+def _curve(console: Console, found: Simulation) -> list[Table]:
     """Without what takes most time where there is no room for it; several tables where one has no room."""
     table = tables.curve_table(found)
     if sum(max(map(len, column)) + GAP for column in zip(*table, strict=True)) - GAP > console.width:
         table = tables.curve_table(found, spent=False)
+    every = []
     for columns in _fitting(list(zip(*table, strict=True)), console.width):
         drawn = Table(
             box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, padding=(0, GAP // 2)
@@ -59,7 +81,8 @@ def _print_curve(console: Console, found: Simulation) -> None:
             drawn.add_column(title, justify="right", overflow="fold")
         for row in zip(*(cells for _, *cells in columns), strict=True):
             drawn.add_row(*row)
-        console.print(drawn)
+        every.append(drawn)
+    return every
 
 
 def _fitting(columns: list[tuple[str, ...]], width: int) -> list[list[tuple[str, ...]]]:

@@ -16,7 +16,14 @@ from stress.simulate.sentences import lock_title, title
 
 LEAST = 0.01  # share of the time of every design below which a row is left out
 HOTTEST = 3  # locks and lines that are named
+MOST = 5  # rows of what takes most time
 UNKNOWN = units.UNKNOWN
+LABELS = {
+    **{what: f"… {what}" for what in spending.MISSED},
+    **{lock: f"waiting for {lock}" for lock in LOCK_CLASSES},
+    "locked": "locked instructions",
+    "stores": "store buffer",
+}
 
 
 def heading(found: Simulation) -> str:
@@ -96,6 +103,33 @@ def point_groups(points: Sequence[Point]) -> list[Group]:
     return [group for group in groups if group.rows]
 
 
+def telling_groups(points: Sequence[Point]) -> list[Group]:
+    """Of `point_groups` what a screen has room for: what takes most time, the hottest lock and line, dead caches."""
+    busiest = {"lock": _hot(points, _locks)[:1], "cache line": _hot(points, _lines)[:1]}
+    groups = [
+        Group("a CPU's time, ns per operation", _most_spent(points)),
+        Group("busiest", tuple(Row(what, row.cells) for what, rows in busiest.items() for row in rows)),
+        Group("dead caches", _dead(points)),
+    ]
+    return [group for group in groups if group.rows]
+
+
+def _most_spent(points: Sequence[Point]) -> tuple[Row, ...]:
+    """What the most of it goes to in any point, the most first."""
+    tables = [spending.grouped(point) for point in points]
+    totals = [sum(table.values()) or 1.0 for table in tables]
+    shares = {
+        what: max(table.get(what, 0.0) / total for table, total in zip(tables, totals))
+        for what in dict.fromkeys(what for table in tables for what in table)
+    }
+    most = sorted(shares, key=lambda what: -shares[what])[:MOST]
+    return tuple(
+        Row(LABELS.get(what, what), tuple(_ns(table.get(what), total) for table, total in zip(tables, totals)))
+        for what in most
+        if shares[what] >= LEAST
+    )
+
+
 def _spent(points: Sequence[Point]) -> tuple[Row, ...]:
     """What it goes to, then whom it is spent for; what is little everywhere is left out."""
     whats = (spending.OWN, "locked", spending.MISSES, *spending.MISSED, *LOCK_CLASSES)
@@ -104,14 +138,8 @@ def _spent(points: Sequence[Point]) -> tuple[Row, ...]:
     totals = [sum(table.values()) or 1.0 for table in tables]
     for table, point in zip(tables, points, strict=True):
         table[spending.MISSES] = spending.grouped(point).get(spending.MISSES, 0.0)
-    labels = {
-        **{what: f"… {what}" for what in spending.MISSED},
-        **{lock: f"waiting for {lock}" for lock in LOCK_CLASSES},
-        "locked": "locked instructions",
-        "stores": "store buffer",
-    }
     rows = [
-        Row(labels.get(what, what), tuple(_ns(table.get(what), total) for table, total in zip(tables, totals)))
+        Row(LABELS.get(what, what), tuple(_ns(table.get(what), total) for table, total in zip(tables, totals)))
         for what in (*whats, *others)
         if any(table.get(what, 0.0) >= LEAST * total for table, total in zip(tables, totals))
     ]

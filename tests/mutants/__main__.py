@@ -4,8 +4,10 @@ Cosmic Ray makes the mutants and keeps the session (its `cr-html` and `cr-report
 is its configuration, with the tests that must kill them. What is done here is to play them fast, and to compare with
 what was argued:
 
-- A mutant is played in a fork of a process that has imported all that no mutant can change, so it takes tests, not
-  imports. Sources are changed in a copy of the working tree, never here.
+- A mutant inside a function is played in a fork of a process in which the tests stand ready (`standing`). Any other,
+  and with `--anew` all of them, in a fork of a process that has imported all that no mutant can change, so it takes
+  tests, not imports. Sources are changed in a copy of the working tree, never here.
+- What is no Python (a bare `-` among parameters) is no mutant either.
 - A change of an annotation that nobody evaluates is no mutant, nor is one that the configuration's operators filter
   leaves out, nor one of what an f-string says where `texts-count` is false.
 - `[[argued]]` of the configuration names survivors that change no verdict, by file and line, and says why. Any other
@@ -44,6 +46,8 @@ from cosmic_ray.plugins import get_operator
 from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome, WorkItem, WorkResult
 
+from tests.mutants.standing import Mutant, Standing, where
+
 HERE = Path(__file__).resolve().parent
 MEMORY = 6 << 30  # bytes of address space that a mutant may take
 OURS = ("stress", "allocators", "scenarios", "shm")
@@ -58,6 +62,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="of the draw")
     parser.add_argument("--session", type=Path, help="file, default mutants/ROOM.sqlite; an old one is replaced")
     parser.add_argument("--survivors", action="store_true", help="only those that survived in the session")
+    parser.add_argument(
+        "--anew", action="store_true", help="play every mutant from nothing: slower, and never too mild"
+    )
     parser.add_argument("--resume", action="store_true", help="only those that the session has not played yet")
     asked = parser.parse_args()
     session = (asked.session or Path("mutants") / f"{asked.room}.sqlite").resolve()
@@ -81,8 +88,12 @@ def main() -> int:
                 skip(sessions, [items[i] for i in sorted(left)], "not drawn")
                 items = [items[i] for i in drawn]
         config = load_config(str(configuration))
-        preload(config, {single(item).module_path for item in items})
-        play(sessions, items, config)
+        changed = {single(item).module_path for item in items}
+        standing = None if asked.anew else Standing(lambda plugin: play_tests(config, plugin), changed)
+        preload(config, changed)
+        play(sessions, items, config, standing)
+        if standing:
+            standing.close()
         return report(sessions, configuration)
 
 
@@ -228,6 +239,17 @@ def fork(config: dict, found: str = "") -> tuple[int, str]:
 
 def child_main(config: dict, found: str) -> int:
     before = set(sys.modules)
+    status = play_tests(config)
+    if found:
+        new = [(name, module) for name, module in sys.modules.items() if name not in before]
+        tests = str(Path.cwd() / "tests")  # and what helps them: nothing says what it depends on
+        kept = [name for name, module in new if not (getattr(module, "__file__", None) or "").startswith(tests)]
+        Path(found).write_text(json.dumps(kept))
+    return status
+
+
+def play_tests(config: dict, *plugins: object) -> int:
+    """pytest in this process."""
     import hypothesis
     import pytest
 
@@ -244,27 +266,33 @@ def child_main(config: dict, found: str) -> int:
 
     for name in [name for name in sys.modules if name == "tests" or name.startswith("tests.")]:
         del sys.modules[name]
-    status = int(pytest.main(arguments(config), plugins=[Quick()]))
-    if found:
-        new = [(name, module) for name, module in sys.modules.items() if name not in before]
-        tests = str(Path.cwd() / "tests")  # and what helps them: nothing says what it depends on
-        kept = [name for name, module in new if not (getattr(module, "__file__", None) or "").startswith(tests)]
-        Path(found).write_text(json.dumps(kept))
-    return status
+    return int(pytest.main(arguments(config), plugins=[Quick(), *plugins]))
 
 
-def play(sessions: WorkDB, items: list[WorkItem], config: dict) -> None:
+def play(sessions: WorkDB, items: list[WorkItem], config: dict, standing: Standing | None) -> None:
     """Each mutant in turn; results are in the session as they come."""
     said = began = time.monotonic()
+    anew = 0
     for count, item in enumerate(items, 1):
         change = single(item)
         path = Path(change.module_path)
-        plain = path.read_text()
-        path.write_text(mutant(change))
+        source = mutant(change)
         try:
-            status, output = fork(config)
-        finally:
-            path.write_text(plain)
+            compile(source, path, "exec")
+        except SyntaxError:
+            skip(sessions, [item], "is no Python")
+            continue
+        inside = where(path.read_text(), change.start_pos[0])
+        played = standing and standing.play(Mutant(str(path), source, inside))
+        if not played:
+            anew += 1
+            plain = path.read_text()
+            path.write_text(source)
+            try:
+                played = fork(config)
+            finally:
+                path.write_text(plain)
+        status, output = played
         sessions.set_result(
             item.job_id,
             WorkResult(
@@ -276,7 +304,7 @@ def play(sessions: WorkDB, items: list[WorkItem], config: dict) -> None:
         )
         if time.monotonic() - said > 10 or count == len(items):
             said = time.monotonic()
-            print(f"{count} of {len(items)} played, {said - began:.0f} s", flush=True)
+            print(f"{count} of {len(items)} played, {anew} of them from nothing, {said - began:.0f} s", flush=True)
 
 
 def lives(result: WorkResult) -> bool:

@@ -75,6 +75,17 @@ def test_help_imports_nothing_heavy():
     assert "loaded: []" in done.stderr and "--scenario" in done.stdout
 
 
+@pytest.mark.parametrize("typed", ["--help", "run --help", "--version"])
+def test_help_into_a_closed_pipe_is_done(typed):
+    """`python -m stress --help | head -1`: Typer would end with status 1."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "stress", *typed.split()]
+    done = subprocess.run(command, cwd=ROOT, stdout=write, stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_version(monkeypatch):
     monkeypatch.setattr("importlib.metadata.version", lambda name: {"slab-stress": "1.2.3"}[name])
     assert invoke("--version").stdout == "slab-stress 1.2.3\n"

@@ -15,6 +15,7 @@ from until import PATIENCE
 from stress.claims.keeping import keep
 from stress.commands.app import app
 from stress.commands.guarded import command_line
+from stress.process import files
 from stress.process.errors import DamagedRun, UsageError
 from stress.process.failures import as_stress_error, shortened
 from stress.process.files import read_input, write_atomically
@@ -63,12 +64,34 @@ def test_what_is_no_plain_file_is_not_read(typed, file, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "typed", ["import pipe", "inspect pipe", "inspect slabinfo --cgroups pipe", "predict pipe", "inspect ."]
 )
-def test_a_pipe_that_nobody_writes_into_is_not_waited_for(typed, tmp_path, monkeypatch):
+def test_a_pipe_that_nobody_writes_into_is_refused(typed, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(files, "WRITER_S", 0.01)
     os.mkfifo("pipe")
     Path("slabinfo").write_bytes((ROOT / "tests/data/field/slabinfo-2.1-slub.txt").read_bytes())
     done = CliRunner().invoke(app, typed.split())
     assert done.exit_code == 2 and isinstance(done.exception, SystemExit), done.exception
+    assert ("nobody has begun to write into this pipe" in done.stderr) == ("pipe" in typed)
+
+
+def test_a_pipe_s_writer_may_come_later(tmp_path, monkeypatch):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    monkeypatch.setattr(files, "WRITER_S", PATIENCE)
+    with subprocess.Popen([sys.executable, "-c", f"open({str(path)!r}, 'wb').write(b'later')"]):
+        with files.open_input(path) as stream:
+            assert stream.read() == b"later"
+
+
+def test_a_pipe_s_writer_may_write_later(tmp_path, monkeypatch):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    monkeypatch.setattr(files, "WRITER_S", 0.01)
+    writer = os.open(path, os.O_RDWR)
+    with files.open_input(path) as stream:
+        os.write(writer, b"later")
+        os.close(writer)
+        assert stream.read() == b"later"
 
 
 def test_json_nested_too_deep_is_no_result_nor_schedule(tmp_path):

@@ -173,7 +173,7 @@ def test_the_page_is_well_formed_and_escapes():
 @pytest.mark.parametrize("format", ["text", "markdown", "json"])
 def test_every_form_tells_the_same(format, valid):
     stream = io.StringIO()
-    report.write(everything(), format, stream)
+    report.write(everything(), format, stream, details=True)
     text = stream.getvalue()
     if format == "json":
         assert valid("simulation", text)["sentences"] == everything().sentences
@@ -190,6 +190,44 @@ def test_every_form_tells_the_same(format, valid):
     ):
         assert words in text, words
     assert max(map(len, lines)) <= 120 or format == "markdown"
+
+
+def test_the_text_is_a_screen_of_what_is_most_telling():
+    """Nine points of three designs, as by default, with all kinds of trouble."""
+    rates = {1 << n: 1e7 * min(1 << n, 16) for n in range(9)}
+    spent = {"free": {what: 1.0 + n for n, what in enumerate([*WHATS, *LOCK_CLASSES])}}
+    curves = [
+        one
+        for name in ("linux-3.16", "v1", "v3")
+        for one in curve(name, rates, spent=spent, locks=[lock(0.9)] * 5, lines=[line(0.2)] * 5, dead=dead(3, 4))
+    ]
+    found = simulation([*curves[:-2], point("v3", 128, 1e6, stuck="nothing moves"), curves[-1]], notes=["a note"])
+    texts = []
+    for details in (False, True):
+        stream = io.StringIO()
+        report.write(found, "text", stream, details=details)
+        texts.append(stream.getvalue())
+    short, whole = texts
+    assert len(short.splitlines()) <= 40 < len(whole.splitlines())
+    for words in (
+        "STUCK: v3",
+        "v3's frees are",
+        "256 ",
+        "lock of kmalloc-256",
+        "css of memcg 3",
+        "3 of 4",
+        "--details",
+    ):
+        assert words in short, words
+    assert all(sentence in " ".join(whole.split()) for sentence in found.sentences)
+    assert "for free" in whole and "for free" not in short and "--details" not in whole
+
+
+def test_an_alarm_is_said_whatever_the_room():
+    found = simulation([point("v1", cpus, 1e6, stuck="nothing moves") for cpus in range(1, 60)])
+    stream = io.StringIO()
+    report.write(found, "text", stream)
+    assert stream.getvalue().count("STUCK") == 59
 
 
 def test_a_narrow_table_leaves_out_what_takes_most_time():
