@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 from small_world import SmallWorld
 
-from allocators.core.world import OBJCG, OPS, OPS_AT
+from allocators.core.world import OBJCG, OPS, OPS_AT, PAGE_STOCK, PAGE_STOCK_AT
 from allocators.invariants import left_behind
 from allocators.memcg import memcontrol, objcg, page_stock
 from allocators.memcg.memcontrol import MEMCG
@@ -137,6 +137,28 @@ def test_a_slot_without_pages_pins_its_memcg_until_7_3(design, css):
     assert world.mem[world.memcg(1) + MEMCG.kmem] == BATCH
     assert world.mem[world.memcg(1) + MEMCG.css] == css
     assert world.check().violated == []
+
+
+@pytest.mark.parametrize(
+    ("design", "pages", "broken"),
+    [
+        ("linux-6.18", 0, set()),
+        ("linux-6.18", BATCH, set()),
+        ("linux-6.18", BATCH + 1, {"owners"}),
+        ("linux-6.18", -1, {"owners"}),
+        ("linux-7.3", 0, {"owners"}),
+        ("linux-7.3", 1, set()),
+    ],
+)
+def test_a_page_stock_may_be_full_and_not_fuller(design, pages, broken):
+    """And empty until 7.3; what it has is charged."""
+    world = SmallWorld(design)
+    world.create(1)
+    world.alloc(0, 0, 1)
+    at = world.layout.area(0) + PAGE_STOCK_AT + PAGE_STOCK.pages
+    world.mem[world.memcg(1) + MEMCG.kmem] += pages - world.mem[at]
+    world.mem[at] = pages
+    assert world.check().broken() == broken
 
 
 @pytest.mark.parametrize(("cgroups", "drained"), [(5, 0), (6, 1)])

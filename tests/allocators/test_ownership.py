@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 from small_world import SmallWorld
 
-from allocators.core.world import OBJCG, OPS, OPS_AT
+from allocators.core.world import OBJCG, OPS, OPS_AT, PAGE_WORDS
 from allocators.invariants import left_behind
+from allocators.invariants.sheaves import SHEAF_PLACES, sheaves_of
+from allocators.invariants.snapshot import Snapshot
 from allocators.memcg import slab_pages
 from allocators.memcg.memcontrol import MEMCG
+from allocators.sheaf_settings import SheafSettings
 
 
 def used(world: SmallWorld) -> int:
@@ -106,3 +110,29 @@ def test_an_owner_of_what_nobody_has_is_found():
     report = world.check()
     assert report.broken() == {"owners", "inuse", "conservation"}
     assert any("has an owner and is not handed out" in text for _, text in report.violated)
+
+
+@pytest.mark.parametrize("place", SHEAF_PLACES)
+def test_an_owner_of_what_a_sheaf_has_is_found(place):
+    """Only what waits for its grace period in a sheaf keeps its owner."""
+    world = SmallWorld("linux-7.0", sizes=(64,), sheaves=SheafSettings(capacity=10, max_full=1))
+    world.create(1)
+    objects = world.alloc(0, 0, 1, 60)
+    world.free(1, objects[:30])  # into its two sheaves and the barn
+    kept = next(
+        sheaf.objects
+        for sheaf in sheaves_of(Snapshot(world.kworker, world.layout))
+        if sheaf.place == place and len(sheaf.objects)
+    )
+    assert world.check().violated == []
+    freed, held = owner_at(world, int(kept[0])), owner_at(world, objects[-1])
+    assert world.mem[freed] == 0 and world.mem[held]
+    world.mem[freed], world.mem[held] = world.mem[held], 0
+    report = world.check()
+    assert report.broken() == {"owners"} and "has an owner and is not handed out" in report.violated[0][1]
+
+
+def owner_at(world: SmallWorld, obj: int) -> int:
+    """Where the owner of an object of 64 bytes is."""
+    page, number = divmod(obj, PAGE_WORDS)
+    return world.layout.plan["owners"] + (page - world.layout.first_frame) * PAGE_WORDS + number // 8

@@ -297,6 +297,21 @@ def child_unlinked_from_its_memcg(b: Busy):
     b.mem[b.mem[b.live_child() + CACHE.memcg] + MEMCG.children] = 0
 
 
+@fault("registry", says="is on 0 lists of children")
+def memcg_freed_with_its_children(b: Busy):
+    g = b.mem[b.live_child() + CACHE.memcg]
+    b.mem[g + MEMCG.used] = b.mem[g + MEMCG.online] = 0
+    b.mem[g + MEMCG.next_free] = b.mem[WORLD_AT + WORLD.memcg_free]
+    b.mem[WORLD_AT + WORLD.memcg_free] = g
+    b.mem[WORLD_AT + WORLD.cgroups_online] -= 1
+
+
+@fault("references", "registry", says="belongs to word 0, which is no memcg")
+def dead_child_without_a_memcg(b: Busy):
+    """Only F_REPARENT gives the children of a dead memcg to the root cgroup."""
+    b.mem[b.dead_child() + CACHE.memcg] = 0
+
+
 @fault("registry", says="is on no list")
 def descriptor_lost(b: Busy):
     at = WORLD_AT + WORLD.cache_free

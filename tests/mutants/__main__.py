@@ -46,7 +46,7 @@ from cosmic_ray.plugins import get_operator
 from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome, WorkItem, WorkResult
 
-from tests.mutants.standing import Mutant, Standing
+from tests.mutants.standing import Mutant, Standing, where
 
 HERE = Path(__file__).resolve().parent
 MEMORY = 6 << 30  # bytes of address space that a mutant may take
@@ -282,7 +282,8 @@ def play(sessions: WorkDB, items: list[WorkItem], config: dict, standing: Standi
         except SyntaxError:
             skip(sessions, [item], "is no Python")
             continue
-        played = standing and standing.play(Mutant(str(path), source, change.start_pos[0]))
+        inside = where(path.read_text(), change.start_pos[0])
+        played = standing and standing.play(Mutant(str(path), source, inside))
         if not played:
             anew += 1
             plain = path.read_text()

@@ -1,10 +1,10 @@
 """A process in which the tests stand ready, to play a mutant in a fork of it: nothing is imported or made anew.
 
-It has played every test once, so it knows how long each takes and which statements of the mutated files it executes,
-and what tests keep (a busy world that serves many faults) is there. A mutant inside a function is put in the place of
-the function's code; then those tests are played that execute its statement, first those that killed mutants of the
-same function before, else the fastest first, until one fails. What is kept was made without the mutant, so one may
-survive here that would be killed from nothing, never the other way round.
+It has played every test once, so it knows how long each takes and which functions of the mutated files it calls, and
+what tests keep (a busy world that serves many faults) is there. A mutant inside a function is put in the place of the
+function's code; then those tests are played that call it, first those that killed mutants of the same function before,
+else the fastest first, until one fails. What is kept was made without the mutant, so one may survive here that would be
+killed from nothing, never the other way round.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ ELAPSED = 20  # times as long in all
 
 
 class Mutant(NamedTuple):
-    """What the standing process is told. line: of the change."""
+    """What the standing process is told. function: what is changed inside (see `where`), None if nothing is."""
 
     path: str
     source: str
-    line: int
+    function: str | None
 
 
 class Standing:
@@ -82,21 +82,21 @@ class Host:
     def __init__(self, caller: Connection, changed: set[Path]) -> None:
         self.caller = caller
         self.files = {str(path.resolve()): str(path) for path in changed}
-        self.executes: dict[str, set[tuple[str, int]]] = {}  # by test: file and line
+        self.calls: dict[str, set[tuple[str, str]]] = {}  # by test: file and function
         self.took: dict[str, float] = {}
-        self.kills: collections.Counter[tuple[str, str]] = collections.Counter()  # by function and test
+        self.kills: collections.Counter[tuple[tuple[str, str], str]] = collections.Counter()  # by function and test
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         for nth, item in enumerate(session.items):
-            lines: set[tuple[str, int]] = set()
+            calls: set[tuple[str, str]] = set()
             began = time.process_time()
-            sys.settrace(functools.partial(_trace, self.files, lines))
+            sys.settrace(functools.partial(_trace, self.files, calls))
             try:
                 _play(item, (session.items[nth + 1 :] or [None])[0])
             finally:
                 sys.settrace(None)
             self.took[item.nodeid] = time.process_time() - began
-            self.executes[item.nodeid] = lines
+            self.calls[item.nodeid] = calls
         if session.testsfailed:
             return True
         gc.collect()
@@ -119,10 +119,9 @@ class Host:
     def _played(
         self, session: pytest.Session, functions: dict[tuple[str, str], list], mutant: Mutant
     ) -> tuple[int, str] | None:
-        found = where(mutant.source, mutant.line)
-        if found is None:
+        name = mutant.function
+        if name is None:
             return None
-        name, statement = found
         new, old = codes(mutant.source, mutant.path).get(name, []), functions.get((mutant.path, name), [])
         if len(new) != 1 or len({each.__code__ for each in old}) != 1:
             return None
@@ -131,10 +130,9 @@ class Host:
             for each in old:
                 each.__code__ = new[0]
 
-        lines = {(mutant.path, line) for line in statement}
-        function = f"{mutant.path}:{name}"
+        function = mutant.path, name
         chosen = sorted(
-            (item for item in session.items if self.executes[item.nodeid] & lines),
+            (item for item in session.items if function in self.calls[item.nodeid]),
             key=lambda item: (-self.kills[function, item.nodeid], self.took[item.nodeid]),
         )
         status, text = self._in_a_fork(session, chosen, change)
@@ -176,26 +174,18 @@ def _play(item: pytest.Item, after: pytest.Item | None) -> None:
     item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
 
 
-def _trace(
-    files: dict[str, str], lines: set[tuple[str, int]], frame: types.FrameType, event: str, arg: object
-) -> Callable | None:
-    path = files.get(frame.f_code.co_filename)
-    if path is None:
-        return None
-
-    def line(frame: types.FrameType, event: str, arg: object) -> Callable:
-        lines.add((path, frame.f_lineno))
-        return line
-
-    return line
+def _trace(files: dict[str, str], calls: set[tuple[str, str]], frame: types.FrameType, event: str, arg: object) -> None:
+    """Only of calls, not of lines."""
+    if frame.f_code.co_filename in files:
+        calls.add((files[frame.f_code.co_filename], frame.f_code.co_qualname))
 
 
-def where(source: str, line: int) -> tuple[str, range] | None:
-    """The function (of a module or of a class) in whose body a line is, and the lines of its innermost statement."""
+def where(source: str, line: int) -> str | None:
+    """The function, of a module or of a class in it, in whose body a line is."""
     for body, prefix in _bodies(ast.parse(source).body, ""):
         for node in body:
             if isinstance(node, ast.FunctionDef) and node.body[0].lineno <= line <= (node.end_lineno or 0):
-                return prefix + node.name, _statement(node.body, line)
+                return prefix + node.name
     return None
 
 
@@ -205,22 +195,6 @@ def _bodies(body: list[ast.stmt], prefix: str) -> list[tuple[list[ast.stmt], str
         if isinstance(node, ast.ClassDef):
             found += _bodies(node.body, f"{prefix}{node.name}.")
     return found
-
-
-def _statement(body: list[ast.stmt], line: int) -> range:
-    (node,) = (each for each in body if _first(each) <= line <= (each.end_lineno or 0))
-    inner = [each for name in ("body", "orelse", "finalbody") for each in getattr(node, name, [])]
-    inner += [each for handler in getattr(node, "handlers", []) for each in handler.body]
-    inner += [each for case in getattr(node, "cases", []) for each in case.body]
-    if not inner or isinstance(node, ast.expr):
-        return range(_first(node), (node.end_lineno or 0) + 1)
-    if any(_first(each) <= line <= (each.end_lineno or 0) for each in inner):
-        return _statement(inner, line)
-    return range(_first(node), _first(inner[0]) + 1)  # the head of a compound; one line has both
-
-
-def _first(node: ast.stmt) -> int:
-    return min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))])
 
 
 def codes(source: str, path: str) -> dict[str, list[types.CodeType]]:

@@ -207,8 +207,8 @@ def test_a_pair_s_seconds_are_the_run_s_over_its_launches():
     factors = (0.7, 1.0, 1.4, 0.8, 1.2, 1.1, 0.9, 1.3)
     blocks = [block("linux-3.16", pair) for pair in range(8)]
     blocks += [block("v1", pair, 10 * f, 20 * f) for pair, f in enumerate(factors)]
-    verdict = measure(record(blocks=blocks, timed_seconds=24.0)).ratios["v1"].live.verdict
-    assert verdict.more_seconds == pytest.approx(3.0 * verdict.more_pairs)
+    verdict = measure(record(blocks=blocks, timed_seconds=25.0)).ratios["v1"].live.verdict
+    assert verdict.more_seconds == pytest.approx(25 / 8 * verdict.more_pairs)
     assert measure(record(blocks=blocks)).ratios["v1"].live.verdict.more_seconds is None
 
 
@@ -217,6 +217,8 @@ def test_what_is_pinned_over_time_is_in_seconds():
     assert (found.seconds[1], found.seconds[-1]) == (0.01, 0.2)
     assert (found.dead_caches[-1], found.pages_pinned[-1], found.cgroups_pinned[-1]) == (41, 236, 9)
     assert (found.dead_caches[1], found.pages_pinned[1], found.cgroups_pinned[1]) == (2, 9, 1)
+    passes = [leak(), census("linux-3.16")]
+    assert measure(record(censuses=passes)).designs["linux-3.16"].over_time == found
     for others in ([], [census("v3")]):  # the curve is the first pass's
         assert measure(record(censuses=[census("v3", pinned=[]), *others])).designs["v3"].over_time is None
 
@@ -258,6 +260,8 @@ def test_launches_are_summed_up():
     assert found.sections == sum(one.sections.sum() * 2 * 3 for one in made)
     own = [turns.spread_within(one, 0, 1, ("live", "dead"), rec.seed + i) for i, one in enumerate(made)]
     assert launches.spread_within(rec, "v1", "all") == pytest.approx(math.sqrt((own[0] ** 2 + own[1] ** 2) / 2))
+    live = [turns.spread_within(one, 0, 1, ("live",), rec.seed + i) for i, one in enumerate(made)]
+    assert launches.spread_within(rec, "v1", "live") == pytest.approx(math.sqrt((live[0] ** 2 + live[1] ** 2) / 2))
     assert launches.spread_within(record(launches=[]), "v1", "all") is None
     assert launches.summary(record(launches=[])) is None
 
@@ -271,6 +275,7 @@ def test_launches_are_summed_up():
         (8, 1, 0, 8 / 40),
         (6, 3, 1, 0.0),
         (6, 3, 2, None),
+        (6, 3, 3, None),
         (6, 3, -1, None),
     ],
 )
@@ -284,7 +289,7 @@ def test_the_share_that_is_left_out_is_of_the_block_s_own_launch(interrupted, st
 
 
 def test_a_launch_of_nothing_but_interrupted_sections_is_left_out_whole():
-    none = launch(storms=3, interrupted=2)
+    none = launch(storms=3, interrupted=1)
     none.sections[...] = 0
     assert launches.share_left_out(record(launches=[none]), block("v1", 0)) == 1.0
     none.left_out[...] = 0

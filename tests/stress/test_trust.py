@@ -8,6 +8,7 @@ import pytest
 from stress_records import block, census, launch, record
 from until import until
 
+from stress.judge.looks import Plan
 from stress.measure import trust
 from stress.measure.evaluation import measure
 from stress.measure.trust import grade_block
@@ -124,6 +125,7 @@ def test_a_launch_is_as_disturbed_as_its_worst_block(poor, fair, launches, said)
     ("fraction", "text"),
     [
         (0.0, "0 %"),
+        (0.000126, "0.01 %"),
         (0.0083, "0.83 %"),
         (0.012, "1.2 %"),
         (0.69, "69 %"),
@@ -140,6 +142,37 @@ def test_a_quiet_run_is_good():
     result = measure(record())
     assert result.trust.grade == "good"
     assert {f.level for f in result.trust.findings} == {"note"}
+    assert finding(result, "3 warm-up passes are listed in the result and not used in any figure")
+    cold = measure(record(blocks=[block(d, pair) for pair in range(8) for d in ("linux-3.16", "v1", "v3")]))
+    assert not finding(cold, "warm-up") and not finding(cold, "own rates differ")
+
+
+def test_only_the_baseline_s_launches_show_an_unsteady_machine():
+    def of(unsteady):
+        blocks = [block("v1", -1, live_ns=500.0, warmup=True)]
+        for pair in range(8):
+            for design in ("linux-3.16", "v1", "v3"):
+                factor = 1.0 + pair % 2 if design == unsteady else 1.0
+                blocks.append(block(design, pair, 10.0 * factor, 20.0 * factor))
+        return finding(measure(record(baseline="v1", blocks=blocks)), "v1's own rates differ by")
+
+    assert of("v1") and not of("linux-3.16") and not of("v3")
+
+
+@pytest.mark.parametrize(("looked_at", "sure"), [([], False), ([4, 9], True)])
+def test_what_looks_were_taken_is_said(looked_at, sure):
+    plan = Plan(24.0)
+    plan.looked_at, plan.sure = looked_at, sure
+    (note,) = finding(measure(record(looks=plan)), "--until-sure")
+    assert ("ended when all designs were settled" in note.text) == sure
+    assert ("was not sure of all designs when its time was spent" in note.text) == (not sure)
+    at = "4, 9" if sure else "none"
+    assert f"{len(looked_at)} of 3 planned looks were taken (launches: {at})" in note.text
+
+
+def test_a_run_that_timed_nothing_has_no_ratio_to_speak_of():
+    assert not finding(measure(record(serial=True, blocks=[])), "in common")
+    assert finding(measure(record(serial=True, pairs=3)), "in common")
 
 
 def test_disturbed_launches_count_and_are_named():
@@ -186,6 +219,11 @@ def test_what_the_interval_is_made_of_is_said():
     (note,) = finding(measure(one), "a launch's luck")
     assert "up to" not in note.text
     assert "in 2.8 % of turns a section was interrupted, 1 % of sections are left out" in note.text
+    uneven = [launch(turns=4), launch(turns=5)]
+    for one in uneven:
+        one.sections[...] = 0
+    found = finding(measure(record(launches=uneven)), "2 launches of 14 turns of 1 ms")  # 13.5
+    assert "0 % of sections are left out" in found[0].text
     once = measure(record(launches=[launch(storms=1) for _ in range(8)]))
     assert finding(once, "too few storms in a launch to tell its luck from its own noise")
 

@@ -1,5 +1,7 @@
 """What a launch measured, turn by turn: made-up cycles, of which the truth is known."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -158,7 +160,7 @@ def test_four_times_the_usual_and_a_fifth_of_a_millisecond_are_a_gap(storms, far
     """Usual for a section is what its kind takes, or itself in most of three storms or more."""
     of = tapes(np.random.default_rng(9))
     ns = 20.0 * of[0][1][9]
-    for beyond, left_out in ((-1.0, 0), (1.0, 1)):
+    for beyond, left_out in ((-0.5, 0), (0.5, 1)):
         made = [
             [storm[0], [took.copy() for took in storm[0]]] for storm in cycles(of, storms, np.random.default_rng(10))
         ]
@@ -174,12 +176,35 @@ def test_turns_took_from_the_first_to_the_last_and_were_played_in_order():
     when = times(2)
     for storm in when:
         storm[0]["began"][1] += 5000  # CPU 1 began the first design's turns after both had begun the second's
-        storm[0]["ended"][1] += 7000
+        storm[0]["ended"][1] += 7001
         storm[0]["began"][0] += 2000
     turns = tabulate(of, cycles(of, 2, np.random.default_rng(12)), when, CYCLES_PER_NS)
-    assert np.allclose(turns.took[:, 0], (900 + 7000 - 2000) / CYCLES_PER_NS)
+    assert np.allclose(turns.took[:, 0], (900 + 7001 - 2000) / CYCLES_PER_NS)
     assert np.allclose(turns.took[:, 1], 900 / CYCLES_PER_NS)
     assert (turns.position[:, 0] == 1).all() and (turns.position[:, 1] == 0).all()
+    assert turns.position.shape == turns.took.shape
+
+
+def test_what_is_usual_is_so_for_a_kind_of_section():
+    """Of one storm, in which a section can only be compared with others."""
+    costs = {SECTION_LIVE_FREE: 20.25, SECTION_DEAD_FREE: 60.25, SECTION_ALLOC: 180.25}
+    ops = np.full(SECTIONS_OF_TAPE, 1000)
+    for kind, cost in costs.items():
+        at = int(np.flatnonzero(KINDS == kind)[7])
+        for beyond, left_out in ((-0.5, 0), (0.5, 1)):
+            took = [np.array([1000 * CYCLES_PER_NS * costs[k] for k in KINDS.tolist()]) for _ in range(CPUS)]
+            took[0][at] = (4 * 1000 * cost + 200_000 + beyond) * CYCLES_PER_NS
+            turns = table([(KINDS, ops, TURN_OF)] * CPUS, [[took, [one.copy() for one in took]]])
+            assert turns.left_out.sum() == DESIGNS * left_out
+
+
+def test_in_an_interrupted_section_s_place_stands_what_it_took_in_the_others():
+    of = [(np.array([SECTION_LIVE_FREE]), np.array([1000]), np.array([3]))] * CPUS
+    for others, mean in (([41.0], 20.5), ([41.0, 42.0], 20.75)):
+        made = [[[np.array([took])] * CPUS] for took in (-1e7, *others)]
+        turns = table(of, made)
+        assert turns.nanoseconds[0, 0, :, 3, SECTIONS.index("live")].tolist() == [mean] * CPUS
+        assert turns.left_out.shape == turns.switches.shape and turns.left_out.sum() == CPUS
 
 
 def test_a_cpu_without_sections_adds_nothing():
@@ -192,7 +217,10 @@ def test_a_cpu_without_sections_adds_nothing():
         quiet = [[[none if c == cpu else took for c, took in enumerate(d)] for d in storm] for storm in made]
         turns = table(silent, quiet)
         assert not turns.nanoseconds[:, :, cpu].any() and not turns.sections[cpu].any()
-        assert np.isfinite(spread_within(turns, 0, 1, ("live",), 1))
+        other = dataclasses.replace(
+            turns, nanoseconds=turns.nanoseconds[:, :, [1 - cpu]], operations=turns.operations[[1 - cpu]]
+        )
+        assert spread_within(turns, 0, 1, ("live",), 1) == pytest.approx(spread_within(other, 0, 1, ("live",), 1))
         assert (turns.nanoseconds[:, :, 1 - cpu] == table(of, made).nanoseconds[:, :, 1 - cpu]).all()
     assert alone == pytest.approx(RATIO, rel=1e-5)
 

@@ -60,5 +60,9 @@ def test_every_turn_is_there_as_it_was(columns):
         assert columns[f"{name}_ns"][one] == pytest.approx(made.nanoseconds[2, 1, 1, :, kind])
 
 
+def test_one_launch_is_enough(tmp_path):
+    assert write_turns([launch(1)], ["linux-3.16", "v3"], "a run", tmp_path)
+
+
 def test_a_run_without_launches_has_none(tmp_path):
     assert write_turns([], ["v3"], "a run", tmp_path) is None and not list(tmp_path.iterdir())
