@@ -15,7 +15,7 @@ def queued(mem: Sequence[int], layout: Layout, ring: str) -> list[tuple[int, int
     """(func, a, b) of the items that wait in a ring; none when its ends make no sense."""
     base = layout.plan[ring]
     head, tail, capacity = (mem[base + f] for f in (RING.head, RING.tail, RING.capacity))
-    if capacity <= 0 or not 0 <= tail - head <= capacity:
+    if not 0 <= tail - head <= capacity:
         return []
     items = [base + RING.SIZE + i % capacity * ITEM.SIZE for i in range(head, tail)]
     return [(mem[a + ITEM.func], mem[a + ITEM.a], mem[a + ITEM.b]) for a in items]

@@ -13,7 +13,7 @@ from test_slob import slob_world, unit
 
 from allocators.caches import slab_common
 from allocators.core.kmem_cache import CACHE
-from allocators.core.page_alloc import PAGE, address_of, page_of
+from allocators.core.page_alloc import KIND_FREE_TAIL, PAGE, address_of, page_of
 from allocators.core.world import MEM_MAP, OPS
 from allocators.invariants import check
 from allocators.invariants.slob_snapshot import SlobSnapshot
@@ -117,6 +117,13 @@ def on_two_lists(b: Busy) -> None:
     b.mem[last + PAGE.next] = page
 
 
+def free_frame_on_a_list(b: Busy) -> None:
+    frame = next(
+        f for f in range(b.world.layout.last_frame) if b.mem[MEM_MAP + f * PAGE.SIZE + PAGE.kind] == KIND_FREE_TAIL
+    )
+    state.list_add(b.m, b.slob + SLOB.small, MEM_MAP + frame * PAGE.SIZE)
+
+
 def in_two_hands(b: Busy) -> None:
     b.world.live[b.held[0]] += 1
 
@@ -158,6 +165,7 @@ FAULTS = {
     "a partly free page on no list": (off_its_list, {"one_state"}),
     "a full page on a list": (lambda b: state.list_add(b.m, b.slob + SLOB.small, b.full()), {"one_state"}),
     "a page on two lists": (on_two_lists, {"list_counts"}),
+    "a free frame on a list": (free_frame_on_a_list, {"one_state"}),
     "a large object on a list": (lambda b: state.list_add(b.m, b.slob + SLOB.large, b.large()), {"one_state"}),
     "a large object of a small cache": (
         lambda b: b.mem.__setitem__(b.large() + PAGE.slab_cache, b.world.roots[0]),
@@ -365,6 +373,14 @@ def test_broken_allocator_is_caught_by_name(name, monkeypatch):
             break
     assert found == expected, world.check().violated
     world.close()
+
+
+def test_free_blocks_of_one_unit_are_sound():
+    """Objects of seven units begin at words, of four."""
+    world = slob_world(sizes=(14,))
+    world.free(0, world.alloc(0, 0, count=20)[3:9:2])
+    assert 1 in SlobSnapshot(world.kworker, world.layout).blocks[:, 2]
+    assert world.check().violated == []
 
 
 def test_the_tour_itself_is_sound():
