@@ -35,8 +35,8 @@ needs_two_cpus = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="th
 
 def started(name: str) -> Player:
     program = PROGRAMS[name]
-    if name == "slab":  # as v1, which other tests have compiled
-        program = dataclasses.replace(program, design="v1")
+    if name == "slab":  # as v3, which other tests have compiled
+        program = dataclasses.replace(program, design="v3")
     ready(measure.targets(Plan(programs=[program])))
     home = os.sched_getaffinity(0)
     made = Player(program)

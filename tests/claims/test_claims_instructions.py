@@ -46,7 +46,18 @@ def test_the_series_shows_where_it_should():
 
 
 # A slab that goes back is one function under 3.16 and another under the series: once in dozens of frees.
-ONCE_A_SLAB = {"allocators.memcg.slab_pages._free_slab", "allocators.slub.discard.discard_slab"}
+TIMED = {
+    "slub": (
+        (BEFORE, *SERIES),
+        {"allocators.slub.free.slab_free_slow"},
+        {"allocators.memcg.slab_pages._free_slab", "allocators.slub.discard.discard_slab"},
+    ),
+    "slab": (
+        (BEFORE, "v3"),
+        {"allocators.slab.alloc._alloc_slow", "allocators.slab.free._free_slow"},
+        {"allocators.memcg.slab_pages._free_slab", "allocators.slab.free.slab_destroy"},
+    ),
+}
 
 
 def differently_inlined(programs: list[set[str]]) -> set[str]:
@@ -54,11 +65,13 @@ def differently_inlined(programs: list[set[str]]) -> set[str]:
     return set().union(*programs) - set.intersection(*programs)
 
 
-def test_what_is_timed_is_inlined_alike():
+@pytest.mark.parametrize("allocator", TIMED)
+def test_what_is_timed_is_inlined_alike(allocator):
     """Else a design is called slower for what the compiler did to it."""
-    programs = [out_of_line(cpu_main, "slub", parse_design(d).features("slub")) for d in (BEFORE, *SERIES)]
-    assert all({"allocators.slub.free.slab_free_slow", "stress.engine.play.cpu_main"} <= one for one in programs)
-    assert differently_inlined(programs) <= ONCE_A_SLAB
+    designs, called, once_a_slab = TIMED[allocator]
+    programs = [out_of_line(cpu_main, allocator, parse_design(d).features(allocator)) for d in designs]
+    assert all(called | {"stress.engine.play.cpu_main"} <= one for one in programs)
+    assert differently_inlined(programs) <= once_a_slab
 
 
 def test_a_way_that_is_inlined_in_one_program_only_is_seen():
