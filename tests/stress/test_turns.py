@@ -8,6 +8,7 @@ import pytest
 from scenarios.tape import SECTION_ALLOC, SECTION_DEAD_FREE, SECTION_LIVE_FREE, SECTIONS
 from shm.layout import view
 from stress.engine import TURN
+from stress.measure import turns as measure_turns
 from stress.measure.turns import spread_within, sums, tabulate
 
 CYCLES_PER_NS = 2.0
@@ -281,3 +282,7 @@ def test_no_spread_is_told_of_what_was_played_once_or_not_at_all():
     of = tapes(rng)
     assert spread_within(table(of, cycles(of, 1, rng)), 0, 1, ("live",), 1) is None
     assert spread_within(table(of, cycles(of, 3, rng)), 0, 1, ("mixed",), 1) is None
+
+
+def test_a_cpu_without_such_sections_adds_nothing_to_the_rate():
+    assert measure_turns._rate(np.array([10.0, 4.0]), np.array([2.0, 0.0])) == 5.0
