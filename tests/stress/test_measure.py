@@ -253,6 +253,7 @@ def test_a_spread_is_luck_and_noise(ratios, within):
 def test_launches_are_summed_up():
     made = [launch(storms=2, turns=3, seed=1), launch(storms=2, turns=3, seed=2, interrupted=5)]
     made[1].took[...] *= 3
+    made[0].nanoseconds[1, 1, ..., 0] *= 1.1  # one kind of section only
     rec = record(launches=made)
     found = launches.summary(rec)
     assert (found.launches, found.turns, found.sections_left_out) == (2, 2 * 2 * 3 * 3, 5)
@@ -261,6 +262,7 @@ def test_launches_are_summed_up():
     own = [turns.spread_within(one, 0, 1, ("live", "dead"), rec.seed + i) for i, one in enumerate(made)]
     assert launches.spread_within(rec, "v1", "all") == pytest.approx(math.sqrt((own[0] ** 2 + own[1] ** 2) / 2))
     live = [turns.spread_within(one, 0, 1, ("live",), rec.seed + i) for i, one in enumerate(made)]
+    assert live[0] != own[0]
     assert launches.spread_within(rec, "v1", "live") == pytest.approx(math.sqrt((live[0] ** 2 + live[1] ** 2) / 2))
     assert launches.spread_within(record(launches=[]), "v1", "all") is None
     assert launches.summary(record(launches=[])) is None
