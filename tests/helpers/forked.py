@@ -7,7 +7,6 @@ the server. `Run` takes a process that begins from nothing where that could hide
 
 from __future__ import annotations
 
-import functools
 import io
 import multiprocessing
 import os
@@ -25,9 +24,8 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["everything"])
 
 
-@functools.cache
 def _serve() -> None:
-    """Start the server, which finds modules by PYTHONPATH only."""
+    """Start the server if there is none, or somebody killed it. It finds modules by PYTHONPATH only."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
         forkserver.ensure_running()

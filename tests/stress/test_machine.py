@@ -72,7 +72,6 @@ def test_it_measures_this_machine_and_writes_a_profile_that_loads(tmp_path):
     # How the caches compare beyond that is the neighbours' to say: they may leave nothing of ours in them.
     assert by_name["access"] < min(by_name["llc"], by_name["memory_near"])
     assert by_name["access"] < by_name["memory_near"] < by_name["wakeup"]
-    assert by_name["locked"] > by_name["this_cpu"]
     assert any("memory was chased" in each["text"] or "cache" in each["text"] for each in found["trust"]["findings"])
 
 
