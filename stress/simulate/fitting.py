@@ -23,8 +23,8 @@ ALONE = ("access", "this_cpu", "locked", "l2", "llc", "tlb")
 MORE = 1_000  # ps: how much dearer a price is made, to see how often it is paid
 DEAREST = 8.0  # times what the profile says, or that part of it
 UNKNOWN_PS = 10_000  # what a price that the profile has as 0 is taken for
-# Nearness to the measured price counts too, as much as so many cells do: it decides where the cells do not.
-PRIOR = 0.25
+PRIOR = 0.02  # nearness to the measured price counts too, so little that it decides where the cells do not
+USUAL = 0.1  # the logarithm by which a good cell is off; what is off by far more counts less than by its square
 OVERLAPS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 WAYS = (0.5, 0.7, 1.0, 1.4)  # of what a line of another core costs
 
@@ -43,8 +43,8 @@ def _cells(runs: Sequence[Measured], profile: Profile, play: Play) -> np.ndarray
 
 
 def alone(profile: Profile, native: Sequence[Measured], play: Play) -> Profile:
-    """The profile with the prices of ALONE as one CPU pays them: the sum of logs by which cells are off is least."""
-    from scipy.optimize import minimize
+    """The profile with the prices of ALONE as one CPU pays them: the logarithms by which cells are off are least."""
+    from scipy.optimize import least_squares
 
     runs = _fitted(native, 1)
     real = np.array([ns for one in runs for ns in one.ns.values()])
@@ -54,14 +54,12 @@ def alone(profile: Profile, native: Sequence[Measured], play: Play) -> Profile:
     slopes = [_cells(runs, _priced(profile, **{name: ps + MORE}), play) - base for name, ps in zip(ALONE, known)]
     paid = np.array(slopes).T / MORE
 
-    def off(logs: np.ndarray) -> float:
+    def off(logs: np.ndarray) -> np.ndarray:
         cells = base + paid @ (known * (np.exp(logs) - 1))
-        return float(np.abs(np.log(np.maximum(cells, 0.01) / real)).sum() + PRIOR * np.abs(logs).sum())
+        return np.append(np.log(np.maximum(cells, 0.01) / real), PRIOR * logs)
 
     bound = np.log(DEAREST)
-    starts = [np.zeros(len(ALONE)), *(np.random.default_rng(1).uniform(-1, 1, (8, len(ALONE))))]
-    tried = [minimize(off, start, method="Nelder-Mead", bounds=[(-bound, bound)] * len(ALONE)) for start in starts]
-    best = min(tried, key=lambda one: one.fun)
+    best = least_squares(off, np.zeros(len(ALONE)), bounds=(-bound, bound), loss="soft_l1", f_scale=USUAL)
     return _ordered(profile, {name: int(ps) for name, ps in zip(ALONE, known * np.exp(best.x))})
 
 

@@ -1,0 +1,52 @@
+"""How near simulations come: what a machine agrees with itself, and prices that are found where they were planted."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from stress.profiles.load import load
+from stress.simulate import fitting
+from stress.simulate.cells import again, compare, told
+from stress.simulate.native import Measured
+
+KINDS = ("live", "dead", "alloc")
+
+
+def measured(scenario: str, design: str, cpus: int, rounds: list[float]) -> Measured:
+    return Measured.of((scenario, "slub", cpus, design), [dict.fromkeys(KINDS[:1], ns) for ns in rounds])
+
+
+def test_what_is_measured_again_bounds_what_can_be_met():
+    runs = [measured("pairs", "linux-3.16", 1, [10.0, 12.0, 10.0]), measured("pairs", "v3", 1, [20.0, 12.0, 20.0])]
+    assert [one.ns["live"] for one in runs] == [10.0, 20.0]
+    assert [(one.measured, one.simulated) for one in again(runs)] == [(10.0, 12.0), (20.0, 12.0)]
+    assert again([measured("pairs", "v3", 1, [1.0])]) == [], "one round says nothing of that"
+    cells = list(compare(runs, [{"live": 11.0}, {"live": 26.0}]))
+    assert [round(one.off, 2) for one in cells] == [0.1, 0.3] and cells[1].ratio_off == pytest.approx(26 / 11 / 2 - 1)
+    (line,) = told(cells, "Some")
+    assert line == "- Some, 1 CPU: 1 of 2 cells within 25%, the median +20%; 0 of 1 ratios within 15%"
+
+
+def test_prices_that_were_planted_are_found():
+    """Runs of a made-up machine: how often each price is paid is drawn, and what they cost is what it would take."""
+    rng = np.random.default_rng(3)
+    designs = [f"d{n}" for n in range(6)]
+    keys = [(scenario, design) for scenario in fitting.SCENARIOS for design in designs]
+    paid = {key: rng.uniform(0.2, 20, (len(KINDS), len(fitting.ALONE))) for key in keys}
+
+    def play(runs, profile):
+        ps = np.array([getattr(profile.ps, name) for name in fitting.ALONE])
+        return [dict(zip(KINDS, (1 + paid[one.scenario, one.design] @ ps / 1000).tolist())) for one in runs]
+
+    known = load("epyc-2022")
+    true = dataclasses.replace(known.ps, access=300, this_cpu=2 * known.ps.this_cpu, locked=4_000, l2=9_000, tlb=20_000)
+    truth = dataclasses.replace(known, ps=true)
+    empty = [Measured.of((scenario, "slub", 1, design), [{}]) for scenario, design in keys]
+    native = [Measured.of(one.key, [ns]) for one, ns in zip(empty, play(empty, truth), strict=True)]
+    found = fitting.alone(known, native, play)
+    for name in fitting.ALONE:
+        assert getattr(found.ps, name) == pytest.approx(getattr(true, name), rel=0.05), name
+    assert "fitted to pairs" in fitting.fit(known, native, play).sources[0], "two CPUs were not measured"
