@@ -185,10 +185,8 @@ def _order(ns: dict[str, float], findings: list[Finding]) -> None:
     """
     if ns["llc"] > ns["complex"]:
         _move(ns, "llc", ns["complex"], "a dirty line of another core comes by way of that cache", findings)
-    for names in profiles.ORDERS:
-        for cheaper, dearer in zip(names, names[1:]):
-            if ns[dearer] < ns[cheaper]:
-                _move(ns, dearer, ns[cheaper], f"no less than {cheaper}", findings)
+    for dearer, cheaper in profiles.out_of_order(ns):
+        _move(ns, dearer, ns[cheaper], f"no less than {cheaper}", findings)
 
 
 def _move(ns: dict[str, float], price: str, to: float, why: str, findings: list[Finding]) -> None:

@@ -6,6 +6,7 @@ Times are whole picoseconds, so that sums are exact and the same everywhere; the
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stress.process.errors import UsageError
@@ -218,12 +219,10 @@ def check(profile: Profile, where: str) -> Profile:
         if not least <= ps <= most * PS_PER_NS:
             lowest = "0" if least == 0 else "0.001"
             raise wrong(where, f"ns.{name}", ps / PS_PER_NS, f"{lowest} to {most} (nanoseconds)")
-    for names in ORDERS:
-        for cheaper, dearer in zip(names, names[1:], strict=False):
-            low, high = getattr(profile.ps, cheaper), getattr(profile.ps, dearer)
-            if low > high:
-                allowed = f"no less than ns.{cheaper} ({low / PS_PER_NS:g})"
-                raise wrong(where, f"ns.{dearer}", high / PS_PER_NS, allowed)
+    prices = dataclasses.asdict(profile.ps)
+    for dearer, cheaper in out_of_order(prices):
+        allowed = f"no less than ns.{cheaper} ({prices[cheaper] / PS_PER_NS:g})"
+        raise wrong(where, f"ns.{dearer}", prices[dearer] / PS_PER_NS, allowed)
     if kernel.hz not in HZ:
         raise wrong(where, "kernel.hz", kernel.hz, ", ".join(map(str, HZ)))
     if kernel.locks not in LOCKS:
@@ -232,6 +231,15 @@ def check(profile: Profile, where: str) -> Profile:
         found = kernel.grace_period / PS_PER_MS
         raise wrong(where, "kernel.grace_period_ms", found, f"above 0 to {MOST_GRACE_PERIOD_MS} (milliseconds)")
     return profile
+
+
+def out_of_order(prices: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    """Pairs of ORDERS, first what should be no cheaper than the second, and is. Whoever raises the first as they come
+    has all in order afterwards."""
+    for names in ORDERS:
+        for cheaper, dearer in zip(names, names[1:], strict=False):
+            if prices[dearer] < prices[cheaper]:
+                yield dearer, cheaper
 
 
 def _is_name(text: str) -> bool:

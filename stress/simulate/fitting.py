@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from stress.profiles.profile import Profile
+from stress.profiles.profile import Profile, out_of_order
 from stress.simulate.native import Measured
 
 Play = Callable[[Sequence[Measured], Profile], Iterable[dict[str, float]]]
@@ -64,11 +64,11 @@ def alone(profile: Profile, native: Sequence[Measured], play: Play) -> Profile:
 
 
 def _ordered(profile: Profile, found: dict[str, int]) -> Profile:
-    """With these prices, and those of lines from further away no cheaper than nearer ones."""
-    profile = _priced(profile, **found)
-    near = profile.ps.llc
-    further = {name: max(near, getattr(profile.ps, name)) for name in ("complex", "node", "remote")}
-    return _priced(profile, **further)
+    """With these prices, and what comes from further away no cheaper than what is nearer."""
+    prices = dataclasses.asdict(profile.ps) | found
+    for dearer, cheaper in out_of_order(prices):
+        prices[dearer] = prices[cheaper]
+    return _priced(profile, **prices)
 
 
 def together(profile: Profile, native: Sequence[Measured], play: Play) -> Profile:

@@ -59,13 +59,12 @@ CHANGES: dict[str, Callable[[int], int]] = {
 }
 Named = dict[str, int]  # whose word it is, and which -> where it is
 
-# Fields that say where something is in memory or how large it is; checkers have the layout.
-CONSTANT = {"pad", "pad0", "pad1", "pad2", "SIZE"}
+PADDING = {"pad", "pad0", "pad1", "pad2", "SIZE"}  # and no fields
 
 
 def fields(whose: str, layout: Any, at: int, *only: str) -> Iterator[tuple[str, int]]:
     for name in only or layout._fields:
-        if name not in CONSTANT:
+        if name not in PADDING:
             yield f"{whose}.{name}", at + getattr(layout, name)
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from stress.profiles.load import load
+from stress.profiles.load import dump, load, parse
 from stress.simulate import fitting
 from stress.simulate.cells import again, compare, told
 from stress.simulate.native import Measured
@@ -50,3 +50,10 @@ def test_prices_that_were_planted_are_found():
     for name in fitting.ALONE:
         assert getattr(found.ps, name) == pytest.approx(getattr(true, name), rel=0.05), name
     assert "fitted to pairs" in fitting.fit(known, native, play).sources[0], "two CPUs were not measured"
+
+
+def test_prices_that_come_out_of_order_can_be_written():
+    known = load("epyc-2022")
+    found = fitting._ordered(known, {"l2": 2 * known.ps.llc, "llc": 2 * known.ps.memory_near})
+    assert parse(dump(found).encode(), "f") == found
+    assert (found.ps.l2, found.ps.llc, found.ps.memory_near) == (2 * known.ps.llc, *[2 * known.ps.memory_near] * 2)
