@@ -90,7 +90,7 @@ def main() -> int:
         config = load_config(str(configuration))
         changed = {single(item).module_path for item in items}
         standing = None if asked.anew else Standing(lambda plugin: play_tests(config, plugin), changed)
-        preload(config, changed)
+        preload(config, changed, configuration)
         play(sessions, items, config, standing)
         if standing:
             standing.close()
@@ -183,7 +183,7 @@ def arguments(config: dict) -> list[str]:
     return [*words[words.index("pytest") + 1 :], "-p", "no:cacheprovider", "--tb=line"]
 
 
-def preload(config: dict, changed: set[Path]) -> None:
+def preload(config: dict, changed: set[Path], configuration: Path) -> None:
     """Play the tests once without a change, then import all that they did except what is downstream of the mutants."""
     import grimp
 
@@ -191,6 +191,10 @@ def preload(config: dict, changed: set[Path]) -> None:
         began = time.monotonic()
         sys.dont_write_bytecode = False
         outcome, output = fork(config, found.name)
+        if outcome == -signal.SIGPROF:
+            raise SystemExit(
+                f"the tests take more than the {config['timeout']:.0f} s of CPU time that {configuration} allows"
+            )
         if outcome:
             raise SystemExit(f"the tests fail without a mutant:\n{output}")
         names = json.loads(found.read())

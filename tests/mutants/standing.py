@@ -53,8 +53,8 @@ class Standing:
                 self.pipe.close()
                 os.dup2(self.output.fileno(), 1)
                 main(Host(theirs, changed))
-                sys.stdout.flush()
             finally:
+                sys.stdout.flush()  # what failed is said there
                 os._exit(0)
         theirs.close()
         self._answer()
