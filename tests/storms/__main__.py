@@ -60,7 +60,13 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # either ends it, and what was found is told
     report = crew.Report(seed, counts, asked.jobs)
     try:
-        crew.play(report, 60 * asked.minutes, lambda told: print(crew.shown(told), flush=True), plan)
+        crew.play(
+            report,
+            60 * asked.minutes,
+            lambda told: print(crew.shown(told), flush=True),
+            plan,
+            lambda passed: print(crew.so_far(report, passed), file=sys.stderr),
+        )
     except KeyboardInterrupt:
         print("interrupted")
     print(crew.figures(report))

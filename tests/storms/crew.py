@@ -18,6 +18,7 @@ from typing import Any
 from tests.storms import inputs, kills, originals, player, world
 
 LATE = 10.0  # seconds that players have to end
+SAY = 10.0  # seconds between two words of how far it is
 
 
 @dataclasses.dataclass(slots=True)
@@ -62,8 +63,10 @@ def play(
     seconds: float,
     said: Callable[[dict[str, Any]], None] = lambda _: None,
     plan: list[tuple[str, int, int]] | None = None,
+    progress: Callable[[float], None] = lambda _: None,
 ) -> None:
-    """Play what a report asks for, for so many seconds at most, and fill it. said: of every fault."""
+    """Play what a report asks for, for so many seconds at most, and fill it. said: of every fault. progress: every ten
+    seconds, of how many have passed."""
     began = time.monotonic()
     plan = plan if plan is not None else list(player.spread(report.asked, report.seed))
     player.import_everything()
@@ -96,9 +99,13 @@ def play(
     try:
         for _ in range(min(report.jobs, len(plan))):
             start()
-        stopping = False
+        stopping, told_at = False, began
         while playing:
-            late = time.monotonic() - began - seconds
+            now = time.monotonic()
+            if now - told_at > SAY:
+                told_at = now
+                progress(now - began)
+            late = now - began - seconds
             if late > 0 and not stopping:
                 stopping = True
                 for one in playing.values():
@@ -165,6 +172,12 @@ def shown(told: dict[str, Any]) -> str:
         lines.append(f"  signals, and whether the first process got them: {told['hit']}")
     lines += [f"  | {line}" for line in told["said"].strip().splitlines()]
     return "\n".join(lines)
+
+
+def so_far(report: Report, passed: float) -> str:
+    """How far it is after so many seconds."""
+    parts = [f"{report.played[name]:,} of {count:,} {name}" for name, count in report.asked.items() if count]
+    return f"{passed:.0f} s: {', '.join(parts)}; {len(report.faults)} with faults"
 
 
 def figures(report: Report) -> str:
