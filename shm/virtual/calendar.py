@@ -13,7 +13,7 @@ room for, those that follow each other most closely become one, and the gap betw
 
 from __future__ import annotations
 
-from shm.atomics import book, read_book, this_cpu, write_book
+from shm.atomics import read_book, this_cpu, write_book
 from shm.compiler import dual, dual_slow
 from shm.machine import MACHINE, Machine
 from shm.virtual.lines import charge_locked, charge_read, charge_write, distance, price_from
@@ -130,7 +130,6 @@ def lock_by_calendar(m: Machine, lock: int, kind: int) -> bool:
     write_book(m, c + CALENDAR.acquired, read_book(m, c + CALENDAR.acquired) + 1)
     write_book(m, c + CALENDAR.owner, this_cpu(m) + 1)
     write_book(m, c + CALENDAR.begin, free)
-    book(m, v + VCPU.locks, 1)
     return free > at
 
 
@@ -154,7 +153,6 @@ def try_by_calendar(m: Machine, lock: int, kind: int) -> bool:
     write_book(m, c + CALENDAR.acquired, read_book(m, c + CALENDAR.acquired) + 1)
     write_book(m, c + CALENDAR.owner, this_cpu(m) + 1)
     write_book(m, c + CALENDAR.begin, at)
-    book(m, vcpu(m) + VCPU.locks, 1)
     return True
 
 
@@ -178,7 +176,6 @@ def unlock_by_calendar(m: Machine, lock: int) -> None:
     """Give the lock in word `lock` up."""
     charge_write(m, lock)
     c = calendar_of(m, lock)
-    book(m, vcpu(m) + VCPU.locks, -1)
     begin = read_book(m, c + CALENDAR.begin)
     end = read_book(m, vcpu(m) + VCPU.clock)
     write_book(m, c + CALENDAR.held, read_book(m, c + CALENDAR.held) + end - begin)

@@ -6,8 +6,8 @@ that has it, told by distance, the last level cache of the own complex, or memor
 for it. A store that misses goes into the store buffer and does not wait, unless the buffer is full; stores reach the
 cache in their order (x86-TSO), locked instructions and fences wait until all have.
 
-A core works on several operations at once, so what misses outside of critical sections overlaps with what comes
-before and after: it takes a part of its way only (`overlap`).
+A core looks far ahead, so what misses overlaps with what comes before and after, in critical sections too: a bulk
+free has the next objects' lines under way while it frees one. It takes a part of its way only (`overlap`).
 
 A line near one that the CPU missed before was asked for ahead of its use, if the core's prefetcher follows that
 stream: it costs nothing, unless it is on its way to somebody else. Who misses a line may miss its page's translation
@@ -163,7 +163,7 @@ def _way(m: Machine, v: int, source: int, line: int) -> int:
     if _ahead(m, v, line):
         return 0
     takes = price_from(m, source)
-    if source == FROM_L2 or read_book(m, v + VCPU.locks):
+    if source == FROM_L2:
         return takes
     return takes * 100 // price(m, PRICE.overlap)
 

@@ -226,7 +226,6 @@ def _has(m: Machine, c: int, since: int) -> None:
     """This CPU has the lock; while it is handed over it is not free, so that counts from when it was given up."""
     book(m, c + CALENDAR.acquired, 1)
     write_book(m, c + CALENDAR.begin, since)
-    book(m, vcpu(m) + VCPU.locks, 1)
 
 
 @dual
@@ -312,7 +311,6 @@ def unlock_in_turn(m: Machine, lock: int) -> None:
     c = calendar_of(m, lock)
     now = clock_of(m)
     book(m, c + CALENDAR.held, now - read_book(m, c + CALENDAR.begin))
-    book(m, vcpu(m) + VCPU.locks, -1)
     write_book(m, c + CALENDAR.given_by, this_cpu(m))
     write_book(m, c + CALENDAR.given_at, now)
     if _unfair(m, read_book(m, c + CALENDAR.kind)):

@@ -169,7 +169,6 @@ VCPU = struct(
     "awaited",  # when the last of those that this CPU called will have answered
     "ended",  # what the clock was when the tape had been played
     "pcp",  # PCP[nodes][PCP_ORDERS]
-    "locks",  # so many locks it holds
     "l1",
     "tlb",
     "newest",  # the stream that was begun last

@@ -189,7 +189,6 @@ class ExactMachine(PricedMachine):
     def _has(self, c: int, since: int) -> None:
         book(self, c + CALENDAR.acquired, 1)
         self.mem[c + CALENDAR.begin] = since
-        book(self, vcpu(self) + VCPU.locks, 1)
 
     def _waits(self, last: ExactMachine, c: int, kind: int, until: int, behind: int) -> None:
         """This CPU waits for a lock until another one gives it up, and so many behind it."""
@@ -208,7 +207,6 @@ class ExactMachine(PricedMachine):
         c = calendar_of(self, lock)
         now = self.tables[self.clock_at]
         book(self, c + CALENDAR.held, now - self.mem[c + CALENDAR.begin])
-        book(self, vcpu(self) + VCPU.locks, -1)
         self.play.given_up[lock] = self, now
         waiting = self.play.held[lock].waiting
         if not waiting:

@@ -232,7 +232,7 @@ BOUNDS = (
     ("dead-free", "slub", 4, 0.1),
     ("churn", "slab", 2, 0.03),
     ("list-lock", "slub", 8, 0.25),
-    ("list-lock", "slab", 8, 0.25),
+    ("list-lock", "slab", 8, 0.45),
 )
 
 
