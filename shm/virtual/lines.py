@@ -7,7 +7,8 @@ for it. A store that misses goes into the store buffer and does not wait, unless
 cache in their order (x86-TSO), locked instructions and fences wait until all have.
 
 A core looks far ahead, so what misses overlaps with what comes before and after, in critical sections too: a bulk
-free has the next objects' lines under way while it frees one. It takes a part of its way only (`overlap`).
+free has the next objects' lines under way while it frees one. It takes a part of its way only (`overlap`). Not so what
+is read from slabs' memory: that is a link of a free list, and where the next one lies is known when it has come.
 
 A line near one that the CPU missed before was asked for ahead of its use, if the core's prefetcher follows that
 stream: it costs nothing, unless it is on its way to somebody else. Who misses a line may miss its page's translation
@@ -158,12 +159,12 @@ def _translate(m: Machine, v: int, line: int) -> None:
 
 
 @dual
-def _way(m: Machine, v: int, source: int, line: int) -> int:
-    """What a load or a store that misses takes, ps."""
+def _way(m: Machine, v: int, source: int, line: int, linked: bool) -> int:
+    """What an access that misses takes, ps. linked: what comes next needs its value to begin."""
     if _ahead(m, v, line):
         return 0
     takes = price_from(m, source)
-    if source == FROM_L2:
+    if linked or source == FROM_L2:
         return takes
     return takes * 100 // price(m, PRICE.overlap)
 
@@ -261,13 +262,13 @@ def _read_elsewhere(m: Machine, v: int, a: int, d: int, state: int, s: int, key:
     line = a >> 3
     _translate(m, v, line)
     if _has(m, _set(line, read_book(m, v + VCPU.tags), vtime(m, VTIME.private_sets)), key):
-        spend(m, v, FROM_L2, _way(m, v, FROM_L2, line))
+        spend(m, v, FROM_L2, _way(m, v, FROM_L2, line, False))
         _to_first(m, v, key)
         return
     source = _source(m, v, line, state)
     me = this_cpu(m) + 1
     shared = source == FROM_LLC or source >= FROM_MEMORY or state & EXCLUSIVE == 0
-    takes = _way(m, v, source, line)
+    takes = _way(m, v, source, line, a >= vtime(m, VTIME.frames))
     _stall(m, v, d, source, takes, min(takes, price(m, PRICE.shared_gap)) if shared else takes)
     if state & OWNER_MASK == 0 or (source >= FROM_MEMORY and state & EXCLUSIVE):
         # Nobody has it: the first reader may write it later without asking.
@@ -340,7 +341,7 @@ def _buffer(m: Machine, v: int, line: int, d: int, state: int) -> None:
     wait_until(m, v, STORES, read_book(m, slot))
     _translate(m, v, line)
     clock = read_book(m, v + VCPU.clock)
-    takes = _way(m, v, _take(m, v, line, d, state), line)
+    takes = _way(m, v, _take(m, v, line, d, state), line, False)
     asked = max(_serve(m, d, clock, takes, takes), _may_ask(m, v, number))
     drained = max(asked + takes, read_book(m, v + VCPU.drained))
     write_book(m, slot, drained)
@@ -374,7 +375,7 @@ def _change(m: Machine, v: int, a: int) -> None:
     if not _owns(m, v, line, state):
         _translate(m, v, line)
         source = _take(m, v, line, d, state)
-        takes = _way(m, v, source, line)
+        takes = _way(m, v, source, line, False)
         _stall(m, v, d, source, takes, takes)
 
 
