@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from shm.virtual.lines import charge_barrier, charge_read, charge_write
+from allocators.core.page_alloc import PAGE as DESCRIPTOR
+from allocators.core.world import MEM_MAP, PAGE_SHIFT
+from shm.virtual.lines import charge_barrier, charge_read, charge_this_cpu, charge_write
 from shm.virtual.machine import Joined, PricedMachine
 from shm.virtual.words import clock_of
 from stress.play.arena import Arena, BlockSettings
@@ -19,7 +21,8 @@ pytestmark = pytest.mark.xdist_group("compiles")  # see test_exact
 LINE = 8  # words
 PAGE = 512
 TLB_PS = 20_000
-MEMORY_PS = round(load("xeon-2014").ps.memory_near / 3.0)  # as misses overlap
+MEMORY_PS = load("xeon-2014").ps.memory_near  # all of it, as a link of a free list
+OVERLAPPED_PS = round(MEMORY_PS / load("xeon-2014").cache.overlap)
 
 
 class Core:
@@ -69,6 +72,14 @@ def test_a_stream_that_goes_as_far_twice_was_asked_for_ahead(core, step):
     assert again == [MEMORY_PS], "five others came between, and it follows four"
 
 
+@pytest.mark.parametrize("core", [{}], indirect=True)
+def test_misses_overlap_but_those_of_links(core):
+    last = MEM_MAP + ((core.base >> PAGE_SHIFT) + 200) * DESCRIPTOR.SIZE - core.base
+    assert core.ps(charge_read, [last]) == [OVERLAPPED_PS]
+    assert core.ps(charge_read, [90 * PAGE]) == [MEMORY_PS], "a word of a slab's memory"
+    assert core.ps(charge_this_cpu, [91 * PAGE])[0] < MEMORY_PS, "that is changed, and nothing follows from it"
+
+
 @pytest.mark.parametrize("core", [{"tlb_entries": 16}, {"tlb_entries": 0}], indirect=True)
 def test_a_page_that_was_not_used_lately_is_translated(core):
     far = [0, 3 * LINE, PAGE, PAGE + 5 * LINE]
@@ -85,4 +96,4 @@ def test_stores_ask_for_their_lines_so_many_at_a_time(core, at_a_time):
     before = clock_of(core.m)
     charge_barrier(core.m)
     waited = clock_of(core.m) - before - load("xeon-2014").ps.barrier
-    assert waited == pytest.approx(8 / at_a_time * MEMORY_PS, rel=0.15)
+    assert waited == pytest.approx(8 / at_a_time * OVERLAPPED_PS, rel=0.15)
