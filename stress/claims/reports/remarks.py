@@ -7,41 +7,39 @@ from __future__ import annotations
 
 REMARKS = {
     "R1": (
-        "Measured: the order turns. Since `linux-6.18` limits CPU partial lists by slabs, as a recorded kernel does, "
-        "this flow drains them after every few slabs, under node 0's list_lock, which is held 96 to 99 % of the time: "
-        "7 million frees a second, where 34 to 36 million requests of 6.19 were reported. Without the limit "
-        "(`linux-6.18-F_PARTIALSLABS`, 256 B) it makes 79 million and 7.0 25 million, 0.31 of that; reported were 0.36 "
-        "to 0.38. So what misses is how ublk's requests come back, or what it costs to drain: not found yet."
+        "Measured: `linux-6.18` makes 37 million frees a second (256 B), where 34 to 36 million requests of 6.19 were "
+        "reported. It limits CPU partial lists by slabs, as a recorded kernel does, so this flow drains them after "
+        "every few slabs, under node 0's list_lock, which is held 82 to 97 % of the time. What misses is 7.0's loss: as "
+        "many, or a quarter more, where 13 million were reported. Without the limit (`linux-6.18-F_PARTIALSLABS`) 6.18 "
+        "makes 121 million, and 7.0 0.30 of that, where 0.36 to 0.38 were reported."
     ),
     "R3": (
         "Measured: bursts that fit into two sheaves never leave them, and sheaves are then no faster and no slower "
         "than CPU slabs. Larger ones, back to back, are bound by the barn's lock, one for the 32 to 96 CPUs of a "
-        "node, held 92 to 97 % of the time, so sheaves make them 11 to 33 times slower; a microsecond of other work "
-        "with each operation makes that lock idle, and hides the rest. Then only bursts of 384 gain, 64 % under 6.19, "
-        "and 43 % under 7.0, where nothing was reported. A sheaf's miss asks the barn first, in 6.19 too, so the CPU "
+        "node, held 91 to 97 % of the time, so sheaves make them 6 to 17 times slower; a microsecond of other work "
+        "with each operation makes that lock idle, and hides the rest. Then only bursts of 384 gain, 18 % under 6.19, "
+        "and 10 % under 7.0, where nothing was reported. A sheaf's miss asks the barn first, in 6.19 too, so the CPU "
         "slabs behind it serve only what the barn lacks. What the benchmark does with maple nodes must be known to "
         "say more."
     ),
     "R4": (
         "The report compares with a kernel that refills from its own node only, which is no design here; the mended "
         "one stands for it. Measured: small bursts wait for the barns' locks, held 88 % of the time, large ones for "
-        "the nodes' list_locks, held 85 to 93 %, whether those of other nodes are taken or only tried: as both nodes "
+        "the nodes' list_locks, held 73 to 87 %, whether those of other nodes are taken or only tried: as both nodes "
         "do the same, a node is seldom short of slabs while the other has more than min_partial. Reported were 55 % "
         "of all cycles in the slow path of spinlocks before, 73 % after."
     ),
     "R5": (
         "Measured: on one CPU 6.19 and 7.0 do the same, as both have the same sheaves; so the allocator's own "
         "instructions are not where a fork's 7 to 11 % went, as far as the model goes, and half the caching costs "
-        "nothing in bursts up to 1024 objects. kvfree_rcu is 2.4 times dearer here: 6.19's objects of caches without "
+        "nothing in bursts up to 1024 objects. kvfree_rcu is 2.3 times dearer here: 6.19's objects of caches without "
         "sheaves are freed in batches by a worker, whose time is no CPU's; 7.0's go into rcu_free sheaves."
     ),
     "R6": ("What the tests allocate was not told; the first bad commit gives sheaves to most caches."),
     "R7": (
-        "Measured: per-node owners cost 69 % of the rate on two CPUs alone and 86 % on 224, where 68 % were reported; "
-        "the line of an obj_cgroup is what CPUs wait for. The stopgap makes up for it, as reported. An operation at a "
-        "time (`--step operation`) it came out the other way, 161 % too fast: such a line was waited for once where "
-        "an operation changes it several times. How dear a line's way is between complexes is another machine's "
-        "median in the profile."
+        "Measured: per-node owners cost 57 % of the rate on two CPUs alone and 84 % on 224, where 68 % were reported; "
+        "the line of an obj_cgroup is what CPUs wait for. The stopgap makes up for it, as reported. How dear a line's "
+        "way is between complexes is another machine's median in the profile."
     ),
     "R8": (
         "The microbenchmark is not to be had: what is played is one CPU's burst of 65,536 objects with its pages "

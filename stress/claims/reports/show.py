@@ -154,7 +154,7 @@ def render_markdown(found: Found) -> str:
         lines += [f"**{one.verdict.value}**. {escape(one.reason)}.", ""]
         lines += [f"{escape(one.who)} ({escape(one.source)}). Machine: {escape(one.machine)}.", ""]
         if one.remark:
-            lines += [escape(one.remark), ""]
+            lines += [one.remark, ""]  # ours, and Markdown
         if rows := row_lines(one):
             lines += _table(
                 ("figure", "reported", "predicted", "verdict", "what the slower one spends its time on"), rows
