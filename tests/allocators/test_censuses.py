@@ -10,7 +10,7 @@ from test_kfree_rcu import free_later
 from test_slab import array_of, slab_node
 
 from allocators.core.kmem_cache import CACHE, CACHE_LIVE, KMEM_CACHE_CPU, NODE
-from allocators.core.page_alloc import KIND_SLAB, PAGE, head_of
+from allocators.core.page_alloc import KIND_FREE_TAIL, KIND_SLAB, PAGE, head_of
 from allocators.core.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP
 from allocators.invariants import empty_slabs, hidden_objects, hoarded_by_dead, left_behind, page_census, sheaf_census
 from allocators.sheaf_settings import SheafSettings
@@ -23,23 +23,32 @@ from allocators.slub.state import PARTIAL_DISABLED
 
 
 def mixed(design: str, allocator: str) -> SmallWorld:
-    """Four CPUs of two nodes freed most of two dead children: slabs in all places, empty and not; a live child, too."""
-    world = SmallWorld(design, allocator=allocator, sizes=(64, 8192), cpus=4, nodes=2, memory=8 << 20)
+    """Four CPUs of two nodes freed most of two dead children: slabs in all places, empty and not; a live child, too.
+
+    The first slab of all is empty and a dead child's; others wait for a grace period. The last descriptor is no cache,
+    whatever it says.
+    """
+    world = SmallWorld(design, allocator=allocator, sizes=(64, 8192, 512), cpus=4, nodes=2, memory=8 << 20, by_rcu=(2,))
     for cgroup in (1, 2):
         world.create(cgroup)
-        world.alloc(0, 0, cgroup)
-        world.alloc(0, 1, cgroup)
+        world.free(0, world.alloc(0, 0, cgroup) + world.alloc(0, 1, cgroup))
     world.work()
+    world.shrink(0)
+    world.shrink(1)
     small = world.alloc(0, 0, 1, 1500) + world.alloc(3, 0, 1, 1500)
     large, alive = world.alloc(1, 1, 1, 40), world.alloc(0, 0, 2, 1500)
     world.offline(1)
     for cpu in range(4):
-        world.free(cpu, [obj for i, obj in enumerate(small) if i // 750 == cpu and i % 200])
+        world.free(cpu, [obj for i, obj in enumerate(small) if i // 750 == cpu and i % 200 != 100])
     world.free(0, large[:20])
     world.free(2, large[21:])
     world.free(0, alive)
-    assert world.check().violated == []
+    world.free(0, world.alloc(0, 2, count=200))
+    world.shrink(2)
+    assert world.check().violated == [] and world.tally("rcu_slabs")
     world.live = +world.live
+    last = world.layout.plan["caches"] + (world.layout.limits.caches - 1) * CACHE.SIZE
+    world.mem[last + CACHE.offline] = world.mem[last + CACHE.oo_objects] = 1
     return world
 
 
@@ -110,7 +119,15 @@ def test_the_census_of_dead_slubs_is_that_of_a_plain_walk(design):
     assert len(empty) < sum(len(pages) for _, _, pages in lists), "lists have slabs that are not empty, too"
     places = {place: sum(p == place for p, _, _ in empty) for place in ("cpu_slab", "cpu_partial", "node_partial")}
     assert empty_slabs(world.kworker, world.layout) == places
+    assert design == "v1" or frame(slab_pages(world)[0]) in {found[2] for found in hoarded(world)}
     assert places["cpu_partial"] and (design != "linux-3.15" or all(places.values()))
+
+
+def test_a_frame_on_a_list_that_is_no_slab_is_none_that_is_hoarded():
+    world = mixed("linux-3.16", "slub")
+    before, first = hoarded(world), slab_pages(world)[0]
+    world.mem[first + PAGE.kind] = KIND_FREE_TAIL
+    assert hoarded(world) == [found for found in before if found[2] != frame(first)] != before
 
 
 def test_the_census_of_dead_slabs_is_that_of_a_plain_walk():
@@ -131,6 +148,7 @@ def test_the_census_of_dead_slabs_is_that_of_a_plain_walk():
         seen |= pages - in_use
         mixed_slabs += len(pages & in_use)
     assert hoarded(world) == sorted((place, number, frame(page)) for place, number, page in expected)
+    assert {frame(slab_pages(world)[i]) for i in (0, -1)} <= {found[2] for found in hoarded(world)}
     assert mixed_slabs, "arrays have objects of slabs that are not empty, too"
     assert hidden_objects(world.kworker, world.layout) == objects
     places = {place: sum(p == place for p, _, _ in expected) for place in objects}
@@ -143,6 +161,8 @@ def test_what_dead_caches_leave_behind_is_counted_in_slabs_and_pages(allocator):
     world = mixed("linux-3.16", allocator)
     dead, slabs = set(dead_caches(world)), slab_pages(world)
     orders = [world.mem[page + PAGE.order] for page in slabs if world.mem[page + PAGE.slab_cache] in dead]
+    lost = next(page for page in slabs if world.mem[page + PAGE.slab_cache] not in dead)
+    world.mem[lost + PAGE.slab_cache] += 1  # no cache's
     assert left_behind(world.kworker, world.layout) == (2, len(orders), sum(1 << order for order in orders))
     assert 0 < len(orders) < sum(1 << order for order in orders) and len(orders) < len(slabs)
 
@@ -156,6 +176,20 @@ def test_what_is_no_array_hides_nothing():
     world.mem[world.machine(0).pcpu + world.mem[s + CACHE.cpu_slab] + KMEM_CACHE_ARRAY.array] = base + words
     assert lost > 1
     assert hidden_objects(world.kworker, world.layout) == before | {"cpu_array": before["cpu_array"] - lost}
+
+
+def test_a_word_in_an_array_that_is_no_object_is_in_no_slab():
+    world = mixed("linux-3.16", "slab")
+    before, in_use = hoarded(world), pages_in_use(world)
+    array, i = next(
+        (array_of(world, s, cpu), i)
+        for s in dead_caches(world)
+        for cpu in range(world.cpus)
+        for i in range(world.mem[array_of(world, s, cpu) + ARRAY_CACHE.avail])
+        if head_of(world.kworker, world.mem[entry_of(array_of(world, s, cpu), i)]) in in_use
+    )
+    world.mem[entry_of(array, i)] = -1
+    assert hoarded(world) == before
 
 
 def by_sheaf(world: SmallWorld) -> Iterator[tuple[str, int, list[int]]]:
