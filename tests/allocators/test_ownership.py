@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from small_world import SmallWorld
 
-from allocators.core.world import OBJCG, OPS, OPS_AT, PAGE_WORDS
+from allocators.core.world import OBJCG, OPS, OPS_AT, PAGE_WORDS, STOCK, STOCK_AT
 from allocators.invariants import left_behind
 from allocators.invariants.sheaves import SHEAF_PLACES, sheaves_of
 from allocators.invariants.snapshot import Snapshot
@@ -110,6 +110,22 @@ def test_an_owner_of_what_nobody_has_is_found():
     report = world.check()
     assert report.broken() == {"owners", "inuse", "conservation"}
     assert any("has an owner and is not handed out" in text for _, text in report.violated)
+
+
+@pytest.mark.parametrize("number", (-1, "count"))
+@pytest.mark.parametrize("where", ("object", "stock"))
+def test_an_owner_beside_all_obj_cgroups_is_found(where, number):
+    """Whatever the first and the last descriptor say."""
+    world = SmallWorld("linux-5.9")
+    world.create(1)
+    objects = world.alloc(0, 0, 1, 8)
+    base, count = world.layout.plan["objcgs"], world.layout.objcgs
+    for i in range(count):
+        world.mem[base + i * OBJCG.SIZE + OBJCG.used] = 1
+    assert "no obj_cgroup" not in str(world.check().violated)
+    at = owner_at(world, objects[3]) if where == "object" else world.layout.area(0) + STOCK_AT + STOCK.objcg
+    world.mem[at] = base + (count if number == "count" else number) * OBJCG.SIZE
+    assert "no obj_cgroup" in str(world.check().violated)
 
 
 @pytest.mark.parametrize("place", SHEAF_PLACES)

@@ -196,6 +196,25 @@ def test_a_cache_of_single_objects_is_sound():
     assert world.check().violated == []
 
 
+@pytest.mark.parametrize("design", ("v1", "v2", "v3"))
+def test_only_the_dead_of_v3_have_no_arrays(design):
+    """All three mark dead caches; an array that comes or goes is found in a dead cache and in a live one."""
+    world = slab_world(design)
+    objects = world.child_with_objects(1, 0, 200)
+    world.child_with_objects(2, 0, 40)
+    world.offline(1)
+    world.free(1, objects[:100])
+    assert world.check().violated == []
+    dead, alive = world.child(0, 1), world.child(0, 2)
+    assert world.mem[dead + CACHE.dead] and not world.mem[alive + CACHE.dead]
+    assert (array_of(world, dead, 0) == 0) == (design == "v3") and array_of(world, alive, 0)
+    for s in (dead, alive):
+        with undone(world):
+            at = world.machine(0).pcpu + world.mem[s + CACHE.cpu_slab] + KMEM_CACHE_ARRAY.array
+            world.mem[at] = 0 if world.mem[at] else array_of(world, alive, 0)
+            assert "arrays" in world.check().broken()
+
+
 def skip(*_args):
     """A step left out."""
 

@@ -128,6 +128,19 @@ def in_two_hands(b: Busy) -> None:
     b.world.live[b.held[0]] += 1
 
 
+def large_in_two_hands(b: Busy) -> None:
+    ref = next(ref for ref in b.world.live if page_of(ref & OBJECT_MASK) == b.large())
+    b.world.live[ref] += 1
+
+
+def touching_and_forgotten(b: Busy) -> None:
+    """What is said of blocks that touch does not hide that an object of their page belongs to nobody."""
+    block_split_in_two(b)
+    page = page_of(b.block(0)[0])
+    ref = next(ref for ref in b.held if page_of(ref & OBJECT_MASK) == page)
+    b.world.live[ref] -= 1
+
+
 def of_another_cache(b: Busy) -> None:
     ref = b.held[0]
     b.world.live[ref] -= 1
@@ -155,10 +168,15 @@ FAULTS = {
     "free blocks out of order": (blocks_out_of_order, {"freelists"}),
     "a free block over the end of its page": (block_over_the_end, {"freelists"}),
     "free blocks that touch": (block_split_in_two, {"freelists"}),
+    "free blocks that touch and units that belong to nobody": (
+        touching_and_forgotten,
+        {"freelists", "inuse", "conservation"},
+    ),
     "units that belong to nobody": (forgotten_block, {"inuse", "conservation"}),
     "a wild first block": (damage((lambda b: b.page() + PAGE.pair, 5000 << 16)), {"freelists"}),
     "a free object that is handed out": (free_and_handed_out, {"inuse", "conservation"}),
     "an object in two hands": (in_two_hands, {"inuse", "conservation"}),
+    "a large object in two hands": (large_in_two_hands, {"inuse", "conservation"}),
     "an object of another cache": (of_another_cache, {"inuse"}),
     "an object of no cache": (of_no_cache, {"inuse"}),
     "an object that is not aligned": (misaligned, {"inuse"}),
