@@ -13,6 +13,7 @@ from allocators.caches.kfree_rcu import kfree_rcu
 from allocators.caches.memcg_caches import destroy_root, run_deferred_work
 from allocators.core.kmem_cache import CACHE
 from allocators.core.world import OPS, OPS_AT, WORLD, WORLD_AT
+from allocators.invariants.rcu import deferred
 from allocators.sheaf_settings import SheafSettings
 from allocators.slub.sheaf_state import BARN, PCS, SHEAF, barn_of, pcs_of
 from allocators.slub.state import STAT
@@ -91,6 +92,7 @@ def test_an_object_of_a_batch_waits_for_a_whole_grace_period():
     free_later(world, 0, [first])
     assert run_deferred_work(world.kworker) and frees(world) == 0
     free_later(world, 1, [second])
+    assert sorted(deferred(world.mem, world.layout)) == sorted([first, second]), "one in a queued batch"
     assert run_deferred_work(world.kworker) and frees(world) == 1
     world.work()
     assert frees(world) == 2

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 from small_world import SmallWorld
 
-from allocators.core.world import OBJCG, OPS, OPS_AT, PAGE_WORDS, STOCK, STOCK_AT
+from allocators.core.world import OBJCG, OPS, OPS_AT, PAGE_SHIFT, PAGE_WORDS, STOCK, STOCK_AT
 from allocators.invariants import left_behind
 from allocators.invariants.sheaves import SHEAF_PLACES, sheaves_of
 from allocators.invariants.snapshot import Snapshot
 from allocators.memcg import slab_pages
 from allocators.memcg.memcontrol import MEMCG
+from allocators.memcg.objcg import BEING_MADE, FAILED, NONE
 from allocators.sheaf_settings import SheafSettings
 
 
@@ -110,6 +111,17 @@ def test_an_owner_of_what_nobody_has_is_found():
     report = world.check()
     assert report.broken() == {"owners", "inuse", "conservation"}
     assert any("has an owner and is not handed out" in text for _, text in report.violated)
+
+
+@pytest.mark.parametrize(("state", "broken"), [(BEING_MADE, {"owners"}), (FAILED, set())])
+def test_no_vector_of_owners_is_being_made_at_rest(state, broken):
+    world = SmallWorld("linux-5.9")
+    world.create(1)
+    frame = world.alloc(0, 0, 0)[0] >> PAGE_SHIFT  # of the root, with no owners
+    at = world.layout.plan["obj_cgroups"] + frame
+    assert world.mem[at] == NONE
+    world.mem[at] = state
+    assert world.check().broken() == broken
 
 
 @pytest.mark.parametrize("number", (-1, "count"))

@@ -95,6 +95,13 @@ def busy_world() -> Busy:
     return Busy()
 
 
+def test_a_descriptor_s_number_ends_with_the_table():
+    b = busy_world()
+    base, count = b.world.layout.plan["caches"], b.world.layout.limits.caches
+    numbers = [b.snapshot.cache_id(base + i * CACHE.SIZE) for i in (-1, 0, count - 1, count)]
+    assert numbers == [-1, 0, count - 1, -1] and b.snapshot.cache_id(base + 1) == -1
+
+
 def page(frame: int) -> int:
     return MEM_MAP + int(frame) * PAGE.SIZE
 
@@ -272,6 +279,11 @@ def charge_leaked(b: Busy):
     b.mem[b.mem[b.dead_child() + CACHE.memcg] + MEMCG.kmem] += 1
 
 
+@fault("references", says="kmem is")
+def charge_forgotten(b: Busy):
+    b.mem[b.mem[b.dead_child() + CACHE.memcg] + MEMCG.kmem] -= 1
+
+
 @fault("references", says="css is")
 def css_reference_dropped(b: Busy):
     b.mem[b.mem[b.live_child() + CACHE.memcg] + MEMCG.css] -= 1
@@ -290,6 +302,11 @@ def slot_left_dangling(b: Busy):
 @fault("registry", says="slot")
 def slot_of_another_cache_s_child(b: Busy):
     b.mem[b.world.slot(0, 2)] = b.world.child(1, 2)
+
+
+@fault("registry", says="its slot array is said to be")
+def slot_array_moved_by_a_word(b: Busy):
+    b.mem[b.world.roots[0] + CACHE.slots] += 1
 
 
 @fault("registry", says="lists of children")

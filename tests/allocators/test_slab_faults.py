@@ -173,6 +173,10 @@ FAULTS = {
     "an allocation not counted": (damage((lambda b: stats_word(b, SLAB_STAT.allochit), -1)), {"conservation"}),
     "a free counted twice": (damage((lambda b: stats_word(b, SLAB_STAT.freehit), 1)), {"conservation"}),
     "num_active too many": (damage((lambda b: b.root + CACHE.num_active, 1)), {"conservation"}),
+    "a slab of no node": (
+        lambda b: b.mem.__setitem__(b.slab(FULL) + PAGE.node, -1),
+        {"pages_conserved", "list_counts", "one_state"},
+    ),
     "a reference too many": (lambda b: b.mem.__setitem__(b.world.child(1, 2) + CACHE.refcnt, 77), {"references"}),
 }
 

@@ -9,9 +9,9 @@ REMARKS = {
     "R1": (
         "Measured: `linux-6.18` makes 37 million frees a second (256 B), where 34 to 36 million requests of 6.19 were "
         "reported. It limits CPU partial lists by slabs, as a recorded kernel does, so this flow drains them after "
-        "every few slabs, under node 0's list_lock, which is held 82 to 97 % of the time. What misses is 7.0's loss: as "
-        "many, or a quarter more, where 13 million were reported. Without the limit (`linux-6.18-F_PARTIALSLABS`) 6.18 "
-        "makes 121 million, and 7.0 0.30 of that, where 0.36 to 0.38 were reported."
+        "every few slabs, under node 0's list_lock, which is held 82 to 97 % of the time. What misses is 7.0's loss: "
+        "as many, or a quarter more, where 13 million were reported. Without the limit "
+        "(`linux-6.18-F_PARTIALSLABS`) 6.18 makes 121 million, and 7.0 0.30 of that, where 0.36 to 0.38 were reported."
     ),
     "R3": (
         "Measured: bursts that fit into two sheaves never leave them, and sheaves are then no faster and no slower "
