@@ -123,11 +123,7 @@ def _most_spent(points: Sequence[Point]) -> tuple[Row, ...]:
         for what in dict.fromkeys(what for table in tables for what in table)
     }
     most = sorted(shares, key=lambda what: -shares[what])[:MOST]
-    return tuple(
-        Row(LABELS.get(what, what), tuple(_ns(table.get(what), total) for table, total in zip(tables, totals)))
-        for what in most
-        if shares[what] >= LEAST
-    )
+    return tuple(_row(LABELS.get(what, what), what, tables, totals) for what in most if shares[what] >= LEAST)
 
 
 def _spent(points: Sequence[Point]) -> tuple[Row, ...]:
@@ -139,17 +135,21 @@ def _spent(points: Sequence[Point]) -> tuple[Row, ...]:
     for table, point in zip(tables, points, strict=True):
         table[spending.MISSES] = spending.grouped(point).get(spending.MISSES, 0.0)
     rows = [
-        Row(LABELS.get(what, what), tuple(_ns(table.get(what), total) for table, total in zip(tables, totals)))
+        _row(LABELS.get(what, what), what, tables, totals)
         for what in (*whats, *others)
         if any(table.get(what, 0.0) >= LEAST * total for table, total in zip(tables, totals))
     ]
     wheres = [spending.by_where(point) for point in points]
     rows += [
-        Row(f"for {where}", tuple(_ns(table.get(where), total) for table, total in zip(wheres, totals)))
+        _row(f"for {where}", where, wheres, totals)
         for where in WHERES
         if any(table.get(where, 0.0) >= LEAST * total for table, total in zip(wheres, totals))
     ]
     return tuple(rows)
+
+
+def _row(title: str, what: str, tables: Sequence[dict[str, float]], totals: Sequence[float]) -> Row:
+    return Row(title, tuple(_ns(table.get(what), total) for table, total in zip(tables, totals)))
 
 
 def _ns(value: float | None, total: float) -> str:
