@@ -34,8 +34,11 @@ TABLES: dict[str, dict[str, type]] = {
     "ns": {field.name: float for field in dataclasses.fields(Prices)},
     "kernel": {"hz": int, "locks": str, "grace_period_ms": float},
 }
-# What a file may leave out, and is as it was before there were such things.
-LATER: dict[str, dict[str, Any]] = {"cache": {"tlb_entries": 0, "streams": 0, "store_misses": 1}, "ns": {"tlb": 0.0}}
+# What a file may leave out, and is as it was before there were such things: what has a default.
+LATER: dict[str, dict[str, Any]] = {
+    table: {field.name: field.default for field in dataclasses.fields(of) if field.default is not dataclasses.MISSING}
+    for table, of in (("cache", Cache), ("ns", Prices))
+}
 TEXTS = ("name", "about")
 ADDED: dict[str, Path] = {}  # machines of plugins, by name
 TYPE_NAMES = {int: "a whole number", float: "a finite number", str: "a text"}
