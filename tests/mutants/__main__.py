@@ -280,17 +280,16 @@ def play(sessions: WorkDB, items: list[WorkItem], config: dict, standing: Standi
     for count, item in enumerate(items, 1):
         change = single(item)
         path = Path(change.module_path)
-        source = mutant(change)
+        plain, source = path.read_text(), mutant(change)
         try:
             compile(source, path, "exec")
         except SyntaxError:
             skip(sessions, [item], "is no Python")
             continue
-        inside = where(path.read_text(), change.start_pos[0])
+        inside = where(plain, change.start_pos[0])
         played = standing and standing.play(Mutant(str(path), source, inside))
         if not played:
             anew += 1
-            plain = path.read_text()
             path.write_text(source)
             try:
                 played = fork(config)
