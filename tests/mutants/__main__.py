@@ -50,6 +50,7 @@ from tests.mutants.standing import Mutant, Standing, where
 
 HERE = Path(__file__).resolve().parent
 MEMORY = 6 << 30  # bytes of address space that a mutant may take
+NOT_DRAWN = "not drawn"
 OURS = ("stress", "allocators", "scenarios", "shm")
 
 
@@ -58,6 +59,7 @@ def main() -> int:
     rooms = sorted(path.stem for path in HERE.glob("*.toml"))
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("room", choices=rooms)
+    parser.add_argument("--file", type=Path, action="append", help="play only those of this file (can be repeated)")
     parser.add_argument("--most", type=int, help="play only so many, drawn at random")
     parser.add_argument("--seed", type=int, default=None, help="of the draw")
     parser.add_argument("--session", type=Path, help="file, default mutants/ROOM.sqlite; an old one is replaced")
@@ -79,14 +81,19 @@ def main() -> int:
             items = list(sessions.pending_work_items)  # in any order
         else:
             items = plan(sessions, configuration)
-            seed = random.SystemRandom().randrange(1 << 31) if asked.seed is None else asked.seed
-            if asked.most is not None and asked.most < len(items):
-                print(f"{asked.most} of {len(items)} mutants, drawn with --seed {seed}")
+        if asked.file:
+            wanted = [item for item in items if single(item).module_path in asked.file]
+        else:
+            wanted = items
+        if not (asked.survivors or asked.resume):
+            if asked.most is not None and asked.most < len(wanted):
+                seed = random.SystemRandom().randrange(1 << 31) if asked.seed is None else asked.seed
+                print(f"{asked.most} of {len(wanted)} mutants, drawn with --seed {seed}")
                 # Played as they are drawn: what is done when somebody stops it is a sample, too.
-                drawn = random.Random(seed).sample(range(len(items)), asked.most)
-                left = set(range(len(items))) - set(drawn)
-                skip(sessions, [items[i] for i in sorted(left)], "not drawn")
-                items = [items[i] for i in drawn]
+                wanted = random.Random(seed).sample(wanted, asked.most)
+            chosen = {item.job_id for item in wanted}
+            skip(sessions, [item for item in items if item.job_id not in chosen], NOT_DRAWN)
+        items = wanted
         config = load_config(str(configuration))
         changed = {single(item).module_path for item in items}
         standing = None if asked.anew else Standing(lambda plugin: play_tests(config, plugin), changed)
@@ -351,7 +358,7 @@ def report(sessions: WorkDB, configuration: Path) -> int:
             unargued.append(f"{change.module_path}:{number}: {change.operator_name}\n  - {old}\n  + {new}")
     for text in unargued:
         print(text)
-    whole = not any(result.output == "not drawn" for _, result in sessions.completed_work_items)
+    whole = not any(result.output == NOT_DRAWN for _, result in sessions.completed_work_items)
     idle = [each for i, each in enumerate(argued) if not used[i]] if whole else []
     for each in idle:
         print(f"argued for nothing: {each.file}: {each.line}")
