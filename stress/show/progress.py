@@ -1,5 +1,5 @@
 """What a run is doing right now, on stderr: a live view on a terminal; elsewhere a plain line when a phase
-begins, and every ten seconds within it.
+begins, two seconds later, and every ten seconds within it.
 
 On a terminal: how far the run is, about how long it still takes, and a line per design with the rates of its
 last blocks as a sparkline, its dead caches and the pages they pin. No thread is started for it: the view
@@ -20,6 +20,7 @@ from stress.show.units import count, rate
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+PLAIN_FIRST = 2.0  # seconds from the plain line that begins a phase to the next
 PLAIN_EVERY = 10.0  # seconds between plain lines within a phase
 LIVE_EVERY = 0.1  # seconds between changes of the live view
 SPARKS = " ▁▂▃▄▅▆▇█"
@@ -60,6 +61,7 @@ class Progress:
         self._live = None
         self._designs: dict[str, _Seen] = {}
         self._phase = ""
+        self._begins = False  # nothing was shown since the phase began
         self._from: tuple[float, float] | None = None  # when its share began to grow, and from what
         self._share = 0.0
         if not quiet and self._stream.isatty():
@@ -78,8 +80,10 @@ class Progress:
         state: of the phase, such as the seconds it has taken; a new one is shown as often as somebody can read it.
         """
         if text != self._phase or (state and self._due()):
+            begins = text != self._phase
             self._phase = text
             self._show(f"{text}, {state}" if state else text)
+            self._begins = begins
 
     def update(self, done: float, dead_caches: int, pages_pinned: int, frees_per_second: float, design: str) -> None:
         """Where the run stands: share done (0 to 1), state of the design that is being played now.
@@ -119,7 +123,8 @@ class Progress:
 
     def _due(self) -> bool:
         """May something new be shown within a phase?"""
-        return self._clock() - self._last >= (LIVE_EVERY if self._live else PLAIN_EVERY)
+        every = LIVE_EVERY if self._live else PLAIN_FIRST if self._begins else PLAIN_EVERY
+        return self._clock() - self._last >= every
 
     def close(self) -> None:
         """Take the live line away. May be called more than once."""
@@ -166,7 +171,7 @@ class Progress:
     def _show(self, text: RenderableType) -> None:
         if self._quiet:
             return
-        self._last = self._clock()
+        self._last, self._begins = self._clock(), False
         if self._live is not None:
             self._live.update(text, refresh=True)
         else:

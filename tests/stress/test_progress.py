@@ -2,7 +2,7 @@
 
 import io
 
-from stress.show.progress import PLAIN_EVERY, Progress, sparkline
+from stress.show.progress import PLAIN_EVERY, PLAIN_FIRST, Progress, sparkline
 
 
 class Terminal(io.StringIO):
@@ -22,12 +22,11 @@ def play(stream, quiet=False):
     return stream.getvalue()
 
 
-def test_plain_lines_come_every_ten_seconds_and_when_a_phase_begins():
+def test_plain_lines_come_when_a_phase_begins_two_seconds_later_and_every_ten_seconds():
     lines = play(io.StringIO()).splitlines()
-    assert lines == [
-        "compiling v3", " 99% v3: 12.3 M frees/s, 41 dead caches, 2,360 pages pinned, 0 s left",
-    ]  # fmt: skip
-    assert PLAIN_EVERY == 10.0
+    state = "12.3 M frees/s, 41 dead caches, 2,360 pages pinned"
+    assert lines == ["compiling v3", f" 19% v3: {state}, 8 s left"]
+    assert PLAIN_FIRST == 2.0 and PLAIN_EVERY == 10.0
 
 
 def test_a_phase_that_goes_on_is_said_once():
@@ -37,7 +36,9 @@ def test_a_phase_that_goes_on_is_said_once():
             now[0] += 0.1
             progress.phase("reading boot.csv" if step < 200 else "playing v1")
             progress.advance(min(step / 200, 1.0), "reading")
-    assert stream.getvalue().splitlines() == ["reading boot.csv", " 50% reading, 10 s left", "playing v1"]
+    assert stream.getvalue().splitlines() == [
+        "reading boot.csv", " 10% reading, 18 s left", " 60% reading, 8 s left", "playing v1", "100% reading, 0 s left",
+    ]  # fmt: skip
 
 
 def test_how_long_a_phase_takes_is_said_every_ten_seconds():
@@ -47,7 +48,7 @@ def test_how_long_a_phase_takes_is_said_every_ten_seconds():
         for second in range(25):
             progress.phase(f"compiling: {second // 14} of 2 programs", f"{second} s")
             now[0] += 1.0
-    assert [line.split(", ")[1] for line in stream.getvalue().splitlines()] == ["0 s", "10 s", "14 s", "24 s"]
+    assert [line.split(", ")[1] for line in stream.getvalue().splitlines()] == ["0 s", "2 s", "12 s", "14 s", "16 s"]
 
 
 def test_a_terminal_has_one_live_line_that_goes_away(monkeypatch):
