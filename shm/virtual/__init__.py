@@ -2,9 +2,12 @@
 
     words     the tables: prices, clocks, what time is spent on
     lines     the cache lines: who has them, what an access costs, and who waits for whom
+    tags      what a CPU's caches, its TLB and its prefetcher remember of them
     calendar  locks: when they are held, and when the next one gets them
     calls     interrupts, grace periods, work: what one CPU asks of others
-    turns     an access at a time: who is next, locks that are held, calls that wait
+    turns     an access at a time: who is next
+    queues    … locks that are held, and who waits for them
+    stops     … calls that wait until a CPU can be stopped, grace periods
     heap      numbers by the times at which they are due
     steps     which of the two ways it is, where they differ
     waits     what of it each machine does in its own way

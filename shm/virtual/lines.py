@@ -26,6 +26,7 @@ from __future__ import annotations
 from shm.atomics import read_book, this_cpu, write_book
 from shm.compiler import dual, dual_slow
 from shm.machine import Machine
+from shm.virtual.tags import ahead, has, insert, keep, keep_first, key_of, set_of, translate
 from shm.virtual.words import (
     BUSY_LINE,
     EXCLUSIVE,
@@ -43,14 +44,9 @@ from shm.virtual.words import (
     PRICE,
     READER_AT,
     STORES,
-    STREAMS,
-    TRANSLATIONS,
     VCPU,
     VERSION_AT,
-    VERSION_BITS,
-    VERSION_MASK,
     VTIME,
-    WAYS,
     price,
     spend,
     vcpu,
@@ -58,43 +54,6 @@ from shm.virtual.words import (
     vtime,
     wait_until,
 )
-
-_GOLDEN = 0x9E3779B1  # spreads lines over sets
-NEAR = 4  # lines: so far from each other are the next ones of a stream, either way
-PAGE_LINES = 6  # a page of 4 KiB has 1 << 6 lines
-
-
-@dual
-def _set(line: int, base: int, sets: int) -> int:
-    """Where the tags are that may hold a line."""
-    return base + (((line * _GOLDEN) & 0xFFFFFFFF) * sets >> 32) * WAYS
-
-
-@dual
-def _has(m: Machine, s: int, key: int) -> bool:
-    """Is a key in a set?"""
-    for way in range(WAYS):
-        if read_book(m, s + way) == key:
-            return True
-    return False
-
-
-@dual
-def _insert(m: Machine, s: int, key: int) -> None:
-    """Put a key first in a set; an old version of it or else the oldest key goes."""
-    line = key >> VERSION_BITS
-    last = 0
-    while last < WAYS - 1 and read_book(m, s + last) >> VERSION_BITS != line:
-        last += 1
-    while last > 0:
-        write_book(m, s + last, read_book(m, s + last - 1))
-        last -= 1
-    write_book(m, s, key)
-
-
-@dual
-def _key(line: int, state: int) -> int:
-    return line << VERSION_BITS | state >> VERSION_AT & VERSION_MASK
 
 
 @dual
@@ -126,42 +85,9 @@ def price_from(m: Machine, source: int) -> int:
 
 
 @dual
-def _ahead(m: Machine, v: int, line: int) -> bool:
-    """Did the prefetcher ask for the line before the CPU did? It does once a stream has gone as far twice."""
-    streams = vtime(m, VTIME.streams)
-    for at in range(v + VCPU.stream, v + VCPU.stream + streams):
-        step = line - read_book(m, at)
-        if step != 0 and -NEAR <= step <= NEAR:
-            again = read_book(m, at + STREAMS) == step
-            write_book(m, at, line)
-            write_book(m, at + STREAMS, step)
-            return again
-    if streams:
-        newest = (read_book(m, v + VCPU.newest) + 1) % streams
-        write_book(m, v + VCPU.newest, newest)
-        write_book(m, v + VCPU.stream + newest, line)
-        write_book(m, v + VCPU.step + newest, 0)
-    return False
-
-
-@dual
-def _translate(m: Machine, v: int, line: int) -> None:
-    """The CPU needs the address of a line's page."""
-    sets = vtime(m, VTIME.tlb_sets)
-    if sets:
-        page = line >> PAGE_LINES
-        s = _set(page, read_book(m, v + VCPU.tlb), sets)
-        key = page << VERSION_BITS | 1  # it is never another version
-        if read_book(m, s) != key:
-            if not _has(m, s, key):
-                spend(m, v, TRANSLATIONS, price(m, PRICE.tlb))
-            _insert(m, s, key)
-
-
-@dual
 def _way(m: Machine, v: int, source: int, line: int, linked: bool) -> int:
     """What an access that misses takes, ps. linked: what comes next needs its value to begin."""
-    if _ahead(m, v, line):
+    if ahead(m, v, line):
         return 0
     takes = price_from(m, source)
     if linked or source == FROM_L2:
@@ -172,29 +98,20 @@ def _way(m: Machine, v: int, source: int, line: int, linked: bool) -> int:
 @dual
 def _source(m: Machine, v: int, line: int, state: int) -> int:
     """Where a line that the CPU does not have comes from: FROM_LLC and on."""
-    key = _key(line, state)
+    key = key_of(line, state)
     me = this_cpu(m) + 1
     owner = state & OWNER_MASK
     u = vcpu_of(m, owner - 1)
     if owner == 0 or owner == me or state & EXCLUSIVE == 0:
-        if _has(m, _set(line, read_book(m, v + VCPU.llc), vtime(m, VTIME.llc_sets)), key):
+        if has(m, set_of(line, read_book(m, v + VCPU.llc), vtime(m, VTIME.llc_sets)), key):
             return FROM_LLC
     if owner and owner != me:
-        if _has(m, _set(line, read_book(m, u + VCPU.tags), vtime(m, VTIME.private_sets)), key):
+        if has(m, set_of(line, read_book(m, u + VCPU.tags), vtime(m, VTIME.private_sets)), key):
             return distance(m, v, u)
-        if _has(m, _set(line, read_book(m, u + VCPU.llc), vtime(m, VTIME.llc_sets)), key):
+        if has(m, set_of(line, read_book(m, u + VCPU.llc), vtime(m, VTIME.llc_sets)), key):
             far = distance(m, v, u)
             return FROM_LLC if far == FROM_COMPLEX else far
     return FROM_MEMORY if home_of(m, line << 3) == read_book(m, v + VCPU.node) else FROM_FAR
-
-
-@dual
-def _keep(m: Machine, v: int, key: int) -> None:
-    """The CPU has the line now, and so has its last level cache."""
-    line = key >> VERSION_BITS
-    _insert(m, _set(line, read_book(m, v + VCPU.l1), vtime(m, VTIME.l1_sets)), key)
-    _insert(m, _set(line, read_book(m, v + VCPU.tags), vtime(m, VTIME.private_sets)), key)
-    _insert(m, _set(line, read_book(m, v + VCPU.llc), vtime(m, VTIME.llc_sets)), key)
 
 
 @dual
@@ -231,14 +148,6 @@ def _is_quiet(m: Machine, a: int) -> bool:
 
 
 @dual
-def _to_first(m: Machine, v: int, key: int) -> None:
-    """A line that the core's own cache has moves to its first level."""
-    line = key >> VERSION_BITS
-    _insert(m, _set(line, read_book(m, v + VCPU.l1), vtime(m, VTIME.l1_sets)), key)
-    _insert(m, _set(line, read_book(m, v + VCPU.tags), vtime(m, VTIME.private_sets)), key)
-
-
-@dual
 def charge_read(m: Machine, a: int) -> None:
     """This CPU loads word `a`."""
     v = vcpu(m)
@@ -246,24 +155,24 @@ def charge_read(m: Machine, a: int) -> None:
     line = a >> 3
     d = vtime(m, VTIME.lines) + line * LINE.SIZE
     state = read_book(m, d)
-    key = _key(line, state)
-    s = _set(line, read_book(m, v + VCPU.l1), vtime(m, VTIME.l1_sets))
+    key = key_of(line, state)
+    s = set_of(line, read_book(m, v + VCPU.l1), vtime(m, VTIME.l1_sets))
     if read_book(m, s) != key:
         _read_elsewhere(m, v, a, d, state, s, key)
 
 
 @dual_slow
 def _read_elsewhere(m: Machine, v: int, a: int, d: int, state: int, s: int, key: int) -> None:
-    if _has(m, s, key):
-        _insert(m, s, key)
+    if has(m, s, key):
+        insert(m, s, key)
         return
     if _is_quiet(m, a):
         return
     line = a >> 3
-    _translate(m, v, line)
-    if _has(m, _set(line, read_book(m, v + VCPU.tags), vtime(m, VTIME.private_sets)), key):
+    translate(m, v, line)
+    if has(m, set_of(line, read_book(m, v + VCPU.tags), vtime(m, VTIME.private_sets)), key):
         spend(m, v, FROM_L2, _way(m, v, FROM_L2, line, False))
-        _to_first(m, v, key)
+        keep_first(m, v, key)
         return
     source = _source(m, v, line, state)
     me = this_cpu(m) + 1
@@ -275,7 +184,7 @@ def _read_elsewhere(m: Machine, v: int, a: int, d: int, state: int, s: int, key:
         write_book(m, d, (state & ~OWNER_MASK) | EXCLUSIVE | me)
     elif state & OWNER_MASK != me:
         write_book(m, d, (state & ~(EXCLUSIVE | OWNER_MASK << READER_AT)) | me << READER_AT)
-    _keep(m, v, key)
+    keep(m, v, key)
 
 
 @dual
@@ -283,11 +192,11 @@ def _take(m: Machine, v: int, line: int, d: int, state: int) -> int:
     """Where from the CPU gets a line that it will write and that its first level does not have; afterwards it alone has
     it."""
     me = this_cpu(m) + 1
-    s = _set(line, read_book(m, v + VCPU.tags), vtime(m, VTIME.private_sets))
+    s = set_of(line, read_book(m, v + VCPU.tags), vtime(m, VTIME.private_sets))
     source = FROM_LLC
-    if _has(m, s, _key(line, state)):
+    if has(m, s, key_of(line, state)):
         if state & (EXCLUSIVE | OWNER_MASK) == EXCLUSIVE | me:
-            _to_first(m, v, _key(line, state))
+            keep_first(m, v, key_of(line, state))
             return FROM_L2
         # It has a copy, and so may others: they are told.
         other = state & OWNER_MASK
@@ -299,7 +208,7 @@ def _take(m: Machine, v: int, line: int, d: int, state: int) -> int:
         source = _source(m, v, line, state)
     state = ((state >> VERSION_AT) + 1) << VERSION_AT | EXCLUSIVE | me
     write_book(m, d, state)
-    _keep(m, v, _key(line, state))
+    keep(m, v, key_of(line, state))
     return source
 
 
@@ -308,7 +217,7 @@ def _owns(m: Machine, v: int, line: int, state: int) -> bool:
     """Is the line in the first level of this CPU, and in no other cache?"""
     if state & (EXCLUSIVE | OWNER_MASK) != EXCLUSIVE | this_cpu(m) + 1:
         return False
-    return _has(m, _set(line, read_book(m, v + VCPU.l1), vtime(m, VTIME.l1_sets)), _key(line, state))
+    return has(m, set_of(line, read_book(m, v + VCPU.l1), vtime(m, VTIME.l1_sets)), key_of(line, state))
 
 
 @dual
@@ -339,7 +248,7 @@ def _buffer(m: Machine, v: int, line: int, d: int, state: int) -> None:
     number = read_book(m, v + VCPU.stores)
     slot = v + VCPU.pending + number % depth
     wait_until(m, v, STORES, read_book(m, slot))
-    _translate(m, v, line)
+    translate(m, v, line)
     clock = read_book(m, v + VCPU.clock)
     takes = _way(m, v, _take(m, v, line, d, state), line, False)
     asked = max(_serve(m, d, clock, takes, takes), _may_ask(m, v, number))
@@ -373,7 +282,7 @@ def _change(m: Machine, v: int, a: int) -> None:
     d = vtime(m, VTIME.lines) + line * LINE.SIZE
     state = read_book(m, d)
     if not _owns(m, v, line, state):
-        _translate(m, v, line)
+        translate(m, v, line)
         source = _take(m, v, line, d, state)
         takes = _way(m, v, source, line, False)
         _stall(m, v, d, source, takes, takes)

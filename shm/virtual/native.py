@@ -29,7 +29,7 @@ from shm.virtual.steps import (
     unlock_by_step,
     write_in_turn,
 )
-from shm.virtual.turns import let_in
+from shm.virtual.stops import let_in
 from shm.virtual.words import clock_of
 
 

@@ -11,16 +11,11 @@ from shm.machine import Machine
 from shm.virtual.calendar import lock_by_calendar, try_by_calendar, unlock_by_calendar
 from shm.virtual.calls import call_at_once, call_is_over, callbacks_by_now, grace_at_once
 from shm.virtual.lines import charge_barrier, charge_locked, charge_read, charge_this_cpu, charge_write
+from shm.virtual.queues import lock_in_turn, try_in_turn, unlock_in_turn
+from shm.virtual.stops import call_done, call_in_turn, callbacks_in_turn, grace_in_turn
 from shm.virtual.turns import (
-    call_done,
-    call_in_turn,
-    callbacks_in_turn,
-    grace_in_turn,
-    lock_in_turn,
     take_turn,
     take_turn_locked,
-    try_in_turn,
-    unlock_in_turn,
 )
 from shm.virtual.words import VTIME, vtime
 

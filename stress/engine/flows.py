@@ -12,16 +12,15 @@ from shm.atomics import book, call_settling, call_timers, load, on_cpu, read_boo
 from shm.compiler import dual, dual_slow
 from shm.machine import MACHINE, Machine
 from shm.stacks import entry_here
+from shm.virtual.stops import let_in, stop_here
 from shm.virtual.turns import (
     FLOW,
     block,
     current,
     flow_of,
     go_on_at,
-    let_in,
     pause_here,
     play_on,
-    stop_here,
     turns,
 )
 from shm.virtual.words import (
