@@ -75,7 +75,7 @@ class SlabSnapshot(Snapshot):
         return cpu * self.layout.limits.nodes // self.layout.limits.workers
 
     def _find_objects(self) -> None:
-        """Which slabs make sense, and which of their objects the index array calls free."""
+        """Which slabs make sense (of no cache: none, for want of objects), and what their index arrays call free."""
         self.size, self.inside = self.caches["size"][self.cache], self.caches["management"][self.cache]
         room = (1 << self.order) << PAGE_SHIFT
         self.sound = (self.size > 0) & (self.objects > 0) & (self.inside + self.objects * self.size <= room)
