@@ -190,32 +190,46 @@ def name_of(world: SmallWorld, page: int) -> str:
     return f"slab at frame {(page - MEM_MAP) // PAGE.SIZE} "
 
 
-def too_full(world: SmallWorld) -> str:
-    page = slab_on(world, PARTIAL, INSIDE)
-    assert world.mem[page + PAGE.slab_cache] == world.layout.plan["caches"], "the first cache's"
-    world.mem[page + PAGE.pair] = len(objects_of(world, page)) + 1
-    return name_of(world, page)
+# Objects are 8 of 64 words, which fill the page: what an empty slab of them or its cache says.
+SENSELESS = {
+    "less than none is active": {"active": -1},
+    "too many are active": {"active": 9},
+    "no objects": {"oo_objects": 0},
+    "objects of no size": {"size": 0},
+    "objects that go backwards": {"size": -1},
+    "objects that are too large": {"size": 65},
+}
 
 
-def too_large(world: SmallWorld) -> str:
-    """Eight objects of 64 words fill the page."""
-    world.mem[world.roots[OUTSIDE] + CACHE.size] += 1
-    return name_of(world, slab_on(world, FULL))
+@pytest.mark.parametrize("what", SENSELESS)
+def test_a_slab_that_makes_no_sense_is_told_of(what):
+    world = crowded()
+    page, s = slab_on(world, FULL), world.roots[OUTSIDE]
+    says = {"active": 0, "oo_objects": 8, "size": 64} | SENSELESS[what]
+    with undone(world):
+        world.mem[page + PAGE.pair] = says["active"]
+        world.mem[s + CACHE.oo_objects], world.mem[s + CACHE.size] = says["oo_objects"], says["size"]
+        problems = snapshot(world).problems
+    text = f"says that {says['active']} of {says['oo_objects']} objects of {says['size']} words are active"
+    assert any(name_of(world, page) in problem and text in problem for problem in problems)
 
 
-def of_no_object(world: SmallWorld) -> str:
-    page = slab_on(world, FULL)
-    world.mem[page + PAGE.pair] = world.mem[world.roots[OUTSIDE] + CACHE.oo_objects] = 0
-    return name_of(world, page)
+def test_a_slab_of_the_first_cache_that_makes_no_sense_is_told_of():
+    world = crowded()
+    page = slab_on(world, FULL, INSIDE)
+    assert world.mem[page + PAGE.slab_cache] == world.layout.plan["caches"]
+    with undone(world):
+        world.mem[page + PAGE.pair] += 1
+        problem = snapshot(world).problems[0]
+    assert name_of(world, page) in problem and "says that 241 of 240 objects" in problem
 
 
-@pytest.mark.parametrize("plant", (too_full, too_large, of_no_object), ids=lambda plant: plant.__name__)
-def test_a_slab_that_makes_no_sense_is_told_of(plant):
+def test_a_list_that_begins_below_all_memory_is_one():
     world = crowded()
     with undone(world):
-        name = plant(world)
-        problems = snapshot(world).problems
-    assert any(name in text and "are active; it has 512 words" in text for text in problems)
+        world.mem[slab_node(world, world.roots[INSIDE], 1) + SLAB_NODE.slabs_full] = -8
+        (wild,) = (one for one in snapshot(world).lists if one.problem)
+    assert (wild.place, wild.cache, wild.number, wild.frames) == (FULL, 0, 1, [])
 
 
 def first_free(world: SmallWorld) -> tuple[int, int, int]:
