@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from allocators.core.page_alloc import PAGE
-from allocators.core.world import CACHES_AT, FREELIST_WORDS, KMEM_CACHE_CPU_WORDS, MEM_MAP, PAGE_SHIFT, WORLD, WORLD_AT
+from allocators.core.world import CACHES_AT, FREELIST_WORDS, KMEM_CACHE_CPU_WORDS, PAGE_SHIFT, WORLD, WORLD_AT
 from allocators.invariants.snapshot import RCU_WAIT, Snapshot
 from allocators.slab.state import ARRAY_CACHE, KMEM_CACHE_ARRAY, SLAB_NODE
 from shm.layout import view
@@ -76,14 +75,12 @@ class SlabSnapshot(Snapshot):
         return cpu * self.layout.limits.nodes // self.layout.limits.workers
 
     def _find_objects(self) -> None:
-        """Which slabs make sense, and which of their objects the index array calls free."""
-        cache = np.maximum(self.cache, 0)
-        self.size, self.inside = self.caches["size"][cache], self.caches["management"][cache]
+        """Which slabs make sense (of no cache: none, for want of objects), and what their index arrays call free."""
+        self.size, self.inside = self.caches["size"][self.cache], self.caches["management"][self.cache]
         room = (1 << self.order) << PAGE_SHIFT
-        fits = (self.size > 0) & (self.objects > 0) & (self.inside + self.objects * self.size <= room)
-        fits &= (self.used >= 0) & (self.used <= self.objects)
-        self.sound = (self.cache >= 0) & fits
-        for i in np.flatnonzero((self.cache >= 0) & ~fits):
+        self.sound = (self.size > 0) & (self.objects > 0) & (self.inside + self.objects * self.size <= room)
+        self.sound &= (self.used >= 0) & (self.used <= self.objects)
+        for i in np.flatnonzero((self.cache >= 0) & ~self.sound):
             self.problems.append(
                 f"{self.slab_name(i)} says that {self.used[i]} of {self.objects[i]} objects of {self.size[i]} words "
                 f"are active; it has {room[i]} words"
@@ -169,15 +166,13 @@ class SlabSnapshot(Snapshot):
     def locate(self, words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Slab index (-1: the word is no object of a sound slab) and object number of addresses."""
         words = np.asarray(words, np.int64)
-        frame = np.clip(words >> PAGE_SHIFT, 0, self.layout.last_frame - 1)
-        head = self.pages["head"][frame]
-        good = (words >= 0) & (words >> PAGE_SHIFT == frame) & ((head - MEM_MAP) % PAGE.SIZE == 0)
-        good &= (head >= MEM_MAP) & (head < MEM_MAP + self.layout.last_frame * PAGE.SIZE)
-        slab = np.where(good, self.slab_at[np.where(good, (head - MEM_MAP) // PAGE.SIZE, 0)], -1)
-        good = slab >= 0
-        good[good] = self.sound[slab[good]]
-        inside = words - np.where(good, self.start(slab) + self.inside[slab], 0)
-        size = np.where(good, self.size[slab], 1)
-        number = inside // size
-        good &= (inside >= 0) & (inside % size == 0) & (number < self.objects[slab])
-        return np.where(good, slab, -1), number
+        head = self.pages["head"][np.clip(words >> PAGE_SHIFT, 0, self.layout.last_frame - 1)]
+        slab = self.slab_at[np.maximum(self.frames_of(head), 0)]
+        known = np.flatnonzero(slab >= 0)
+        known = known[self.sound[slab[known]]]
+        at = slab[known]
+        found, number = np.full(len(words), -1), np.zeros(len(words), np.int64)
+        number[known], rest = np.divmod(words[known] - self.start(at) - self.inside[at], self.size[at])
+        good = (rest == 0) & (number[known] >= 0) & (number[known] < self.objects[at])
+        found[known[good]] = at[good]
+        return found, number
