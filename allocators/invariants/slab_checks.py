@@ -45,7 +45,7 @@ def one_state(w: SlabSnapshot) -> Iterator[str]:
         }[slabs.place]
         for i in at[~right]:
             yield f"{w.slab_name(i)} is on {slabs} with {w.used[i]} of {w.objects[i]} objects active"
-        if slabs.place != RCU_WAIT:
+        if slabs.place in LISTS:
             for i in at[(w.cache[at] != slabs.cache) | (w.node[at] != slabs.number)]:
                 yield f"{w.slab_name(i)}, which lies on node {w.node[i]}, is on {slabs} of {w.cache_name(slabs.cache)}"
     for i in np.flatnonzero(w.claimed[w.frames] == 0):
@@ -108,21 +108,20 @@ def _limit(w: SlabSnapshot, array: Array) -> int:
     c = w.caches[array.cache]
     if w.m.has("P8v2") and c["dead"]:
         return 0
-    if array.place == SHARED_ARRAY:
-        return int(c["shared"] * c["batchcount"])
-    if array.place == ALIEN_ARRAY:
-        return ALIEN_LIMIT if c["limit"] > 1 else 1
-    return int(c["limit"])
+    limits = {
+        CPU_ARRAY: c["limit"],
+        SHARED_ARRAY: c["shared"] * c["batchcount"],
+        ALIEN_ARRAY: ALIEN_LIMIT if c["limit"] > 1 else 1,
+    }
+    return int(limits[array.place])
 
 
 def inuse(w: SlabSnapshot) -> Iterator[str]:
     """The objects handed out are the active ones that wait in no array, each once."""
     assert w.live_objects is not None
-    live = np.sort(np.asarray(w.live_objects, np.int64))
-    again = np.diff(live, prepend=-1) == 0
-    for word in dict.fromkeys(live[again].tolist()):
-        yield f"the object at word {word} is handed out {np.count_nonzero(live == word)} times"
-    live = live[~again]
+    live, times = np.unique(np.asarray(w.live_objects, np.int64), return_counts=True)
+    for i in np.flatnonzero(times > 1):
+        yield f"the object at word {live[i]} is handed out {times[i]} times"
     slab, number = w.locate(live)
     for word in live[slab < 0]:
         yield f"the object at word {word} is handed out and is no object of a slab of a live cache"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 from small_world import damage, undone
 from test_slab import array_of, slab_node, slab_world
 
-from allocators.core.kmem_cache import CACHE, NODE
-from allocators.core.page_alloc import PAGE
-from allocators.core.world import MEM_MAP
+from allocators.core.kmem_cache import CACHE, CACHE_LIVE, NODE
+from allocators.core.page_alloc import PAGE, head_of
+from allocators.core.world import MEM_MAP, WORLD, WORLD_AT
+from allocators.invariants.accounting import totals
 from allocators.invariants.slab_snapshot import FREE, FULL, PARTIAL, SlabSnapshot
 from allocators.slab import alloc, drain, free
 from allocators.slab.state import (
@@ -18,10 +21,14 @@ from allocators.slab.state import (
     KMEM_CACHE_ARRAY,
     SLAB_NODE,
     SLAB_STAT,
+    STATISTICS,
     alien_array,
     entry_of,
+    first_object,
     index_array,
     index_at,
+    pop,
+    push,
     set_index,
 )
 
@@ -30,9 +37,10 @@ class Busy:
     """A world of two nodes with slabs on all lists, objects in all kinds of array, a child alive and one dead."""
 
     def __init__(self) -> None:
-        self.world = world = slab_world("linux-3.16", cpus=4, nodes=2, memory=8 << 20)
+        self.world = world = slab_world("linux-3.16", cpus=4, nodes=2, memory=8 << 20, by_rcu=(2,))
         self.mem, self.m = world.mem, world.kworker
         self.root = world.roots[0]
+        world.alloc(0, 1)  # of the first slab of all
         held = world.child_with_objects(1, 0, 200)
         world.free(1, held[:100])
         world.offline(1)
@@ -42,13 +50,17 @@ class Busy:
         world.free(0, held[:300])
         world.free(2, held[300:310])  # CPU 2 sits on node 1
         held = world.alloc(2, 2, count=200)
-        world.free(2, held)
+        world.free(2, held)  # some slabs wait for a grace period
         assert world.check().violated == []
         self.snapshot = SlabSnapshot(self.m, world.layout)
 
     def slab(self, place: str) -> int:
         """PAGE of the first slab of a list of this sort."""
         return MEM_MAP + next(s for s in self.snapshot.lists if s.place == place).frames[0] * PAGE.SIZE
+
+    def first_slab(self) -> int:
+        """PAGE of the first slab of all."""
+        return MEM_MAP + int(self.snapshot.frames[0]) * PAGE.SIZE
 
     def node_with(self, place: str, least: int = 1) -> int:
         """A SLAB_NODE that has so many slabs on this list."""
@@ -75,6 +87,24 @@ def handed_out_and_in_an_array(b: Busy) -> None:
     b.world.live[b.mem[entry_of(ac, avail - 1)]] += 1
 
 
+def handed_out_and_free(b: Busy) -> None:
+    """A free object of a slab is handed out, and another one of it is not any more."""
+    page = b.slab(PARTIAL)
+    s = b.mem[page + PAGE.slab_cache]
+    number = index_at(b.m, index_array(b.m, s, page), b.mem[page + PAGE.pair])
+    b.world.live[next(obj for obj in b.world.live.elements() if head_of(b.m, obj) == page)] -= 1
+    b.world.live[first_object(b.m, s, page) + number * b.mem[s + CACHE.size]] += 1
+
+
+def handed_out(times: int) -> Callable[[Busy], None]:
+    """So many times more an object is handed out that is so once."""
+
+    def plant(b: Busy) -> None:
+        b.world.live[next(b.world.live.elements())] += times
+
+    return plant
+
+
 def index_twice(b: Busy) -> None:
     page = b.slab(PARTIAL)
     s = b.mem[page + PAGE.slab_cache]
@@ -93,25 +123,41 @@ def wild_index(b: Busy) -> None:
 
 def object_of_another_node(b: Busy) -> None:
     alien = alien_array(b.m, slab_node(b.world, b.root, 1), 0)
-    ac = array_of(b.world, b.root, 2)
-    obj = b.mem[entry_of(alien, b.mem[alien + ARRAY_CACHE.avail] - 1)]
-    b.mem[alien + ARRAY_CACHE.avail] -= 1
-    b.mem[entry_of(ac, b.mem[ac + ARRAY_CACHE.avail])] = obj
-    b.mem[ac + ARRAY_CACHE.avail] += 1
+    push(b.m, array_of(b.world, b.root, 2), pop(b.m, alien))
 
 
-def object_of_another_cache(b: Busy) -> None:
-    """The last object of an array, which lies in the first slab of all, goes to another cache's array."""
-    first = next(a for a in b.snapshot.arrays if len(a.entries) and 0 in b.snapshot.locate(a.entries)[0])
-    other = next(
-        a for a in b.snapshot.arrays if a.place == first.place and a.cache != first.cache and a.avail < a.limit
-    )
-    at = first.entries.tolist().index(first.entries[b.snapshot.locate(first.entries)[0] == 0][0])
-    obj = b.mem[entry_of(first.at, at)]
-    b.mem[entry_of(first.at, at)] = b.mem[entry_of(first.at, first.avail - 1)]
-    b.mem[first.at + ARRAY_CACHE.avail] -= 1
-    b.mem[entry_of(other.at, other.avail)] = obj
-    b.mem[other.at + ARRAY_CACHE.avail] += 1
+def object_for_cache(cache: int) -> Callable[[Busy], None]:
+    """An object of cache 1, which lies in the first slab of all, goes to another cache's array."""
+
+    def plant(b: Busy) -> None:
+        source, to = (array_of(b.world, b.world.roots[i], 0) for i in (1, cache))
+        push(b.m, to, pop(b.m, source))
+        assert head_of(b.m, b.mem[entry_of(to, b.mem[to + ARRAY_CACHE.avail] - 1)]) == b.first_slab()
+
+    return plant
+
+
+def active_of_a_partial_slab(more: int) -> Callable[[Busy], None]:
+    """So many more objects than the slab has are active."""
+
+    def plant(b: Busy) -> None:
+        page = b.slab(PARTIAL)
+        b.mem[page + PAGE.pair] = b.mem[b.mem[page + PAGE.slab_cache] + CACHE.oo_objects] + more
+
+    return plant
+
+
+def slab_of_node(node: int) -> Callable[[Busy], None]:
+    """A slab of the last descriptor, which is no cache else, is said to lie on a node that is none."""
+
+    def plant(b: Busy) -> None:
+        layout = b.world.layout
+        last = layout.plan["caches"] + (layout.limits.caches - 1) * CACHE.SIZE
+        b.mem[last + CACHE.state] = CACHE_LIVE
+        b.mem[b.slab(FREE) + PAGE.slab_cache] = last
+        b.mem[b.slab(FREE) + PAGE.node] = node
+
+    return plant
 
 
 def array_beyond_all_arrays(b: Busy) -> None:
@@ -131,13 +177,19 @@ def stats_word(b: Busy, item: int) -> int:
     return b.world.machine(0).pcpu + b.mem[b.root + CACHE.stats] + item
 
 
+NOWHERE = {"pages_conserved", "one_state", "list_counts", "freelists", "arrays", "registry"}
+
 FAULTS = {
-    "an object twice in an array": (free_object_twice, {"freelists", "inuse"}),
+    "an object twice in an array": (free_object_twice, {"freelists"}),
     "an object in an array and handed out": (handed_out_and_in_an_array, {"inuse", "conservation"}),
+    "an object in use that is free": (handed_out_and_free, {"inuse"}),
+    "an object handed out twice": (handed_out(1), {"inuse", "conservation"}),
+    "an object handed out and forgotten": (handed_out(-1), {"inuse", "conservation"}),
     "an object twice in an index array": (index_twice, {"freelists"}),
     "a wild number in an index array": (wild_index, {"freelists"}),
     "an object in the array of another node": (object_of_another_node, {"arrays"}),
-    "an object in the array of another cache": (object_of_another_cache, {"arrays"}),
+    "an object in the array of an earlier cache": (object_for_cache(0), {"arrays"}),
+    "an object in the array of a later cache": (object_for_cache(2), {"arrays"}),
     "a head beyond the mem_map": (
         lambda b: b.mem.__setitem__(b.slab(PARTIAL) + PAGE.head, MEM_MAP + (b.world.layout.last_frame + 9) * PAGE.SIZE),
         {"pages_conserved", "inuse", "freelists"},
@@ -153,17 +205,29 @@ FAULTS = {
     "free_objects too many": (damage((lambda b: b.node_with(PARTIAL) + SLAB_NODE.free_objects, 1)), {"list_counts"}),
     "nr_slabs too few": (damage((lambda b: b.mem[b.root + CACHE.node] + NODE.nr_slabs, -1)), {"list_counts"}),
     "active too few": (
-        damage((lambda b: b.slab(FULL) + PAGE.pair, -1)),
+        damage((lambda b: b.first_slab() + PAGE.pair, -1)),
         {"one_state", "list_counts", "inuse", "conservation"},
+    ),
+    "a full slab on a list of partial ones": (
+        active_of_a_partial_slab(0),
+        {"one_state", "list_counts", "inuse", "conservation"},
+    ),
+    "a slab more than full on a list of partial ones": (
+        active_of_a_partial_slab(1),
+        {"one_state", "list_counts", "freelists", "inuse", "conservation"},
     ),
     "a slab on no list": (drop_from_list, {"one_state"}),
     "a broken back link": (
         damage((lambda b: b.mem[b.node_with(FULL, 2) + SLAB_NODE.slabs_full + 1] + PAGE.prev, 8)),
         {"list_counts"},
     ),
-    "a slab on the wrong list": (
+    "a slab of an earlier cache": (
         lambda b: b.mem.__setitem__(b.slab(FREE) + PAGE.slab_cache, b.world.roots[1]),
         {"one_state", "list_counts", "freelists"},
+    ),
+    "a slab of a later cache": (
+        lambda b: b.mem.__setitem__(b.slab(FREE) + PAGE.slab_cache, b.world.child(1, 2)),
+        {"one_state", "list_counts", "freelists", "references"},
     ),
     "a list_lock that is held": (damage((lambda b: slab_node(b.world, b.root) + SLAB_NODE.list_lock, 2)), {"locks"}),
     "an alien lock that is held": (
@@ -177,7 +241,15 @@ FAULTS = {
         lambda b: b.mem.__setitem__(b.slab(FULL) + PAGE.node, -1),
         {"pages_conserved", "list_counts", "one_state"},
     ),
+    "a slab of the node after the last": (slab_of_node(2), NOWHERE),
+    "a slab of a node beyond all": (slab_of_node(1000), NOWHERE),
     "a reference too many": (lambda b: b.mem.__setitem__(b.world.child(1, 2) + CACHE.refcnt, 77), {"references"}),
+}
+
+SAID = {
+    "an object in use that is free": "handed out and free in its slab",
+    "an object in an array and handed out": "handed out and in an array",
+    "an array that is none": "of cache 0 (64 B) is said to be at word",
 }
 
 
@@ -188,15 +260,45 @@ def test_planted_fault_is_caught(fault):
     with undone(busy.world):
         plant(busy)
         report = busy.world.check()
-    assert report.broken() and report.broken() <= expected, report.violated
-    assert ("said to be at word" in str(report.violated)) == (fault == "an array that is none")
+    assert report.broken() == expected, report.violated
+    assert SAID.get(fault, "") in str(report.violated)
+
+
+def test_what_was_destroyed_is_what_the_reaper_and_shrink_destroyed_at_most():
+    """Slabs that wait for a grace period are destroyed."""
+    busy = busy_world()
+    waiting, (_, operations) = np.count_nonzero(busy.snapshot.discarded), totals(busy.snapshot, STATISTICS)
+    assert waiting and operations["page_free"]
+    with undone(busy.world):
+        busy.mem[WORLD_AT + WORLD.shrink_discarded] = waiting + operations["page_free"]
+        assert busy.world.check().violated == []
+        busy.mem[WORLD_AT + WORLD.shrink_discarded] += 1
+        assert busy.world.check().broken() == {"conservation"}
 
 
 def test_a_cache_of_single_objects_is_sound():
-    """A limit of one object, as of large ones: so have its alien arrays."""
+    """A limit of one object, as of large ones: so have its alien arrays. All that is taken is used; memory runs out."""
     world = slab_world(sizes=(200_000,), cpus=4, nodes=2, memory=16 << 20)
     assert world.mem[world.roots[0] + CACHE.limit] == 1
-    world.free(2, world.alloc(0, 0, count=4))
+    objects = world.alloc(0, 0, count=100)
+    assert 0 < len(objects) < 100
+    assert world.check().violated == []
+    world.free(2, objects)
+    assert world.check().violated == []
+
+
+@pytest.mark.parametrize("limit, alien", ((0, 1), (1, 1), (2, 12)))
+def test_alien_arrays_of_small_limits_are_sound(limit, alien):
+    """A child is made with the limit that its root has then."""
+    world = slab_world(cpus=2, nodes=2)
+    at = world.roots[0] + CACHE.limit
+    with_it, world.mem[at] = world.mem[at], limit
+    world.create(1)
+    world.alloc(0, 0, 1)
+    world.work()
+    world.mem[at] = with_it
+    child = world.child(0, 1)
+    assert world.mem[alien_array(world.kworker, slab_node(world, child, 1), 0) + ARRAY_CACHE.limit] == alien
     assert world.check().violated == []
 
 
