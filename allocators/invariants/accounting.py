@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from allocators.catalogue import SHEAF_STATISTICS
-from allocators.core.kmem_cache import CACHE, KMEM_CACHE_CPU
 from allocators.core.world import (
     CACHES_AT,
     KMEM_CACHE_CPU_WORDS,
@@ -35,6 +34,7 @@ from allocators.memcg.memcontrol import (
 )
 from allocators.memcg.page_stock import BATCH
 from allocators.slub.state import STATISTICS
+from shm.layout import view
 
 
 def page_stocks(w: Snapshot) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -46,9 +46,8 @@ def page_stocks(w: Snapshot) -> tuple[np.ndarray, np.ndarray, list[str]]:
     least = 1 if w.m.has("F_PAGESTOCKPUT") else 0
     for cpu in range(w.layout.nr_cpus):
         seen = set()
-        for slot in range(PAGE_STOCK_SLOTS):
-            at = w.area(cpu) + PAGE_STOCK_AT + slot * PAGE_STOCK.SIZE
-            word, kept = w.mem[at + PAGE_STOCK.memcg], w.mem[at + PAGE_STOCK.pages]
+        stock = view(w.words, PAGE_STOCK, w.area(cpu) + PAGE_STOCK_AT, PAGE_STOCK_SLOTS)
+        for slot, (word, kept) in enumerate(stock.tolist()):
             memcg = int(w.memcg_ids(np.array(word, np.int64)))
             if word and (memcg < 0 or not w.memcgs["used"][memcg] or word in seen):
                 wrong.append(
@@ -75,7 +74,7 @@ def references(w: Snapshot) -> Iterator[str]:
     children = w.live_caches[w.caches["root"][w.live_caches] != 0]
     by_reference = w.m.has("P2") or w.m.has("F_REPARENT")
     on = (w.caches["offline"][children] == 0) & by_reference
-    parts = np.sum([_parts(w, cpu) for cpu in range(w.layout.nr_cpus)], axis=0)
+    parts = w.cpu_slabs["ref"].sum(axis=0)
     if w.m.has("F_REPARENT") or w.m.has("F_REPARENT_SLABS"):
         refcnt = w.caches["refcnt"][children] + parts[children]
         for cache in children[(w.caches["ref_atomic"][children] != 0) != (w.caches["offline"][children] != 0)]:
@@ -95,44 +94,40 @@ def references(w: Snapshot) -> Iterator[str]:
             f"{w.cache_name(children[i])}: refcnt is {refcnt[i]}, it has {held[children[i]]} "
             f"{unit}{' and is online' if on[i] else ''}"
         )
-    work = queued(w.mem, w.layout, "workqueue")
     if by_reference:
-        doomed = {a for f, a, _ in work if f == WORK_UNREGISTER} | {
-            a for f, a, _ in queued(w.mem, w.layout, "rcu_queue") if f == RCU_UNREGISTER
-        }
-        for cache in children[refcnt == 0]:
-            if w.cache_at(cache) not in doomed:
-                yield f"{w.cache_name(cache)}: refcnt is 0, and its destruction is not queued"
+        doomed = _asked(w, children, "workqueue", WORK_UNREGISTER) | _asked(w, children, "rcu_queue", RCU_UNREGISTER)
+        for cache in children[(refcnt == 0) & ~doomed]:
+            yield f"{w.cache_name(cache)}: refcnt is 0, and its destruction is not queued"
     if w.m.has("F_WORK"):
-        scheduled = {a for f, a, _ in work if f == WORK_SHRINK_OR_DESTROY}
-        for cache in children[
-            (w.caches["work_pending"][children] != 0)
-            != np.isin(w.layout.plan["caches"] + children * CACHE.SIZE, list(scheduled))
-        ]:
+        scheduled = _asked(w, children, "workqueue", WORK_SHRINK_OR_DESTROY)
+        for cache in children[(w.caches["work_pending"][children] != 0) != scheduled]:
             yield (
                 f"{w.cache_name(cache)}: work_pending is {w.caches['work_pending'][cache]}, and its work is "
                 f"{'not ' if w.caches['work_pending'][cache] else ''}queued"
             )
-        for cache in children[(refcnt == 0) & (w.caches["dead"][children] != 0)]:
-            if w.cache_at(cache) not in scheduled:
-                yield f"{w.cache_name(cache)}: refcnt is 0, and its destruction is not queued"
+        for cache in children[(refcnt == 0) & (w.caches["dead"][children] != 0) & ~scheduled]:
+            yield f"{w.cache_name(cache)}: refcnt is 0, and its destruction is not queued"
     owner = w.memcg_ids(w.caches["memcg"][children])
     rooted = (w.caches["offline"][children] != 0) & (w.caches["memcg"][children] == 0) & w.m.has("F_REPARENT")
     for i in np.flatnonzero((owner < 0) & ~rooted):
         yield f"{w.cache_name(children[i])} belongs to word {w.caches['memcg'][children[i]]}, which is no memcg"
-    yield from _memcgs(w, children[owner >= 0], owner[owner >= 0], work)
+    yield from _memcgs(w, children[owner >= 0], owner[owner >= 0])
+
+
+def _queued_for(w: Snapshot, ring: str, func: int) -> np.ndarray:
+    """The words that a ring's items of this function are for."""
+    return np.array([a for f, a, _ in queued(w.mem, w.layout, ring) if f == func], np.int64)
+
+
+def _asked(w: Snapshot, children: np.ndarray, ring: str, func: int) -> np.ndarray:
+    """By child: has a ring an item of this function for it?"""
+    return np.isin(children, w.cache_ids(_queued_for(w, ring, func)))
 
 
 def _of_frees(w: Snapshot, children: np.ndarray, refcnt: np.ndarray) -> Iterator[str]:
     """F_REPARENT_SLABS: at rest no free holds a reference, and what the offline began is queued."""
-    killed = np.isin(
-        w.layout.plan["caches"] + children * CACHE.SIZE,
-        [a for f, a, _ in queued(w.mem, w.layout, "rcu_queue") if f == RCU_REPARENT_SLABS],
-    )
-    moving = np.isin(
-        w.layout.plan["caches"] + children * CACHE.SIZE,
-        [a for f, a, _ in queued(w.mem, w.layout, "workqueue") if f == WORK_REPARENT_SLABS],
-    )
+    killed = _asked(w, children, "rcu_queue", RCU_REPARENT_SLABS)
+    moving = _asked(w, children, "workqueue", WORK_REPARENT_SLABS)
     offline = w.caches["offline"][children] != 0
     expected = np.where(offline, np.where(killed, 1 + BIAS, 0), 1)
     for i in np.flatnonzero(refcnt != expected):
@@ -144,21 +139,15 @@ def _of_frees(w: Snapshot, children: np.ndarray, refcnt: np.ndarray) -> Iterator
         yield f"{w.cache_name(cache)}: it is given up, and its re-parenting is not queued"
 
 
-def _parts(w: Snapshot, cpu: int) -> np.ndarray:
-    """One CPU's part of every cache's references (allocators.memcg.cache_ref)."""
-    base, count = w.area(cpu) + CACHES_AT, w.layout.limits.caches * KMEM_CACHE_CPU_WORDS
-    return w.words[base : base + count].reshape(-1, KMEM_CACHE_CPU_WORDS)[:, KMEM_CACHE_CPU.ref]
-
-
-def _memcgs(w: Snapshot, children: np.ndarray, owner: np.ndarray, work: list[tuple[int, int, int]]) -> Iterator[str]:
+def _memcgs(w: Snapshot, children: np.ndarray, owner: np.ndarray) -> Iterator[str]:
     memcg_of = np.full(len(w.caches), -1)
     memcg_of[children] = owner
     payer = np.where(w.cache >= 0, memcg_of[w.cache], -1)
     charged = np.bincount(payer[payer >= 0], (1 << w.order)[payer >= 0], len(w.memcgs)).astype(np.int64)
     count = np.bincount(owner, minlength=len(w.memcgs))
-    creations = w.memcg_ids(np.array([a for f, a, _ in work if f == WORK_CREATE_CHILD], np.int64))
+    creations = w.memcg_ids(_queued_for(w, "workqueue", WORK_CREATE_CHILD))
     waiting = np.bincount(creations[creations >= 0], minlength=len(w.memcgs))
-    freed = {int(i) for i in w.memcg_ids(np.array([a for f, a, _ in work if f == WORK_CSS_FREE], np.int64))}
+    freed = w.memcg_ids(_queued_for(w, "workqueue", WORK_CSS_FREE)).tolist()
     by_page = w.m.has("F_CSS")
     stocks, _, _ = page_stocks(w)
     for i in np.flatnonzero(w.memcgs["used"]):
@@ -176,7 +165,7 @@ def _memcgs(w: Snapshot, children: np.ndarray, owner: np.ndarray, work: list[tup
                 f"{'pages charged' if by_page else 'children'} + "
                 f"{waiting[i]} queued creations + {g['kmem_dead']} for charges of the dead + {stocks[i]} page stocks"
             )
-        elif expected == 0 and int(i) not in freed:
+        elif expected == 0 and i not in freed:
             yield f"{name}: css is 0, and its descriptor is not queued to be freed"
 
 
@@ -186,15 +175,15 @@ def totals(w: Snapshot, statistics: Sequence[str]) -> tuple[dict[str, int], dict
     statistics: the allocator's names, in the order of their words.
     """
     # A free that v1 lets outlive its cache (R1) counts in a descriptor that is free already: sum all.
-    at, words = CACHES_AT + w.layout.limits.caches * KMEM_CACHE_CPU_WORDS, w.layout.limits.caches * STAT_WORDS
+    caches = w.layout.limits.caches
+    at = CACHES_AT + caches * KMEM_CACHE_CPU_WORDS
     areas = [w.area(cpu) for cpu in range(w.layout.nr_cpus)]
     retired = w.layout.plan["retired"]
-    total = w.words[retired : retired + STAT_WORDS].copy()
+    total = w.words[retired:][:STAT_WORDS].copy()
     for area in areas:
-        total += w.words[area + at : area + at + words].reshape(-1, STAT_WORDS).sum(axis=0)
-    counted = {name: int(total[i]) for i, name in enumerate(statistics)}
+        total += w.words[area + at :][: caches * STAT_WORDS].reshape(caches, STAT_WORDS).sum(axis=0)
     ops = {name: sum(w.mem[a + OPS_AT + getattr(OPS, name)] for a in areas) for name in OPS._fields if name != "SIZE"}
-    return counted, ops
+    return dict(zip(statistics, total.tolist())), ops
 
 
 def unbalanced(*books: tuple[str, int, int]) -> Iterator[str]:

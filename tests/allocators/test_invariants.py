@@ -121,6 +121,13 @@ def test_many_findings_are_cut_short():
     assert len(texts) == MOST + 1 and texts[-1] == "and more of the kind"
 
 
+@pytest.mark.parametrize("count", (MOST, MOST + 1))
+def test_what_is_left_out_is_said(monkeypatch, count):
+    monkeypatch.setitem(CHECKERS, "bug", lambda _: iter([str(i) for i in range(count)]))
+    told = [("bug", str(i)) for i in range(MOST)]
+    assert SmallWorld().check().violated == told + [("bug", "and more of the kind")] * (count - MOST)
+
+
 @pytest.mark.filterwarnings("error")
 def test_any_memory_is_reported_and_never_crashes():
     """Wild words anywhere but in the boot constants of the header: findings, no exception, no hang."""
