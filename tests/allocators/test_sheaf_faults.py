@@ -155,3 +155,23 @@ def test_the_smallest_and_the_largest_sheaves_are_sound(capacity):
     world = SmallWorld("linux-7.0", sizes=(64,), sheaves=SheafSettings(capacity=capacity))
     world.free(1, world.alloc(0, 0, count=2 * capacity))
     assert world.check().violated == []
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("wild", (-1, 1 << 40, -(1 << 63)))
+def test_any_memory_is_reported_and_never_crashes(wild):
+    """Wild words in place of each that says where sheaves are, and in what waits for a grace period."""
+    b = busy_world()
+    places = {
+        b.root + CACHE.sheaves,
+        b.root + CACHE.sheaf_capacity,
+        next(b.unused()),
+        b.mem[b.barn("full")] + SHEAF.next,
+    }
+    places |= {b.cpu(cpu, field) for cpu in range(3) for field in ("main", "spare", "rcu_free")}
+    places |= {b.barn(field) for field in ("full", "nr_full", "empty", "nr_empty")}
+    places |= {b.item(b.mem[b.queue + RING.head]) + ITEM.a}
+    for at in places:
+        with undone(b.world):
+            b.mem[at] = wild
+            assert "sheaves" in b.world.check().broken(), at
