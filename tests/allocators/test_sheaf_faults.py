@@ -159,8 +159,8 @@ def test_the_smallest_and_the_largest_sheaves_are_sound(capacity):
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("wild", (-1, 1 << 40, -(1 << 63)))
-def test_any_memory_is_reported_and_never_crashes(wild):
-    """Wild words in place of each that says where sheaves are, and in what waits for a grace period."""
+def test_a_wild_word_that_says_where_sheaves_are_is_a_finding(wild):
+    """In descriptors, CPUs, barns and lists, and in what waits for a grace period; no exception."""
     b = busy_world()
     places = {
         b.root + CACHE.sheaves,
