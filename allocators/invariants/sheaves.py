@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from allocators.core.world import PAGE_SHIFT
+from allocators.core.page_alloc import PAGE
+from allocators.core.world import MEM_MAP, PAGE_SHIFT
 from allocators.invariants.rcu import queued
 from allocators.invariants.snapshot import Snapshot
 from allocators.slub.rcu_words import RCU_FLUSH_SHEAF, RCU_FREE_SHEAF
-from allocators.slub.sheaf_state import BARN, PCS, POOL, SHEAF, sheaf_count
+from allocators.slub.sheaf_state import BARN, PCS, POOL, SHEAF, sheaf_count, sheaf_words
 
 SHEAF_PLACES = ("sheaf", "barn")
 RCU_PLACE = "rcu_free"
@@ -35,27 +36,56 @@ def sheaves_of(w: Snapshot) -> list[Sheaf]:
 def _walk(w: Snapshot) -> list[Sheaf]:
     if not w.m.has("F_SHEAF"):
         return []
-    return [sheaf for cache in w.live_caches if w.caches["sheaves"][cache] for sheaf in _of_cache(w, int(cache))]
+    caches = [int(cache) for cache in w.live_caches if w.caches["sheaves"][cache]]
+    own = [_own(w, cache) for cache in caches]
+    strays = [at for _, at in _waiting(w) if not any(at in sheaves for sheaves in own)]
+    return [sheaf for cache in caches for sheaf in _of_cache(w, cache)] + [
+        _wrong(RCU_PLACE, -1, f"word {at} waits for a grace period and is no sheaf") for at in strays
+    ]
+
+
+def _wrong(place: str, cache: int, problem: str) -> Sheaf:
+    return Sheaf(place, cache, np.zeros(0, np.int64), problem)
+
+
+def _waiting(w: Snapshot) -> list[tuple[int, int]]:
+    """(func, sheaf) of what waits for a grace period."""
+    items = queued(w.mem, w.layout, "rcu_queue")
+    return [(func, at) for func, at, _ in items if func in (RCU_FREE_SHEAF, RCU_FLUSH_SHEAF)]
+
+
+def _own(w: Snapshot, cache: int) -> range:
+    """Where the sheaves of a cache begin; none when its descriptor makes no sense."""
+    cpus, limits, base = w.layout.nr_cpus, w.layout.limits, int(w.caches["sheaves"][cache])
+    capacity = int(w.caches["sheaf_capacity"][cache])
+    region, words = w.layout.plan.regions["sheaves"]
+    room = w.layout.sheaf_words
+    if base not in range(region, region + words, room):
+        return range(0)
+    if capacity < 1 or sheaf_words(cpus, limits.nodes, capacity, limits.sheaves) > room:
+        return range(0)
+    first, each = base + cpus * PCS.SIZE + limits.nodes * BARN.SIZE + POOL.SIZE, SHEAF.SIZE + capacity
+    return range(first, first + sheaf_count(cpus, limits.nodes, limits.sheaves) * each, each)
 
 
 def _of_cache(w: Snapshot, cache: int) -> Iterator[Sheaf]:
     cpus, nodes, base = w.layout.nr_cpus, w.layout.limits.nodes, int(w.caches["sheaves"][cache])
     barns = base + cpus * PCS.SIZE
-    first = barns + nodes * BARN.SIZE + POOL.SIZE
-    seen: set[int] = set()
     capacity = int(w.caches["sheaf_capacity"][cache])
-    all_sheaves = sheaf_count(cpus, nodes, w.layout.limits.sheaves)
+    own = _own(w, cache)
+    if not own:
+        yield _wrong("sheaf", cache, f"sheaves of {capacity} objects are said to begin at word {base}")
+        return
+    seen: set[int] = set()
 
     def read(place: str, at: int, sizes: range) -> Sheaf:
-        number, rest = divmod(at - first, SHEAF.SIZE + capacity)
-        if rest or not 0 <= number < all_sheaves or at in seen:
-            return Sheaf(
-                place, cache, np.zeros(0, np.int64), f"word {at} is {'twice in use' if at in seen else 'no sheaf'}"
-            )
+        if at not in own or at in seen:
+            return _wrong(place, cache, f"word {at} is {'twice in use' if at in seen else 'no sheaf'}")
         seen.add(at)
         size = w.mem[at + SHEAF.size]
-        problem = "" if size in sizes else f"a sheaf has {size} objects, {sizes.start} to {sizes.stop - 1} are right"
-        return Sheaf(place, cache, w.words[at + SHEAF.objects :][: size if not problem else 0].copy(), problem)
+        if size not in sizes:
+            return _wrong(place, cache, f"a sheaf has {size} objects, {sizes.start} to {sizes.stop - 1} are right")
+        return Sheaf(place, cache, w.words[at + SHEAF.objects :][:size].copy(), "")
 
     for cpu in range(cpus):
         for field in (PCS.main, PCS.spare):
@@ -65,8 +95,8 @@ def _of_cache(w: Snapshot, cache: int) -> Iterator[Sheaf]:
         at = w.mem[base + cpu * PCS.SIZE + PCS.rcu_free]
         if at:
             yield read(RCU_PLACE, at, range(1, capacity))
-    for func, at, _ in queued(w.mem, w.layout, "rcu_queue"):
-        if func in (RCU_FREE_SHEAF, RCU_FLUSH_SHEAF) and first <= at < first + all_sheaves * (SHEAF.SIZE + capacity):
+    for func, at in _waiting(w):
+        if at in own:
             yield read(RCU_PLACE, at, range(capacity if func == RCU_FREE_SHEAF else 1, capacity + 1))
     for node in range(nodes):
         barn = barns + node * BARN.SIZE
@@ -82,21 +112,14 @@ def _of_cache(w: Snapshot, cache: int) -> Iterator[Sheaf]:
                     break
                 at, length = w.mem[at + SHEAF.next], length + 1
             if length != w.mem[barn + counter]:
-                yield Sheaf(
-                    "barn",
-                    cache,
-                    np.zeros(0, np.int64),
-                    f"{length} sheaves are on a list that counts {w.mem[barn + counter]}",
-                )
-    at, unused = w.mem[barns + nodes * BARN.SIZE + POOL.unused], 0
-    while at and unused <= all_sheaves:
-        at, unused = w.mem[at + SHEAF.next], unused + 1
-    if unused + len(seen) != all_sheaves:
-        yield Sheaf(
-            "sheaf",
-            cache,
-            np.zeros(0, np.int64),
-            f"{len(seen)} sheaves are in use and {unused} are not, there are {all_sheaves}",
+                yield _wrong("barn", cache, f"{length} sheaves are on a list that counts {w.mem[barn + counter]}")
+    at = w.mem[barns + nodes * BARN.SIZE + POOL.unused]
+    while at in own and at not in seen:
+        seen.add(at)
+        at = w.mem[at + SHEAF.next]
+    if at or len(seen) != len(own):
+        yield _wrong(
+            "sheaf", cache, f"the unused ones end with word {at}, {len(own) - len(seen)} of {len(own)} are nowhere"
         )
 
 
@@ -115,15 +138,14 @@ def sheaves(w: Snapshot) -> Iterator[str]:
 def kept_by_sheaves(w: Snapshot, private: np.ndarray) -> dict[str, int]:
     """Objects in sheaves and in barns, and slabs that nothing but such objects keeps. private: by slab,
     objects on a CPU's private freelist. A slab with objects in both places counts as the CPUs'."""
-    found = {f"objects_in_{place}": 0 for place in SHEAF_PLACES} | {
-        f"slabs_kept_by_{place}": 0 for place in SHEAF_PLACES
-    }
+    found = {f"objects_in_{place}": 0 for place in SHEAF_PLACES}
     waiting = {place: np.zeros(len(w.frames), np.int64) for place in SHEAF_PLACES}
     for sheaf in sheaves_of(w):
         place = "barn" if sheaf.place == "barn" else "sheaf"
         found[f"objects_in_{place}"] += len(sheaf.objects)
-        head = w.pages["head"][np.clip(sheaf.objects >> PAGE_SHIFT, 0, w.layout.last_frame - 1)]
-        slabs = w.slab_at[np.maximum(w.frames_of(head), 0)]
+        frames = w.frames_of(MEM_MAP + (sheaf.objects >> PAGE_SHIFT) * PAGE.SIZE)
+        heads = w.frames_of(w.pages["head"][frames[frames >= 0]])
+        slabs = w.slab_at[heads[heads >= 0]]
         np.add.at(waiting[place], slabs[slabs >= 0], 1)
     total = waiting["sheaf"] + waiting["barn"]
     only = (total > 0) & (w.used - private == total)

@@ -30,7 +30,7 @@ def one_state(w: SlobSnapshot) -> Iterator[str]:
         yield f"{w.page_name(i)} has {w.units[i]} free units and is on {'a' if listed[i] else 'no'} list"
     for i in np.flatnonzero(~w.shared):
         size = int(w.caches["size"][w.cache[i]]) if w.cache[i] >= 0 else 0
-        if size < PAGE_BYTES or PAGE_BYTES << int(w.order[i]) < size or PAGE_BYTES << int(w.order[i]) >= 2 * size:
+        if not PAGE_BYTES <= size <= PAGE_BYTES << int(w.order[i]) < 2 * size:
             yield f"{w.page_name(i)} has pages of order {w.order[i]} for {size} bytes"
 
 
@@ -92,7 +92,7 @@ def _misplaced(w: SlobSnapshot, held: Objects, i: int) -> str:
     if page < 0:
         return "it lies in no page of objects"
     if held.large[i]:
-        if w.shared[page] or held.start[i] or w.cache[page] != cache:
+        if held.start[i] or w.cache[page] != cache:
             return f"it is a large one of {w.cache_name(cache)}, and this is no beginning of such pages"
     elif not w.shared[page]:
         return f"it lies in the pages of a large object, being one of {w.cache_name(cache)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -16,10 +15,9 @@ from allocators.invariants.snapshot import SlabList, Snapshot
 from allocators.slob.state import LISTS, OBJECT_MASK, PAGE_UNITS, REFERENCE_SHIFT, SLOB, UNIT_BYTES
 from shm.machine import Machine
 
-WORD_UNITS = 8 // UNIT_BYTES
+WORD_UNITS = PAGE_UNITS // PAGE_WORDS
 
 
-@dataclasses.dataclass(slots=True)
 class SlobList(SlabList):
     """One of the three lists of pages."""
 
@@ -74,12 +72,7 @@ class SlobSnapshot(Snapshot):
                 found.problem = f"leads to word {page}, which is no page frame"
                 return
             if self.claimed[frame]:
-                owner = int(self.claimed[frame])
-                found.problem = (
-                    f"comes back to frame {frame}"
-                    if owner == mine
-                    else f"leads to frame {frame}, which is on {self.lists[owner - 1]}"
-                )
+                found.problem = f"leads to frame {frame}, which is on {self.lists[self.claimed[frame] - 1]}"
                 return
             if self.mem[page + PAGE.prev] != before:
                 found.problem = f"has frame {frame} with prev {self.mem[page + PAGE.prev]}, its predecessor is {before}"
@@ -108,9 +101,9 @@ class SlobSnapshot(Snapshot):
         at, end = self.first[pages], np.full(len(pages), -1)
         found = [np.zeros((0, 3), np.int64)]
         while len(pages):
-            for i in np.flatnonzero((at < 0) | (at >= PAGE_UNITS)):
-                self._report(pages[i], f"a free block is said to begin at unit {at[i]}")
             good = (at >= 0) & (at < PAGE_UNITS)
+            for i in np.flatnonzero(~good):
+                self._report(pages[i], f"a free block is said to begin at unit {at[i]}")
             for i in np.flatnonzero(good & (at < end)):
                 self._report(pages[i], f"the free block at unit {at[i]} comes after one that ends at {end[i]}")
             good &= at >= end

@@ -10,8 +10,8 @@ from test_kfree_rcu import free_later
 from test_slab import array_of, slab_node
 
 from allocators.core.kmem_cache import CACHE, CACHE_LIVE, KMEM_CACHE_CPU, NODE
-from allocators.core.page_alloc import KIND_FREE_TAIL, KIND_SLAB, PAGE, head_of
-from allocators.core.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP
+from allocators.core.page_alloc import KIND_BUDDY, KIND_FREE_TAIL, KIND_SLAB, PAGE, ZONE, head_of
+from allocators.core.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, PAGE_WORDS
 from allocators.invariants import empty_slabs, hidden_objects, hoarded_by_dead, left_behind, page_census, sheaf_census
 from allocators.sheaf_settings import SheafSettings
 from allocators.slab.inspect import walk
@@ -224,14 +224,26 @@ def sheaf_census_by_hand(world: SmallWorld) -> dict[str, int]:
 
 
 def sheaved(design: str) -> SmallWorld:
-    """Sheaves at CPUs of two nodes and in their barns; slabs that only sheaves keep, and others."""
+    """Sheaves at CPUs of two nodes and in their barns; slabs that only sheaves keep, and others.
+
+    One of one object is among the former, and the last frame of all.
+    """
     world = SmallWorld(
-        design, cpus=4, nodes=2, memory=8 << 20, sheaf_capacity=10, sheaves=SheafSettings(capacity=10, max_full=20)
+        design,
+        sizes=(64, 512, 4096, 32768),
+        cpus=4,
+        nodes=2,
+        memory=8 << 20,
+        sheaf_capacity=10,
+        sheaves=SheafSettings(capacity=10, max_full=20),
     )
-    small, medium, far = world.alloc(0, 0, count=600), world.alloc(1, 1, count=60), world.alloc(3, 0, count=400)
-    for cpu, objects in ((0, small[:70]), (1, small[70:560:2]), (1, medium[9:]), (3, far[40:])):
+    while world.mem[world.layout.plan["zones"] + ZONE.SIZE + ZONE.free_pages] > 8:
+        world.alloc(3, 2)
+    small, medium, far = world.alloc(0, 0, count=600), world.alloc(1, 1, count=60), world.alloc(3, 0, count=512)
+    for cpu, objects in ((0, small[:70]), (1, small[70:560:2]), (1, medium[9:]), (3, far[:150:-1])):
         world.free(cpu, objects)
     free_later(world, 1, medium[:5])
+    world.free(0, world.alloc(0, 3))
     world.live = +world.live
     assert world.check().violated == []
     return world
@@ -242,13 +254,15 @@ def test_the_census_of_sheaves_is_that_of_a_plain_walk(design):
     world = sheaved(design)
     expected, slabs = sheaf_census_by_hand(world), slab_pages(world)
     kept = {head_of(world.kworker, obj) for _, _, objects in by_sheaf(world) for obj in objects} - pages_in_use(world)
-    assert all(expected.values()) and {slabs[0], slabs[-1]} <= kept
+    assert all(expected.values()) and {slabs[0], slabs[-1]} <= kept and frame(slabs[-1]) == world.layout.last_frame - 1
     assert sheaf_census(world.kworker, world.layout) == expected
 
 
-@pytest.mark.parametrize("wild", (-1, 5, 1 << 40))
+@pytest.mark.parametrize("wild", (-1, 5, 2047 * PAGE_WORDS, 1 << 40))
 def test_a_word_in_a_sheaf_that_is_no_object_keeps_no_slab(wild):
+    """Before all frames, of none, of a free one, behind all."""
     world = sheaved("linux-7.0")
+    assert world.mem[MEM_MAP + 2047 * PAGE.SIZE + PAGE.kind] in (KIND_BUDDY, KIND_FREE_TAIL)
     before, in_use = sheaf_census(world.kworker, world.layout), pages_in_use(world)
     at = next(
         sheaf + SHEAF.objects + i

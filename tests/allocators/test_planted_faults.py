@@ -175,6 +175,11 @@ def cpu_partial_miscounted(b: Busy):
     b.mem[page(b.list(CPU_PARTIAL, 2).frames[0]) + PAGE.prev] += 1 << PAGES_SHIFT
 
 
+@fault("list_counts", says="pages from here down")
+def cpu_partial_miscounted_by_one_less(b: Busy):
+    b.mem[page(b.list(CPU_PARTIAL, 2).frames[0]) + PAGE.prev] -= 1 << PAGES_SHIFT
+
+
 @fault("list_counts", says="which is on the cpu partial of CPU 1")
 def slab_on_two_stacks(b: Busy):
     slabs = b.list(CPU_PARTIAL, 2)
@@ -378,6 +383,35 @@ def test_fault_is_caught_by_name(name):
         report = busy.world.check()
     assert report.broken() == planted.caught_by, report.violated
     assert any(planted.says in text for _, text in report.violated), report.violated
+
+
+@pytest.mark.parametrize(
+    ("whose", "free", "sound"),
+    (
+        ("slab's", -1, False),
+        ("slab's", 0, True),
+        ("slab's", 64, True),
+        ("slab's", 65, False),
+        ("nobody's", 0, True),
+        ("nobody's", 1, False),
+    ),
+)
+def test_a_slab_on_a_stack_counts_as_many_free_objects_as_it_can_have(whose, free, sound):
+    """64 B: up to 64. A frame that is no slab, of which `one_state` tells, has none."""
+    b = busy_world()
+    slabs = b.list(CPU_PARTIAL, 2)
+    assert int(b.snapshot.caches["oo_objects"][slabs.cache]) == 64
+    with undone(b.world):
+        top, below = (page(frame) for frame in slabs.frames[:2])
+        if whose == "nobody's":
+            kinds = b.snapshot.pages["kind"]
+            top, below = page(np.flatnonzero(kinds == KIND_FREE_TAIL)[0]), top
+            b.mem[top + PAGE.next] = below
+            b.mem[b.kmem_cache_cpu(slabs.number, slabs.cache) + KMEM_CACHE_CPU.partial] = top
+        b.mem[top + PAGE.prev] = b.mem[below + PAGE.prev] + (1 << PAGES_SHIFT) + free
+        report = b.world.check()
+    assert ("list_counts" not in report.broken()) == sound, report.violated
+    assert ("one_state" in report.broken()) == (whose == "nobody's")
 
 
 def test_a_full_slab_that_its_list_lost_is_caught():

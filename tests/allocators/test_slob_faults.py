@@ -55,6 +55,10 @@ class Busy:
     def large(self) -> int:
         return MEM_MAP + int(self.snapshot.frames[~self.snapshot.shared][0]) * PAGE.SIZE
 
+    def objects(self, page: int) -> list[int]:
+        """References to the objects of a page that are handed out, in order of address."""
+        return sorted(ref for ref in +self.world.live if page_of(ref & OBJECT_MASK) == page)
+
     def block(self, number: int) -> tuple[int, int, int]:
         """(first word of its page, first unit, units) of a free block on the small list."""
         page = self.page(least=number + 2)
@@ -157,6 +161,42 @@ def misaligned(b: Busy) -> None:
     b.mem[b.world.roots[0] + CACHE.offset] = 256
 
 
+def over_the_end(b: Busy) -> None:
+    """The last object of a full page lies a word further: as many units as before, and no two objects overlap."""
+    ref = b.objects(b.full())[-1]
+    assert unit(ref) == PAGE_UNITS - 32
+    b.world.live[ref] -= 1
+    b.world.live[ref + 1] += 1
+
+
+def inside_a_large_one(b: Busy) -> None:
+    (ref,) = b.objects(b.large())
+    b.world.live[ref] -= 1
+    b.world.live[ref + 1] += 1
+
+
+def large_of_no_cache(b: Busy) -> None:
+    """Though the last descriptor, which is of no live cache either, says a size that would do."""
+    last = b.world.layout.plan["caches"] + (b.world.layout.limits.caches - 1) * CACHE.SIZE
+    b.mem[last + CACHE.size] = 9000
+    b.mem[b.large() + PAGE.slab_cache] += 1
+
+
+def page_of_free_units_only(b: Busy) -> None:
+    page = b.page("medium", 1)
+    for ref in b.objects(page):
+        b.world.live[ref] -= 1
+    state.set_page(b.m, page, 0, PAGE_UNITS)
+    state.set_block(b.m, address_of(page), 0, PAGE_UNITS, PAGE_UNITS)
+
+
+def first_block_before_the_page(b: Busy) -> None:
+    """Where the page before has a unit that looks like a block's."""
+    page = b.full()
+    set_unit(b.m, address_of(page - PAGE.SIZE), PAGE_UNITS - 1, 1)
+    state.set_page(b.m, page, -1, 0)
+
+
 def stats_word(b: Busy, item: int) -> int:
     return b.world.machine(0).pcpu + b.mem[b.world.roots[0] + CACHE.stats] + item
 
@@ -189,8 +229,23 @@ FAULTS = {
         lambda b: b.mem.__setitem__(b.large() + PAGE.slab_cache, b.world.roots[0]),
         {"one_state", "inuse"},
     ),
+    "a large object of another cache": (
+        lambda b: b.mem.__setitem__(b.large() + PAGE.slab_cache, b.world.roots[4]),
+        {"one_state", "inuse"},
+    ),
+    "a large object of no cache": (large_of_no_cache, {"one_state", "inuse"}),
+    "twice the pages that a large object needs": (
+        lambda b: b.mem.__setitem__(b.world.roots[3] + CACHE.size, 8192),
+        {"one_state"},
+    ),
+    "a large object that does not begin with its pages": (inside_a_large_one, {"inuse"}),
+    "an object over the end of its page": (over_the_end, {"inuse"}),
+    "a page of free units only": (page_of_free_units_only, {"one_state", "conservation"}),
+    "a first block before the page": (first_block_before_the_page, {"freelists"}),
+    "an alignment to nothing": (lambda b: b.mem.__setitem__(b.world.roots[0] + CACHE.offset, 0), set()),
     "a broken back link": (damage((lambda b: b.page() + PAGE.prev, 8)), {"list_counts"}),
     "a head with the wrong end": (damage((lambda b: b.slob + SLOB.small + PAGE.prev, 8)), {"list_counts"}),
+    "a head with an earlier end": (damage((lambda b: b.slob + SLOB.small + PAGE.prev, -8)), {"list_counts"}),
     "a list that comes back to itself": (
         lambda b: b.mem.__setitem__(b.page() + PAGE.next, b.page()),
         {"list_counts", "one_state"},
@@ -206,6 +261,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_fault_is_caught(fault):
     plant, expected = FAULTS[fault]
