@@ -60,9 +60,8 @@ def _own(w: Snapshot, cache: int) -> range:
     capacity = int(w.caches["sheaf_capacity"][cache])
     region, words = w.layout.plan.regions["sheaves"]
     room = w.layout.sheaf_words
-    if base not in range(region, region + words, room):
-        return range(0)
-    if capacity < 1 or sheaf_words(cpus, limits.nodes, capacity, limits.sheaves) > room:
+    fits = capacity > 0 and sheaf_words(cpus, limits.nodes, capacity, limits.sheaves) <= room
+    if base not in range(region, region + words, room) or not fits:
         return range(0)
     first, each = base + cpus * PCS.SIZE + limits.nodes * BARN.SIZE + POOL.SIZE, SHEAF.SIZE + capacity
     return range(first, first + sheaf_count(cpus, limits.nodes, limits.sheaves) * each, each)

@@ -263,6 +263,7 @@ def test_a_word_in_a_sheaf_that_is_no_object_keeps_no_slab(wild):
     """Before all frames, of none, of a free one, behind all."""
     world = sheaved("linux-7.0")
     assert world.mem[MEM_MAP + 2047 * PAGE.SIZE + PAGE.kind] in (KIND_BUDDY, KIND_FREE_TAIL)
+    world.mem[MEM_MAP + 2047 * PAGE.SIZE + PAGE.head] = 0
     before, in_use = sheaf_census(world.kworker, world.layout), pages_in_use(world)
     at = next(
         sheaf + SHEAF.objects + i

@@ -132,6 +132,13 @@ FAULTS: dict[str, tuple[Callable[[Busy], None], set[str]]] = {
         LOSES_OBJECTS,
     ),
     "sheaves that begin in the wild": (store(lambda b: b.root + CACHE.sheaves, lambda b: 1 << 40), LOSES_OBJECTS),
+    "sheaves that begin behind all caches'": (
+        store(
+            lambda b: b.root + CACHE.sheaves,
+            lambda b: b.mem[b.root + CACHE.sheaves] + (b.world.layout.sheaf_words << 10),
+        ),
+        LOSES_OBJECTS,
+    ),
     "sheaves that are smaller than nothing": (
         store(lambda b: b.root + CACHE.sheaf_capacity, lambda b: -SHEAF.SIZE),
         LOSES_OBJECTS,

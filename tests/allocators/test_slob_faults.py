@@ -214,6 +214,7 @@ FAULTS = {
     ),
     "units that belong to nobody": (forgotten_block, {"inuse", "conservation"}),
     "a wild first block": (damage((lambda b: b.page() + PAGE.pair, 5000 << 16)), {"freelists"}),
+    "a first block behind all memory": (damage((lambda b: b.page() + PAGE.pair, 1 << 56)), {"freelists"}),
     "a free object that is handed out": (free_and_handed_out, {"inuse", "conservation"}),
     "an object in two hands": (in_two_hands, {"inuse", "conservation"}),
     "a large object in two hands": (large_in_two_hands, {"inuse", "conservation"}),
