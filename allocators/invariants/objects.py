@@ -31,16 +31,10 @@ class Objects:
         self.w = w
         self.problems: list[str] = []
         count = len(w.frames)
-        cache = np.maximum(w.cache, 0)
-        self.size, self.offset = w.caches["size"][cache], w.caches["offset"][cache]
+        # Those of no cache read another's; they are not sound.
+        self.size, self.offset = w.caches["size"][w.cache], w.caches["offset"][w.cache]
         room = (1 << w.order) * (1 << PAGE_SHIFT)
-        fits = (
-            (self.size > 0)
-            & (self.offset >= 0)
-            & (self.offset < self.size)
-            & (w.objects > 0)
-            & (w.objects * self.size <= room)
-        )
+        fits = (self.offset >= 0) & (self.offset < self.size) & (w.objects > 0) & (w.objects * self.size <= room)
         self.sound = (w.cache >= 0) & fits
         for i in np.flatnonzero((w.cache >= 0) & ~fits):
             self.problems.append(
@@ -61,13 +55,13 @@ class Objects:
         mine = w.cpu_slabs[cpu, w.live_caches]
         heads = freelist_of(mine["pair"])
         frames = w.frames_of(mine["page"])
-        slabs = np.where(frames >= 0, w.slab_at[frames], -1)
+        slabs = w.slab_at[np.maximum(frames, 0)]
         for i in np.flatnonzero((heads != 0) & (slabs < 0)):
             self.problems.append(
                 f"{w.cache_name(w.live_caches[i])}, CPU {cpu}: the private freelist begins at word {heads[i]}, and "
                 "there is no CPU slab"
             )
-        good = (heads != 0) & (slabs >= 0)
+        good = slabs >= 0
         good[good] = self.sound[slabs[good]]
         self._walk(slabs[good], heads[good], PRIVATE, self.private, f"the private freelist of CPU {cpu}")
 

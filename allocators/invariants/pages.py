@@ -72,7 +72,8 @@ def _free_list(w: Snapshot, node: int, zone: int, order: int) -> tuple[list[int]
 
 def _cover(w: Snapshot, ends: np.ndarray, heads: np.ndarray, sizes: np.ndarray, what: str) -> Iterator[str]:
     """Add blocks to `ends`, whose running sum is the number of blocks a frame lies in."""
-    odd = (heads & (sizes - 1) != 0) | (heads < w.layout.first_frame) | (heads + sizes > w.layout.last_frame)
+    # Memory ends where a block of the greatest order does: what is aligned ends before.
+    odd = (heads & (sizes - 1) != 0) | (heads < w.layout.first_frame)
     for frame in heads[odd]:
         yield f"the {what} at frame {frame} is not aligned to its order or lies outside of the zones"
     np.add.at(ends, heads[~odd], 1)
