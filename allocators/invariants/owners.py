@@ -70,9 +70,8 @@ def _stocks(w: Snapshot, objcgs: np.ndarray, slots: np.ndarray, stocked: np.ndar
     """Adds up into `slots` and `stocked` what the CPUs' stocks have of each obj_cgroup: slots and bytes."""
     for cpu in range(w.layout.nr_cpus):
         seen = set()
-        for slot in range(STOCK_SLOTS if w.m.has("F_STOCK5") else 1):
-            at = w.area(cpu) + STOCK_AT + slot * STOCK.SIZE
-            o, kept = w.mem[at + STOCK.objcg], w.mem[at + STOCK.bytes]
+        has = view(w.words, STOCK, w.area(cpu) + STOCK_AT, STOCK_SLOTS if w.m.has("F_STOCK5") else 1)
+        for o, kept in has.tolist():
             owner, rest = divmod(o - w.layout.plan["objcgs"], OBJCG.SIZE)
             if o and (rest or not 0 <= owner < len(objcgs) or not objcgs["used"][owner]):
                 yield f"the stock of CPU {cpu} is for word {o}, which is no obj_cgroup"
@@ -90,13 +89,14 @@ def _of_memcgs(w: Snapshot) -> np.ndarray:
     """By memcg and node, or just by memcg: its obj_cgroup's word."""
     if w.m.has("F_OBJCGNODE"):
         first, memcgs = w.layout.plan["node_objcgs"], w.layout.limits.memcgs
-        return w.words[first : first + memcgs * w.layout.limits.nodes].reshape(memcgs, -1)
-    return w.memcgs["objcg"].reshape(-1, 1)
+        return w.words[first : first + memcgs * w.layout.limits.nodes].reshape(memcgs, w.layout.limits.nodes)
+    return w.memcgs["objcg"][:, np.newaxis]
 
 
 def _books(w: Snapshot, objcgs: np.ndarray, held: np.ndarray, size: np.ndarray) -> Iterator[str]:
     plan, count = w.layout.plan, len(objcgs)
-    parts = w.words[plan["objcg_refs"] : plan["objcg_refs"] + w.layout.nr_cpus * count].reshape(-1, count).sum(axis=0)
+    cpus = w.layout.nr_cpus
+    parts = w.words[plan["objcg_refs"] : plan["objcg_refs"] + cpus * count].reshape(cpus, count).sum(axis=0)
     stocks, stocked = np.zeros(count, np.int64), np.zeros(count, np.int64)
     yield from _stocks(w, objcgs, stocks, stocked)
     doomed = {a for f, a, _ in queued(w.mem, w.layout, "workqueue") if f == WORK_OBJCG_FREE}
@@ -129,7 +129,7 @@ def _books(w: Snapshot, objcgs: np.ndarray, held: np.ndarray, size: np.ndarray) 
             charged[memcg] += mine
             if np.count_nonzero(table[memcg] == plan["objcgs"] + i * OBJCG.SIZE) != 1:
                 yield f"{name}: memcg {memcg} has the obj_cgroups {table[memcg].tolist()}"
-    online = np.flatnonzero((w.memcgs["used"] != 0) & (w.memcgs["online"] != 0)).tolist()
+    online = np.flatnonzero(np.logical_and(w.memcgs["used"], w.memcgs["online"])).tolist()
     for memcg in online:
         if not table[memcg].all():
             yield f"memcg {memcg} is online and has the obj_cgroups {table[memcg].tolist()}"

@@ -15,7 +15,7 @@ def queued(mem: Sequence[int], layout: Layout, ring: str) -> list[tuple[int, int
     """(func, a, b) of the items that wait in a ring; none when its ends make no sense."""
     base = layout.plan[ring]
     head, tail, capacity = (mem[base + f] for f in (RING.head, RING.tail, RING.capacity))
-    if not 0 <= tail - head <= capacity:
+    if tail - head > capacity:
         return []
     items = [base + RING.SIZE + i % capacity * ITEM.SIZE for i in range(head, tail)]
     return [(mem[a + ITEM.func], mem[a + ITEM.a], mem[a + ITEM.b]) for a in items]
@@ -31,7 +31,7 @@ def deferred(mem: Sequence[int], layout: Layout) -> Iterator[int]:
         while obj:
             yield obj
             word = obj & OBJECT_MASK
-            if obj in seen or not 0 <= word < layout.words:
+            if obj in seen or word >= layout.words:
                 break
             seen.add(obj)
             obj = mem[word]
