@@ -4,15 +4,18 @@ It has played every test once, so it knows how long each takes and which functio
 what tests keep (a busy world that serves many faults) is there. A mutant inside a function is put in the place of the
 function's code; then those tests are played that call it, first those that killed mutants of the same function before,
 else the fastest first, until one fails. What is kept was made without the mutant, so one may survive here that would be
-killed from nothing, never the other way round.
+killed from nothing, never the other way round. For that a fork has the segments of kept worlds to itself: they are
+shared memory, and a mutant that is killed for its time leaves the fault of a test in there.
 """
 
 from __future__ import annotations
 
 import ast
 import collections
+import ctypes
 import functools
 import gc
+import mmap
 import os
 import signal
 import sys
@@ -23,13 +26,17 @@ from collections.abc import Callable
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+
+if TYPE_CHECKING:
+    from shm.segment import Segment  # of the copy that is played, so not yet
 
 SECONDS = 3.0  # of CPU time that any test may take
 TIMES = 5  # as long as without a mutant, but traced
 ELAPSED = 20  # times as long in all
+_FIXED = 0x10  # MAP_FIXED of <sys/mman.h>
 
 
 class Mutant(NamedTuple):
@@ -84,9 +91,12 @@ class Host:
         self.files = {str(path.resolve()): str(path) for path in changed}
         self.calls: dict[str, set[tuple[str, str]]] = {}  # by test: file and function
         self.took: dict[str, float] = {}
+        self.segments: list[Segment] = []  # of what tests keep
         self.kills: collections.Counter[tuple[tuple[str, str], str]] = collections.Counter()  # by function and test
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        from shm.segment import Segment
+
         for nth, item in enumerate(session.items):
             calls: set[tuple[str, str]] = set()
             began = time.process_time()
@@ -104,6 +114,7 @@ class Host:
         for each in gc.get_objects():
             if isinstance(each, types.FunctionType) and each.__code__.co_filename in self.files:
                 functions[self.files[each.__code__.co_filename], each.__code__.co_qualname].append(each)
+        self.segments = [each for each in gc.get_objects() if isinstance(each, Segment) and hasattr(each, "array")]
         gc.freeze()
         status, text = self._in_a_fork(session, session.items, lambda: None)
         if status:
@@ -151,6 +162,8 @@ class Host:
                 try:
                     os.dup2(output.fileno(), 1)
                     os.dup2(output.fileno(), 2)
+                    for segment in self.segments:
+                        _copy_on_write(segment)
                     change()
                     for nth, item in enumerate(items):
                         last.write(f"{item.nodeid}\n")
@@ -168,6 +181,16 @@ class Host:
             _, status = os.waitpid(child, 0)
             last.seek(0)
             return os.waitstatus_to_exitcode(status), (last.read().splitlines() or [""])[-1]
+
+
+def _copy_on_write(segment: Segment) -> None:
+    """From here on this process writes to a copy."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+    access, kind = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | _FIXED
+    if libc.mmap(segment.address, segment.bytes, access, kind, segment.fd, 0) != segment.address:
+        raise OSError(ctypes.get_errno(), "a segment cannot be made private")
 
 
 def _play(item: pytest.Item, after: pytest.Item | None) -> None:
