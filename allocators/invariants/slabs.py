@@ -66,11 +66,10 @@ def one_state(w: Snapshot) -> Iterator[str]:
     for i in np.flatnonzero(lost & (w.frozen != 0)):
         yield f"{w.slab_name(i)} is frozen and on no list"
     if w.m.has("F_FULL"):
-        for i in np.flatnonzero(
-            lost & (w.frozen == 0) & (w.freelist == 0) & (w.cache >= 0) & (w.caches["root"][w.cache] != 0)
-        ):
-            yield f"{w.slab_name(i)} is full and not on the full list"
-    for i in np.flatnonzero(lost & (w.frozen == 0) & (w.freelist != 0)):
+        # What has no cache is told of already, whatever is read for it here.
+        for i in np.flatnonzero(lost & (w.caches["root"][w.cache] != 0)):
+            yield f"{w.slab_name(i)} is on no list, not even that of full slabs"
+    for i in np.flatnonzero(lost & (w.freelist != 0)):
         yield f"{w.slab_name(i)} has free objects ({w.used[i]} of {w.objects[i]} in use) and is on no list"
 
 
@@ -81,7 +80,7 @@ def list_counts(w: Snapshot) -> Iterator[str]:
         if slabs.problem:
             yield f"{slabs} of {w.cache_name(slabs.cache)} {slabs.problem}"
         if slabs.place == NODE_PARTIAL:
-            lengths[slabs.cache, slabs.number] = -1 if slabs.problem else len(slabs.frames)
+            lengths[slabs.cache, slabs.number] = len(slabs.frames)
             if not slabs.problem:
                 yield from linked(w, slabs, w.nodes["last"][slabs.cache, slabs.number])
         elif slabs.place == FULL and not slabs.problem:
@@ -89,7 +88,7 @@ def list_counts(w: Snapshot) -> Iterator[str]:
         elif slabs.place == CPU_PARTIAL and not slabs.problem:
             yield from _stacked(w, slabs)
     live = w.live_caches
-    for i, node in np.argwhere((lengths[live] >= 0) & (w.nodes["nr_partial"][live] != lengths[live])).tolist():
+    for i, node in np.argwhere(w.nodes["nr_partial"][live] != lengths[live]).tolist():
         cache = live[i]
         yield (
             f"{w.cache_name(cache)}, node {node}: nr_partial is {w.nodes['nr_partial'][cache, node]}, "

@@ -27,7 +27,7 @@ class SlobList(SlabList):
 
 class Objects(NamedTuple):
     """References, resolved as far as they make sense. page: index of the page (block) an object lies in, -1 none;
-    start: first unit in it; units: of its cache, 0 when that is no live one; large: has pages of its own."""
+    start: first unit in it; cache: -1 when that is no live one; units: as it says; large: has pages of its own."""
 
     references: np.ndarray
     cache: np.ndarray
@@ -114,12 +114,14 @@ class SlobSnapshot(Snapshot):
             pages, at = pages[good], at[good]
             where = self.frames[pages] * PAGE_UNITS + at
             value = numbers[where].astype(np.int64)
-            size = np.where(value > 0, value, 1)
-            after = np.where(value > 0, numbers[np.minimum(where + 1, len(numbers) - 1)].astype(np.int64), -value)
-            for i in np.flatnonzero((value == 0) | (at + size > PAGE_UNITS)):
+            many = value > 1  # a block of one unit only says where the next one begins, as a number below 0
+            size = np.where(many, value, 1)
+            good = at + size <= PAGE_UNITS
+            for i in np.flatnonzero(~good):
                 self._report(pages[i], f"the free block at unit {at[i]} says that it has {value[i]} units")
-            good = (value != 0) & (at + size <= PAGE_UNITS)
-            pages, at, size, after = pages[good], at[good], size[good], after[good]
+            pages, at, size = pages[good], at[good], size[good]
+            where, value, many = where[good], value[good], many[good]
+            after = np.where(many, numbers[where + many], -value)
             found.append(np.stack([pages, at, size], axis=1))
             going = after != PAGE_UNITS
             pages, end, at = pages[going], (at + size)[going], after[going]
@@ -146,7 +148,7 @@ class SlobSnapshot(Snapshot):
         known = (cache >= 0) & (cache < len(self.caches))
         cache = np.where(known, cache, 0)
         size = self.caches["size"][cache]
-        known &= (self.caches["state"][cache] == CACHE_LIVE) & (size > 0) & (size <= PAGE_BYTES << 10)
+        known &= (self.caches["state"][cache] == CACHE_LIVE) & (size > 0)
         frame = obj >> PAGE_SHIFT
         good = known & (frame < self.layout.last_frame)
         page = np.where(good, self.slab_at[np.where(good, frame, 0)], -1)
@@ -155,7 +157,7 @@ class SlobSnapshot(Snapshot):
             np.where(known, cache, -1),
             page,
             (obj & PAGE_WORDS - 1) * WORD_UNITS,
-            np.where(known, (size + UNIT_BYTES - 1) // UNIT_BYTES, 0),
+            (size + UNIT_BYTES - 1) // UNIT_BYTES,
             known & (size >= PAGE_BYTES),
         )
 

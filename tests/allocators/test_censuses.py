@@ -258,12 +258,13 @@ def test_the_census_of_sheaves_is_that_of_a_plain_walk(design):
     assert sheaf_census(world.kworker, world.layout) == expected
 
 
-@pytest.mark.parametrize("wild", (-1, 5, 2047 * PAGE_WORDS, 1 << 40))
+@pytest.mark.parametrize("wild", (-1, 5, 2046 * PAGE_WORDS, 2047 * PAGE_WORDS, 1 << 40))
 def test_a_word_in_a_sheaf_that_is_no_object_keeps_no_slab(wild):
-    """Before all frames, of none, of a free one, behind all."""
+    """Before all frames, of none, of two free ones, which say differently of which slab they are, behind all."""
     world = sheaved("linux-7.0")
     assert world.mem[MEM_MAP + 2047 * PAGE.SIZE + PAGE.kind] in (KIND_BUDDY, KIND_FREE_TAIL)
     world.mem[MEM_MAP + 2047 * PAGE.SIZE + PAGE.head] = 0
+    world.mem[MEM_MAP + 2046 * PAGE.SIZE + PAGE.head] = MEM_MAP + 2046 * PAGE.SIZE
     before, in_use = sheaf_census(world.kworker, world.layout), pages_in_use(world)
     at = next(
         sheaf + SHEAF.objects + i

@@ -12,10 +12,10 @@ from small_world import SmallWorld, undone
 
 from allocators.core.bugs import BUG_QUEUE_FULL
 from allocators.core.kmem_cache import CACHE, KMEM_CACHE_CPU, NODE
-from allocators.core.page_alloc import KIND_FREE_TAIL, MAX_ORDER, PAGE, ZONE
+from allocators.core.page_alloc import KIND_FREE_TAIL, MAX_ORDER, PAGE, ZONE, head_of
 from allocators.core.page_pair import FROZEN, freelist_of, inuse_of, objects_of, page_pair
 from allocators.core.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, WORLD, WORLD_AT
-from allocators.invariants.snapshot import CPU_PARTIAL, CPU_SLAB, FULL, NODE_PARTIAL, SlabList, Snapshot
+from allocators.invariants.snapshot import CPU_PARTIAL, CPU_SLAB, FULL, NODE_PARTIAL, RCU_WAIT, SlabList, Snapshot
 from allocators.memcg.memcontrol import MEMCG
 from allocators.slub.partial import PAGES_SHIFT
 from allocators.slub.state import STAT
@@ -200,6 +200,21 @@ def frozen_on_the_node_list(b: Busy):
 @fault("one_state", says="and is not frozen")
 def unfrozen_cpu_slab(b: Busy):
     b.mem[page(b.list(CPU_SLAB).frames[0]) + PAGE.pair] &= ~FROZEN
+
+
+@fault("one_state", "list_counts", "inuse", "freelists", says="of cache 1 (512 B)")
+def slab_of_a_cache_before(b: Busy):
+    b.mem[page(b.list(NODE_PARTIAL).frames[0]) + PAGE.slab_cache] = b.world.roots[0]
+
+
+@fault("one_state", "list_counts", "inuse", "freelists", says="of cache 1 (512 B)")
+def slab_of_a_cache_behind(b: Busy):
+    b.mem[page(b.list(NODE_PARTIAL).frames[0]) + PAGE.slab_cache] = b.world.roots[2]
+
+
+@fault("one_state", "list_counts", "pages_conserved", says="lies on node 1099511627776")
+def slab_on_a_node_behind_all(b: Busy):
+    b.mem[page(b.list(NODE_PARTIAL).frames[0]) + PAGE.node] = 1 << 40
 
 
 @fault("one_state", says="is frozen and on no list")
@@ -426,4 +441,41 @@ def test_a_full_slab_that_its_list_lost_is_caught():
     world.mem[n + NODE.full] = second
     world.mem[second + PAGE.prev] = 0
     report = world.check()
-    assert report.broken() == {"one_state"} and "full and not on the full list" in report.violated[0][1]
+    assert report.broken() == {"one_state"} and "not even that of full slabs" in report.violated[0][1]
+
+
+def test_only_the_full_slabs_of_what_is_given_up_may_have_free_objects():
+    """F_REPARENT_SLABS."""
+    world = SmallWorld("rfc-reparent", cpu_partial=False)
+    kept, given_up = world.child_with_objects(1, 0, 640), world.child_with_objects(2, 0, 640)
+    world.offline(2)
+    world.free(1, given_up[5:200:64])
+    assert world.check().violated == []
+    slabs = next(s for s in Snapshot(world.kworker, world.layout).lists if s.place == FULL)
+    at = page(slabs.frames[0])
+    obj = next(obj for obj in kept if head_of(world.kworker, obj) == at)
+    world.live[obj] -= 1
+    world.mem[obj] = 0
+    pair = world.mem[at + PAGE.pair]
+    world.mem[at + PAGE.pair] = page_pair(obj, inuse_of(pair) - 1, objects_of(pair), 0)
+    assert "one_state" in world.check().broken()
+
+
+def test_the_first_slab_of_all_is_looked_at_like_others():
+    world = SmallWorld("linux-3.16", sizes=(64,))
+    world.alloc(0, 0)
+    w = Snapshot(world.kworker, world.layout)
+    assert w.lists[0].frames == [w.frames[0]]
+    world.mem[page(w.frames[0]) + PAGE.pair] ^= FROZEN
+    assert world.check().broken() == {"one_state"}
+
+
+def test_what_waits_for_a_grace_period_is_empty():
+    world = SmallWorld("linux-3.16", by_rcu=(0,))
+    world.free(0, world.alloc(0, 0, count=200))
+    world.shrink(0)
+    assert world.check().violated == []
+    slabs = next(s for s in Snapshot(world.kworker, world.layout).lists if s.place == RCU_WAIT)
+    at = page(slabs.frames[0]) + PAGE.pair
+    world.mem[at] = page_pair(freelist_of(world.mem[at]), 1, objects_of(world.mem[at]), 0)
+    assert "one_state" in world.check().broken()

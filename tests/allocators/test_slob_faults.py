@@ -14,7 +14,7 @@ from test_slob import slob_world, unit
 from allocators.caches import slab_common
 from allocators.core.kmem_cache import CACHE
 from allocators.core.page_alloc import KIND_FREE_TAIL, PAGE, address_of, page_of
-from allocators.core.world import MEM_MAP, OPS
+from allocators.core.world import MEM_MAP, OPS, PAGE_WORDS
 from allocators.invariants import check
 from allocators.invariants.slob_snapshot import SlobSnapshot
 from allocators.slob import alloc, cache, free, state
@@ -85,6 +85,18 @@ def blocks_out_of_order(b: Busy) -> None:
     set_unit(b.m, base, block + 1, blocks(b.m, page_of(base))[0][0])
 
 
+def first_number(number: int) -> Callable[[Busy], None]:
+    """A free block of several units begins with this instead of their number."""
+    return lambda b: set_unit(b.m, *b.block(0)[:2], number)
+
+
+def block_behind_the_page(b: Busy) -> None:
+    """The last block of all says that there is one more."""
+    page = b.page()
+    last, _ = blocks(b.m, page)[-1]
+    set_unit(b.m, address_of(page), last + 1, PAGE_UNITS + 1)
+
+
 def block_over_the_end(b: Busy) -> None:
     page = b.page()
     last, _ = blocks(b.m, page)[-1]
@@ -151,6 +163,23 @@ def of_another_cache(b: Busy) -> None:
     b.world.live[b.mem[b.world.roots[1] + CACHE.id] << 32 | ref] += 1
 
 
+def of_cache(number: Callable[[Busy], int]) -> Callable[[Busy], None]:
+    """An object is handed out as one of the cache with this number."""
+
+    def plant(b: Busy) -> None:
+        ref = b.held[0]
+        b.world.live[ref] -= 1
+        b.world.live[number(b) << 32 | ref & OBJECT_MASK] += 1
+
+    return plant
+
+
+def behind_all_frames(b: Busy) -> None:
+    ref = b.held[0]
+    b.world.live[ref] -= 1
+    b.world.live[ref & ~OBJECT_MASK | b.world.layout.last_frame * PAGE_WORDS] += 1
+
+
 def of_no_cache(b: Busy) -> None:
     ref = b.held[0]
     b.world.live[ref] -= 1
@@ -212,6 +241,9 @@ FAULTS = {
         touching_and_forgotten,
         {"freelists", "inuse", "conservation"},
     ),
+    "a free block of no units": (first_number(0), {"freelists"}),
+    "a free block of one unit that does not say where the next one is": (first_number(1), {"freelists"}),
+    "a free block behind its page": (block_behind_the_page, {"freelists"}),
     "units that belong to nobody": (forgotten_block, {"inuse", "conservation"}),
     "a wild first block": (damage((lambda b: b.page() + PAGE.pair, 5000 << 16)), {"freelists"}),
     "a first block behind all memory": (damage((lambda b: b.page() + PAGE.pair, 1 << 56)), {"freelists"}),
@@ -220,6 +252,10 @@ FAULTS = {
     "a large object in two hands": (large_in_two_hands, {"inuse", "conservation"}),
     "an object of another cache": (of_another_cache, {"inuse"}),
     "an object of no cache": (of_no_cache, {"inuse"}),
+    "an object of the cache before the first": (of_cache(lambda b: -1), {"inuse"}),
+    "an object of the cache behind the last": (of_cache(lambda b: b.world.layout.limits.caches), {"inuse"}),
+    "an object of a cache behind all": (of_cache(lambda b: 2 * b.world.layout.limits.caches), {"inuse"}),
+    "an object behind all frames": (behind_all_frames, {"inuse"}),
     "an object that is not aligned": (misaligned, {"inuse"}),
     "a partly free page on no list": (off_its_list, {"one_state"}),
     "a full page on a list": (lambda b: state.list_add(b.m, b.slob + SLOB.small, b.full()), {"one_state"}),
@@ -450,11 +486,19 @@ def test_broken_allocator_is_caught_by_name(name, monkeypatch):
     world.close()
 
 
-def test_free_blocks_of_one_unit_are_sound():
-    """Objects of seven units begin at words, of four."""
-    world = slob_world(sizes=(14,))
+@pytest.mark.parametrize(("size", "left"), ((14, 1), (12, 2)))
+def test_free_blocks_of_one_unit_and_of_two_are_sound(size, left):
+    """Objects of seven units, or six, begin at words, of four."""
+    world = slob_world(sizes=(size,))
     world.free(0, world.alloc(0, 0, count=20)[3:9:2])
-    assert 1 in SlobSnapshot(world.kworker, world.layout).blocks[:, 2]
+    assert left in SlobSnapshot(world.kworker, world.layout).blocks[:, 2]
+    assert world.check().violated == []
+
+
+def test_the_smallest_and_the_largest_objects_are_sound():
+    """One byte, and all that a zone has."""
+    world = slob_world(sizes=(1, 4 << 20), nodes=2, memory=8 << 20)
+    assert len(world.alloc(0, 0, count=3) + world.alloc(1, 1)) == 4
     assert world.check().violated == []
 
 
