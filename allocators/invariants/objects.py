@@ -9,9 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from allocators.core.page_alloc import PAGE
 from allocators.core.page_pair import freelist_of
-from allocators.core.world import MEM_MAP, PAGE_SHIFT
+from allocators.core.world import PAGE_SHIFT
 from allocators.invariants.sheaves import sheaved
 from allocators.invariants.snapshot import Snapshot
 
@@ -93,10 +92,8 @@ class Objects:
 
     def locate(self, slabs: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Numbers of the objects at words `at` within these sound slabs, and which of them are objects."""
-        inside = at - self.w.start(slabs)
-        size = self.size[slabs]
-        number = inside // size
-        return number, (inside >= 0) & (inside % size == 0) & (number < self.w.objects[slabs])
+        number, rest = np.divmod(at - self.w.start(slabs), self.size[slabs])
+        return number, (rest == 0) & (number >= 0) & (number < self.w.objects[slabs])
 
 
 def object_map(w: Snapshot) -> Objects:
@@ -121,21 +118,16 @@ def inuse(w: Snapshot) -> Iterator[str]:
     assert w.live_objects is not None
     o = object_map(w)
     # F_SHEAF: an object in a sheaf is handed out to the sheaf.
-    live = np.sort(np.r_[np.asarray(w.live_objects, np.int64), sheaved(w)])
-    again = np.diff(live, prepend=-1) == 0
-    for word in dict.fromkeys(live[again].tolist()):
-        yield f"the object at word {word} is handed out {np.count_nonzero(live == word)} times"
-    live = live[~again]
-    frame = np.clip(live >> PAGE_SHIFT, 0, w.layout.last_frame - 1)
-    head = w.pages["head"][frame]
-    slab = np.full(len(live), -1)
-    good = (head - MEM_MAP) % PAGE.SIZE == 0
-    good &= (head >= MEM_MAP) & (head < MEM_MAP + w.layout.last_frame * PAGE.SIZE)
-    slab[good] = w.slab_at[(head[good] - MEM_MAP) // PAGE.SIZE]
-    slab[slab >= 0] = np.where(o.sound[slab[slab >= 0]], slab[slab >= 0], -1)
-    for word in live[slab < 0]:
+    live, times = np.unique(np.r_[np.asarray(w.live_objects, np.int64), sheaved(w)], return_counts=True)
+    for i in np.flatnonzero(times > 1):
+        yield f"the object at word {live[i]} is handed out {times[i]} times"
+    head = w.pages["head"][np.clip(live >> PAGE_SHIFT, 0, w.layout.last_frame - 1)]
+    slab = w.slab_at[np.maximum(w.frames_of(head), 0)]
+    lies = slab >= 0
+    lies[lies] = o.sound[slab[lies]]
+    for word in live[~lies]:
         yield f"the object at word {word} is handed out and lies in no slab of a live cache"
-    live, slab = live[slab >= 0], slab[slab >= 0]
+    live, slab = live[lies], slab[lies]
     number, is_object = o.locate(slab, live)
     for i in np.flatnonzero(~is_object):
         yield f"{w.slab_name(slab[i])}: word {live[i]} is handed out and no object of the slab"

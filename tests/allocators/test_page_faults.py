@@ -11,9 +11,10 @@ from small_world import SmallWorld, undone
 from test_censuses import chain, frame, mixed, slab_pages
 
 from allocators.core.kmem_cache import CACHE, CACHE_LIVE, KMEM_CACHE_CPU
-from allocators.core.page_alloc import KIND_SLAB, MAX_ORDER, PAGE, ZONE
-from allocators.core.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP
-from allocators.invariants.objects import object_map
+from allocators.core.page_alloc import KIND_SLAB, MAX_ORDER, PAGE, ZONE, address_of
+from allocators.core.page_pair import freelist_of, inuse_of, objects_of
+from allocators.core.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, PAGE_SHIFT
+from allocators.invariants.objects import freelists, inuse, object_map
 from allocators.invariants.pages import _unmerged, pages_conserved
 from allocators.invariants.snapshot import Snapshot
 
@@ -150,3 +151,81 @@ def test_a_private_freelist_without_a_slab(world, wild):
     after = object_map(snapshot(world))
     new = [text for text in after.problems if text not in before]
     assert len(new) == 1 and "CPU 1: the private freelist begins at word" in new[0] and not after.private[0]
+
+
+def free_slab(world: SmallWorld) -> tuple[int, int, int, int]:
+    """A slab of a cache with a freelist: its PAGE, first word, size of objects and where their link lies."""
+    p = next(p for p in slab_pages(world) if freelist_of(world.mem[p + PAGE.pair]))
+    s = world.mem[p + PAGE.slab_cache]
+    return p, address_of(p), world.mem[s + CACHE.size], world.mem[s + CACHE.offset]
+
+
+@pytest.mark.parametrize("place", ("before", "first word", "inside", "after", "after that", "negative"))
+def test_a_freelist_that_leads_to_no_object_of_its_slab(world, place):
+    p, start, size, offset = free_slab(world)
+    end = start + objects_of(world.mem[p + PAGE.pair]) * size
+    wild = {
+        "before": start - size, "first word": start - 1, "inside": start + 1, "after": end, "after that": end + size,
+        "negative": -8,
+    }[place]  # fmt: skip
+    world.mem[freelist_of(world.mem[p + PAGE.pair]) + offset] = wild
+    found = [text for text in object_map(snapshot(world)).problems if f"frame {frame(p)}" in text]
+    assert len(found) == 1 and f"its freelist leads to word {wild}, which is no object of the slab" in found[0]
+
+
+def test_a_slab_of_no_cache_is_not_looked_into(world):
+    p = free_slab(world)[0]
+    number = slab_pages(world).index(p)
+    world.mem[p + PAGE.slab_cache] = 0
+    objects = object_map(snapshot(world))
+    assert not objects.sound[number] and objects.free[number] == 0
+
+
+def test_a_private_freelist_is_of_objects_in_use(world):
+    w = snapshot(world)
+    number = int(np.flatnonzero(object_map(w).private)[0])
+    p, has = slab_pages(world)[number], int(object_map(w).private[number])
+    world.mem[p + PAGE.pair] += has - 1 - inuse_of(world.mem[p + PAGE.pair])
+    found = [text for text in freelists(snapshot(world)) if "the private freelist alone" in text]
+    assert len(found) == 1 and f"inuse is {has - 1}, the private freelist alone has {has} objects" in found[0]
+    world.mem[p + PAGE.pair] += 1
+    assert not [text for text in freelists(snapshot(world)) if "the private freelist alone" in text]
+
+
+@pytest.mark.parametrize("wild", (-1, -(1 << 40), 1 << 40, MEM_MAP))
+def test_an_object_outside_of_all_slabs_is_said_to_be(world, wild):
+    world.live[wild] = 1
+    assert any(f"the object at word {wild} is handed out and " in text for text in inuse(whole(world)))
+
+
+@pytest.mark.parametrize("head", (MEM_MAP, MEM_MAP - PAGE.SIZE, MEM_MAP + 1, -1, 1 << 40, "end"))
+def test_an_object_whose_frame_has_a_wild_head_lies_in_no_slab(world, head):
+    obj = next(iter(world.live))
+    own, last = world.mem[page(obj >> PAGE_SHIFT) + PAGE.head], page(world.layout.last_frame - 1)
+    for field in (PAGE.kind, PAGE.order, PAGE.slab_cache, PAGE.pair):  # a slab, which it is not of
+        world.mem[last + field] = world.mem[own + field]
+    world.mem[page(obj >> PAGE_SHIFT) + PAGE.head] = last + PAGE.SIZE if head == "end" else head
+    assert f"the object at word {obj} is handed out and lies in no slab of a live cache" in list(inuse(whole(world)))
+
+
+def test_objects_of_a_slab_that_makes_no_sense_lie_in_none(world):
+    """Each is said once, and those of other slabs are not."""
+    obj = next(iter(world.live))
+    s = world.mem[world.mem[page(obj >> PAGE_SHIFT) + PAGE.head] + PAGE.slab_cache]
+    world.mem[s + CACHE.offset] = -1
+    heads = {live: world.mem[page(live >> PAGE_SHIFT) + PAGE.head] for live in world.live}
+    expected = {live for live, at in heads.items() if world.mem[at + PAGE.slab_cache] == s}
+    found = [text for text in inuse(whole(world)) if "lies in no slab" in text]
+    assert sorted(int(text.split()[4]) for text in found) == sorted(expected) and len(expected) < len(heads)
+
+
+@pytest.mark.parametrize("times", (2, 3))
+def test_an_object_that_is_handed_out_more_than_once(world, times):
+    obj = next(iter(world.live))
+    world.live[obj] = times
+    assert f"the object at word {obj} is handed out {times} times" in list(inuse(whole(world)))
+
+
+def whole(world: SmallWorld) -> Snapshot:
+    """With what is handed out."""
+    return Snapshot(world.kworker, world.layout, world.objects())
