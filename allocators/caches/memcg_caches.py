@@ -41,7 +41,8 @@ from allocators.memcg.memcontrol import (
     kmemcg_id,
     queue_work,
 )
-from allocators.memcg.objcg import DRAIN_OBJ_STOCK, create_objcg, drain_local_obj_stock, free_objcg
+from allocators.memcg.obj_stock import DRAIN_OBJ_STOCK, drain_local_obj_stock
+from allocators.memcg.objcg import create_objcg, free_objcg
 from allocators.memcg.page_stock import DRAIN_STOCK, drain_local_stock
 from allocators.slub.flush import sheaf_ipi
 from allocators.slub.rcu_sheaf import sheaf_rcu

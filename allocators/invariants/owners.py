@@ -21,7 +21,7 @@ from allocators.invariants.rcu import queued
 from allocators.invariants.sheaves import RCU_PLACE, sheaves_of
 from allocators.invariants.snapshot import Snapshot
 from allocators.memcg.memcontrol import WORK_OBJCG_FREE
-from allocators.memcg.objcg import FAILED, MADE, NONE, POINTER_BYTES
+from allocators.memcg.obj_vector import FAILED, MADE, NONE, POINTER_BYTES
 from shm.layout import view
 
 

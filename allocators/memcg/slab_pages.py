@@ -13,7 +13,7 @@ from allocators.core.kmem_cache import CACHE, SLAB_DESTROY_BY_RCU
 from allocators.core.page_alloc import PAGE, free_pages
 from allocators.core.world import WORLD, WORLD_AT
 from allocators.memcg.memcontrol import memcg_uncharge_slab
-from allocators.memcg.objcg import drop_vector
+from allocators.memcg.obj_vector import drop_vector
 from shm.atomics import cmpxchg, load, read_once, store, xchg
 from shm.compiler import dual
 from shm.machine import Machine

@@ -9,7 +9,7 @@ import numpy as np
 from allocators.catalogue import SLUB
 from allocators.core.world import PAGE_SHIFT, PAGE_WORDS
 from allocators.invariants.snapshot import Snapshot
-from allocators.memcg.objcg import MADE
+from allocators.memcg.obj_vector import MADE
 from scenarios.tape import OP_ALLOC, decode
 from shm.machine import Machine
 from stress.engine import SLOT_FAILED

@@ -19,7 +19,7 @@ from allocators.core.kmem_cache import CACHE, KMEM_CACHE_CPU, NODE
 from allocators.core.page_alloc import PAGE
 from allocators.core.page_pair import FROZEN, page_pair
 from allocators.core.world import OPS
-from allocators.memcg import cache_ref, memcontrol, objcg
+from allocators.memcg import cache_ref, memcontrol, obj_refs, obj_stock, objcg
 from allocators.memcg.memcontrol import MEMCG
 from allocators.slub import alloc, barn, deactivate, free, partial, reparent, sheaf, sheaf_state, shrink
 from allocators.slub.state import cpu_pair, cpu_slab
@@ -231,12 +231,12 @@ def freed_object_keeps_its_owner(original):
     return lambda m, s, obj, page: None
 
 
-@broken(objcg._charge_pages, "owners", design="linux-5.9")
+@broken(obj_stock._charge_pages, "owners", design="linux-5.9")
 def pages_are_not_charged(original):
     return lambda m, o, pages: None
 
 
-@broken(objcg.objcg_put, "owners", design="linux-5.9")
+@broken(obj_refs.objcg_put, "owners", design="linux-5.9")
 def obj_cgroup_reference_leaks(original):
     return lambda m, o: None
 

@@ -11,7 +11,7 @@ from small_world import SmallWorld
 
 from allocators.core.world import OBJCG, OPS, OPS_AT, PAGE_STOCK, PAGE_STOCK_AT
 from allocators.invariants import left_behind
-from allocators.memcg import memcontrol, objcg, page_stock
+from allocators.memcg import memcontrol, obj_stock, objcg, page_stock
 from allocators.memcg.memcontrol import MEMCG
 from allocators.memcg.page_stock import BATCH
 
@@ -197,8 +197,8 @@ def _keeps_bytes(original):
     """A slot that is drained loses what is no whole page."""
 
     def _drain_stock(m, a):
-        held = m.load(a + objcg.STOCK.bytes)
-        m.store(a + objcg.STOCK.bytes, held - held % objcg.PAGE_BYTES)
+        held = m.load(a + obj_stock.STOCK.bytes)
+        m.store(a + obj_stock.STOCK.bytes, held - held % obj_stock.PAGE_BYTES)
         original(m, a)
 
     return _drain_stock
@@ -206,8 +206,8 @@ def _keeps_bytes(original):
 
 def _without_drain(original):
     def _new_slot(m, o):
-        a = m.pcpu + objcg.STOCK_AT
-        m.store(a + objcg.STOCK.objcg, o)
+        a = m.pcpu + obj_stock.STOCK_AT
+        m.store(a + obj_stock.STOCK.objcg, o)
         return a
 
     return _new_slot
@@ -223,7 +223,7 @@ def _without_reference(original):
 
 
 def _first_slot(original):
-    return lambda m, o: m.pcpu + objcg.STOCK_AT if m.load(m.pcpu + objcg.STOCK_AT) else original(m, o)
+    return lambda m, o: m.pcpu + obj_stock.STOCK_AT if m.load(m.pcpu + obj_stock.STOCK_AT) else original(m, o)
 
 
 def _keeps_its_page(original):
@@ -236,12 +236,12 @@ def _keeps_its_page(original):
 
 
 FAULTS = {
-    "a drained slot loses its bytes": Fault(_keeps_bytes, objcg._drain_stock, {"owners"}, "linux-7.1-F_STOCKMEMCG"),
+    "a drained slot loses its bytes": Fault(_keeps_bytes, obj_stock._drain_stock, {"owners"}, "linux-7.1-F_STOCKMEMCG"),
     "a drained slot loses its bytes, and serves a memcg": Fault(
-        _keeps_bytes, objcg._drain_stock, {"owners"}, "linux-7.1"
+        _keeps_bytes, obj_stock._drain_stock, {"owners"}, "linux-7.1"
     ),
-    "a slot serves any memcg": Fault(_first_slot, objcg._slot_of, {"owners"}, "linux-7.1"),
-    "a slot is taken and not drained": Fault(_without_drain, objcg._new_slot, {"owners"}, "linux-7.2"),
+    "a slot serves any memcg": Fault(_first_slot, obj_stock._slot_of, {"owners"}, "linux-7.1"),
+    "a slot is taken and not drained": Fault(_without_drain, obj_stock._new_slot, {"owners"}, "linux-7.2"),
     "a memcg has an owner for its first node only": Fault(
         lambda original: lambda m: 1, objcg._objcgs_of_a_memcg, {"owners"}, "linux-7.1"
     ),

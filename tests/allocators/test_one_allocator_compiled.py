@@ -39,6 +39,6 @@ def test_slob_compiles_nothing_of_the_others(linked, monkeypatch, tmp_path):
         name
         for name in linked
         if name.startswith(
-            ("allocators.slub.", "allocators.slab.", "allocators.memcg.objcg.", "allocators.memcg.cache_ref.")
+            ("allocators.slub.", "allocators.slab.", "allocators.memcg.obj", "allocators.memcg.cache_ref.")
         )
     ]

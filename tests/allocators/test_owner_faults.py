@@ -14,7 +14,7 @@ from allocators.invariants.owners import owners
 from allocators.invariants.rcu import deferred, queued
 from allocators.invariants.snapshot import Snapshot
 from allocators.memcg.memcontrol import MEMCG, WORK_CREATE_CHILD, WORK_OBJCG_FREE, WORK_UNREGISTER
-from allocators.memcg.objcg import BEING_MADE, FAILED, MADE, NONE
+from allocators.memcg.obj_vector import BEING_MADE, FAILED, MADE, NONE
 from allocators.slob.state import REFERENCE_SHIFT
 from allocators.slub.rcu_words import RCU_FREE_BATCH
 from shm.ring import ITEM, RING

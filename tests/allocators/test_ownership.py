@@ -11,7 +11,7 @@ from allocators.invariants.sheaves import SHEAF_PLACES, sheaves_of
 from allocators.invariants.snapshot import Snapshot
 from allocators.memcg import slab_pages
 from allocators.memcg.memcontrol import MEMCG
-from allocators.memcg.objcg import BEING_MADE, FAILED, NONE
+from allocators.memcg.obj_vector import BEING_MADE, FAILED, NONE
 from allocators.sheaf_settings import SheafSettings
 
 

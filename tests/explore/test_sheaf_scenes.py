@@ -12,7 +12,7 @@ from test_mutants import Mutant, mutate
 
 from allocators.caches.memcg_caches import destroy_root
 from allocators.caches.slab_common import kmem_cache_shrink
-from allocators.memcg import objcg
+from allocators.memcg import obj_stock, objcg
 from allocators.memcg.memcontrol import MEMCG
 from allocators.sheaf_settings import SheafSettings
 from allocators.slub import flush, sheaf, shrink
@@ -205,7 +205,7 @@ MUTANTS = {
         charge_and_offline,
     ),
     "the stock is changed with its local lock dropped": Mutant(
-        objcg._refill_stock,
+        obj_stock.refill_obj_stock,
         "    store(m, a + STOCK.bytes, load(m, a + STOCK.bytes) + size)\n",
         "    preempt_enable(m)\n    store(m, a + STOCK.bytes, load(m, a + STOCK.bytes) + size)\n    "
         "preempt_disable(m)\n",
