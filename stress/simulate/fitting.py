@@ -43,7 +43,10 @@ def _cells(runs: Sequence[Measured], profile: Profile, play: Play) -> np.ndarray
 
 
 def alone(profile: Profile, native: Sequence[Measured], play: Play) -> Profile:
-    """The profile with the prices of ALONE as one CPU pays them: the logarithms by which cells are off are least."""
+    """The profile with the prices of ALONE as one CPU pays them: the logarithms by which cells are off are least.
+
+    Its sources say which prices ended where the fit may go no further: something is missing that they stand for.
+    """
     from scipy.optimize import least_squares
 
     runs = _fitted(native, 1)
@@ -60,6 +63,10 @@ def alone(profile: Profile, native: Sequence[Measured], play: Play) -> Profile:
 
     bound = np.log(DEAREST)
     best = least_squares(off, np.zeros(len(ALONE)), bounds=(-bound, bound), loss="soft_l1", f_scale=USUAL)
+    ends = [name for name, log in zip(ALONE, best.x) if abs(log) > 0.99 * bound]
+    if ends:
+        said = f"{', '.join(ends)}: as far from what was measured as a fit may go, {DEAREST:g} times"
+        profile = dataclasses.replace(profile, sources=(*profile.sources, said))
     return _ordered(profile, {name: int(ps) for name, ps in zip(ALONE, known * np.exp(best.x))})
 
 

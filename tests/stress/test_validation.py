@@ -49,7 +49,11 @@ def test_prices_that_were_planted_are_found():
     found = fitting.alone(known, native, play)
     for name in fitting.ALONE:
         assert getattr(found.ps, name) == pytest.approx(getattr(true, name), rel=0.05), name
+    assert found.sources == known.sources
     assert "fitted to pairs" in fitting.fit(known, native, play).sources[0], "two CPUs were not measured"
+    out_of_reach = dataclasses.replace(known, ps=dataclasses.replace(true, locked=20 * known.ps.locked))
+    native = [Measured.of(one.key, [ns]) for one, ns in zip(empty, play(empty, out_of_reach), strict=True)]
+    assert fitting.alone(known, native, play).sources[-1].startswith("locked: as far")
 
 
 def test_prices_that_come_out_of_order_can_be_written():
