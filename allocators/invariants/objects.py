@@ -15,6 +15,7 @@ from allocators.invariants.sheaves import sheaved
 from allocators.invariants.snapshot import Snapshot
 
 FREE, PRIVATE = 1, 2
+NOBODY = -1  # of a list that is no CPU's
 
 
 class Objects:
@@ -45,50 +46,56 @@ class Objects:
         self.free, self.private = np.zeros(count, np.int64), np.zeros(count, np.int64)
         self.broken = np.zeros(count, bool)
         slabs = np.flatnonzero(self.sound)
-        self._walk(slabs, w.freelist[slabs], FREE, self.free, "its freelist")
-        for cpu in range(w.layout.nr_cpus):
-            self._private_lists(cpu)
+        self._walk(slabs, w.freelist[slabs], FREE, self.free, np.full(len(slabs), NOBODY))
+        self._private_lists()
 
-    def _private_lists(self, cpu: int) -> None:
+    def _private_lists(self) -> None:
         w = self.w
-        mine = w.cpu_slabs[cpu, w.live_caches]
+        mine = w.cpu_slabs[:, w.live_caches]
+        slabs = w.slab_at[np.maximum(w.frames_of(mine["page"]), 0)]
         heads = freelist_of(mine["pair"])
-        frames = w.frames_of(mine["page"])
-        slabs = w.slab_at[np.maximum(frames, 0)]
-        for i in np.flatnonzero((heads != 0) & (slabs < 0)):
+        for cpu, i in np.argwhere((heads != 0) & (slabs < 0)):
             self.problems.append(
-                f"{w.cache_name(w.live_caches[i])}, CPU {cpu}: the private freelist begins at word {heads[i]}, and "
-                "there is no CPU slab"
+                f"{w.cache_name(w.live_caches[i])}, CPU {cpu}: the private freelist begins at word {heads[cpu, i]}, "
+                "and there is no CPU slab"
             )
         good = slabs >= 0
         good[good] = self.sound[slabs[good]]
-        self._walk(slabs[good], heads[good], PRIVATE, self.private, f"the private freelist of CPU {cpu}")
+        cpus, _ = np.nonzero(good)
+        slabs, heads = slabs[good], heads[good]
+        while len(slabs):  # once, but where a slab is of two CPUs, which is one_state's to say
+            _, first = np.unique(slabs, return_index=True)
+            self._walk(slabs[first], heads[first], PRIVATE, self.private, cpus[first])
+            slabs, heads, cpus = (np.delete(each, first) for each in (slabs, heads, cpus))
 
-    def _walk(self, slabs: np.ndarray, heads: np.ndarray, bit: int, lengths: np.ndarray, what: str) -> None:
-        """Follow one list in each of `slabs`, marking its objects; two entries of a slab never meet in a turn."""
-        w = self.w
-        going = heads != 0
-        slabs, at = slabs[going], heads[going]
-        while len(slabs):
+    def _walk(self, slabs: np.ndarray, at: np.ndarray, bit: int, lengths: np.ndarray, cpus: np.ndarray) -> None:
+        """Follow one list in each of `slabs`, no two of one slab, and mark its objects.
+
+        at: where each begins, 0 if it is empty. cpus: whose private list each is, or NOBODY.
+        """
+        while True:
+            going = at != 0
+            slabs, at, cpus = slabs[going], at[going], cpus[going]
+            if not len(slabs):
+                return
             number, good = self.locate(slabs, at)
             for i in np.flatnonzero(~good):
-                self._report(slabs[i], f"{what} leads to word {at[i]}, which is no object of the slab")
-            slabs, at, number = slabs[good], at[good], number[good]
+                self._report(slabs[i], cpus[i], f"leads to word {at[i]}, which is no object of the slab")
+            slabs, at, number, cpus = slabs[good], at[good], number[good], cpus[good]
             place = self.first[slabs] + number
             taken = self.marks[place] != 0
             for i in np.flatnonzero(taken):
                 other = "comes back to" if self.marks[place[i]] & bit else "has an object of the other freelist:"
-                self._report(slabs[i], f"{what} {other} word {at[i]}")
-            slabs, at, place = slabs[~taken], at[~taken], place[~taken]
+                self._report(slabs[i], cpus[i], f"{other} word {at[i]}")
+            slabs, at, place, cpus = slabs[~taken], at[~taken], place[~taken], cpus[~taken]
             self.marks[place] |= bit
             lengths[slabs] += 1
-            at = w.words[at + self.offset[slabs]]
-            going = at != 0
-            slabs, at = slabs[going], at[going]
+            at = self.w.words[at + self.offset[slabs]]
 
-    def _report(self, slab: int, text: str) -> None:
+    def _report(self, slab: int, cpu: int, text: str) -> None:
         self.broken[slab] = True
-        self.problems.append(f"{self.w.slab_name(slab)}: {text}")
+        what = "its freelist" if cpu == NOBODY else f"the private freelist of CPU {cpu}"
+        self.problems.append(f"{self.w.slab_name(slab)}: {what} {text}")
 
     def locate(self, slabs: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Numbers of the objects at words `at` within these sound slabs, and which of them are objects."""

@@ -217,8 +217,9 @@ def _lines(arena: Arena, virtual: VirtualTime, span: int, cpus: int) -> list[Lin
     """The lines that are waited for most."""
     touched = virtual.touched_lines()
     stalled = virtual.lines()["stalled"][touched]
+    touched, stalled = touched[stalled > 0], stalled[stalled > 0]
     least = np.partition(stalled, -HOTTEST)[-HOTTEST] if len(stalled) > HOTTEST else 0
-    top = np.flatnonzero(stalled >= max(1, least))
+    top = np.flatnonzero(stalled >= least)
     top = top[np.lexsort((touched[top], -stalled[top]))][:HOTTEST]
     names = Named(arena)
     return [
