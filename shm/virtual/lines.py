@@ -79,6 +79,12 @@ def distance(m: Machine, v: int, u: int) -> int:
 
 
 @dual
+def _state_at(m: Machine, line: int) -> int:
+    """The word that has a line's state."""
+    return vtime(m, VTIME.states) + line
+
+
+@dual
 def price_from(m: Machine, source: int) -> int:
     """What a line costs from there, ps: FROM_L2 and on."""
     return price(m, PRICE.l2 + source - FROM_L2)
@@ -115,8 +121,9 @@ def _source(m: Machine, v: int, line: int, state: int) -> int:
 
 
 @dual
-def _serve(m: Machine, d: int, at: int, takes: int, busy: int) -> int:
+def _serve(m: Machine, line: int, at: int, takes: int, busy: int) -> int:
     """When a line that is wanted at `at` sets out to whom it takes `takes` ps; it is busy for `busy` of them."""
+    d = vtime(m, VTIME.lines) + line * LINE.SIZE
     since = read_book(m, d + LINE.since)
     until = read_book(m, d + LINE.until)
     if at + takes <= since:
@@ -132,14 +139,15 @@ def _serve(m: Machine, d: int, at: int, takes: int, busy: int) -> int:
 
 
 @dual
-def _stall(m: Machine, v: int, d: int, source: int, takes: int, busy: int) -> None:
+def _stall(m: Machine, v: int, line: int, source: int, takes: int, busy: int) -> None:
     """The CPU waits for a line, which takes it `takes` ps and is busy for `busy`."""
     clock = read_book(m, v + VCPU.clock)
-    begin = _serve(m, d, clock, takes, busy)
+    begin = _serve(m, line, clock, takes, busy)
     if begin > clock:
         spend(m, v, BUSY_LINE, begin - clock)
     spend(m, v, source, takes)
-    write_book(m, d + LINE.stalled, read_book(m, d + LINE.stalled) + begin - clock + takes)
+    stalled = vtime(m, VTIME.lines) + line * LINE.SIZE + LINE.stalled
+    write_book(m, stalled, read_book(m, stalled) + begin - clock + takes)
 
 
 @dual
@@ -153,22 +161,22 @@ def charge_read(m: Machine, a: int) -> None:
     v = vcpu(m)
     spend(m, v, OWN, price(m, PRICE.access))
     line = a >> 3
-    d = vtime(m, VTIME.lines) + line * LINE.SIZE
-    state = read_book(m, d)
-    key = key_of(line, state)
+    key = key_of(line, read_book(m, _state_at(m, line)))
     s = set_of(line, read_book(m, v + VCPU.l1), vtime(m, VTIME.l1_sets))
     if read_book(m, s) != key:
-        _read_elsewhere(m, v, a, d, state, s, key)
+        _read_elsewhere(m, v, a, s, key)
 
 
 @dual_slow
-def _read_elsewhere(m: Machine, v: int, a: int, d: int, state: int, s: int, key: int) -> None:
+def _read_elsewhere(m: Machine, v: int, a: int, s: int, key: int) -> None:
     if has(m, s, key):
         insert(m, s, key)
         return
     if _is_quiet(m, a):
         return
     line = a >> 3
+    d = _state_at(m, line)
+    state = read_book(m, d)
     translate(m, v, line)
     if has(m, set_of(line, read_book(m, v + VCPU.tags), vtime(m, VTIME.private_sets)), key):
         spend(m, v, FROM_L2, _way(m, v, FROM_L2, line, False))
@@ -178,7 +186,7 @@ def _read_elsewhere(m: Machine, v: int, a: int, d: int, state: int, s: int, key:
     me = this_cpu(m) + 1
     shared = source == FROM_LLC or source >= FROM_MEMORY or state & EXCLUSIVE == 0
     takes = _way(m, v, source, line, a >= vtime(m, VTIME.frames))
-    _stall(m, v, d, source, takes, min(takes, price(m, PRICE.shared_gap)) if shared else takes)
+    _stall(m, v, line, source, takes, min(takes, price(m, PRICE.shared_gap)) if shared else takes)
     if state & OWNER_MASK == 0 or (source >= FROM_MEMORY and state & EXCLUSIVE):
         # Nobody has it: the first reader may write it later without asking.
         write_book(m, d, (state & ~OWNER_MASK) | EXCLUSIVE | me)
@@ -188,7 +196,7 @@ def _read_elsewhere(m: Machine, v: int, a: int, d: int, state: int, s: int, key:
 
 
 @dual
-def _take(m: Machine, v: int, line: int, d: int, state: int) -> int:
+def _take(m: Machine, v: int, line: int, state: int) -> int:
     """Where from the CPU gets a line that it will write and that its first level does not have; afterwards it alone has
     it."""
     me = this_cpu(m) + 1
@@ -207,7 +215,7 @@ def _take(m: Machine, v: int, line: int, d: int, state: int) -> int:
     else:
         source = _source(m, v, line, state)
     state = ((state >> VERSION_AT) + 1) << VERSION_AT | EXCLUSIVE | me
-    write_book(m, d, state)
+    write_book(m, _state_at(m, line), state)
     keep(m, v, key_of(line, state))
     return source
 
@@ -226,10 +234,9 @@ def charge_write(m: Machine, a: int) -> None:
     v = vcpu(m)
     spend(m, v, OWN, price(m, PRICE.access))
     line = a >> 3
-    d = vtime(m, VTIME.lines) + line * LINE.SIZE
-    state = read_book(m, d)
+    state = read_book(m, _state_at(m, line))
     if not _owns(m, v, line, state):
-        _buffer(m, v, line, d, state)
+        _buffer(m, v, line, state)
 
 
 @dual
@@ -242,7 +249,7 @@ def _may_ask(m: Machine, v: int, number: int) -> int:
 
 
 @dual_slow
-def _buffer(m: Machine, v: int, line: int, d: int, state: int) -> None:
+def _buffer(m: Machine, v: int, line: int, state: int) -> None:
     """A store that misses: the line is asked for, and nobody waits, if there is room in the store buffer."""
     depth = vtime(m, VTIME.depth)
     number = read_book(m, v + VCPU.stores)
@@ -250,8 +257,8 @@ def _buffer(m: Machine, v: int, line: int, d: int, state: int) -> None:
     wait_until(m, v, STORES, read_book(m, slot))
     translate(m, v, line)
     clock = read_book(m, v + VCPU.clock)
-    takes = _way(m, v, _take(m, v, line, d, state), line, False)
-    asked = max(_serve(m, d, clock, takes, takes), _may_ask(m, v, number))
+    takes = _way(m, v, _take(m, v, line, state), line, False)
+    asked = max(_serve(m, line, clock, takes, takes), _may_ask(m, v, number))
     drained = max(asked + takes, read_book(m, v + VCPU.drained))
     write_book(m, slot, drained)
     write_book(m, v + VCPU.drained, drained)
@@ -279,13 +286,12 @@ def charge_this_cpu(m: Machine, a: int) -> None:
 @dual
 def _change(m: Machine, v: int, a: int) -> None:
     line = a >> 3
-    d = vtime(m, VTIME.lines) + line * LINE.SIZE
-    state = read_book(m, d)
+    state = read_book(m, _state_at(m, line))
     if not _owns(m, v, line, state):
         translate(m, v, line)
-        source = _take(m, v, line, d, state)
+        source = _take(m, v, line, state)
         takes = _way(m, v, source, line, False)
-        _stall(m, v, d, source, takes, takes)
+        _stall(m, v, line, source, takes, takes)
 
 
 @dual_slow

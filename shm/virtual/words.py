@@ -4,7 +4,8 @@ from the machine's first one.
     VTIME       one: prices, topology, where the rest is
     VCPU        one per CPU, right behind it: its clock, its store buffer, what it spent time on
     tags        of each CPU's private cache and of each complex's last level cache: sets of WAYS keys, newest first
-    LINE        one per cache line of the machine: who has it, and when it is on its way
+    states      a word per cache line of the machine: who has it. It is looked at in every access, so it lies by itself
+    LINE        one per cache line: when it is on its way
     lock table  open addressing by the lock's word, and a CALENDAR for each
 
 A *key* is a line's number and version. The version changes whenever somebody takes the line to write, so a copy with
@@ -119,6 +120,7 @@ VTIME = struct(
     "l1_sets",
     "private_sets",
     "llc_sets",
+    "states",  # by the number of a line: version, exclusive, reader, owner; CPUs plus 1, 0: nobody
     "lines",  # LINE[]
     "lock_table",  # pairs: a lock's word (0: free), its CALENDAR
     "lock_mask",
@@ -181,11 +183,12 @@ VCPU = struct(
 
 LINE = struct(
     "LINE",
-    "state",  # version, exclusive, reader, owner; CPUs plus 1, 0: nobody
     "since",  # from when
     "until",  # to when it is on its way
     "stalled",  # ps that CPUs waited for it, all together
+    size=4,
 )
+# Of a line's state:
 OWNER_MASK = (1 << 11) - 1
 READER_AT = 11
 EXCLUSIVE = 1 << 22

@@ -143,6 +143,7 @@ class VirtualTime:
         plan.reserve("tags", self.private_sets * WAYS * cpus)
         plan.reserve("llc", self.llc_sets * WAYS * (max(self.complex_of) + 1))
         plan.reserve("tlb", self.tlb_sets * WAYS * cpus)
+        plan.reserve("states", layout.words // 8 + 1)
         plan.reserve("lines", LINE.SIZE * (layout.words // 8 + 1))
         try:
             self.segment = Segment(plan.end)
@@ -190,6 +191,7 @@ class VirtualTime:
             "l1_sets": self.l1_sets,
             "private_sets": self.private_sets,
             "llc_sets": self.llc_sets,
+            "states": at + plan["states"],
             "lines": at + plan["lines"],
             "lock_table": at + plan["lock_table"],
             "lock_mask": plan.regions["lock_table"][1] // 2 - 1,
@@ -258,7 +260,6 @@ class VirtualTime:
 
         What a core had of all but slabs' memory it has no more: who booted the world has written that since.
         """
-        warm = self.lines()["state"].copy()
         cores, shared = slice(self.plan["l1"], self.plan["llc"]), slice(self.plan["llc"], self.plan["lines"])
         own, kept = self.words[cores].copy(), self.words[shared].copy()
         layout = self.arena.layout
@@ -267,7 +268,6 @@ class VirtualTime:
         self.words[:] = 0
         self._fill(self._pages)
         self.words[cores], self.words[shared] = own, kept
-        self.lines()["state"] = warm
         self._begin()
 
     def end(self) -> None:
@@ -293,12 +293,17 @@ class VirtualTime:
         used = (int(self.words[VTIME.calendars]) - self.offset - self.plan["calendars"]) // CALENDAR.SIZE
         return view(self.words, CALENDAR, self.plan["calendars"], used)
 
+    def states(self) -> np.ndarray:
+        """Who has a line, by its number (eight words of the arena)."""
+        base, size = self.plan.regions["states"]
+        return self.words[base : base + size]
+
     def lines(self) -> np.ndarray:
-        """The LINE structs, by the number of a line (eight words of the arena)."""
+        """The LINE structs, by the number of a line."""
         return view(self.words, LINE, self.plan["lines"], self.arena.layout.words // 8 + 1)
 
     def touched_lines(self) -> np.ndarray:
-        """Numbers of the lines whose structs have memory: nobody has accessed another one.
+        """Numbers of the lines whose structs have memory: another one was never on its way to anybody.
 
         A look at all structs would give memory to every one of them, some hundred MiB.
         """

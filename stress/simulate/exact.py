@@ -122,7 +122,7 @@ def _side(arena: Arena, virtual: VirtualTime) -> Side:
     timed = [one for kind in section_sums(arena, float(PS_PER_NS)).values() for one in kind]
     spent = virtual.spent()[:cpus].sum(axis=(0, 1))
     locks, lines = int(spent[LOCK_WAIT:].sum()), int(spent[BUSY_LINE])
-    moves = int((virtual.lines()["state"][virtual.touched_lines()] >> VERSION_AT).sum())
+    moves = int((virtual.states()[virtual.touched_lines()] >> VERSION_AT).sum())
     return Side(
         ns=sum(one.nanoseconds for one in timed) / sum(one.operations for one in timed),
         locks=locks / PS_PER_NS / operations,

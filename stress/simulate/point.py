@@ -226,7 +226,7 @@ def _lines(arena: Arena, virtual: VirtualTime, span: int, cpus: int) -> list[Lin
         LineUse(
             name=names.of(int(touched[at]) << 3),
             stalled=round(int(stalled[at]) / max(1, span * cpus), 6),
-            taken=int(virtual.lines()["state"][touched[at]]) >> VERSION_AT,
+            taken=int(virtual.states()[touched[at]]) >> VERSION_AT,
         )
         for at in top.tolist()
     ]

@@ -114,7 +114,7 @@ def _begun(workload: Workload, allocator: str, nodes: int, profile: Profile) -> 
 def _told(arena: Arena, virtual: VirtualTime) -> dict[str, np.ndarray]:
     """All that a play leaves but what the two schedulers keep, each in its own way."""
     found = {"arena": arena.words.copy()}
-    for region in ("vcpus", "pcp", "lock_table", "l1", "tags", "llc", "tlb", "lines"):
+    for region in ("vcpus", "pcp", "lock_table", "l1", "tags", "llc", "tlb", "states", "lines"):
         base, size = virtual.plan.regions[region]
         found[region] = virtual.words[base : base + size].copy()
     locks = virtual.calendars()
