@@ -81,6 +81,10 @@ def write_book(m: Machine, a: int, v: int) -> None:
     m.write_book(a, v)
 
 
+def prefetch_book(m: Machine, a: int) -> None:
+    """Such a word will be wanted soon: nothing but time."""
+
+
 def peek_book(m: Machine, a: int) -> int:
     """As read_once, of such a word."""
     return m.peek_book(a)

@@ -139,6 +139,11 @@ def _read_book(builder, m, a):
     return builder.load(_at(builder, m, a))
 
 
+@_lower(atomics.prefetch_book, 1, types.none)
+def _prefetch_book(builder, m, a):
+    _asm(builder, "prefetcht0 ($0)" if X86 else "prfm pldl1keep, [$0]", "r", (_at(builder, m, a),))
+
+
 @_lower(atomics.peek_book, 1, types.int64)
 def _peek_book(builder, m, a):
     return builder.load_atomic(_at(builder, m, a), "monotonic", 8)

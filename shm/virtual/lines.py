@@ -23,7 +23,7 @@ What this is not: several misses at a time, speculation, the width of links.
 
 from __future__ import annotations
 
-from shm.atomics import read_book, this_cpu, write_book
+from shm.atomics import prefetch_book, read_book, this_cpu, write_book
 from shm.compiler import dual, dual_slow
 from shm.machine import Machine
 from shm.virtual.tags import ahead, has, insert, keep, keep_first, key_of, set_of, translate
@@ -82,6 +82,13 @@ def distance(m: Machine, v: int, u: int) -> int:
 def _state_at(m: Machine, line: int) -> int:
     """The word that has a line's state."""
     return vtime(m, VTIME.states) + line
+
+
+@dual
+def _is_missed(m: Machine, v: int, line: int) -> None:
+    """What will be wanted of a line that the first level lacks is far away on the machine that plays this, too."""
+    prefetch_book(m, set_of(line, read_book(m, v + VCPU.llc), vtime(m, VTIME.llc_sets)))
+    prefetch_book(m, vtime(m, VTIME.lines) + line * LINE.SIZE)
 
 
 @dual
@@ -175,6 +182,7 @@ def _read_elsewhere(m: Machine, v: int, a: int, s: int, key: int) -> None:
     if _is_quiet(m, a):
         return
     line = a >> 3
+    _is_missed(m, v, line)
     d = _state_at(m, line)
     state = read_book(m, d)
     translate(m, v, line)
@@ -251,6 +259,7 @@ def _may_ask(m: Machine, v: int, number: int) -> int:
 @dual_slow
 def _buffer(m: Machine, v: int, line: int, state: int) -> None:
     """A store that misses: the line is asked for, and nobody waits, if there is room in the store buffer."""
+    _is_missed(m, v, line)
     depth = vtime(m, VTIME.depth)
     number = read_book(m, v + VCPU.stores)
     slot = v + VCPU.pending + number % depth
@@ -288,6 +297,7 @@ def _change(m: Machine, v: int, a: int) -> None:
     line = a >> 3
     state = read_book(m, _state_at(m, line))
     if not _owns(m, v, line, state):
+        _is_missed(m, v, line)
         translate(m, v, line)
         source = _take(m, v, line, state)
         takes = _way(m, v, source, line, False)
