@@ -17,6 +17,7 @@ from allocators.core.world import CACHES_AT, KMEM_CACHE_CPU_WORDS, MEM_MAP, PAGE
 from allocators.invariants.objects import freelists, inuse, object_map
 from allocators.invariants.pages import _unmerged, pages_conserved
 from allocators.invariants.snapshot import Snapshot
+from allocators.memcg.memcontrol import MEMCG
 
 
 @functools.cache
@@ -232,3 +233,33 @@ def test_an_object_that_is_handed_out_more_than_once(world, times):
 def whole(world: SmallWorld) -> Snapshot:
     """With what is handed out."""
     return Snapshot(world.kworker, world.layout, world.objects())
+
+
+def test_what_a_pointer_points_to(world):
+    """Each descriptor and frame by its first word; nothing by any other, before the first one or behind the last."""
+    w, limits = snapshot(world), world.layout.limits
+    plan, live = world.layout.plan, set(w.live_caches.tolist())
+    frames = range(world.layout.first_frame, world.layout.last_frame)
+    caches, memcgs = range(limits.caches), range(limits.memcgs)
+
+    def one_of(many):
+        return lambda pointer: int(many(np.array([pointer]))[0])
+
+    for start, size, there, of in (
+        (plan["caches"], CACHE.SIZE, caches, w.cache_id),
+        (plan["caches"], CACHE.SIZE, live, one_of(w.cache_ids)),
+        (plan["memcgs"], MEMCG.SIZE, memcgs, one_of(w.memcg_ids)),
+        (MEM_MAP, PAGE.SIZE, frames, w.frame_of),
+        (MEM_MAP, PAGE.SIZE, frames, one_of(w.frames_of)),
+    ):
+        for number in {each + near for each in (min(there), max(there)) for near in (-1, 0, 1, 2)}:
+            found = [of(start + number * size + off) for off in (-1, 0, 1)]
+            assert found == [-1, number if number in there else -1, -1], (of, number)
+
+
+def test_an_order_that_no_block_has_is_taken_for_the_largest(world):
+    for wild, order in ((MAX_ORDER, MAX_ORDER), (MAX_ORDER + 1, MAX_ORDER), (-1, 0)):
+        first = slab_pages(world)[0]
+        world.mem[first + PAGE.order] = wild
+        w = snapshot(world)
+        assert w.order[w.slab_at[frame(first)]] == order

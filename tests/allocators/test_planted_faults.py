@@ -459,6 +459,9 @@ def test_only_the_full_slabs_of_what_is_given_up_may_have_free_objects():
     pair = world.mem[at + PAGE.pair]
     world.mem[at + PAGE.pair] = page_pair(obj, inuse_of(pair) - 1, objects_of(pair), 0)
     assert "one_state" in world.check().broken()
+    s = next(s for s in Snapshot(world.kworker, world.layout).lists if at in map(page, s.frames)).cache
+    world.mem[world.layout.plan["caches"] + s * CACHE.SIZE + CACHE.ref_atomic] = 1
+    assert "one_state" not in world.check().broken(), "now it is given up, too"
 
 
 def test_the_first_slab_of_all_is_looked_at_like_others():
@@ -476,6 +479,7 @@ def test_what_waits_for_a_grace_period_is_empty():
     world.shrink(0)
     assert world.check().violated == []
     slabs = next(s for s in Snapshot(world.kworker, world.layout).lists if s.place == RCU_WAIT)
+    assert (slabs.cache, slabs.number) == (-1, 0) and str(slabs).startswith("the stack of slabs that wait")
     at = page(slabs.frames[0]) + PAGE.pair
     world.mem[at] = page_pair(freelist_of(world.mem[at]), 1, objects_of(world.mem[at]), 0)
     assert "one_state" in world.check().broken()

@@ -88,6 +88,7 @@ def test_its_lists_are_those_of_a_plain_walk():
             expected += [(place, i, node, slabs_on(world, n + getattr(SLAB_NODE, place))) for place in LISTS]
     found = [(one.place, one.cache, one.number, one.frames) for one in snapshot(world).lists]
     assert sorted(found) == sorted(one for one in expected if one[3])
+    assert all(("stack" in str(one)) == (one.place == RCU_WAIT) for one in snapshot(world).lists)
     assert {(place, number) for place, _, number, _ in found} == {(p, n) for p in LISTS for n in (0, 1)} | {
         (RCU_WAIT, 0)
     }
@@ -239,10 +240,14 @@ def first_free(world: SmallWorld) -> tuple[int, int, int]:
     return page, index_array(world.kworker, world.roots[ONE_WORD], page), 2
 
 
-def index_beyond(world: SmallWorld) -> tuple[str, str]:
+def index_beyond(world: SmallWorld, number: int = 4) -> tuple[str, str]:
     page, array, place = first_free(world)
-    set_index(world.kworker, array, place, 4)
-    return name_of(world, page), "calls object 4 free, it has 4"
+    set_index(world.kworker, array, place, number)
+    return name_of(world, page), f"calls object {number} free, it has 4"
+
+
+def index_far_beyond(world: SmallWorld) -> tuple[str, str]:
+    return index_beyond(world, 255)
 
 
 def index_twice(world: SmallWorld) -> tuple[str, str]:
@@ -267,7 +272,7 @@ def entry_twice(world: SmallWorld) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(
-    "plant", (index_beyond, index_twice, entry_free, entry_twice), ids=lambda plant: plant.__name__
+    "plant", (index_beyond, index_far_beyond, index_twice, entry_free, entry_twice), ids=lambda plant: plant.__name__
 )
 def test_an_object_free_twice_or_none_is_named(plant):
     world = crowded()
