@@ -21,7 +21,7 @@ def main(options: MachineOptions, *, format: str, quiet: bool) -> int:
     from stress.process.statuses import DONE
     from stress.process.streams import printing
 
-    with session(quiet=quiet, log_level="warning") as progress:
+    with session(quiet=quiet, log_level="warning", intervals=False) as progress:
         import msgspec
 
         from stress.machine import report

@@ -27,7 +27,7 @@ def main(options: SimulateOptions, *, format: str, quiet: bool, details: bool = 
     from stress.process.statuses import DAMAGED, DONE
     from stress.process.streams import printing
 
-    with session(quiet=quiet, log_level="warning") as progress:
+    with session(quiet=quiet, log_level="warning", intervals=False) as progress:
         from stress.simulate import report
         from stress.simulate.study import simulate
 

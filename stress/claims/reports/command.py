@@ -64,7 +64,7 @@ def main(
     began = time.monotonic()
     now = datetime.datetime.now().astimezone()
     outcomes: list[Outcome] = []
-    with session(quiet=quiet, log_level="error") as progress:
+    with session(quiet=quiet, log_level="error", intervals=False) as progress:
         from stress.claims.reports import offline
         from stress.claims.reports.bench import Bench
 
