@@ -27,7 +27,7 @@ from stress.process.failures import as_stress_error
 
 _BITS = 22  # of the table: 4 million states, 32 MiB
 _PROBES = 64
-_POLL = 0.002  # seconds
+_SOON, _LATER = 0.001, 0.02  # seconds between two looks: at first, and at a search that goes on
 _IDLE, _STOP, _COUNTS = 0, 1, 2
 
 
@@ -126,6 +126,7 @@ def explore(
         )
         for i in range(jobs)
     ]
+    pause = _SOON
     ended, outcome, limit, cut, states, open_ = False, None, "", begun.cut, len(seen), set(range(jobs))
     try:
         with ending.held():
@@ -154,7 +155,8 @@ def explore(
                         round_.work.put(None)
             if any(not process.is_alive() and process.exitcode for process in processes):
                 raise DamagedRun(KILLED)
-            time.sleep(_POLL)
+            time.sleep(pause)
+            pause = min(_LATER, 2 * pause)
     finally:
         for process in processes:
             if process.pid is not None:  # it was started
