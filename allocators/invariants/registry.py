@@ -72,30 +72,31 @@ def _slots(w: Snapshot) -> Iterator[str]:
     # cgroup then.
     rooted = (w.caches["offline"] != 0) & w.m.has("F_REPARENT")
     unpublished = (w.caches["offline"] != 0) & (w.m.has("F_CSS") or w.m.has("F_REPARENT_SLABS")) | rooted
+    at = w.caches["slots"] - base
+    sound = (at >= 0) & (at % memcgs == 0) & (at + memcgs <= size)
     for root in w.live_caches[~is_child]:
-        at = int(w.caches["slots"][root]) - base
-        if at < 0 or at % memcgs or at + memcgs > size:
-            yield f"{w.cache_name(root)}: its slot array is said to be at word {at + base}"
+        if not sound[root]:
+            yield f"{w.cache_name(root)}: its slot array is said to be at word {w.caches['slots'][root]}"
             continue
-        slots = w.words[base + at : base + at + memcgs]
+        slots = w.words[base + at[root] :][:memcgs]
         taken = np.flatnonzero((slots != 0) & (slots != SLOT_PENDING))
         child = w.cache_ids(slots[taken])
         right = (
-            ~(unpublished[child] & (child >= 0))
+            (child >= 0)
+            & ~unpublished[child]
             & (w.caches["root"][child] == w.cache_at(root))
             & (w.memcg_ids(w.caches["memcg"][child]) == taken)
         )
-        for i, c in zip(taken[(child < 0) | ~right], child[(child < 0) | ~right]):
+        for i, c in zip(taken[~right], child[~right]):
             yield f"{w.cache_name(root)}: slot {i} is word {slots[i]}, {w.cache_name(c)}"
     children = w.live_caches[is_child]
     root, memcg = w.cache_ids(w.caches["root"][children]), w.memcg_ids(w.caches["memcg"][children])
     for child in children[(root < 0) | (memcg < 0) & ~rooted[children]]:
         yield f"{w.cache_name(child)}: its root or its memcg does not exist"
-    slot = w.caches["slots"][root] + memcg
-    good = (root >= 0) & (memcg >= 0) & (slot >= base) & (slot < base + size)
-    held = w.words[np.where(good, slot, 0)]
-    for i in np.flatnonzero(good & ~unpublished[children] & (held != w.layout.plan["caches"] + children * CACHE.SIZE)):
-        yield f"{w.cache_name(children[i])} is not in its slot, which is word {held[i]}"
+    has_slot = (root >= 0) & (memcg >= 0) & sound[root] & ~unpublished[children]
+    for child, slot in zip(children[has_slot], (w.caches["slots"][root] + memcg)[has_slot]):
+        if w.words[slot] != w.cache_at(child):
+            yield f"{w.cache_name(child)} is not in its slot, which is word {w.words[slot]}"
 
 
 def _children(w: Snapshot) -> Iterator[str]:
