@@ -174,6 +174,18 @@ def test_a_freelist_that_leads_to_no_object_of_its_slab(world, place):
     assert len(found) == 1 and f"its freelist leads to word {wild}, which is no object of the slab" in found[0]
 
 
+@pytest.mark.parametrize("cpu", range(4))
+def test_a_private_freelist_that_leads_to_no_object_is_named_by_its_cpu(world, cpu):
+    world.alloc(cpu, 0)
+    number = (world.roots[0] - world.layout.plan["caches"]) // CACHE.SIZE
+    c = world.layout.area(cpu) + CACHES_AT + number * KMEM_CACHE_CPU_WORDS
+    head = freelist_of(world.mem[c + KMEM_CACHE_CPU.pair])
+    assert head
+    world.mem[head + world.mem[world.roots[0] + CACHE.offset]] = -8
+    (found,) = object_map(snapshot(world)).problems
+    assert f": the private freelist of CPU {cpu} leads to word -8" in found
+
+
 def test_a_slab_of_no_cache_is_not_looked_into(world):
     """Whatever the last descriptor says, which is what a number of -1 reads."""
     p, _, size, offset = free_slab(world)
