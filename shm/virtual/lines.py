@@ -85,8 +85,8 @@ def _state_at(m: Machine, line: int) -> int:
 
 
 @dual
-def _is_missed(m: Machine, v: int, line: int) -> None:
-    """What will be wanted of a line that the first level lacks is far away on the machine that plays this, too."""
+def _ask_ahead(m: Machine, v: int, line: int) -> None:
+    """The first level lacks a line: soon its tables will be wanted, which are far away on the machine that plays this."""
     prefetch_book(m, set_of(line, read_book(m, v + VCPU.llc), vtime(m, VTIME.llc_sets)))
     prefetch_book(m, vtime(m, VTIME.lines) + line * LINE.SIZE)
 
@@ -182,7 +182,7 @@ def _read_elsewhere(m: Machine, v: int, a: int, s: int, key: int) -> None:
     if _is_quiet(m, a):
         return
     line = a >> 3
-    _is_missed(m, v, line)
+    _ask_ahead(m, v, line)
     d = _state_at(m, line)
     state = read_book(m, d)
     translate(m, v, line)
@@ -259,7 +259,7 @@ def _may_ask(m: Machine, v: int, number: int) -> int:
 @dual_slow
 def _buffer(m: Machine, v: int, line: int, state: int) -> None:
     """A store that misses: the line is asked for, and nobody waits, if there is room in the store buffer."""
-    _is_missed(m, v, line)
+    _ask_ahead(m, v, line)
     depth = vtime(m, VTIME.depth)
     number = read_book(m, v + VCPU.stores)
     slot = v + VCPU.pending + number % depth
@@ -297,7 +297,7 @@ def _change(m: Machine, v: int, a: int) -> None:
     line = a >> 3
     state = read_book(m, _state_at(m, line))
     if not _owns(m, v, line, state):
-        _is_missed(m, v, line)
+        _ask_ahead(m, v, line)
         translate(m, v, line)
         source = _take(m, v, line, state)
         takes = _way(m, v, source, line, False)
