@@ -86,7 +86,7 @@ def _state_at(m: Machine, line: int) -> int:
 
 @dual
 def _ask_ahead(m: Machine, v: int, line: int) -> None:
-    """The first level lacks a line: soon its tables will be wanted, which are far away on the machine that plays this."""
+    """The first level lacks a line: its tables will be wanted, and are far away on the machine that plays this."""
     prefetch_book(m, set_of(line, read_book(m, v + VCPU.llc), vtime(m, VTIME.llc_sets)))
     prefetch_book(m, vtime(m, VTIME.lines) + line * LINE.SIZE)
 
