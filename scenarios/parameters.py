@@ -1,17 +1,19 @@
 """What the parameters of several scenarios share: a bound on their size, and fields with the same meaning.
 
-`planned_operations` is exact or an upper bound and is asked before anything is allocated.
+`planned_operations` is exact or an upper bound and is asked before anything is allocated. A scenario that simulations
+play about as long whatever the number of CPUs also has `sized`, see `Sized`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import msgspec
 
 from scenarios.settings import ParameterError, count, share
 
 MEGA = 1 << 20
+BURST = 2048  # objects that a CPU allocates, or frees, in a row: more than its lists hold, whatever the size of slabs
 
 FreeOrder = Annotated[
     Literal["random", "sequential"], msgspec.Meta(description="order of the frees against that of the allocations")
@@ -38,6 +40,20 @@ class Parameters(Protocol):
 
     def planned_operations(self, cpus: int) -> int:
         """Allocations and frees of all CPUs together, or a bound on them."""
+        ...
+
+
+@runtime_checkable
+class Sized(Protocol):
+    """Parameters of a scenario that can be made so large."""
+
+    @staticmethod
+    def sized(cpus: int, each: int) -> dict[str, int]:
+        """The settings that say how large it is, for about `each` operations of a CPU.
+
+        What a CPU does in one round is the same whatever the numbers: a burst that fits its own lists and one that
+        does not are two different workloads. Only how often it is done changes.
+        """
         ...
 
 

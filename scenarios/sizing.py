@@ -39,3 +39,8 @@ def slab_order(size: int, cpus: int) -> int:
 def objects_per_slab(size: int, cpus: int) -> int:
     """Objects in a slab of the preferred order."""
     return (PAGE << slab_order(size, cpus)) // size
+
+
+def cgroups_of_slabs(operations: int, slabs: int) -> int:
+    """How many cgroups come to so many operations of a CPU, if it has so many slabs of each, of some 32 objects."""
+    return min(32, max(2, operations // (2 * 32 * slabs)))

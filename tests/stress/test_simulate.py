@@ -12,6 +12,8 @@ import pytest
 from running import invoke
 from simulations import LINEAR, Parsed, curve, dead, everything, line, lock, point, simulation
 
+from scenarios.parameters import Sized
+from scenarios.registry import SCENARIOS
 from shm.locks import LOCK_CLASSES
 from shm.virtual.words import WHATS
 from stress.process.errors import DamagedRun, UsageError
@@ -68,7 +70,7 @@ def test_points_ascend_and_the_default_ones_have_a_cpu_for_every_node():
         make_options(nodes=4, cpus="2")
 
 
-@pytest.mark.parametrize("scenario", ["remote-free", "free-burst", "dead-free", "pinned", "exchange", "remote-refill"])
+@pytest.mark.parametrize("scenario", [name for name, one in SCENARIOS.items() if isinstance(one.parameters, Sized)])
 def test_a_point_differs_from_another_only_by_how_often_a_cpu_does_the_same(scenario):
     few, many = (sized(scenario, cpus, {}) for cpus in (4, 128))
     per_cpu = {name: int(value) for name, value in many.items() if name in ("batch", "objects")}

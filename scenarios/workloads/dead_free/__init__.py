@@ -22,7 +22,7 @@ import msgspec
 from scenarios.parameters import MEGA, FreeOrder
 from scenarios.scenario import Scenario
 from scenarios.settings import count, size
-from scenarios.sizing import objects_per_slab
+from scenarios.sizing import cgroups_of_slabs, objects_per_slab
 
 
 class DeadFree(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -35,6 +35,10 @@ class DeadFree(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def planned_operations(self, cpus: int) -> int:
         per_slab = objects_per_slab(self.object_size, cpus)
         return 2 * self.cgroups * (self.slabs * per_slab + 1)
+
+    @staticmethod
+    def sized(cpus: int, each: int) -> dict[str, int]:
+        return {"slabs": 8 * cpus, "cgroups": cgroups_of_slabs(each, 8)}
 
 
 SCENARIO = Scenario(

@@ -17,7 +17,7 @@ from typing import Annotated
 
 import msgspec
 
-from scenarios.parameters import MEGA
+from scenarios.parameters import BURST, MEGA
 from scenarios.scenario import Scenario
 from scenarios.settings import count, size
 
@@ -29,6 +29,10 @@ class Exchange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     def planned_operations(self, cpus: int) -> int:
         return 2 * cpus * (self.rounds * self.batch + 1)
+
+    @staticmethod
+    def sized(cpus: int, each: int) -> dict[str, int]:
+        return {"batch": BURST // 4, "rounds": max(3, each // (2 * BURST // 4))}
 
 
 SCENARIO = Scenario(

@@ -20,7 +20,7 @@ from typing import Annotated
 
 import msgspec
 
-from scenarios.parameters import MEGA, Charged, FreeOrder, KfreeRcu, MayNotBlock, SheafCapacity
+from scenarios.parameters import BURST, MEGA, Charged, FreeOrder, KfreeRcu, MayNotBlock, SheafCapacity
 from scenarios.scenario import Scenario
 from scenarios.settings import count, size
 
@@ -37,6 +37,10 @@ class FreeBurst(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     def planned_operations(self, cpus: int) -> int:
         return 2 * cpus * (self.objects * self.bursts + 1)
+
+    @staticmethod
+    def sized(cpus: int, each: int) -> dict[str, int]:
+        return {"objects": BURST, "bursts": max(2, each // (2 * BURST))}
 
 
 SCENARIO = Scenario(

@@ -85,6 +85,10 @@ class OfflineStorm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     def planned_operations(self, cpus: int) -> int:
         return 2 * cpus * self.allocations(cpus)
 
+    @staticmethod
+    def sized(cpus: int, each: int) -> dict[str, int]:
+        return {"operations": max(2048, each)}
+
 
 SCENARIO = Scenario(
     "offline-storm",

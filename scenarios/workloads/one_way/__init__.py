@@ -22,7 +22,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from scenarios.parameters import MEGA, Charged, KfreeRcu, MayNotBlock, NoLock, SheafCapacity
+from scenarios.parameters import BURST, MEGA, Charged, KfreeRcu, MayNotBlock, NoLock, SheafCapacity
 from scenarios.scenario import Scenario
 from scenarios.settings import count, size
 
@@ -48,6 +48,10 @@ class OneWay(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     def planned_operations(self, cpus: int) -> int:
         return 2 * max(1, cpus // 2) * self.rounds * self.batch + 2 * cpus
+
+    @staticmethod
+    def sized(cpus: int, each: int) -> dict[str, int]:
+        return {"batch": BURST, "rounds": max(2, each // BURST)}
 
 
 SCENARIO = Scenario(

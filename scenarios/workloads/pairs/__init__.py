@@ -34,6 +34,10 @@ class Pairs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     def planned_operations(self, cpus: int) -> int:
         return 2 * cpus * (self.batch * self.batches + 1)
 
+    @staticmethod
+    def sized(cpus: int, each: int) -> dict[str, int]:
+        return {"operations": each - each % 64}
+
 
 SCENARIO = Scenario(
     "pairs",

@@ -18,7 +18,7 @@ import msgspec
 from scenarios.parameters import MEGA
 from scenarios.scenario import Scenario
 from scenarios.settings import count, size
-from scenarios.sizing import objects_per_slab
+from scenarios.sizing import cgroups_of_slabs, objects_per_slab
 
 
 class Pinned(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -30,6 +30,10 @@ class Pinned(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def planned_operations(self, cpus: int) -> int:
         per_slab = objects_per_slab(self.object_size, cpus)
         return 2 * self.cgroups * (self.slabs * per_slab + 1)
+
+    @staticmethod
+    def sized(cpus: int, each: int) -> dict[str, int]:
+        return {"slabs": 4 * cpus, "cgroups": cgroups_of_slabs(each, 4)}
 
 
 SCENARIO = Scenario(

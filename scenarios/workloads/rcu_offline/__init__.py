@@ -31,6 +31,10 @@ class RcuOffline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     def planned_operations(self, cpus: int) -> int:
         return 2 * cpus * self.cgroups * self.objects
 
+    @staticmethod
+    def sized(cpus: int, each: int) -> dict[str, int]:
+        return {"cgroups": max(2, each // 200), "objects": 100}
+
 
 SCENARIO = Scenario(
     "rcu-offline",

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import msgspec
 
-from scenarios.parameters import MEGA, Charged
+from scenarios.parameters import BURST, MEGA, Charged
 from scenarios.scenario import Scenario
 from scenarios.settings import count, size
 
@@ -32,6 +32,10 @@ class RemoteFree(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     def planned_operations(self, cpus: int) -> int:
         return 2 * cpus * (self.rounds * self.batch + 1)
+
+    @staticmethod
+    def sized(cpus: int, each: int) -> dict[str, int]:
+        return {"batch": BURST, "rounds": max(2, each // (2 * BURST))}
 
 
 SCENARIO = Scenario(

@@ -21,7 +21,7 @@ from typing import Annotated
 
 import msgspec
 
-from scenarios.parameters import MEGA
+from scenarios.parameters import BURST, MEGA
 from scenarios.scenario import Scenario
 from scenarios.settings import count, size
 from scenarios.sizing import objects_per_slab
@@ -36,6 +36,10 @@ class RemoteRefill(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     def planned_operations(self, cpus: int) -> int:
         filled = self.slabs * objects_per_slab(self.object_size, cpus)
         return 2 * cpus * (max(self.rounds * self.batch, filled) + 1)
+
+    @staticmethod
+    def sized(cpus: int, each: int) -> dict[str, int]:
+        return {"batch": BURST // 8, "rounds": max(2, each // (2 * BURST // 8))}
 
 
 SCENARIO = Scenario(
