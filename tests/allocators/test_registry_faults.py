@@ -180,7 +180,8 @@ def values(plain: Plain, was: int) -> set[int]:
     """What a word may be instead: near, nothing, wild, or what others are."""
     live = plain.live()
     pointers = {0, plain.caches[0], plain.caches[live[-1]], plain.caches[-1], *plain.memcgs[1:3]}
-    return {was - 1, was + 1, -1, SLOT_PENDING, *pointers, plain.arrays[0], plain.arrays[-1] + 1} - {was}
+    arrays = {plain.arrays[0], plain.arrays[-1] + 1, plain.arrays[-1] + plain.limits.memcgs}
+    return {was - 1, was + 1, -1, SLOT_PENDING, *pointers, *arrays} - {was}
 
 
 @functools.cache
@@ -205,6 +206,20 @@ def test_it_says_what_a_plain_reading_says(design):
             silent, heard = silent + (not found), heard + bool(found)
         world.mem[at] = was
     assert differ == [] and heard > silent
+
+
+def test_roots_behind_one_without_slots_are_looked_at_too():
+    world = world_of("v1")
+    plain = Plain(world)
+    first, *_, last = (i for i in plain.live() if plain.of(i, "root") == 0)
+    slot = plain.of(last, "slots")
+    was = {at: world.mem[at] for at in (plain.caches[first] + CACHE.slots, slot)}
+    for at in was:
+        world.mem[at] = -5
+    found = [text for text in registry(Snapshot(world.kworker, world.layout)) if "word -5" in text]
+    for at, word in was.items():
+        world.mem[at] = word
+    assert "its slot array" in found[0] and any(": slot 0 is word -5" in text for text in found[1:])
 
 
 def test_each_lock_that_is_held_is_named():
