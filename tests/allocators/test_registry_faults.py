@@ -222,6 +222,30 @@ def test_roots_behind_one_without_slots_are_looked_at_too():
     assert "its slot array" in found[0] and any(": slot 0 is word -5" in text for text in found[1:])
 
 
+@pytest.mark.parametrize("place", ("slot", "root"))
+def test_what_is_no_cache_is_not_taken_for_the_last_descriptor(place):
+    """Which a number of -1 reads, and which may say what it likes as long as it is free."""
+    world = world_of("v1")
+    plain = Plain(world)
+    child = next(i for i in plain.live() if plain.of(i, "root") and not plain.of(i, "offline"))
+    root, memcg = plain.of(child, "root"), plain.memcg(plain.of(child, "memcg"))
+    slot = plain.of(plain.number(root), "slots") + memcg
+    last = plain.caches[-1]
+    words = {
+        last + CACHE.root: root, last + CACHE.memcg: plain.of(child, "memcg"), last + CACHE.slots: plain.arrays[-1],
+        slot if place == "slot" else plain.caches[child] + CACHE.root: -5,
+    }  # fmt: skip
+    was = {at: world.mem[at] for at in words}
+    for at, word in words.items():
+        world.mem[at] = word
+    w = Snapshot(world.kworker, world.layout)
+    plain.name = w.cache_name
+    found, right = sorted(registry(w)), sorted(plain.findings())
+    for at, word in was.items():
+        world.mem[at] = word
+    assert found == right != []
+
+
 def test_each_lock_that_is_held_is_named():
     world = mixed("v1", "slub")
     plan, area = world.layout.plan, world.layout.area
