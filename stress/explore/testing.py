@@ -29,7 +29,7 @@ from stress.explore.search.minimise import minimise
 from stress.explore.search.search import Budget, SearchEnd, races, search
 from stress.explore.showing import Files, write
 from stress.explore.space.space import Body, Outcome, Space
-from stress.explore.space.violation import Violation
+from stress.explore.space.violation import MAX_OPERATIONS, Violation
 from stress.explore.world.scene import Scene
 from stress.process.errors import UsageError
 
@@ -102,6 +102,7 @@ class _Space(Space):
     """Words are called as the test called them. All operations are counted: code of others may wait for ever."""
 
     fast = False
+    most = 2 * MAX_OPERATIONS
     named: list[_Named] = []
 
     def name_of(self, a: int) -> str:

@@ -14,8 +14,6 @@ import pytest
 from until import PATIENCE
 
 # Before any pytest within this one forgets what it has imported: NumPy can be imported once a process.
-import stress.explore.space.sharing
-import stress.explore.space.task
 import stress.explore.testing
 from shm.atomics import fetch_add, read_once
 from stress.explore.testing import Explorer, Options
@@ -366,8 +364,7 @@ def count_on(m, word):
 @pytest.mark.parametrize("tasks", [(wait_for_one,), (wait_for_one,) * 2, (count_on, wait_for_one), (count_on,) * 2])
 def test_a_wait_without_a_pause_is_found_and_never_waited_for(tmp_path, monkeypatch, tasks):
     """Whether others touch the word or not: the first task waits before the others have begun."""
-    for module in (stress.explore.space.task, stress.explore.space.sharing):
-        monkeypatch.setattr(module, "MAX_OPERATIONS", 500)
+    monkeypatch.setattr(stress.explore.testing._Space, "most", 500)
     explorer = Explorer(Options(seconds=PATIENCE), test="t", source=Path(__file__), folder=tmp_path, report=print)
     word = explorer.word("word")
     for cpu, run in enumerate(tasks):

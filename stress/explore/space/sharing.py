@@ -23,6 +23,7 @@ class Sharing:
     interrupts: list[Task]
 
     fast = True  # operations on words that concern nobody else pass without a look, and are not counted
+    most = MAX_OPERATIONS  # of those that are counted, in an execution
 
     def __init__(self, mem: list[int], guard, locks: frozenset[int]) -> None:
         self.mem, self.guard, self.locks = mem, guard, locks
@@ -80,7 +81,7 @@ class Sharing:
         """Too many operations for an execution that ends."""
         raise Violation(
             "endless loop",
-            f"{task.name} has made {MAX_OPERATIONS} operations: a cycle in a list, or a wait without cpu_relax?",
+            f"{task.name} has made {self.most} operations: a cycle in a list, or a wait without cpu_relax?",
         )
 
     def _held(self, task: Task) -> frozenset[int]:

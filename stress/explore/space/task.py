@@ -32,7 +32,7 @@ from greenlet import greenlet
 
 from shm.machine import Machine
 from stress.explore.space.bodies import Unwound, run_bodies
-from stress.explore.space.violation import MAX_OPERATIONS, OWNER
+from stress.explore.space.violation import OWNER
 
 MINUS_ONE = 0.5  # stands for -1 in hashes, where CPython cannot tell that from -2: no word holds it
 
@@ -59,6 +59,7 @@ class TaskSpace(Protocol):
     last: Any
     log: Callable[..., None] | None
     exempt: frozenset[int]
+    most: int
     clocks: Any  # `Clocks` where data races are looked for
 
     def decide(self, task: Any, on: bool) -> Any: ...
@@ -153,7 +154,7 @@ class Task(Machine):
         space, guard = self.space, self.space.guard
         key, mortal = a, False
         space.operations += 1
-        if space.operations > MAX_OPERATIONS:
+        if space.operations > space.most:
             space.endless(self)
         if guard is not None:
             owner = guard.owner(a)

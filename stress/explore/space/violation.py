@@ -7,7 +7,7 @@ KINDS = (
     "wild access", "data race",
 )  # fmt: skip
 OWNER = 1 << 48  # added to the number of an owner, to tell it from words in footprints
-MAX_OPERATIONS = 50_000  # of one execution, on words that others touch too
+MAX_OPERATIONS = 50_000  # of an execution, on words that others touch too
 
 
 class Violation(Exception):
