@@ -14,6 +14,7 @@ from scenarios.settings import ParameterError, count, share
 
 MEGA = 1 << 20
 BURST = 2048  # objects that a CPU allocates, or frees, in a row: more than its lists hold, whatever the size of slabs
+LEAST = 256  # operations of a CPU: below that, it does not come past its first slabs
 
 FreeOrder = Annotated[
     Literal["random", "sequential"], msgspec.Meta(description="order of the frees against that of the allocations")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from scenarios.parameters import Sized
+from scenarios.parameters import LEAST, Sized
 from scenarios.registry import SCENARIOS
 
 OPERATIONS = 400_000  # of a point, all CPUs together, if the scenario can be sized
-LEAST = 256  # of a CPU: below that, a CPU does not come past its first slabs
 
 
 def sized(scenario: str, cpus: int, given: dict[str, str], operations: int = OPERATIONS) -> dict[str, str]:

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterator
 
 import pytest
-from small_world import SmallWorld
+from small_world import SmallWorld, undone
 from test_books import Children
 from test_censuses import mixed
 
@@ -213,12 +213,9 @@ def test_roots_behind_one_without_slots_are_looked_at_too():
     plain = Plain(world)
     first, *_, last = (i for i in plain.live() if plain.of(i, "root") == 0)
     slot = plain.of(last, "slots")
-    was = {at: world.mem[at] for at in (plain.caches[first] + CACHE.slots, slot)}
-    for at in was:
-        world.mem[at] = -5
-    found = [text for text in registry(Snapshot(world.kworker, world.layout)) if "word -5" in text]
-    for at, word in was.items():
-        world.mem[at] = word
+    with undone(world):
+        world.mem[plain.caches[first] + CACHE.slots] = world.mem[slot] = -5
+        found = [text for text in registry(Snapshot(world.kworker, world.layout)) if "word -5" in text]
     assert "its slot array" in found[0] and any(": slot 0 is word -5" in text for text in found[1:])
 
 
@@ -235,15 +232,12 @@ def test_what_is_no_cache_is_not_taken_for_the_last_descriptor(place):
         last + CACHE.root: root, last + CACHE.memcg: plain.of(child, "memcg"), last + CACHE.slots: plain.arrays[-1],
         slot if place == "slot" else plain.caches[child] + CACHE.root: -5,
     }  # fmt: skip
-    was = {at: world.mem[at] for at in words}
-    for at, word in words.items():
-        world.mem[at] = word
-    w = Snapshot(world.kworker, world.layout)
-    plain.name = w.cache_name
-    found, right = sorted(registry(w)), sorted(plain.findings())
-    for at, word in was.items():
-        world.mem[at] = word
-    assert found == right != []
+    with undone(world):
+        for at, word in words.items():
+            world.mem[at] = word
+        w = Snapshot(world.kworker, world.layout)
+        plain.name = w.cache_name
+        assert sorted(registry(w)) == sorted(plain.findings()) != []
 
 
 def test_each_lock_that_is_held_is_named():

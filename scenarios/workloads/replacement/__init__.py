@@ -19,7 +19,7 @@ from typing import Annotated
 
 import msgspec
 
-from scenarios.parameters import BURST, MEGA, SheafCapacity
+from scenarios.parameters import BURST, LEAST, MEGA, SheafCapacity
 from scenarios.scenario import Scenario
 from scenarios.settings import count, number, size
 
@@ -38,7 +38,7 @@ class Replacement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     @staticmethod
     def sized(cpus: int, each: int) -> dict[str, int]:
-        return {"objects": BURST // 2, "steps": max(256, (each - 2 * BURST) // 2)}
+        return {"objects": BURST // 2, "steps": max(LEAST, (each - 2 * BURST) // 2)}
 
 
 SCENARIO = Scenario(
