@@ -8,7 +8,8 @@ cache in their order (x86-TSO), locked instructions and fences wait until all ha
 
 A core looks far ahead, so what misses overlaps with what comes before and after, in critical sections too: a bulk
 free has the next objects' lines under way while it frees one. It takes a part of its way only (`overlap`). Not so what
-is read from slabs' memory: that is a link of a free list, and where the next one lies is known when it has come.
+is read from slabs' memory: that is a link of a free list, and where the next one lies is known when it has come. SLAB
+reads an array of indices there, which nothing has to wait for.
 
 A line near one that the CPU missed before was asked for ahead of its use, if the core's prefetcher follows that
 stream: it costs nothing, unless it is on its way to somebody else. Who misses a line may miss its page's translation
@@ -163,6 +164,14 @@ def _is_quiet(m: Machine, a: int) -> bool:
 
 
 @dual
+def _is_link(m: Machine, a: int) -> bool:
+    """Is it where free objects point at the next one?"""
+    if m.has("SLAB"):
+        return False
+    return a >= vtime(m, VTIME.frames)
+
+
+@dual
 def charge_read(m: Machine, a: int) -> None:
     """This CPU loads word `a`."""
     v = vcpu(m)
@@ -193,7 +202,7 @@ def _read_elsewhere(m: Machine, v: int, a: int, s: int, key: int) -> None:
     source = _source(m, v, line, state)
     me = this_cpu(m) + 1
     shared = source == FROM_LLC or source >= FROM_MEMORY or state & EXCLUSIVE == 0
-    takes = _way(m, v, source, line, a >= vtime(m, VTIME.frames))
+    takes = _way(m, v, source, line, _is_link(m, a))
     _stall(m, v, line, source, takes, min(takes, price(m, PRICE.shared_gap)) if shared else takes)
     if state & OWNER_MASK == 0 or (source >= FROM_MEMORY and state & EXCLUSIVE):
         # Nobody has it: the first reader may write it later without asking.

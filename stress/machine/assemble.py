@@ -59,6 +59,7 @@ def assemble(
     *,
     cpuinfo: str = "",
     memory_bytes: int | None = None,
+    llc_kib: int | None = None,
     virtual: bool = False,
 ) -> tuple[Profile, list[Finding]]:
     """The profile of these measurements, by name as prices are, and what is to be known about it.
@@ -105,14 +106,14 @@ def assemble(
                 f"{topology.llc_kib >> 10} MiB may hold: memory is dearer than said; give it more --seconds",
             )
         )
-    wide = measured.get(LLC_WIDE)
-    if wide is not None and wide.ns > (ns["llc"] + ns["memory_near"]) / 2:
+    llc_mib = (llc_kib or topology.llc_kib) / 1024
+    if llc_mib < topology.llc_kib / 1024:
         findings.append(
             finding(
                 "warning",
-                f"a ring of a quarter of the last-level cache takes {wide.ns:.0f} ns a line, nearer to memory than to "
-                f"the cache's {ns['llc']:.0f}: others use most of it, or this machine has a part; lower cache.llc_mib "
-                f"({topology.llc_kib / 1024:g}) in the file to simulate that",
+                f"a ring of a quarter of the last-level cache takes {measured[LLC_WIDE].ns:.0f} ns a line, nearer to "
+                f"memory than to the cache's {measured['llc'].ns:.0f}: others use most of it, or this machine has a "
+                f"part; cache.llc_mib is {llc_mib:g}, where {topology.llc_kib / 1024:g} are told",
             )
         )
     if virtual:
@@ -136,7 +137,7 @@ def assemble(
         cache=Cache(
             min(like.cache.l1_kib, topology.private_kib),
             topology.private_kib,
-            topology.llc_kib / 1024,
+            llc_mib,
             profiles.LINE_BYTES,
             entries,
             OVERLAP,

@@ -37,7 +37,7 @@ def measure(
     probe.compile("", frozenset())
     seen = read_topology(options.cpus)
     whole = read_topology(online() or host.available_cpus())
-    measured, memory_bytes, findings = _all(options, seen, progress, clock)
+    measured, memory_bytes, llc_kib, findings = _all(options, seen, progress, clock)
     profile, known = assemble(
         profile_name(options.out.stem),
         f"measured: {host.cpu_model()}"[:200],
@@ -45,6 +45,7 @@ def measure(
         measured,
         cpuinfo=cpuinfo(),
         memory_bytes=memory_bytes,
+        llc_kib=llc_kib,
         virtual=is_virtual(),
     )
     nodes, complexes, cores = whole.shape
@@ -68,8 +69,9 @@ def measure(
 
 def _all(
     options: MachineOptions, seen: Topology, progress: Callable[[str], None], clock: Clock
-) -> tuple[dict[str, Measured], int, list[Finding]]:
-    """Price or other name -> measurement; bytes that memory was measured with; what was met on the way."""
+) -> tuple[dict[str, Measured], int, int | None, list[Finding]]:
+    """Price or other name -> measurement; bytes that memory was measured with; KiB of the last-level cache that a CPU
+    has, if that was measured; what was met on the way."""
     seconds, cores = options.seconds, seen.cores
     cpu = cores[-1]  # the first one has the most interrupts
     findings = []
@@ -77,12 +79,13 @@ def _all(
     measured = measure_hits(cpu, HITS * seconds, clock)
     progress("the last-level cache")
     measured["llc"] = measure_llc(cpu, seen, LLC * seconds, clock)
-    wide = measure_wide_llc(cpu, seen, LLC * seconds, clock)
-    if wide is not None:
-        measured[LLC_WIDE] = wide
     size = memory_size(seen, seconds)
     progress(f"memory, through {size >> 20} MiB")
     measured["memory_near"], huge = measure_memory("memory_near", cpu, cpu, size, MEMORY * seconds, clock)
+    llc_kib = None
+    wide = measure_wide_llc(cpu, seen, measured["llc"].ns, measured["memory_near"].ns, LLC * seconds, clock)
+    if wide is not None:
+        measured[LLC_WIDE], llc_kib = wide
     elsewhere = [core for core in cores if seen.node[core] != seen.node[cpu]]
     if elsewhere:
         progress(f"memory of node {seen.node[elsewhere[0]]}")
@@ -112,4 +115,4 @@ def _all(
     grace = measure_grace_period(GRACES * seconds, clock)
     if grace is not None:
         measured[GRACE] = grace
-    return measured, size, findings
+    return measured, size, llc_kib, findings

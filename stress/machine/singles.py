@@ -91,13 +91,29 @@ def measure_llc(cpu: int, found: Topology, seconds: float, clock: Clock = time.p
     return _ring(cpu, size, seconds, clock).measured("llc", how)
 
 
-def measure_wide_llc(cpu: int, found: Topology, seconds: float, clock: Clock = time.perf_counter_ns) -> Measured | None:
-    """As measure_llc, but through a quarter of the last-level cache; None where that is hardly more, or too much."""
+def measure_wide_llc(
+    cpu: int,
+    found: Topology,
+    cache_ns: float,
+    memory_ns: float,
+    seconds: float,
+    clock: Clock = time.perf_counter_ns,
+) -> tuple[Measured, int] | None:
+    """As measure_llc, but through a quarter of the last-level cache; None where that is hardly more, or too much.
+
+    And the KiB of it that this CPU has: all that is told, or if the ring is nearer to memory than to the cache the
+    half, quarter … of it that is not.
+    """
     size = 1 << ((found.llc_kib << 10) // 4).bit_length() - 1
     if size < 8 * found.private_kib << 10 or size > seconds * 10 * BYTES_A_SECOND:
         return None
     how = f"a ring of {size >> 20} MiB of the {found.llc_kib >> 10} MiB that are told"
-    return _ring(cpu, size, seconds, clock).measured("a quarter of the llc", how)
+    wide = _ring(cpu, size, seconds / 2, clock).measured("a quarter of the llc", how)
+    had, ns = found.llc_kib, wide.ns
+    while ns > (cache_ns + memory_ns) / 2 and size > 4 * found.private_kib << 10:
+        size //= 2
+        had, ns = size >> 10, _ring(cpu, size, seconds / 4, clock).measured("a part of the llc", "").ns
+    return wide, had
 
 
 def _ring(cpu: int, size: int, seconds: float, clock: Clock) -> Times:

@@ -28,7 +28,6 @@ from shm.virtual.words import (
     STREAMS,
     TURNS,
     VCPU,
-    VERSION_BITS,
     VTIME,
     WAYS,
     WHERES,
@@ -256,18 +255,16 @@ class VirtualTime:
         return self._main(_PLAY, 1) == PLAYING
 
     def rewind(self) -> None:
-        """The arena was reset to be played once more: all clocks are 0 again, and caches stay warm.
+        """The arena was reset to be played once more: all clocks are 0 again, and last level caches stay warm.
 
-        What a core had of all but slabs' memory it has no more: who booted the world has written that since.
+        What is a core's own it has no more: natively another CPU has booted the world meanwhile.
         """
-        cores, shared = slice(self.plan["l1"], self.plan["llc"]), slice(self.plan["llc"], self.plan["lines"])
-        own, kept = self.words[cores].copy(), self.words[shared].copy()
-        layout = self.arena.layout
-        line = own >> VERSION_BITS
-        own[(line < layout.first_frame << PAGE_SHIFT - 3) | (line >= layout.last_frame << PAGE_SHIFT - 3)] = 0
+        parts = [self.plan.regions[name] for name in ("llc", "states")]
+        kept = [(base, self.words[base : base + size].copy()) for base, size in parts]
         self.words[:] = 0
         self._fill(self._pages)
-        self.words[cores], self.words[shared] = own, kept
+        for base, was in kept:
+            self.words[base : base + len(was)] = was
         self._begin()
 
     def end(self) -> None:

@@ -16,17 +16,20 @@ from stress.simulate.native import Measured
 
 Play = Callable[[Sequence[Measured], Profile], Iterable[dict[str, float]]]
 
-# What is looked at, which says nothing of how near the rest comes.
-SCENARIOS = ("pairs", "remote-free", "dead-free", "offline-storm")
+# What is looked at, which says nothing of how near the rest comes. remote-dead takes pages that nobody has used since
+# the boot: without it nothing tells what a translation costs.
+SCENARIOS = ("pairs", "remote-free", "dead-free", "remote-dead", "offline-storm")
 # On one CPU time is linear in these prices: no one waits for anybody.
 ALONE = ("access", "this_cpu", "locked", "l2", "llc", "tlb")
 MORE = 1_000  # ps: how much dearer a price is made, to see how often it is paid
 DEAREST = 8.0  # times what the profile says, or that part of it
-UNKNOWN_PS = 10_000  # what a price that the profile has as 0 is taken for
+UNKNOWN_PS = 20_000  # what a price that the profile has as 0 is taken for
 PRIOR = 0.02  # nearness to the measured price counts too, so little that it decides where the cells do not
 USUAL = 0.1  # the logarithm by which a good cell is off; what is off by far more counts less than by its square
-OVERLAPS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
-WAYS = (0.5, 0.7, 1.0, 1.4)  # of what a line of another core costs
+OVERLAPS = (1.5, 2.0, 3.0, 4.0, 6.0)
+WAYS = np.linspace(0.5, 1.5, 21)  # of what a line of another core costs; played are two of them, the others lie between
+PLAYED = (0.6, 1.0)
+PLAYS = 1 + len(ALONE) + len(OVERLAPS) * len(PLAYED)  # of what is looked at, in a fit
 
 
 def _priced(profile: Profile, **ps: int) -> Profile:
@@ -45,6 +48,7 @@ def _cells(runs: Sequence[Measured], profile: Profile, play: Play) -> np.ndarray
 def alone(profile: Profile, native: Sequence[Measured], play: Play) -> Profile:
     """The profile with the prices of ALONE as one CPU pays them: the logarithms by which cells are off are least.
 
+    A line of the own last level cache costs no more than one of another core, which a probe finds well.
     Its sources say which prices ended where the fit may go no further: something is missing that they stand for.
     """
     from scipy.optimize import least_squares
@@ -61,9 +65,12 @@ def alone(profile: Profile, native: Sequence[Measured], play: Play) -> Profile:
         cells = base + paid @ (known * (np.exp(logs) - 1))
         return np.append(np.log(np.maximum(cells, 0.01) / real), PRIOR * logs)
 
-    bound = np.log(DEAREST)
-    best = least_squares(off, np.zeros(len(ALONE)), bounds=(-bound, bound), loss="soft_l1", f_scale=USUAL)
-    ends = [name for name, log in zip(ALONE, best.x) if abs(log) > 0.99 * bound]
+    far = np.full(len(ALONE), np.log(DEAREST))
+    dearest = far.copy()
+    llc = ALONE.index("llc")
+    dearest[llc] = min(far[llc], np.log(max(profile.ps.complex, known[llc] + MORE) / known[llc]))
+    best = least_squares(off, np.zeros(len(ALONE)), bounds=(-far, dearest), loss="soft_l1", f_scale=USUAL)
+    ends = [name for name, log in zip(ALONE, best.x) if abs(log) > 0.99 * far[0]]
     if ends:
         said = f"{', '.join(ends)}: as far from what was measured as a fit may go, {DEAREST:g} times"
         profile = dataclasses.replace(profile, sources=(*profile.sources, said))
@@ -81,23 +88,28 @@ def _ordered(profile: Profile, found: dict[str, int]) -> Profile:
 def together(profile: Profile, native: Sequence[Measured], play: Play) -> Profile:
     """The profile with how many misses overlap, and how dear lines of other cores are, as two CPUs find them.
 
-    What overlaps is cheaper by that, so prices that one CPU pays are kept as they come out.
+    What overlaps is cheaper by that, so prices that one CPU pays are kept as they come out; but for a line of the last
+    level cache, which costs no more than one of another core: one CPU has a say in how dear that is.
     """
-    runs = _fitted(native, 2)
+    runs = [*_fitted(native, 1), *_fitted(native, 2)]
     real = np.array([ns for one in runs for ns in one.ns.values()])
 
     def changed(overlap: float, way: float) -> Profile:
         part = overlap / profile.cache.overlap
-        kept = {name: int(getattr(profile.ps, name) * part) for name in ("llc", "memory_near", "memory_far")}
+        kept = {name: int(getattr(profile.ps, name) * part) for name in ("memory_near", "memory_far")}
         lines = {name: int(getattr(profile.ps, name) * way) for name in ("complex", "node", "remote")}
+        kept["llc"] = min(int(profile.ps.llc * part), lines["complex"])
         cache = dataclasses.replace(profile.cache, overlap=overlap)
         return _ordered(dataclasses.replace(profile, cache=cache), kept | lines)
 
-    def off(overlap: float, way: float) -> float:
-        return float(np.abs(np.log(_cells(runs, changed(overlap, way), play) / real)).sum())
-
-    overlap = min(OVERLAPS, key=lambda one: off(one, 1.0))
-    return changed(overlap, min(WAYS, key=lambda one: off(overlap, one)))
+    best = (np.inf, 0.0, 0.0)
+    for overlap in OVERLAPS:
+        less, more = (_cells(runs, changed(overlap, way), play) for way in PLAYED)
+        for way in WAYS:
+            cells = less + (more - less) * (way - PLAYED[0]) / (PLAYED[1] - PLAYED[0])
+            off = np.abs(np.log(np.maximum(cells, 0.01) / real)).sum()
+            best = min(best, (float(off), overlap, float(way)))
+    return changed(*best[1:])
 
 
 def fit(profile: Profile, native: Sequence[Measured], play: Play) -> Profile:

@@ -31,37 +31,44 @@ from stress.simulate.sizes import sized
 LAUNCHES = 3  # processes begun anew, so that the luck of one does not decide
 # allocator -> designs, the baseline first
 DESIGNS = {"slub": ("linux-3.16", "v3", "linux-6.18-F_SHEAFASK"), "slab": ("linux-3.16", "v3")}
-# Working sets that fit into a core's own cache, or nearly.
+# Working sets that fit into a core's own cache, or nearly; and tapes so long that what each launch finds cold counts
+# for little: natively the coordinator boots the world on another CPU.
 SETTINGS: dict[str, dict[str, str]] = {
     "remote-free": {"batch": "256", "rounds": "256"},
+    "remote-refill": {"slabs": "2048", "rounds": "256"},
+    "remote-dead": {"objects": "65536"},
     "free-burst": {"objects": "1024", "bursts": "64"},
     "dead-free": {"slabs": "256", "cgroups": "16"},
     "pinned": {"slabs": "256", "cgroups": "16"},
     "offline-storm": {"operations": "200000"},
+    "leak": {"cgroups": "100"},
+    "churn": {"cgroups": "400"},
 }
 
 
 class Measured(msgspec.Struct, kw_only=True, frozen=True):
     """A scenario under a design on so many CPUs. ns: of a CPU that an operation takes, by kind of section.
 
-    rounds: the same of each round, minutes apart; `ns` is their median.
+    sizes: the scenario's settings, so that what was measured can be simulated when `SETTINGS` has changed.
+    rounds: `ns` of each round, minutes apart; `ns` is their median.
     """
 
     scenario: str
     allocator: str
     design: str
     cpus: int
+    sizes: dict[str, str]
     ns: dict[str, float]
     rounds: dict[str, list[float]] = {}
 
     @classmethod
-    def of(cls, key: tuple[str, str, int, str], rounds: list[dict[str, float]]) -> Measured:
+    def of(cls, key: tuple[str, str, int, str], sizes: dict[str, str], rounds: list[dict[str, float]]) -> Measured:
         """Of what each round found; a kind that one of them has not is left out."""
         kinds = [kind for kind in rounds[0] if all(kind in one for one in rounds)]
         found = {kind: [one[kind] for one in rounds] for kind in kinds}
         ns = {kind: median(values) for kind, values in found.items()}
         scenario, allocator, cpus, design = key
-        return cls(scenario=scenario, allocator=allocator, cpus=cpus, design=design, ns=ns, rounds=found)
+        return cls(scenario=scenario, allocator=allocator, cpus=cpus, design=design, sizes=sizes, ns=ns, rounds=found)
 
     def halves(self) -> tuple[Measured, Measured] | None:
         """What every other round found, and what the rest found; None of a single round."""
@@ -69,7 +76,7 @@ class Measured(msgspec.Struct, kw_only=True, frozen=True):
         if count < 2:
             return None
         each = [{kind: values[i] for kind, values in self.rounds.items()} for i in range(count)]
-        return Measured.of(self.key, each[::2]), Measured.of(self.key, each[1::2])
+        return Measured.of(self.key, self.sizes, each[::2]), Measured.of(self.key, self.sizes, each[1::2])
 
     @property
     def key(self) -> tuple[str, str, int, str]:
@@ -77,9 +84,9 @@ class Measured(msgspec.Struct, kw_only=True, frozen=True):
         return self.scenario, self.allocator, self.cpus, self.design
 
 
-def workload_of(scenario: str, cpus: int, seed: int) -> Workload:
-    """A scenario in the sizes that are compared."""
-    return build_workload(scenario, sized(scenario, cpus, SETTINGS.get(scenario, {})), cpus, seed)[0]
+def sizes_of(scenario: str, cpus: int) -> dict[str, str]:
+    """The settings with which a scenario is compared."""
+    return sized(scenario, cpus, SETTINGS.get(scenario, {}))
 
 
 def measure(
@@ -101,11 +108,14 @@ def measure(
     found: dict[tuple[str, str, int, str], list[dict[str, float]]] = {}
     for _ in range(rounds):
         for scenario, allocator, n in itertools.product(scenarios, allocators, cpus):
-            workload = workload_of(scenario, n, seed)
+            workload = build_workload(scenario, sizes_of(scenario, n), n, seed)[0]
             for design in DESIGNS[allocator]:
                 key = (scenario, allocator, n, design)
                 found.setdefault(key, []).append(measured(workload, design, allocator, seconds, seed))
-                yield " ".join(map(str, key)), [Measured.of(one, each) for one, each in found.items()]
+                yield (
+                    " ".join(map(str, key)),
+                    [Measured.of(one, sizes_of(one[0], one[2]), each) for one, each in found.items()],
+                )
 
 
 def _programs(design: str, allocator: str) -> list[Target]:

@@ -25,13 +25,14 @@ from stress.engine import virtual_main
 from stress.play.compiled import ready
 from stress.play.options import DEFAULT_MEMORY
 from stress.play.virtual import features_of
+from stress.play.workload import build_workload
 from stress.profiles.load import dump, load
 from stress.profiles.profile import Profile
 from stress.simulate import fitting
 from stress.simulate.cells import again, compare, table, told
 from stress.simulate.exact import numbers
 from stress.simulate.fitting import Play
-from stress.simulate.native import DESIGNS, Measured, measure, workload_of
+from stress.simulate.native import DESIGNS, Measured, measure
 from stress.simulate.point import Job, play_point
 
 TLB_ENTRIES = 2048  # of a core's second level, AMD since Zen 2 (software optimization guides)
@@ -81,8 +82,20 @@ def playing(jobs: int, step: str, seed: int) -> Iterator[Play]:
         yield play
 
 
+def _telling(play: Play) -> Play:
+    """The same, and says each time that it begins."""
+    number = itertools.count(1)
+
+    def telling(runs: Sequence[Measured], profile: Profile) -> Iterable[dict[str, float]]:
+        print(f"fitting prices: {next(number)} of at most {fitting.PLAYS}", file=sys.stderr)
+        return play(runs, profile)
+
+    return telling
+
+
 def _of_run(one: Measured, profile: Profile, seed: int, step: str) -> dict[str, float]:
-    return simulated(workload_of(one.scenario, one.cpus, seed), one.allocator, profile, seed, one.design, step)
+    workload = build_workload(one.scenario, one.sizes, one.cpus, seed)[0]
+    return simulated(workload, one.allocator, profile, seed, one.design, step)
 
 
 def main(arguments: list[str]) -> int:
@@ -128,7 +141,7 @@ def main(arguments: list[str]) -> int:
     cells = []
     with playing(chosen.jobs, chosen.step, seed=1) as play:
         if chosen.fit:
-            profile = fitting.fit(profile, native, play)
+            profile = fitting.fit(profile, native, _telling(play))
             chosen.fit.write_text(dump(profile))
         for cell in compare(wanted, play(wanted, profile)):
             cells.append(cell)

@@ -44,18 +44,19 @@ class Core:
 @pytest.fixture
 def core(request) -> Iterator[Core]:
     of = load("xeon-2014")
+    allocator, cache = request.param if isinstance(request.param, tuple) else ("slub", request.param)
     profile = dataclasses.replace(
-        of, cache=dataclasses.replace(of.cache, **request.param), ps=dataclasses.replace(of.ps, tlb=TLB_PS)
+        of, cache=dataclasses.replace(of.cache, **cache), ps=dataclasses.replace(of.ps, tlb=TLB_PS)
     )
-    features = features_of("v3", "slub")
+    features = features_of("v3", allocator)
     booted = features - STATS - {"VTIME"}
     workload, _ = build_workload("remote-free", {"batch": "16", "rounds": "1"}, 1, 1)
-    arena = Arena(workload, features=booted, memory=16 << 20, serial=True)
+    arena = Arena(workload, allocator, features=booted, memory=16 << 20, serial=True)
     arena.reset(booted, BlockSettings(seed=1))
     virtual = VirtualTime(arena, booted, profile)
     memory = Joined(arena.segment.words_view, virtual.segment.words_view, virtual.offset)
     base = (arena.layout.last_frame - 256) * PAGE  # far from what the boot took
-    yield Core(PricedMachine(memory, 0, features, "slub"), base)
+    yield Core(PricedMachine(memory, 0, features, allocator), base)
     memory.arena.release(), memory.tables.release()
     virtual.close()
     arena.close()
@@ -78,6 +79,11 @@ def test_misses_overlap_but_those_of_links(core):
     assert core.ps(charge_read, [last]) == [OVERLAPPED_PS]
     assert core.ps(charge_read, [90 * PAGE]) == [MEMORY_PS], "a word of a slab's memory"
     assert core.ps(charge_this_cpu, [91 * PAGE])[0] < MEMORY_PS, "that is changed, and nothing follows from it"
+
+
+@pytest.mark.parametrize("core", [("slab", {})], indirect=True)
+def test_indices_of_slab_are_no_links(core):
+    assert core.ps(charge_read, [90 * PAGE]) == [OVERLAPPED_PS]
 
 
 @pytest.mark.parametrize("core", [{"tlb_entries": 16}, {"tlb_entries": 0}], indirect=True)

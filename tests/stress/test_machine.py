@@ -16,6 +16,7 @@ from stress.machine import assemble, kernel, measure, pairs, singles
 from stress.machine.assemble import store_buffer
 from stress.machine.options import make_options
 from stress.machine.result import Measured
+from stress.machine.timing import Times
 from stress.machine.topology import parse_cpus, read_topology
 from stress.process.errors import DamagedRun, UsageError
 from stress.profiles.load import dump, load, parse, read
@@ -126,6 +127,25 @@ def test_prices_out_of_order_are_moved_and_said():
     moved = {one.text.split()[0]: one.level for one in findings if "was measured as" in one.text}
     assert moved == {"llc": "warning", "remote": "warning", "memory_far": "note"}
     assert parse(dump(profile).encode(), "f") == profile
+
+
+def test_a_last_level_cache_is_as_large_as_a_ring_finds(monkeypatch, tmp_path):
+    topology = read_topology(sysfs(tmp_path, 2, 1, 2), tmp_path)
+    part = 5 << 20
+
+    def ring(cpu, size, seconds, clock):
+        return Times((18.0 if size <= part else 120.0,) * 9)
+
+    monkeypatch.setattr(singles, "_ring", ring)
+    wide, kib = singles.measure_wide_llc(0, topology, 16.0, 150.0, 1.0)
+    assert (wide.ns, kib) == (120.0, 4096)
+    profile, findings = assemble.assemble("x", "x", topology, of() | {assemble.LLC_WIDE: wide}, llc_kib=kib)
+    assert profile.cache.llc_mib == 4
+    assert any("cache.llc_mib is 4, where 32 are told" in one.text for one in findings)
+    part = 32 << 20
+    assert singles.measure_wide_llc(0, topology, 16.0, 150.0, 1.0)[1] == 32768
+    profile, findings = assemble.assemble("x", "x", topology, of(), llc_kib=32768)
+    assert profile.cache.llc_mib == 32 and not any("are told" in one.text for one in findings)
 
 
 @pytest.mark.parametrize("missing", HITS)

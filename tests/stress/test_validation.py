@@ -16,7 +16,7 @@ KINDS = ("live", "dead", "alloc")
 
 
 def measured(scenario: str, design: str, cpus: int, rounds: list[float]) -> Measured:
-    return Measured.of((scenario, "slub", cpus, design), [dict.fromkeys(KINDS[:1], ns) for ns in rounds])
+    return Measured.of((scenario, "slub", cpus, design), {}, [dict.fromkeys(KINDS[:1], ns) for ns in rounds])
 
 
 def test_what_is_measured_again_bounds_what_can_be_met():
@@ -44,16 +44,46 @@ def test_prices_that_were_planted_are_found():
     known = load("epyc-2022")
     true = dataclasses.replace(known.ps, access=300, this_cpu=2 * known.ps.this_cpu, locked=4_000, l2=9_000, tlb=20_000)
     truth = dataclasses.replace(known, ps=true)
-    empty = [Measured.of((scenario, "slub", 1, design), [{}]) for scenario, design in keys]
-    native = [Measured.of(one.key, [ns]) for one, ns in zip(empty, play(empty, truth), strict=True)]
+    empty = [Measured.of((scenario, "slub", 1, design), {}, [{}]) for scenario, design in keys]
+    native = [Measured.of(one.key, {}, [ns]) for one, ns in zip(empty, play(empty, truth), strict=True)]
     found = fitting.alone(known, native, play)
     for name in fitting.ALONE:
         assert getattr(found.ps, name) == pytest.approx(getattr(true, name), rel=0.05), name
     assert found.sources == known.sources
     assert "fitted to pairs" in fitting.fit(known, native, play).sources[0], "two CPUs were not measured"
     out_of_reach = dataclasses.replace(known, ps=dataclasses.replace(true, locked=20 * known.ps.locked))
-    native = [Measured.of(one.key, [ns]) for one, ns in zip(empty, play(empty, out_of_reach), strict=True)]
+    native = [Measured.of(one.key, {}, [ns]) for one, ns in zip(empty, play(empty, out_of_reach), strict=True)]
     assert fitting.alone(known, native, play).sources[-1].startswith("locked: as far")
+
+
+def test_what_two_cpus_pay_for_lines_is_found_where_it_was_planted():
+    """Of what comes from another core and from the own last level cache, a part overlaps and a part does not."""
+    known = load("epyc-2022")
+    rng = np.random.default_rng(5)
+    keys = [(scenario, cpus) for scenario in fitting.SCENARIOS for cpus in (1, 2)]
+    paid = {key: rng.uniform(0.2, 5, (len(KINDS), 8)) * ([1] * 6 + [key[1] - 1] * 2) for key in keys}
+
+    def play(runs, profile):
+        ps = {name: getattr(profile.ps, name) / 1000 for name in (*fitting.ALONE, "complex")}
+        ps["llc"] /= profile.cache.overlap
+        prices = np.array([*(ps[name] for name in fitting.ALONE), ps["complex"] / profile.cache.overlap, ps["complex"]])
+        return [dict(zip(KINDS, (1 + paid[one.scenario, one.cpus] @ prices).tolist())) for one in runs]
+
+    empty = [Measured.of((scenario, "slub", cpus, "v3"), {}, [{}]) for scenario, cpus in keys]
+
+    def fitted(truth):
+        native = [Measured.of(one.key, {}, [ns]) for one, ns in zip(empty, play(empty, truth), strict=True)]
+        return fitting.fit(known, native, play)
+
+    cheap = dataclasses.replace(known.ps, llc=known.ps.llc * 2 // 3, complex=int(0.7 * known.ps.complex), tlb=30_000)
+    found = fitted(dataclasses.replace(known, ps=cheap))
+    assert found.cache.overlap == known.cache.overlap
+    assert found.ps.complex == pytest.approx(cheap.complex, rel=0.01)
+    assert found.ps.llc == pytest.approx(cheap.llc, rel=0.1)
+    apart = dataclasses.replace(known, cache=dataclasses.replace(known.cache, overlap=2.0))
+    assert fitted(apart).cache.overlap == 2.0
+    dear = dataclasses.replace(known.ps, llc=3 * known.ps.complex)
+    assert fitted(dataclasses.replace(known, ps=dear)).ps.llc <= 1.5 * known.ps.complex, "no dearer than another core's"
 
 
 def test_prices_that_come_out_of_order_can_be_written():
