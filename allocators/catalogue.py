@@ -29,6 +29,7 @@ class Allocator:
     statistics: the names of its counters, in the kernel's order.
     sysfs: a kernel shows its caches, and shrinks one when told to, in /sys/kernel/slab.
     fails: what of `FAILURES` there is to fail.
+    chained: a free object points at the next one, so where that lies is known when its line has come.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Allocator:
     statistics: tuple[str, ...] = ()
     sysfs: bool = False
     fails: tuple[str, ...] = ("page-alloc",)
+    chained: bool = True
 
     def refuses(self, *, trace: bool = False, failures: tuple[str, ...] = ()) -> str | None:
         """Why it cannot play a recorded kernel, or with such failures on purpose, and what to do; None when it can.
@@ -213,6 +215,7 @@ SLAB = register(
         time_scale=20.0,  # it has timers of seconds
         settles=True,
         statistics=_SLAB_STATISTICS,
+        chained=False,  # an array of indices
     )
 )
 SLOB = register(

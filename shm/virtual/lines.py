@@ -164,14 +164,6 @@ def _is_quiet(m: Machine, a: int) -> bool:
 
 
 @dual
-def _is_link(m: Machine, a: int) -> bool:
-    """Is it where free objects point at the next one?"""
-    if m.has("SLAB"):
-        return False
-    return a >= vtime(m, VTIME.frames)
-
-
-@dual
 def charge_read(m: Machine, a: int) -> None:
     """This CPU loads word `a`."""
     v = vcpu(m)
@@ -202,7 +194,7 @@ def _read_elsewhere(m: Machine, v: int, a: int, s: int, key: int) -> None:
     source = _source(m, v, line, state)
     me = this_cpu(m) + 1
     shared = source == FROM_LLC or source >= FROM_MEMORY or state & EXCLUSIVE == 0
-    takes = _way(m, v, source, line, _is_link(m, a))
+    takes = _way(m, v, source, line, a >= vtime(m, VTIME.links))
     _stall(m, v, line, source, takes, min(takes, price(m, PRICE.shared_gap)) if shared else takes)
     if state & OWNER_MASK == 0 or (source >= FROM_MEMORY and state & EXCLUSIVE):
         # Nobody has it: the first reader may write it later without asking.

@@ -139,6 +139,7 @@ VTIME = struct(
     ("turns", TURNS.SIZE),
     # Where words are at home: frames by node, per-CPU areas and NODEs with theirs, all else on node 0.
     "frames",
+    "links",  # from this word on loads read where the next free object lies
     "node_words",
     "nodes",
     "nodes_end",

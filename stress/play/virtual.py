@@ -199,6 +199,7 @@ class VirtualTime:
             "quiet": min(base for base, _ in tapes),
             "quiet_end": max(base + size for base, size in tapes),
             "frames": layout.first_frame << PAGE_SHIFT,
+            "links": layout.first_frame << PAGE_SHIFT if ALLOCATORS[arena.allocator].chained else layout.words,
             "node_words": frames // (layout.limits.nodes - layout.limits.memoryless) << PAGE_SHIFT,
             "nodes": nodes,
             "nodes_end": nodes + node_words,
