@@ -18,6 +18,7 @@ from stress.play.workload import build_workload
 from stress.profiles.load import load
 
 pytestmark = pytest.mark.xdist_group("compiles")  # see test_exact
+DESIGNS = {"slub": "v3", "slab": "linux-3.16"}  # as test_exact's
 LINE = 8  # words
 PAGE = 512
 TLB_PS = 20_000
@@ -48,7 +49,7 @@ def core(request) -> Iterator[Core]:
     profile = dataclasses.replace(
         of, cache=dataclasses.replace(of.cache, **cache), ps=dataclasses.replace(of.ps, tlb=TLB_PS)
     )
-    features = features_of("v3", allocator)
+    features = features_of(DESIGNS[allocator], allocator)
     booted = features - STATS - {"VTIME"}
     workload, _ = build_workload("remote-free", {"batch": "16", "rounds": "1"}, 1, 1)
     arena = Arena(workload, allocator, features=booted, memory=16 << 20, serial=True)
