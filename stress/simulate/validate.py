@@ -122,7 +122,10 @@ def main(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     scenarios, allocators = chosen.scenario or list(SCENARIOS), chosen.allocator or list(DESIGNS)
     if chosen.measured:
-        native = msgspec.json.decode(chosen.measured.read_bytes(), type=list[Measured])
+        try:
+            native = msgspec.json.decode(chosen.measured.read_bytes(), type=list[Measured])
+        except (OSError, msgspec.MsgspecError) as error:
+            parser.error(f"--measured {chosen.measured}: {error}; it is a file that --measure wrote")
     else:
         native = []
         for played, native in measure(scenarios, allocators, chosen.cpus, chosen.seconds, chosen.rounds):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -27,10 +27,10 @@ OVERLAPPED_PS = round(MEMORY_PS / load("xeon-2014").cache.overlap)
 
 
 class Core:
-    """A CPU of an interpreted machine. base: a word in slabs' memory that nobody has touched yet."""
+    """A CPU of an interpreted machine. base: a word in slabs' memory that nobody has touched yet. rewind: anew."""
 
-    def __init__(self, machine: PricedMachine, base: int) -> None:
-        self.m, self.base = machine, base
+    def __init__(self, machine: PricedMachine, base: int, rewind: Callable[[], None]) -> None:
+        self.m, self.base, self.rewind = machine, base, rewind
 
     def ps(self, do, words) -> list[int]:
         """What each of these accesses takes, beyond one that hits."""
@@ -57,7 +57,12 @@ def core(request) -> Iterator[Core]:
     virtual = VirtualTime(arena, booted, profile)
     memory = Joined(arena.segment.words_view, virtual.segment.words_view, virtual.offset)
     base = (arena.layout.last_frame - 256) * PAGE  # far from what the boot took
-    yield Core(PricedMachine(memory, 0, features, allocator), base)
+
+    def rewind() -> None:
+        arena.reset(booted, BlockSettings(seed=1))
+        virtual.rewind()
+
+    yield Core(PricedMachine(memory, 0, features, allocator), base, rewind)
     memory.arena.release(), memory.tables.release()
     virtual.close()
     arena.close()
@@ -80,6 +85,13 @@ def test_misses_overlap_but_those_of_links(core):
     assert core.ps(charge_read, [last]) == [OVERLAPPED_PS]
     assert core.ps(charge_read, [90 * PAGE]) == [MEMORY_PS], "a word of a slab's memory"
     assert core.ps(charge_this_cpu, [91 * PAGE])[0] < MEMORY_PS, "that is changed, and nothing follows from it"
+
+
+@pytest.mark.parametrize("core", [{"tlb_entries": 16}], indirect=True)
+def test_a_second_play_finds_the_last_level_cache_as_it_was_and_nothing_of_its_own(core):
+    assert core.ps(charge_read, [90 * PAGE, 90 * PAGE]) == [MEMORY_PS + TLB_PS, 0]
+    core.rewind()
+    assert core.ps(charge_read, [90 * PAGE, 90 * PAGE]) == [load("xeon-2014").ps.llc + TLB_PS, 0]
 
 
 @pytest.mark.parametrize("core", [("slab", {})], indirect=True)
