@@ -26,6 +26,7 @@ from stress.play.compiled import ready
 from stress.play.options import DEFAULT_MEMORY
 from stress.play.virtual import features_of
 from stress.play.workload import build_workload
+from stress.process.ending import live_with_parent
 from stress.profiles.load import dump, load
 from stress.profiles.profile import Profile
 from stress.simulate import fitting
@@ -74,7 +75,7 @@ def simulated(
 def playing(jobs: int, step: str, seed: int) -> Iterator[Play]:
     """What plays measured runs in virtual time with a profile, so many at a time."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max(1, jobs), mp_context=context) as pool:
+    with ProcessPoolExecutor(max(1, jobs), context, live_with_parent, (os.getpid(),)) as pool:
 
         def play(runs: Sequence[Measured], profile: Profile) -> Iterable[dict[str, float]]:
             return pool.map(_of_run, runs, *map(itertools.repeat, (profile, seed, step)))
@@ -159,4 +160,8 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        print("stopped; what --measure has written is kept", file=sys.stderr)
+        sys.exit(3)
