@@ -71,7 +71,7 @@ def _all(
     options: MachineOptions, seen: Topology, progress: Callable[[str], None], clock: Clock
 ) -> tuple[dict[str, Measured], int, int | None, list[Finding]]:
     """Price or other name -> measurement; bytes that memory was measured with; KiB of the last-level cache that a CPU
-    has, if that was measured; what was met on the way."""
+    has, if a ring found less than is told; what was met on the way."""
     seconds, cores = options.seconds, seen.cores
     cpu = cores[-1]  # the first one has the most interrupts
     findings = []
@@ -85,7 +85,8 @@ def _all(
     llc_kib = None
     wide = measure_wide_llc(cpu, seen, measured["llc"].ns, measured["memory_near"].ns, LLC * seconds, clock)
     if wide is not None:
-        measured[LLC_WIDE], llc_kib = wide
+        measured[LLC_WIDE], had = wide
+        llc_kib = had if had < seen.llc_kib else None
     elsewhere = [core for core in cores if seen.node[core] != seen.node[cpu]]
     if elsewhere:
         progress(f"memory of node {seen.node[elsewhere[0]]}")
