@@ -65,12 +65,12 @@ def alone(profile: Profile, native: Sequence[Measured], play: Play) -> Profile:
         cells = base + paid @ (known * (np.exp(logs) - 1))
         return np.append(np.log(np.maximum(cells, 0.01) / real), PRIOR * logs)
 
-    far = np.full(len(ALONE), np.log(DEAREST))
-    dearest = far.copy()
+    far = np.log(DEAREST)
+    dearest = np.full(len(ALONE), far)
     llc = ALONE.index("llc")
-    dearest[llc] = min(far[llc], np.log(max(profile.ps.complex, known[llc] + MORE) / known[llc]))
+    dearest[llc] = min(far, np.log(max(profile.ps.complex, known[llc] + MORE) / known[llc]))
     best = least_squares(off, np.zeros(len(ALONE)), bounds=(-far, dearest), loss="soft_l1", f_scale=USUAL)
-    ends = [name for name, log in zip(ALONE, best.x) if abs(log) > 0.99 * far[0]]
+    ends = [name for name, log in zip(ALONE, best.x) if abs(log) > 0.99 * far]
     if ends:
         said = f"{', '.join(ends)}: as far from what was measured as a fit may go, {DEAREST:g} times"
         profile = dataclasses.replace(profile, sources=(*profile.sources, said))

@@ -106,16 +106,15 @@ def measure(
         [target for allocator in allocators for design in DESIGNS[allocator] for target in _programs(design, allocator)]
     )
     found: dict[tuple[str, str, int, str], list[dict[str, float]]] = {}
+    sizes = {(scenario, n): sizes_of(scenario, n) for scenario in scenarios for n in cpus}
     for _ in range(rounds):
         for scenario, allocator, n in itertools.product(scenarios, allocators, cpus):
-            workload = build_workload(scenario, sizes_of(scenario, n), n, seed)[0]
+            workload = build_workload(scenario, sizes[scenario, n], n, seed)[0]
             for design in DESIGNS[allocator]:
                 key = (scenario, allocator, n, design)
                 found.setdefault(key, []).append(measured(workload, design, allocator, seconds, seed))
-                yield (
-                    " ".join(map(str, key)),
-                    [Measured.of(one, sizes_of(one[0], one[2]), each) for one, each in found.items()],
-                )
+                known = [Measured.of(one, sizes[one[0], one[2]], each) for one, each in found.items()]
+                yield " ".join(map(str, key)), known
 
 
 def _programs(design: str, allocator: str) -> list[Target]:

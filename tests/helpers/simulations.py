@@ -10,6 +10,7 @@ from stress.result.data import Latency
 from stress.simulate.result import Dead, DeadSample, LineUse, LockUse, Point, Simulation
 from stress.simulate.sentences import sentences
 
+DESIGNS = {"slub": "v3", "slab": "linux-3.16"}  # what tests compile in virtual time, so that they share programs
 LINEAR = {1: 1e7, 2: 2e7, 4: 4e7, 8: 8e7}  # frees a second by CPUs
 LATENCY = Latency(operations=1000, p50=5.0, p90=9.0, p99=50.0, p999=800.0, max=1000.0, tail=[5.0] * 8 + [50.0] * 17)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import interleave
 import numpy as np
 import pytest
+from simulations import DESIGNS
 from trace_format import check
 
 from allocators.core.world import WORLD, WORLD_AT, world
@@ -32,7 +33,6 @@ from stress.simulate.exact import WORKLOADS, play_steps
 from stress.simulate.point import Job, play_point
 
 pytestmark = pytest.mark.xdist_group("compiles")  # a process that has compiled one has half of the next
-DESIGNS = {"slub": "v3", "slab": "linux-3.16"}  # of which simulations elsewhere are, so that they share programs
 
 
 def _machine() -> Profile:

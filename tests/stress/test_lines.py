@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 
 import pytest
+from simulations import DESIGNS
 
 from allocators.core.page_alloc import PAGE as DESCRIPTOR
 from allocators.core.world import MEM_MAP, PAGE_SHIFT
@@ -18,7 +19,6 @@ from stress.play.workload import build_workload
 from stress.profiles.load import load
 
 pytestmark = pytest.mark.xdist_group("compiles")  # see test_exact
-DESIGNS = {"slub": "v3", "slab": "linux-3.16"}  # as test_exact's
 LINE = 8  # words
 PAGE = 512
 TLB_PS = 20_000
