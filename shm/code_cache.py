@@ -16,7 +16,7 @@ import numba
 
 from shm import hooks
 from shm.numba_internals import PLAIN
-from shm.sources import DIGEST, source_digest
+from shm.sources import COMPILED, DIGEST, source_digest
 
 log = logging.getLogger(__name__)
 
@@ -40,15 +40,12 @@ Signature: 8a477f597d28d172789f06886806bc55
 """
 
 
-_SOURCES = ("shm/**/*.py", "allocators/**/*.py", "scenarios/tape.py", "stress/engine/*.py", "stress/bench/programs.py")
-
-
 def source_hash() -> str:
     """Hash of every source file compiled code can come from, of Numba's, llvmlite's and Python's version, and of the
     pipeline.
     """
     versions = f"{numba.__version__} {llvmlite.__version__} {sys.version_info[:3]}"
-    return source_digest(*_SOURCES, prefix=f"{versions} {'plain' if PLAIN else 'lean'}")
+    return source_digest(*COMPILED, prefix=f"{versions} {'plain' if PLAIN else 'lean'}")
 
 
 def model_hash() -> str:

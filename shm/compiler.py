@@ -15,12 +15,15 @@ own pipeline (`shm.numba_internals.PLAIN`): slower to compile, same meaning.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from numba.extending import overload
 
 from shm import features_pass, numba_internals
+from shm.sources import is_compiled_source
 
 _Function = Callable[..., Any]  # what takes words takes arrays of words too, as plain Python
 MARKED: set[_Function] = set()  # every function for both engines; `shm.hooks` replaces their code and no other
@@ -33,20 +36,35 @@ if numba_internals.PLAIN:
     def _options(*, inline: bool = False, out_of_line: bool = False) -> dict[str, Any]:
         return dict(pipeline_class=features_pass.Whole)
 
+    @contextlib.contextmanager
+    def sharing(folder: Path) -> Iterator[None]:
+        """While a program is compiled: what it has in common with others is shared through this folder."""
+        yield
+
     def _overload(function: _Function, options: Any, meaning: _Function) -> None:
         overload(function, jit_options=options, strict=False)(meaning)
 
 else:
-    from shm import lean, reuse
+    from shm import kept, lean, reuse
 
     ENTRY_PIPELINE = lean.Entry
+
+    @contextlib.contextmanager
+    def sharing(folder: Path) -> Iterator[None]:
+        """While a program is compiled: what it has in common with others is shared through this folder."""
+        kept.look(folder)
+        yield
+        kept.keep(folder)
 
     def _options(*, inline: bool = False, out_of_line: bool = False) -> dict[str, Any]:
         # Said explicitly, because a callee inherits forceinline from whichever caller is compiled first.
         return dict(pipeline_class=lean.Outer if out_of_line else lean.Inner, _nrt=False, forceinline=inline)
 
     def _overload(function: _Function, options: Any, meaning: _Function) -> None:
-        reuse.overload_once(function, options, meaning, lambda: bool(CHOICES))
+        ours = "<locals>" not in function.__qualname__ and all(
+            is_compiled_source(f.__code__.co_filename) for f in (function, meaning)
+        )
+        reuse.overload_once(function, options, meaning, lambda: bool(CHOICES), kept.find if ours else None)
 
 
 def _mark(function: _Function, options: dict[str, Any]) -> _Function:

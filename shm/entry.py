@@ -18,7 +18,7 @@ import numba
 import shm.virtual.native  # noqa: F401  machines with VTIME too must be known before anything compiles
 from shm import hooks, numba_internals
 from shm.code_cache import cache_folder
-from shm.compiler import ENTRY_PIPELINE
+from shm.compiler import ENTRY_PIPELINE, sharing
 from shm.native import MachineType
 from shm.placement import elsewhere
 
@@ -100,7 +100,8 @@ class Entry:
                 _say_once(numba_internals.WHY_PLAIN)
             folder = self.folder(kernel, features)
             folder.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(folder / "lock"), compiling(folder), elsewhere(padding):
+            shared = sharing(cache_folder() / "functions")
+            with filelock.FileLock(folder / "lock"), compiling(folder), elsewhere(padding), shared:
                 dispatcher = numba.njit(
                     self.function, cache=True, nogil=True, error_model="numpy", pipeline_class=ENTRY_PIPELINE
                 )

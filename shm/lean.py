@@ -5,8 +5,11 @@ It leans on how Numba links and lowers, so it is imported only where `shm.numba_
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
+from shm import reuse
 from shm.features_pass import ResolveFeatures, Whole
 from shm.machine_type import MachineType
 from shm.numba_internals import (
@@ -24,20 +27,23 @@ from shm.numba_internals import (
     PreLowerStripPhis,
     ReconstructSSA,
     TranslateByteCode,
+    binding,
     register_pass,
 )
 
 
-def _link_callees(caller: JITCodeLibrary, whole) -> None:
+def _link_callees(caller: JITCodeLibrary, whole, chosen: Mapping[str, Any]) -> None:
     """Link everything that a library calls into a module that has its own functions.
 
+    chosen: the library of each symbol.
     Callers come before callees (reverse postorder): LLVM's linker drops a linkonce function that nothing refers to yet.
     """
     order, seen = [], set()
 
     def visit(library) -> None:
         seen.add(id(library))
-        for callee in library._linking_libraries:
+        for link in links(library):
+            callee = chosen[link] if isinstance(link, str) else link
             if id(callee) not in seen:
                 visit(callee)
         order.append(library)
@@ -48,6 +54,11 @@ def _link_callees(caller: JITCodeLibrary, whole) -> None:
         whole.link_in(JITCodeLibrary._get_module_for_linking(library), preserve=True)
 
 
+def links(library: JITCodeLibrary) -> list[Any]:
+    """What it calls, in order: symbols of what is shared, and libraries of what is not."""
+    return [getattr(link, "symbol", None) or link for link in library._linking_libraries]
+
+
 class InnerLibrary(JITCodeLibrary):
     """A library that is only ever linked into others: neither optimised, emitted nor linked by itself.
 
@@ -55,6 +66,7 @@ class InnerLibrary(JITCodeLibrary):
     """
 
     out_of_line = False  # True: never inlined into a caller
+    symbol: str | None = None  # by which callers name it, if it is shared: which library that is differs by program
 
     def add_ir_module(self, ir_module):
         if self.out_of_line:
@@ -68,13 +80,59 @@ class InnerLibrary(JITCodeLibrary):
 
     def finalize(self):
         self._raise_if_finalized()
+        if self.symbol is not None:
+            self._bring_along()
         self._finalize_dynamic_globals()
         self._finalized = True
 
+    def _bring_along(self) -> None:
+        """What Numba's own library compiled, `min` of two words say, becomes part of it: it has no symbol."""
+        own = {f.name for f in self._final_module.functions if not f.is_declaration}
+        for library in [link for link in links(self) if not isinstance(link, str)]:
+            self._linking_libraries.remove(library)
+            if library.name != "nrt":  # Numba's reference counts, which every function is given, and none of ours has
+                self._final_module.link_in(JITCodeLibrary._get_module_for_linking(library), preserve=True)
+        for function in self._final_module.functions:
+            if not function.is_declaration and function.name not in own:
+                function.linkage = "internal"
+
     def _get_module_for_linking(self):
         whole = super()._get_module_for_linking().clone()
-        _link_callees(self, whole)
+        _link_callees(self, whole, reuse.libraries(None))
         return whole
+
+    def bitcode(self) -> bytes:
+        """Its own functions, for `restored`."""
+        return bytes(super()._get_module_for_linking().as_bitcode())
+
+    @classmethod
+    def restored(cls, codegen, symbol: str, bitcode: bytes, calls: list[InnerLibrary]) -> InnerLibrary:
+        """What another process compiled for a symbol. calls: libraries of the symbols that it links."""
+        library = cls(codegen, symbol)
+        library.enable_object_caching()
+        library.symbol = symbol
+        library._shared_module = binding.parse_bitcode(bitcode)
+        library._linking_libraries.extend(calls)
+        library._finalized = True
+        return library
+
+
+@contextlib.contextmanager
+def _named(state, symbol: str) -> Iterator[None]:
+    """While a function is lowered, its name, and its environment's, is the symbol."""
+    context, this = state.targetctx, state.func_id.unique_id
+    mangler = context.mangler
+
+    def name(qualified: str, types: Any, *, abi_tags: Any = (), uid: int | None = None) -> str:
+        if uid != this:
+            return mangler(qualified, types, abi_tags=abi_tags, uid=uid)
+        return f"env.{symbol}" if qualified.startswith(".NumbaEnv.") else symbol
+
+    context.mangler = name
+    try:
+        yield
+    finally:
+        del context.mangler
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
@@ -87,7 +145,14 @@ class InnerLowering(NativeLowering):
         state.library.out_of_line = isinstance(state.pipeline, Outer)
         state.flags = state.flags.copy()
         state.flags.no_compile = state.flags.no_cfunc_wrapper = state.flags.no_cpython_wrapper = True
-        super().run_pass(state)
+        shared = reuse.being_compiled()
+        if shared is None:
+            super().run_pass(state)
+        else:
+            state.library.symbol = shared.symbol
+            with _named(state, shared.symbol):
+                super().run_pass(state)
+            reuse.takes(shared.machine, shared.symbol, state.library)
         low = state["cr"]
         # Callers look the function up by its entry point; any unique builtin will do as the key.
         key: Callable[..., None] = [].append
@@ -128,12 +193,12 @@ class EntryLibrary(JITCodeLibrary):
     it then passes arguments as it likes, drops those that nobody reads, and inlines what has one caller.
     """
 
-    at_once = False  # True: each callee is linked once, not once for each function that the entry point calls
+    machine: MachineType | None = None  # of a program that counts: each callee is linked once, by its symbol
 
     def finalize(self):
         self._exported = {f.name for f in self._final_module.functions if not f.is_declaration}
-        if self.at_once:
-            _link_callees(self, self._final_module)
+        if self.machine is not None:
+            _link_callees(self, self._final_module, reuse.libraries(self.machine))
             self._linking_libraries.clear()
         super().finalize()
 
@@ -153,6 +218,6 @@ class Entry(Whole):
 
     def __init__(self, typingctx, targetctx, library, args, *rest) -> None:
         library = EntryLibrary(targetctx.codegen(), "entry")
-        library.at_once = any(isinstance(a, MachineType) and a.has("STATS") for a in args)
+        library.machine = next((a for a in args if isinstance(a, MachineType) and a.has("STATS")), None)
         library.enable_object_caching()
         super().__init__(typingctx, targetctx, library, args, *rest)

@@ -41,6 +41,10 @@ class MachineType(types.Type):
         _noted(KERNEL, self._kernel)
         return self._kernel
 
+    def all_answers(self) -> Questions:
+        """What no other machine answers. It is not noted."""
+        return {FEATURES: self._features, KERNEL: self._kernel}
+
     def answers(self, asked: Questions) -> bool:
         """Would this machine have given the same answers?"""
         for question, answer in asked.items():
@@ -69,11 +73,10 @@ def ask_again(asked: Questions) -> None:
 
 @contextlib.contextmanager
 def asking() -> Iterator[Questions]:
-    """Gathers what is asked inside; whoever compiles around it has asked that too."""
+    """Gathers what is asked inside; whoever compiles around it has not asked that."""
     asked: Questions = {}
     _open.append(asked)
     try:
         yield asked
     finally:
         _open.pop()
-        ask_again(asked)

@@ -156,6 +156,17 @@ lean.method(
     *("args", "kws"),
     more=False,
 )
+# Functions that other processes compiled: `shm.kept`.
+ExternalFunctionDescriptor = lean.name("numba.core.funcdesc.ExternalFunctionDescriptor")
+cpu_target = lean.name("numba.core.registry.cpu_target")
+lean.name("llvmlite.binding.parse_bitcode")
+lean.name("numba.core.types.literal")
+lean.method(
+    "numba.core.funcdesc.ExternalFunctionDescriptor.__init__",
+    *("name", "restype", "argtypes"),
+    more=False,
+)
+lean.holds("numba.core.base.BaseContext.mangler", lambda: callable(cpu_target.target_context.mangler))
 # What the libraries override: called by Numba, and what they call and read of it.
 lean.method("numba.core.codegen.JITCodeLibrary.__init__", "codegen", "name", more=False)
 lean.method("numba.core.codegen.JITCodeLibrary.finalize", more=False)

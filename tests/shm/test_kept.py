@@ -1,0 +1,84 @@
+"""Functions that a process compiled serve programs that other processes compile."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from llvmlite import binding
+from small_program import memory, small_program
+from until import PATIENCE
+
+from shm import kept
+
+FIRST, SECOND, THIRD = ({"STATS"}, {"STATS", "THIRDS"}, {"STATS", "PREEMPT"})
+ITS_OWN = {"every_operation", "_mixed", "_rarely", "_turn", "_loud", "_mark"}  # of no sources of ours: not kept
+COMPILED = """
+import json, sys
+import small_program
+from shm import reuse
+words = small_program.memory(small_program.native, frozenset(sys.argv[1:]))
+print(json.dumps([words, reuse.compiled]))
+"""
+
+
+def compiled(cache: Path, features: set[str]) -> set[str]:
+    """A process of its own compiles the small program, and plays it: which functions were compiled for that.
+
+    It leaves what the interpreter leaves, or AssertionError.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILED, *sorted(features)],
+        env=os.environ | {"SLAB_STRESS_CACHE": str(cache), "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done.stderr
+    words, names = json.loads(done.stdout)
+    assert words == memory(small_program, frozenset(features)), "not what the interpreter leaves"
+    return set(names)
+
+
+def altered(archive: Path, function: str, old: str, new: str) -> bytes:
+    """An archive of which one function's code does something else."""
+    with zipfile.ZipFile(archive) as kept_here:
+        entries = {name: kept_here.read(name) for name in kept_here.namelist()}
+    symbols = [symbol for symbol, *_ in json.loads(entries[kept.INDEX])]
+    number = str(next(i for i, symbol in enumerate(symbols) if symbol.startswith(f"{function}.")))
+    text = str(binding.parse_bitcode(entries[number]))
+    assert old in text
+    entries[number] = binding.parse_assembly(text.replace(old, new)).as_bitcode()
+    with zipfile.ZipFile(archive, "w") as other:
+        for name, entry in entries.items():
+            other.writestr(name, entry)
+    return archive.read_bytes()
+
+
+@pytest.mark.xdist_group("compiles")
+def test_another_process_takes_what_was_compiled(tmp_path):
+    first = compiled(tmp_path, FIRST)
+    assert first > ITS_OWN | {"next_random", "ring_push", "smp_call_mask"}
+    assert compiled(tmp_path, SECOND) == ITS_OWN
+    (archive,) = tmp_path.glob("*/functions/*.zip")  # and the second process added none
+    whole = archive.read_bytes()
+    altered(archive, "next_random", ", 20\n", ", 21\n")
+    with pytest.raises(AssertionError, match="not what the interpreter leaves"):
+        compiled(tmp_path, {*SECOND, "ANOTHER"})
+    # What asks for PREEMPT is compiled for it. An archive that broke off counts for nothing.
+    archive.write_bytes(whole)
+    (archive.parent / "0.zip").write_bytes(whole[: len(whole) // 2])
+    third = compiled(tmp_path, THIRD)
+    assert "ring_push" not in third and ITS_OWN < third < first
+
+
+def test_what_is_written_is_read(tmp_path, monkeypatch):
+    words = [None, "int64", "bool", "none", [-3], [True]]
+    assert kept._words(kept._shape(words)) == words
+    with pytest.raises(ValueError, match="no word for float64"):
+        kept._words((kept.types.float64,))
