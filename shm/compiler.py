@@ -52,9 +52,11 @@ else:
     @contextlib.contextmanager
     def sharing(folder: Path) -> Iterator[None]:
         """While a program is compiled: what it has in common with others is shared through this folder."""
-        kept.look(folder)
-        yield
-        kept.keep(folder)
+        kept.begin(folder)
+        try:
+            yield
+        finally:
+            kept.end(folder)
 
     def _options(*, inline: bool = False, out_of_line: bool = False) -> dict[str, Any]:
         # Said explicitly, because a callee inherits forceinline from whichever caller is compiled first.

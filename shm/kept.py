@@ -7,12 +7,13 @@ need not be said. Only functions of those sources are kept; who has plugins shar
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import logging
 import os
 import zipfile
-from collections.abc import Iterator
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +28,10 @@ INDEX = "functions.json"
 _SIMPLE = {str(t): t for t in (types.int64, types.boolean, types.none)}
 _by_symbol: dict[str, list[KeptFunction]] = {}
 _read: set[Path] = set()
+_unread: list[Path] = []  # the folder of this program, if nobody asked for a function of it yet
+_open: dict[Path, zipfile.ZipFile] = {}
 _numbers = itertools.count()
+_DAMAGED = (OSError, EOFError, KeyError, zlib.error, zipfile.BadZipFile)
 
 
 class KeptFunction(NamedTuple):
@@ -41,10 +45,13 @@ class KeptFunction(NamedTuple):
     typed: reuse.Shape
     links: tuple[int, ...]
 
-    def function(self, machine: MachineType | None) -> tuple[reuse.Function, Any]:
-        """It, for a machine; and the key by which Numba finds how to call it. Raises OSError, zipfile.BadZipFile."""
-        with zipfile.ZipFile(self.archive) as archive:
-            bitcode = archive.read(self.entry)
+    def function(self, machine: MachineType | None) -> tuple[reuse.Function, Any] | None:
+        """It, for a machine, and the key by which Numba finds how to call it; None if its archive is damaged."""
+        try:
+            bitcode = _archive(self.archive).read(self.entry)
+        except _DAMAGED as error:
+            log.debug("%s in %s is left out: %s", self.symbol, self.archive, error)
+            return None
         context = cpu_target.target_context
         chosen = reuse.libraries(machine)
         library = InnerLibrary.restored(
@@ -56,40 +63,51 @@ class KeptFunction(NamedTuple):
         return reuse.Function(self.symbol, self.asked, self.calls, signature(returns, *takes), library), key
 
 
-def look(folder: Path) -> None:
-    """Read the indexes of the archives that are new in a folder."""
-    for path in sorted(folder.glob("*.zip")):
-        if path in _read:
-            continue
-        _read.add(path)
-        try:
-            with zipfile.ZipFile(path) as archive:
-                functions = json.loads(archive.read(INDEX))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            log.debug("%s is left out: %s", path, error)  # what was in it is compiled again
-            continue
-        for number, (symbol, asked, calls, typed, linked) in enumerate(functions):
-            if FEATURES in asked:
-                asked[FEATURES] = frozenset(asked[FEATURES])
-            made = KeptFunction(
-                path,
-                str(number),
-                symbol,
-                asked,
-                tuple(reuse.Call(name, _shape(arguments), _shape(found)) for name, arguments, found in calls),
-                _shape(typed),
-                tuple(linked),
-            )
-            _by_symbol.setdefault(symbol, []).append(made)
+def begin(folder: Path) -> None:
+    """A program is compiled with what is kept in a folder. It is read when it is first asked for."""
+    _unread[:] = [folder]
 
 
-def find(symbol: str) -> Iterator[KeptFunction]:
+def end(folder: Path) -> None:
+    """It was compiled: what was made for it is written, and nothing stays open."""
+    keep(folder)
+    _unread.clear()
+    while _open:
+        _open.popitem()[1].close()
+
+
+def _archive(path: Path) -> zipfile.ZipFile:
+    if path not in _open:
+        _open[path] = zipfile.ZipFile(path)
+    return _open[path]
+
+
+def find(symbol: str) -> list[KeptFunction]:
     """What is kept for a symbol."""
-    yield from _by_symbol.get(symbol, ())
+    while _unread:
+        for path in sorted(_unread.pop().glob("*.zip")):
+            if path not in _read:
+                _read.add(path)
+                _read_index(path)
+    return _by_symbol.get(symbol, [])
+
+
+def _read_index(path: Path) -> None:
+    try:
+        functions = json.loads(_archive(path).read(INDEX))
+    except (*_DAMAGED, ValueError) as error:
+        log.debug("%s is left out: %s", path, error)  # what was in it is compiled again
+        return
+    for number, (symbol, asked, calls, typed, linked) in enumerate(functions):
+        if FEATURES in asked:
+            asked[FEATURES] = frozenset(asked[FEATURES])
+        called = tuple(reuse.Call(name, _shape(arguments), _shape(found)) for name, arguments, found in calls)
+        function = KeptFunction(path, str(number), symbol, asked, called, _shape(typed), tuple(linked))
+        _by_symbol.setdefault(symbol, []).append(function)
 
 
 def keep(folder: Path) -> None:
-    """Write what this process made since it last did."""
+    """Write what this process made since it last did. What cannot be written is compiled again by who needs it."""
     functions, entries = [], []
     for function in reuse.made:
         try:
@@ -106,15 +124,20 @@ def keep(folder: Path) -> None:
     reuse.made.clear()
     if not functions:
         return
-    folder.mkdir(exist_ok=True)
     name = f"{os.getpid()}-{next(_numbers)}"
-    part = folder / f"{name}.part"
-    with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        archive.writestr(INDEX, json.dumps(functions))
-        for number, entry in enumerate(entries):
-            archive.writestr(str(number), entry)
-    part.replace(folder / f"{name}.zip")  # whole or not at all
-    _read.add(folder / f"{name}.zip")
+    part, whole = folder / f"{name}.part", folder / f"{name}.zip"
+    try:
+        folder.mkdir(exist_ok=True)
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            archive.writestr(INDEX, json.dumps(functions))
+            for number, entry in enumerate(entries):
+                archive.writestr(str(number), entry)
+        part.replace(whole)
+    except OSError as error:
+        log.debug("functions are not kept in %s: %s", folder, error)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+    _read.add(whole)
 
 
 def _words(shape: reuse.Shape) -> list[Any]:

@@ -60,8 +60,8 @@ class Kept(Protocol):
     def calls(self) -> tuple[Call, ...]:
         """What it calls."""
 
-    def function(self, machine: MachineType | None) -> tuple[Function, Any]:
-        """It, for a machine; and the key by which Numba finds how to call it."""
+    def function(self, machine: MachineType | None) -> tuple[Function, Any] | None:
+        """It, for a machine, and the key by which Numba finds how to call it; None if it cannot be had."""
 
 
 class Compiling(NamedTuple):
@@ -183,12 +183,13 @@ def overload_once(
                     takes(machine, symbol, function.library)
                     return function
             for record in find_kept(symbol) if find_kept else ():
-                if self._fits(machine, record.asked, record.calls):
-                    found, key = record.function(machine)
-                    self._compiled_overloads[found.signature.args] = key
-                    self.known[symbol].append(found)
-                    takes(machine, symbol, found.library)
-                    return found
+                found = record.function(machine) if self._fits(machine, record.asked, record.calls) else None
+                if found is not None:
+                    function, key = found
+                    self._compiled_overloads[function.signature.args] = key
+                    self.known[symbol].append(function)
+                    takes(machine, symbol, function.library)
+                    return function
             return None
 
         def _fits(self, machine: MachineType | None, asked: Questions, calls: tuple[Call, ...]) -> bool:

@@ -70,14 +70,29 @@ def test_another_process_takes_what_was_compiled(tmp_path):
     altered(archive, "next_random", ", 20\n", ", 21\n")
     with pytest.raises(AssertionError, match="not what the interpreter leaves"):
         compiled(tmp_path, {*SECOND, "ANOTHER"})
-    # What asks for PREEMPT is compiled for it. An archive that broke off counts for nothing.
-    archive.write_bytes(whole)
+    # What asks for PREEMPT is compiled for it. Archives that broke off, or have other bytes within, count for nothing.
     (archive.parent / "0.zip").write_bytes(whole[: len(whole) // 2])
+    (archive.parent / "1.zip").write_bytes(whole[:100] + bytes(len(whole) // 2) + whole[100 + len(whole) // 2 :])
+    archive.write_bytes(whole)
     third = compiled(tmp_path, THIRD)
     assert "ring_push" not in third and ITS_OWN < third < first
 
 
-def test_what_is_written_is_read(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_written_stops_nobody(tmp_path, monkeypatch):
+    class Library:
+        _linking_libraries = ()
+
+        def bitcode(self) -> bytes:
+            return b"code"
+
+    takes = kept.signature(kept.types.none, kept.types.int64)
+    monkeypatch.setattr(kept.reuse, "made", [kept.reuse.Function("f.0", {}, (), takes, Library())] * 2)
+    (tmp_path / "file").touch()
+    kept.keep(tmp_path / "file")
+    assert kept.reuse.made == [] and [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_is_written_is_read():
     words = [None, "int64", "bool", "none", [-3], [True]]
     assert kept._words(kept._shape(words)) == words
     with pytest.raises(ValueError, match="no word for float64"):
