@@ -173,7 +173,7 @@ def overload_once(
             """The same in every process that runs these sources."""
             if arguments not in cls.symbols:
                 of = hashlib.sha256(f"{name} {arguments}".encode()).hexdigest()
-                cls.symbols[arguments] = f"{function.__name__}.{of[:16]}"
+                cls.symbols[arguments] = f"{function.__module__}.{function.__qualname__}.{of[:16]}"
             return cls.symbols[arguments]
 
         def _known(self, machine: MachineType | None, arguments: Shape) -> Function | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 
 from shm.entry import Entry
@@ -10,6 +11,7 @@ _SECTION = struct.Struct("<IIQQQQIIQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
 _SYMTAB, _FUNCTION = 2, 2  # SHT_SYMTAB, STT_FUNC
 _MANGLED = "_ZN"
+_SYMBOL_OF_SHARED = re.compile(r"[\w.]+\.[0-9a-f]{16}")  # `shm.reuse`
 
 
 def out_of_line(entry: Entry, kernel: str, features: frozenset[str]) -> set[str]:
@@ -32,7 +34,11 @@ def out_of_line(entry: Entry, kernel: str, features: frozenset[str]) -> set[str]
 
 
 def plain_name(symbol: str) -> str:
-    """`module.function` of a mangled name, without what Numba adds; "" for wrappers of Python's."""
+    """`module.function` of a shared function's symbol or of a mangled name, without what is added; "" for wrappers of
+    Python's.
+    """
+    if _SYMBOL_OF_SHARED.fullmatch(symbol):
+        return symbol.rpartition(".")[0]
     if not symbol.startswith(_MANGLED):
         return ""
     parts, at = [], len(_MANGLED)

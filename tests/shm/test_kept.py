@@ -50,7 +50,7 @@ def altered(archive: Path, function: str, old: str, new: str) -> bytes:
     with zipfile.ZipFile(archive) as kept_here:
         entries = {name: kept_here.read(name) for name in kept_here.namelist()}
     symbols = [symbol for symbol, *_ in json.loads(entries[kept.INDEX])]
-    number = str(next(i for i, symbol in enumerate(symbols) if symbol.startswith(f"{function}.")))
+    number = str(next(i for i, symbol in enumerate(symbols) if f".{function}." in symbol))
     text = str(binding.parse_bitcode(entries[number]))
     assert old in text
     entries[number] = binding.parse_assembly(text.replace(old, new)).as_bitcode()
