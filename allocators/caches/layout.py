@@ -115,8 +115,8 @@ def plan(limits: Limits, room: Room, extra: dict[str, int] | None = None) -> Lay
     extra = extra or {}
     nr_cpus = limits.workers + 1
     stride = -(-(CACHES_AT + (KMEM_CACHE_CPU_WORDS + STAT_WORDS) * limits.caches) // 64) * 64
-    # Batches of kfree_rcu: one comes together, one waits, one is being freed. F_SHEAF: every sheaf may wait.
-    callbacks = 4 * limits.caches + 4 * limits.memcgs + 3
+    # A CPU's batches of kfree_rcu: one comes together, one waits, one is being freed. F_SHEAF: every sheaf may wait.
+    callbacks = 4 * limits.caches + 4 * limits.memcgs + 3 * nr_cpus
     if room.sheaf_words:
         callbacks += limits.roots * sheaf_count(nr_cpus, limits.nodes, limits.sheaves)
     regions = Plan()

@@ -59,7 +59,6 @@ WORLD = struct(
     "reparented",  # F_REPARENT: first child that belongs to the root cgroup now. memcg_slab_mutex.
     "retired",  # STAT sums of destroyed caches, SLUB order
     "rcu_slabs",  # slabs whose pages wait for a grace period, a stack
-    "rcu_objects",  # the last of kfree_rcu's objects that come together, a stack through their first words
     # F_OBJCG's regions, 0 when no design wants them.
     "objcgs",  # OBJCG[max_objcgs]
     "max_objcgs",
@@ -167,6 +166,7 @@ STOCK = struct("STOCK", "objcg", "bytes", size=2)
 STOCK_SLOTS = 5
 STOCK_AT = DEFRAG_AT + DEFRAG.SIZE
 STOCK_TURN_AT = STOCK_AT + STOCK_SLOTS * STOCK.SIZE
+RCU_BATCH_AT = STOCK_TURN_AT + 1  # the last of kfree_rcu's objects that come together, linked by their first words
 # F_PAGESTOCK, see allocators.memcg.page_stock: a slot of a CPU's page stock, and the turn behind the slots.
 PAGE_STOCK = struct("PAGE_STOCK", "memcg", "pages", size=2)
 PAGE_STOCK_SLOTS = 7

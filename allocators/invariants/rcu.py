@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from allocators.caches.layout import Layout
-from allocators.core.world import DEFERRED_AT, WORLD, WORLD_AT
+from allocators.core.world import DEFERRED_AT, RCU_BATCH_AT
 from allocators.slob.state import OBJECT_MASK
 from allocators.slub.rcu_words import RCU_FREE_BATCH
 from shm.ring import ITEM, RING
@@ -25,9 +25,9 @@ def deferred(mem: Sequence[int], layout: Layout) -> Iterator[int]:
     """The objects (SLOB: references) in batches, and those that an interrupt is to free (F_NOLOCK). What a broken one
     leads to is among them, and ends it."""
     heads = [arg for func, arg, _ in queued(mem, layout, "rcu_queue") if func == RCU_FREE_BATCH]
-    heads += [int(mem[layout.area(cpu) + DEFERRED_AT]) for cpu in range(layout.nr_cpus)]
+    heads += [int(mem[layout.area(cpu) + at]) for cpu in range(layout.nr_cpus) for at in (RCU_BATCH_AT, DEFERRED_AT)]
     seen: set[int] = set()
-    for obj in (mem[WORLD_AT + WORLD.rcu_objects], *heads):
+    for obj in heads:
         while obj:
             yield obj
             word = obj & OBJECT_MASK

@@ -35,6 +35,7 @@ from allocators.core.world import (
     PAGE_STOCK,
     PAGE_STOCK_AT,
     PAGE_WORDS,
+    RCU_BATCH_AT,
     STOCK,
     STOCK_AT,
     WORLD,
@@ -73,6 +74,8 @@ def common(world: SmallWorld, w: Snapshot) -> Iterator[tuple[str, int]]:
     yield "assertion", MACHINE.bug
     yield from fields("world", WORLD, WORLD_AT, *(f for f in WORLD._fields if f in TALLIES))
     yield from fields("CPU 1", CPU, w.area(1), "irq", "preempt", "ipi_lock", "ipi_pending")
+    for cpu in range(world.layout.nr_cpus):
+        yield f"batch of CPU {cpu}.rcu_batch", w.area(cpu) + RCU_BATCH_AT
     yield from fields("operations of CPU 0", OPS, w.area(0) + OPS_AT)
     yield from fields("zone", ZONE, world.layout.plan["zones"])
     for ring in ("workqueue", "rcu_queue"):
@@ -120,7 +123,7 @@ def common(world: SmallWorld, w: Snapshot) -> Iterator[tuple[str, int]]:
 
 TALLIES = {
     "cache_free", "memcg_free", "slab_mutex", "memcg_slab_mutex", "slab_caches", "offlined", "destroyed",
-    "shrink_discarded", "cgroups_online", "cgroups_offline", "nr_caches", "reparented", "rcu_slabs", "rcu_objects",
+    "shrink_discarded", "cgroups_online", "cgroups_offline", "nr_caches", "reparented", "rcu_slabs",
     "owner_bytes", "objcg_left_over",
 }  # fmt: skip
 

@@ -12,9 +12,10 @@ from test_sheaves_for_all import counted
 from allocators.caches.kfree_rcu import kfree_rcu
 from allocators.caches.memcg_caches import destroy_root, run_deferred_work
 from allocators.core.kmem_cache import CACHE
-from allocators.core.world import OPS, OPS_AT, WORLD, WORLD_AT
-from allocators.invariants.rcu import deferred
+from allocators.core.world import OPS, OPS_AT, RCU_BATCH_AT
+from allocators.invariants.rcu import deferred, queued
 from allocators.sheaf_settings import SheafSettings
+from allocators.slub.rcu_words import RCU_TAKE_BATCH
 from allocators.slub.sheaf_state import BARN, PCS, SHEAF, barn_of, pcs_of
 from allocators.slub.state import STAT
 
@@ -97,6 +98,18 @@ def test_an_object_of_a_batch_waits_for_a_whole_grace_period():
     world.work()
     assert frees(world) == 2
     assert world.check().violated == []
+
+
+def test_cpus_share_no_word_of_a_batch():
+    """Each has its own, as in a kernel: what one frees, another cannot wait for."""
+    world = SmallWorld("linux-5.9", sizes=(64,))
+    objects = world.alloc(0, 0, count=4)
+    for cpu in (0, 1):
+        free_later(world, cpu, objects[2 * cpu : 2 * cpu + 2])
+        assert world.mem[world.layout.area(cpu) + RCU_BATCH_AT] == objects[2 * cpu + 1]
+    assert [func for func, _, _ in queued(world.mem, world.layout, "rcu_queue")] == [RCU_TAKE_BATCH] * 2
+    world.work()
+    assert frees(world) == 4 and world.check().violated == []
 
 
 @pytest.mark.parametrize("design", SHEAVES)
@@ -186,7 +199,7 @@ FAULTS = {
         lambda w: [w.mem[pcs_of(w.kworker, w.roots[0], 0) + PCS.rcu_free] + SHEAF.size], -1,
         {"inuse", "conservation", "owners"},
     ),
-    "a batch that is lost": (lambda w: [WORLD_AT + WORLD.rcu_objects], None, {"inuse", "conservation"}),
+    "a batch that is lost": (lambda w: [w.layout.area(0) + RCU_BATCH_AT], None, {"inuse", "conservation"}),
     "a wrong count of kfree_rcu": (
         lambda w: [w.layout.area(0) + w.mem[w.roots[0] + CACHE.stats] + STAT.free_rcu_sheaf], 1, {"conservation"},
     ),

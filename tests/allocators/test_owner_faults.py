@@ -9,7 +9,17 @@ from types import SimpleNamespace
 import pytest
 from small_world import SmallWorld, undone
 
-from allocators.core.world import DEFERRED_AT, OBJCG, PAGE_BYTES, PAGE_SHIFT, STOCK, STOCK_AT, WORLD, WORLD_AT
+from allocators.core.world import (
+    DEFERRED_AT,
+    OBJCG,
+    PAGE_BYTES,
+    PAGE_SHIFT,
+    RCU_BATCH_AT,
+    STOCK,
+    STOCK_AT,
+    WORLD,
+    WORLD_AT,
+)
 from allocators.invariants.owners import owners
 from allocators.invariants.rcu import deferred, queued
 from allocators.invariants.snapshot import Snapshot
@@ -206,9 +216,11 @@ def test_objects_that_wait_in_batches():
     for i, (func, arg) in enumerate(items):
         mem[ring + RING.SIZE + i * ITEM.SIZE + ITEM.func] = func
         mem[ring + RING.SIZE + i * ITEM.SIZE + ITEM.a] = arg
-    mem[WORLD_AT + WORLD.rcu_objects] = batch[0]
+    mem[layout.area(0) + RCU_BATCH_AT] = batch[0]
     mem[layout.area(0) + DEFERRED_AT], mem[layout.area(1) + DEFERRED_AT] = mine[0], last[0]
     mem[layout.area(0) - DEFERRED_AT] = mem[layout.area(1) - DEFERRED_AT] = 12345
-    assert list(deferred(mem, layout)) == [*batch, *other, words, *mine, mine[0], *last]
-    mem[WORLD_AT + WORLD.rcu_objects] = 5 << REFERENCE_SHIFT | batch[0]  # SLOB: a reference, its cache in the high bits
-    assert list(deferred(mem, layout))[1:3] == batch[1:]
+    assert list(deferred(mem, layout)) == [*other, words, *batch, *mine, mine[0], *last]
+    mem[layout.area(0) + RCU_BATCH_AT] = (
+        5 << REFERENCE_SHIFT | batch[0]
+    )  # SLOB: a reference, its cache in the high bits
+    assert list(deferred(mem, layout))[len(other) + 2 :][:2] == batch[1:]
