@@ -88,7 +88,7 @@ def _state_at(m: Machine, line: int) -> int:
 @dual
 def _ask_ahead(m: Machine, v: int, line: int) -> None:
     """The first level lacks a line: its tables will be wanted, and are far away on the machine that plays this."""
-    prefetch_book(m, set_of(line, read_book(m, v + VCPU.llc), vtime(m, VTIME.llc_sets)))
+    prefetch_book(m, set_of(line, read_book(m, v + VCPU.llc), vtime(m, VTIME.llc_pages)))
     prefetch_book(m, vtime(m, VTIME.lines) + line * LINE.SIZE)
 
 
@@ -117,12 +117,12 @@ def _source(m: Machine, v: int, line: int, state: int) -> int:
     owner = state & OWNER_MASK
     u = vcpu_of(m, owner - 1)
     if owner == 0 or owner == me or state & EXCLUSIVE == 0:
-        if has(m, set_of(line, read_book(m, v + VCPU.llc), vtime(m, VTIME.llc_sets)), key):
+        if has(m, set_of(line, read_book(m, v + VCPU.llc), vtime(m, VTIME.llc_pages)), key):
             return FROM_LLC
     if owner and owner != me:
-        if has(m, set_of(line, read_book(m, u + VCPU.tags), vtime(m, VTIME.private_sets)), key):
+        if has(m, set_of(line, read_book(m, u + VCPU.tags), vtime(m, VTIME.private_pages)), key):
             return distance(m, v, u)
-        if has(m, set_of(line, read_book(m, u + VCPU.llc), vtime(m, VTIME.llc_sets)), key):
+        if has(m, set_of(line, read_book(m, u + VCPU.llc), vtime(m, VTIME.llc_pages)), key):
             far = distance(m, v, u)
             return FROM_LLC if far == FROM_COMPLEX else far
     return FROM_MEMORY if home_of(m, line << 3) == read_book(m, v + VCPU.node) else FROM_FAR
@@ -170,7 +170,7 @@ def charge_read(m: Machine, a: int) -> None:
     spend(m, v, OWN, price(m, PRICE.access))
     line = a >> 3
     key = key_of(line, read_book(m, _state_at(m, line)))
-    s = set_of(line, read_book(m, v + VCPU.l1), vtime(m, VTIME.l1_sets))
+    s = set_of(line, read_book(m, v + VCPU.l1), vtime(m, VTIME.l1_pages))
     if read_book(m, s) != key:
         _read_elsewhere(m, v, a, s, key)
 
@@ -187,7 +187,7 @@ def _read_elsewhere(m: Machine, v: int, a: int, s: int, key: int) -> None:
     d = _state_at(m, line)
     state = read_book(m, d)
     translate(m, v, line)
-    if has(m, set_of(line, read_book(m, v + VCPU.tags), vtime(m, VTIME.private_sets)), key):
+    if has(m, set_of(line, read_book(m, v + VCPU.tags), vtime(m, VTIME.private_pages)), key):
         spend(m, v, FROM_L2, _way(m, v, FROM_L2, line, False))
         keep_first(m, v, key)
         return
@@ -209,7 +209,7 @@ def _take(m: Machine, v: int, line: int, state: int) -> int:
     """Where from the CPU gets a line that it will write and that its first level does not have; afterwards it alone has
     it."""
     me = this_cpu(m) + 1
-    s = set_of(line, read_book(m, v + VCPU.tags), vtime(m, VTIME.private_sets))
+    s = set_of(line, read_book(m, v + VCPU.tags), vtime(m, VTIME.private_pages))
     source = FROM_LLC
     if has(m, s, key_of(line, state)):
         if state & (EXCLUSIVE | OWNER_MASK) == EXCLUSIVE | me:
@@ -234,7 +234,7 @@ def _owns(m: Machine, v: int, line: int, state: int) -> bool:
     """Is the line in the first level of this CPU, and in no other cache?"""
     if state & (EXCLUSIVE | OWNER_MASK) != EXCLUSIVE | this_cpu(m) + 1:
         return False
-    return has(m, set_of(line, read_book(m, v + VCPU.l1), vtime(m, VTIME.l1_sets)), key_of(line, state))
+    return has(m, set_of(line, read_book(m, v + VCPU.l1), vtime(m, VTIME.l1_pages)), key_of(line, state))
 
 
 @dual

@@ -9,6 +9,7 @@ from shm.atomics import read_book, write_book
 from shm.compiler import dual
 from shm.machine import Machine
 from shm.virtual.words import (
+    PAGE_LINES,
     PRICE,
     STREAMS,
     TRANSLATIONS,
@@ -23,15 +24,24 @@ from shm.virtual.words import (
     vtime,
 )
 
-_GOLDEN = 0x9E3779B1  # spreads lines over sets
+_GOLDEN = 0x9E3779B1  # spreads pages
 NEAR = 4  # lines: so far from each other are the next ones of a stream, either way
-PAGE_LINES = 6  # a page of 4 KiB has 1 << 6 lines
 
 
 @dual
-def set_of(line: int, base: int, sets: int) -> int:
-    """Where the tags are that may hold a line."""
-    return base + (((line * _GOLDEN) & 0xFFFFFFFF) * sets >> 32) * WAYS
+def _spread(page: int, over: int) -> int:
+    """A page's place among so many, as good as drawn."""
+    return ((page * _GOLDEN) & 0xFFFFFFFF) * over >> 32
+
+
+@dual
+def set_of(line: int, base: int, pages: int) -> int:
+    """Where the tags are that may hold a line of a cache that has sets for each line of so many pages.
+
+    Which of a page's sets is said by the address, as caches have it: lines that lie a power of two apart share few
+    sets. Which page's is chance: pages lie anywhere in memory.
+    """
+    return base + (_spread(line >> PAGE_LINES, pages) << PAGE_LINES | line & (1 << PAGE_LINES) - 1) * WAYS
 
 
 @dual
@@ -65,27 +75,29 @@ def key_of(line: int, state: int) -> int:
 def keep(m: Machine, v: int, key: int) -> None:
     """The CPU has the line now, and so has its last level cache."""
     line = key >> VERSION_BITS
-    insert(m, set_of(line, read_book(m, v + VCPU.l1), vtime(m, VTIME.l1_sets)), key)
-    insert(m, set_of(line, read_book(m, v + VCPU.tags), vtime(m, VTIME.private_sets)), key)
-    insert(m, set_of(line, read_book(m, v + VCPU.llc), vtime(m, VTIME.llc_sets)), key)
+    insert(m, set_of(line, read_book(m, v + VCPU.l1), vtime(m, VTIME.l1_pages)), key)
+    insert(m, set_of(line, read_book(m, v + VCPU.tags), vtime(m, VTIME.private_pages)), key)
+    insert(m, set_of(line, read_book(m, v + VCPU.llc), vtime(m, VTIME.llc_pages)), key)
 
 
 @dual
 def keep_first(m: Machine, v: int, key: int) -> None:
     """A line that the core's own cache has moves to its first level."""
     line = key >> VERSION_BITS
-    insert(m, set_of(line, read_book(m, v + VCPU.l1), vtime(m, VTIME.l1_sets)), key)
-    insert(m, set_of(line, read_book(m, v + VCPU.tags), vtime(m, VTIME.private_sets)), key)
+    insert(m, set_of(line, read_book(m, v + VCPU.l1), vtime(m, VTIME.l1_pages)), key)
+    insert(m, set_of(line, read_book(m, v + VCPU.tags), vtime(m, VTIME.private_pages)), key)
 
 
 @dual
 def ahead(m: Machine, v: int, line: int) -> bool:
-    """Did the prefetcher ask for the line before the CPU did? It does once a stream has gone as far twice."""
+    """Did the prefetcher ask for the line before the CPU did? It does once a stream has gone as far twice, and within a
+    page: where the next one lies in memory it does not know.
+    """
     streams = vtime(m, VTIME.streams)
     for at in range(v + VCPU.stream, v + VCPU.stream + streams):
         step = line - read_book(m, at)
         if step != 0 and -NEAR <= step <= NEAR:
-            again = read_book(m, at + STREAMS) == step
+            again = read_book(m, at + STREAMS) == step and line >> PAGE_LINES == (line - step) >> PAGE_LINES
             write_book(m, at, line)
             write_book(m, at + STREAMS, step)
             return again
@@ -103,7 +115,7 @@ def translate(m: Machine, v: int, line: int) -> None:
     sets = vtime(m, VTIME.tlb_sets)
     if sets:
         page = line >> PAGE_LINES
-        s = set_of(page, read_book(m, v + VCPU.tlb), sets)
+        s = read_book(m, v + VCPU.tlb) + _spread(page, sets) * WAYS
         key = page << VERSION_BITS | 1  # it is never another version
         if read_book(m, s) != key:
             if not has(m, s, key):

@@ -92,6 +92,8 @@ PRICES = (
 PRICE = struct("PRICE", *PRICES)
 
 WAYS = 4
+PAGE_LINES = 6  # a page of 4 KiB has 1 << 6 lines
+TAGS = WAYS << PAGE_LINES  # of a cache that has sets for each line of one page
 STREAMS = 32  # of a prefetcher at most
 DEEPEST = 128  # store buffer entries at most
 
@@ -117,9 +119,9 @@ VTIME = struct(
     "ticket",  # 1: ticket locks, 0: queued ones
     "unfair",  # ps between two looks at a lock, which whoever finds it free has; 0: locks are fair
     "depth",  # of the store buffer
-    "l1_sets",
-    "private_sets",
-    "llc_sets",
+    "l1_pages",  # a cache's size: it has sets for each line of so many pages
+    "private_pages",
+    "llc_pages",
     "states",  # by the number of a line: version, exclusive, reader, owner; CPUs plus 1, 0: nobody
     "lines",  # LINE[]
     "lock_table",  # pairs: a lock's word (0: free), its CALENDAR

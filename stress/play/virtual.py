@@ -26,6 +26,7 @@ from shm.virtual.words import (
     PRICES,
     SPENT,
     STREAMS,
+    TAGS,
     TURNS,
     VCPU,
     VTIME,
@@ -118,9 +119,9 @@ class VirtualTime:
         layout = arena.layout
         cpus = layout.nr_cpus
         self.complex_of = _complexes(layout.limits.workers, layout.limits.nodes, profile)
-        self.l1_sets = max(1, profile.cache.l1_lines // WAYS)
-        self.private_sets = max(1, profile.cache.private_lines // WAYS)
-        self.llc_sets = max(1, profile.cache.llc_lines // WAYS)
+        self.l1_pages = _pages(profile.cache.l1_lines)
+        self.private_pages = _pages(profile.cache.private_lines)
+        self.llc_pages = _pages(profile.cache.llc_lines)
         self.tlb_sets = profile.cache.tlb_entries // WAYS
         self.locks = LOCKS_EACH * layout.limits.caches * layout.limits.nodes + SPARE_LOCKS
         mask = (1 << (2 * self.locks - 1).bit_length()) - 1
@@ -138,9 +139,9 @@ class VirtualTime:
         plan.reserve("pcp", PCP.SIZE * PCP_ORDERS * layout.limits.nodes * cpus)
         plan.reserve("lock_table", 2 * (mask + 1))
         plan.reserve("calendars", CALENDAR.SIZE * self.locks)
-        plan.reserve("l1", self.l1_sets * WAYS * cpus)
-        plan.reserve("tags", self.private_sets * WAYS * cpus)
-        plan.reserve("llc", self.llc_sets * WAYS * (max(self.complex_of) + 1))
+        plan.reserve("l1", self.l1_pages * TAGS * cpus)
+        plan.reserve("tags", self.private_pages * TAGS * cpus)
+        plan.reserve("llc", self.llc_pages * TAGS * (max(self.complex_of) + 1))
         plan.reserve("tlb", self.tlb_sets * WAYS * cpus)
         plan.reserve("states", layout.words // 8 + 1)
         plan.reserve("lines", LINE.SIZE * (layout.words // 8 + 1))
@@ -187,9 +188,9 @@ class VirtualTime:
             "ticket": int(profile.kernel.locks == "ticket"),
             "unfair": PAUSE if profile.kernel.locks == "unfair" else 0,
             "depth": min(DEEPEST, profile.cache.store_buffer),
-            "l1_sets": self.l1_sets,
-            "private_sets": self.private_sets,
-            "llc_sets": self.llc_sets,
+            "l1_pages": self.l1_pages,
+            "private_pages": self.private_pages,
+            "llc_pages": self.llc_pages,
             "states": at + plan["states"],
             "lines": at + plan["lines"],
             "lock_table": at + plan["lock_table"],
@@ -225,10 +226,10 @@ class VirtualTime:
         cpus["node"] = np.where(number < workers, number * layout.limits.nodes // workers, layout.limits.nodes - 1)
         cpus["complex"] = self.complex_of
         cpus["pcp"] = at + plan["pcp"] + number * PCP.SIZE * PCP_ORDERS * layout.limits.nodes
-        cpus["l1"] = at + plan["l1"] + number * self.l1_sets * WAYS
-        cpus["tags"] = at + plan["tags"] + number * self.private_sets * WAYS
+        cpus["l1"] = at + plan["l1"] + number * self.l1_pages * TAGS
+        cpus["tags"] = at + plan["tags"] + number * self.private_pages * TAGS
         cpus["tlb"] = at + plan["tlb"] + number * self.tlb_sets * WAYS
-        cpus["llc"] = at + plan["llc"] + np.array(self.complex_of) * self.llc_sets * WAYS
+        cpus["llc"] = at + plan["llc"] + np.array(self.complex_of) * self.llc_pages * TAGS
         for name in ("heap", "waits", "waiters", "since"):
             words[plan["loop"] + getattr(LOOP, name)] = at + plan[name]
         arena.words[MACHINE.vtime] = at
@@ -315,6 +316,11 @@ class VirtualTime:
         if self.stacks is not None:
             self.stacks.close()
         self.segment.close()
+
+
+def _pages(lines: int) -> int:
+    """Of how many pages' lines a cache has each a set."""
+    return max(1, round(lines / TAGS))
 
 
 def _complexes(workers: int, nodes: int, profile: Profile) -> list[int]:

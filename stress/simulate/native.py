@@ -38,6 +38,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "remote-refill": {"slabs": "2048", "rounds": "256"},
     "remote-dead": {"objects": "65536"},
     "free-burst": {"objects": "1024", "bursts": "64"},
+    "replacement": {"objects": "8192"},
     "dead-free": {"slabs": "256", "cgroups": "16"},
     "pinned": {"slabs": "256", "cgroups": "16"},
     "offline-storm": {"operations": "200000"},
