@@ -79,6 +79,24 @@ def test_a_stream_that_goes_as_far_twice_was_asked_for_ahead(core, step):
     assert again == [MEMORY_PS], "five others came between, and it follows four"
 
 
+@pytest.mark.parametrize("core", [{"streams": 4}], indirect=True)
+def test_a_stream_ends_with_its_page(core):
+    took = core.ps(charge_read, [41 * PAGE + n * LINE for n in range(-4, 4)])
+    assert took == [MEMORY_PS] * 2 + [0] * 2 + [MEMORY_PS] + [0] * 3, (
+        "the next page's first line is asked for by nobody"
+    )
+
+
+@pytest.mark.parametrize("core", [{}], indirect=True)
+def test_lines_a_power_of_two_apart_share_sets(core):
+    """256 lines in a row fit into a cache of 512; as many, one of four each, have a quarter of the sets."""
+    row, apart = ([(60 + n // 64) * PAGE + n % 64 * LINE for n in range(256 * step)][::step] for step in (1, 4))
+    for words, again in ((row, 0), (apart, load("xeon-2014").ps.l2)):
+        core.ps(charge_read, words)
+        assert core.ps(charge_read, words) == [again] * 256
+        core.rewind()
+
+
 @pytest.mark.parametrize("core", [{}], indirect=True)
 def test_misses_overlap_but_those_of_links(core):
     last = MEM_MAP + ((core.base >> PAGE_SHIFT) + 200) * DESCRIPTOR.SIZE - core.base
