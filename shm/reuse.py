@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -149,12 +150,12 @@ def overload_once(
         taken: ClassVar[dict[tuple[MachineType | None, Shape], Function | Questions]] = {}  # questions: no meaning
 
         def generic(self, args: Any, kws: Any) -> Any:
-            machines = {a for a in args if isinstance(a, MachineType)}
-            alone = any(not m.answers({"STATS": True}) for m in machines)
-            if alone or len(machines) > 1 or kws or hooked():
+            if kws:
+                args = inspect.signature(function).bind(*args, **kws).args
+            machine = next((a for a in args if isinstance(a, MachineType)), None)
+            if hooked() or not (machine is None or machine.answers({"STATS": True})):
                 with _compiling(None):
-                    return super().generic(args, kws)
-            machine = machines.pop() if machines else None
+                    return super().generic(args, {})
             arguments = tuple(None if isinstance(a, MachineType) else a for a in args)
             found = self.taken.get((machine, arguments))
             if found is None:
@@ -178,18 +179,20 @@ def overload_once(
 
         def _known(self, machine: MachineType | None, arguments: Shape) -> Function | None:
             symbol = self.symbol_of(arguments)
-            for function in self.known.setdefault(symbol, []):
-                if self._fits(machine, function.asked, function.calls):
-                    takes(machine, symbol, function.library)
-                    return function
+            for made_here in self.known.setdefault(symbol, []):
+                if self._fits(machine, made_here.asked, made_here.calls):
+                    takes(machine, symbol, made_here.library)
+                    return made_here
             for record in find_kept(symbol) if find_kept else ():
                 found = record.function(machine) if self._fits(machine, record.asked, record.calls) else None
                 if found is not None:
-                    function, key = found
-                    self._compiled_overloads[function.signature.args] = key
-                    self.known[symbol].append(function)
-                    takes(machine, symbol, function.library)
-                    return function
+                    made_there, key = found
+                    as_called = made_there.signature.replace(pysig=inspect.signature(function))
+                    made_there = made_there._replace(signature=as_called)
+                    self._compiled_overloads[as_called.args] = key
+                    self.known[symbol].append(made_there)
+                    takes(machine, symbol, made_there.library)
+                    return made_there
             return None
 
         def _fits(self, machine: MachineType | None, asked: Questions, calls: tuple[Call, ...]) -> bool:

@@ -46,7 +46,7 @@ def functions() -> tuple[Program, Callable[..., int]]:
 
     @dual
     def whole(m: Machine, a: int) -> int:
-        store(m, a, same(m, a) + choice(m, a))
+        store(m, a, same(m, a=a) + choice(a=a, m=m))
         there = other(m, 1)
         store(m, a + 1, this_cpu(there) + middle(there, a))
         return 0
