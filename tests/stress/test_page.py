@@ -170,15 +170,15 @@ def test_a_page_loads_nothing_and_runs_its_own_script_only():
 
 
 def test_a_run_of_hours_has_a_page_of_sensible_size():
-    """And is drawn in less than a pair's time for each pair: ten times as many take less than ten times as long."""
+    """And is drawn in a time that grows with the pairs, not with their square, a hundredfold of ten times as many."""
     took: dict[int, float] = {}
-    for pairs in (300, 300, 3000):
+    for pairs in (300, 3000) * 2:
         blocks = [block(name, pair, wall_ns=10**8) for pair in range(pairs) for name in ("linux-3.16", "v1")]
         result = plain(blocks=blocks, switches={name: SWITCHES[name] for name in ("linux-3.16", "v1")}, launches=[])
         began = time.process_time()
         text = page.render(result)
         took[pairs] = min(took.get(pairs, math.inf), time.process_time() - began)
-    assert took[3000] < 10 * took[300] and len(text) < 500_000
+    assert took[3000] < 30 * took[300] and len(text) < 500_000
     assert b"joined to their median" in text and b"pairs 0\xe2\x80\x939" in text
 
 
