@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from shm import reuse
 from shm.features_pass import ResolveFeatures, Whole
-from shm.machine_type import MachineType
+from shm.machine_type import THIS_MACHINE, MachineType
 from shm.numba_internals import (
     CompilerBase,
     DeadBranchPrune,
@@ -89,6 +89,8 @@ class InnerLibrary(JITCodeLibrary):
         """What Numba's own library compiled, `min` of two words say, becomes part of it: it has no symbol."""
         own = {f.name for f in self._final_module.functions if not f.is_declaration}
         for library in [link for link in links(self) if not isinstance(link, str)]:
+            if library.name == THIS_MACHINE:
+                continue  # linked as it is: so this one is for that machine, too
             self._linking_libraries.remove(library)
             if library.name != "nrt":  # Numba's reference counts, which every function is given, and none of ours has
                 self._final_module.link_in(JITCodeLibrary._get_module_for_linking(library), preserve=True)
@@ -98,7 +100,7 @@ class InnerLibrary(JITCodeLibrary):
 
     def _get_module_for_linking(self):
         whole = super()._get_module_for_linking().clone()
-        _link_callees(self, whole, reuse.libraries(None))
+        _link_callees(self, whole, reuse.libraries(EntryLibrary.linked_for))
         return whole
 
     def bitcode(self) -> bytes:
@@ -193,6 +195,7 @@ class EntryLibrary(JITCodeLibrary):
     it then passes arguments as it likes, drops those that nobody reads, and inlines what has one caller.
     """
 
+    linked_for: ClassVar[MachineType | None] = None  # the machine of the program that is compiled now
     machine: MachineType | None = None  # of a program that counts: each callee is linked once, by its symbol
 
     def finalize(self):
@@ -218,6 +221,8 @@ class Entry(Whole):
 
     def __init__(self, typingctx, targetctx, library, args, *rest) -> None:
         library = EntryLibrary(targetctx.codegen(), "entry")
-        library.machine = next((a for a in args if isinstance(a, MachineType) and a.has("STATS")), None)
+        machine = next((a for a in args if isinstance(a, MachineType)), None)
+        EntryLibrary.linked_for = machine
+        library.machine = machine if machine is not None and machine.has("STATS") else None
         library.enable_object_caching()
         super().__init__(typingctx, targetctx, library, args, *rest)

@@ -13,6 +13,7 @@ from shm.numba_internals import types
 
 Questions = dict[str, object]  # a feature, or KERNEL, or FEATURES -> what the machine answered
 
+THIS_MACHINE = "for_this_machine"  # the name of a function that is linked for the machine that it was compiled for
 KERNEL, FEATURES = "kernel", "features"  # no names of switches, which begin with a capital
 _open: list[Questions] = []  # of the functions that are being compiled, callers before callees
 
@@ -44,6 +45,10 @@ class MachineType(types.Type):
     def all_answers(self) -> Questions:
         """What no other machine answers. It is not noted."""
         return {FEATURES: self._features, KERNEL: self._kernel}
+
+    def ask_all(self) -> None:
+        """Say that what is being compiled is for this very machine."""
+        ask_again(self.all_answers())
 
     def answers(self, asked: Questions) -> bool:
         """Would this machine have given the same answers?"""

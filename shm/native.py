@@ -27,7 +27,7 @@ from numba.extending import (
 from shm import atomics, stacks
 from shm.compiler import chosen_by_type
 from shm.machine import MACHINE, Machine, vector
-from shm.machine_type import MachineType
+from shm.machine_type import THIS_MACHINE, MachineType
 from shm.numba_internals import AttributeTemplate, binding, bound_function, cgutils, infer_getattr, signature, types
 from shm.numba_internals import llvm as ir
 
@@ -368,13 +368,23 @@ def _by_vector(function: Callable[..., Any], name: str, meaning: Callable[[Any],
 
     Programs that count take it as they take other functions. In timed ones it is compiled by Numba's own pipeline: were
     it not, LLVM would inline what it leaves out of line now, and designs that are timed against others would change.
+    There it is code for one machine, and so is who calls it; that is asked where it is remembered (`shm.reuse`).
     """
 
     def counted(m: Any, *words: Any) -> Callable[..., Any] | None:
-        return meaning(vector(m.kernel, name)) if isinstance(m, MachineType) and m.has("STATS") else None
+        if not isinstance(m, MachineType):
+            return None
+        if not m.has("STATS"):
+            m.ask_all()
+            return None
+        return meaning(vector(m.kernel, name))
 
     def timed(m: Any, *words: Any) -> Callable[..., Any] | None:
-        return meaning(vector(m.kernel, name)) if isinstance(m, MachineType) and not m.has("STATS") else None
+        if not isinstance(m, MachineType) or m.has("STATS"):
+            return None
+        chosen = meaning(vector(m.kernel, name))
+        chosen.__qualname__ = THIS_MACHINE
+        return chosen
 
     chosen_by_type(function, counted)
     overload(function, strict=False)(timed)

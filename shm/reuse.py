@@ -8,14 +8,13 @@ kept them (`shm.kept`).
 
 The instructions name what they call by a *symbol*: the operation and the types of its arguments, a machine's left out.
 Each program links what its machine chose for a symbol (`libraries`), so whoever calls a function that differs between
-two machines is shared all the same. LLVM still sees each program as a whole.
+two machines is shared all the same. LLVM still sees each program as a whole, and makes the same of it whatever was
+compiled before: code that is timed may depend on nothing else.
 
 How functions are compiled (flags) is not asked: it is the same for all that a process compiles, `shm.compiler` says
 the rest explicitly.
 
-Only programs with STATS do so: timed ones are always compiled by themselves, whatever was compiled before; they have
-in common what takes no machine. Once a plugin has replaced functions, whose code is no more what it was, nothing is
-shared.
+Once a plugin has replaced functions, whose code is no more what it was, nothing is shared.
 """
 
 from __future__ import annotations
@@ -153,7 +152,7 @@ def overload_once(
             if kws:
                 args = inspect.signature(function).bind(*args, **kws).args
             machine = next((a for a in args if isinstance(a, MachineType)), None)
-            if hooked() or not (machine is None or machine.answers({"STATS": True})):
+            if hooked():
                 with _compiling(None):
                     return super().generic(args, {})
             arguments = tuple(None if isinstance(a, MachineType) else a for a in args)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -26,6 +27,15 @@ words = small_program.memory(small_program.native, frozenset(sys.argv[1:]))
 print(json.dumps([words, reuse.compiled]))
 """
 
+ASSEMBLED = """
+import sys
+import small_program
+for feature in sys.argv[1:]:
+    dispatcher = small_program.native.compile("bare", frozenset({feature}))
+(code,) = dispatcher.inspect_asm().values()
+print(code)
+"""
+
 
 def compiled(cache: Path, features: set[str]) -> tuple[set[str], bool]:
     """A process of its own compiles the small program, and plays it: which functions were compiled for that, and does
@@ -41,6 +51,20 @@ def compiled(cache: Path, features: set[str]) -> tuple[set[str], bool]:
     assert done.returncode == 0, done.stderr
     words, names = json.loads(done.stdout)
     return set(names), words == memory(small_program, frozenset(features))
+
+
+def instructions(cache: Path, *programs: str) -> list[str]:
+    """The machine code of the last of these timed programs, which a process of its own compiles one after another."""
+    done = subprocess.run(
+        [sys.executable, "-c", ASSEMBLED, *programs],
+        env=os.environ | {"SLAB_STRESS_CACHE": str(cache), "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if re.match(r"\t[^.]", line)]
+    return [re.sub(r"\$?[\w.$]*(\.[0-9a-f]{16}|_ZN\w+)\b", "name", line) for line in lines]
 
 
 def altered(archive: Path, function: str, old: str, new: str) -> bytes:
@@ -74,6 +98,15 @@ def test_another_process_takes_what_was_compiled(tmp_path):
     archive.write_bytes(whole)
     third, right = compiled(tmp_path, THIRD)
     assert right and "ring_push" not in third and ITS_OWN < third < first
+
+
+@pytest.mark.xdist_group("compiles")
+def test_timed_code_is_the_same_whatever_was_compiled_before(tmp_path):
+    alone, after = (
+        instructions(tmp_path / name, *programs) for name, *programs in (("a", "THIRDS"), ("b", "X", "THIRDS"))
+    )
+    assert alone == after and len(alone) > 500
+    assert instructions(tmp_path / "c", "X") != alone
 
 
 def test_a_folder_that_cannot_be_written_stops_nobody(tmp_path, monkeypatch):
