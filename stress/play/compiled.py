@@ -26,17 +26,28 @@ STATS = frozenset({"STATS"})
 Target = tuple[Entry, str, frozenset[str]]  # entry point, kernel, features
 
 
-def _fill_cache(targets: list[Target], queue: int, parent: int) -> None:
-    """A helper: compile targets whose indices it takes, a byte each, from the pipe `queue` until that is empty."""
+def _shares(targets: list[Target], helpers: int) -> list[list[Target]]:
+    """What one helper compiles after the other, the longest first: programs of one entry point have most functions in
+    common, and if there is one such share for each helper, nobody compiles what another is at.
+    """
+    of_entry: dict[tuple[str, str], list[Target]] = {}
+    for target in targets:
+        of_entry.setdefault((target[0].name, target[1]), []).append(target)
+    shares = list(of_entry.values()) if len(of_entry) >= helpers else [[target] for target in targets]
+    return sorted(shares, key=lambda share: not share[0][2] >= STATS)
+
+
+def _fill_cache(shares: list[list[Target]], queue: int, parent: int) -> None:
+    """A helper: compile shares whose indices it takes, a byte each, from the pipe `queue` until that is empty."""
     ending.live_with_parent(parent)
     while index := os.read(queue, 1):
-        entry, kernel, features = targets[index[0]]
-        began = time.monotonic()
-        try:
-            entry.compile(kernel, features)
-        except Exception:
-            log.debug("a helper could not compile %s", entry.name, exc_info=True)
-        log.debug("compiled %s for %s in %.1f s", entry.name, "+".join(sorted(features)), time.monotonic() - began)
+        for entry, kernel, features in shares[index[0]]:
+            began = time.monotonic()
+            try:
+                entry.compile(kernel, features)
+            except Exception:
+                log.debug("a helper could not compile %s", entry.name, exc_info=True)
+            log.debug("compiled %s for %s in %.1f s", entry.name, "+".join(sorted(features)), time.monotonic() - began)
 
 
 def ready(
@@ -83,17 +94,19 @@ def _in_helpers(missing: list[Target], total: int, began: float, progress: Calla
     Returns whether one of them was killed, so that trying again makes sense.
     """
     context = multiprocessing.get_context("fork")
+    cpus = len(os.sched_getaffinity(0))
+    shares = _shares(missing, cpus)
     take, put = os.pipe()
-    os.write(put, bytes(range(len(missing))))
+    os.write(put, bytes(range(len(shares))))
     os.close(put)
     helpers: list[multiprocessing.process.BaseProcess] = []
     told = (-1, -1)
     try:
-        for i in range(min(len(os.sched_getaffinity(0)), len(missing))):
+        for i in range(min(cpus, len(shares))):
             with ending.held():
                 helpers.append(
                     context.Process(
-                        target=_fill_cache, args=(missing, take, os.getpid()), name=f"compiler-{i}", daemon=True
+                        target=_fill_cache, args=(shares, take, os.getpid()), name=f"compiler-{i}", daemon=True
                     )
                 )
                 helpers[-1].start()
