@@ -13,23 +13,13 @@ from __future__ import annotations
 
 from allocators.caches.slab_common import free_by
 from allocators.core.kmem_cache import count_free
+from allocators.core.lists import stack_push
 from allocators.core.page_alloc import PAGE, head_of
 from allocators.core.world import RCU_BATCH_AT, WORLD, world
 from allocators.slob.state import OBJECT_MASK
 from allocators.slub.rcu_sheaf import kfree_rcu_sheaf
 from allocators.slub.rcu_words import RCU_FREE_BATCH, RCU_TAKE_BATCH
-from shm.atomics import (
-    area_of,
-    cmpxchg,
-    cpu_area,
-    load,
-    preempt_disable,
-    preempt_enable,
-    read_once,
-    store,
-    this_cpu,
-    xchg,
-)
+from shm.atomics import area_of, cpu_area, load, preempt_disable, preempt_enable, this_cpu, xchg
 from shm.compiler import dual, dual_slow
 from shm.machine import Machine
 from shm.rcu import call_rcu_sched
@@ -46,13 +36,7 @@ def kfree_rcu(m: Machine, obj: int) -> None:
             return
     if m.has("PREEMPT"):
         preempt_disable(m)
-    batch = cpu_area(m) + RCU_BATCH_AT
-    while True:  # only the kworker comes between
-        first = read_once(m, batch)
-        store(m, obj & OBJECT_MASK, first)
-        if cmpxchg(m, batch, first, obj) == first:
-            break
-    if first == 0:
+    if stack_push(m, cpu_area(m) + RCU_BATCH_AT, obj, obj & OBJECT_MASK) == 0:
         # The queue has room for it: of each CPU one waits to be taken, and one to be freed.
         call_rcu_sched(m, world(m, WORLD.rcu_queue), RCU_TAKE_BATCH, this_cpu(m))
     if m.has("PREEMPT"):

@@ -12,6 +12,7 @@ interrupt may come in between. An object on it is in use for its slab, handed ou
 from __future__ import annotations
 
 from allocators.core.kmem_cache import CACHE, count_free, node_of
+from allocators.core.lists import stack_push
 from allocators.core.page_alloc import PAGE, head_of
 from allocators.core.world import DEFERRED_AT, OPS, count
 from allocators.memcg.objcg import before_free, post_alloc, pre_alloc
@@ -23,7 +24,6 @@ from allocators.slub.sheaf_state import BARN, PCS, SHEAF, capacity_of, local_try
 from allocators.slub.state import STAT, stat
 from shm.atomics import (
     add_book,
-    cmpxchg,
     cpu_area,
     load,
     preempt_disable,
@@ -161,12 +161,7 @@ def _defer_free(m: Machine, obj: int) -> None:
     count(m, OPS.deferred_free)
     if m.has("PREEMPT"):
         preempt_disable(m)
-    head = cpu_area(m) + DEFERRED_AT
-    while True:
-        first = read_once(m, head)
-        store(m, obj, first)
-        if cmpxchg(m, head, first, obj) == first:
-            break
+    first = stack_push(m, cpu_area(m) + DEFERRED_AT, obj, obj)
     if first == 0 and load(m, MACHINE.serial) == 0:
         ask(m, this_cpu(m), SERVICE_IRQ_WORK)
     if m.has("PREEMPT"):

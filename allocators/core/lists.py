@@ -8,13 +8,16 @@ Whoever calls holds the lock that protects the list. A neighbour's words are the
 The first item may be looked at without the lock (v3.16 drain_freelist of SLAB: is slabs_free empty?), so it is written
 with write_once; who sees it early or late must be content to see the list as it was or will be.
 
-SLOB's lists are circular, and turn (allocators.slob.state). What is only ever taken from its head is linked by one
-word, where it is used.
+    stack   one word: the item that was pushed last, 0 when it is empty; an item is linked by one word
+
+A stack needs no lock: anybody pushes, and it is taken as a whole (xchg), so what is first cannot have been away in
+between. SLOB's lists are circular, and turn (allocators.slob.state). What is only ever taken from its head is linked by
+one word, where it is used.
 """
 
 from __future__ import annotations
 
-from shm.atomics import load, store, write_once
+from shm.atomics import cmpxchg, load, read_once, store, write_once
 from shm.compiler import dual_inline
 from shm.machine import Machine
 
@@ -82,3 +85,13 @@ def deque_remove(m: Machine, first: int, last: int, item: int, next: int, prev: 
         store(m, after + prev, before)
     else:
         store(m, last, before)
+
+
+@dual_inline
+def stack_push(m: Machine, head: int, item: int, link: int) -> int:
+    """Push an item, whose word `link` is for that, on a stack; what was first before, 0 if the stack was empty."""
+    while True:
+        first = read_once(m, head)
+        store(m, link, first)
+        if cmpxchg(m, head, first, item) == first:
+            return first

@@ -10,11 +10,12 @@ for their child cache, so an offline that finds a cache empty but for such slabs
 from __future__ import annotations
 
 from allocators.core.kmem_cache import CACHE, SLAB_DESTROY_BY_RCU
+from allocators.core.lists import stack_push
 from allocators.core.page_alloc import PAGE, free_pages
 from allocators.core.world import WORLD, WORLD_AT
 from allocators.memcg.memcontrol import memcg_uncharge_slab
 from allocators.memcg.obj_vector import drop_vector
-from shm.atomics import cmpxchg, load, read_once, store, xchg
+from shm.atomics import load, read_once, xchg
 from shm.compiler import dual
 from shm.machine import Machine
 from shm.rcu import synchronize_sched
@@ -40,11 +41,7 @@ def _free_slab(m: Machine, s: int, page: int) -> None:
 
 @dual
 def _free_after_grace_period(m: Machine, page: int) -> None:
-    while True:
-        top = read_once(m, WORLD_AT + WORLD.rcu_slabs)
-        store(m, page + PAGE.next, top)
-        if cmpxchg(m, WORLD_AT + WORLD.rcu_slabs, top, page) == top:
-            return
+    stack_push(m, WORLD_AT + WORLD.rcu_slabs, page, page + PAGE.next)
 
 
 @dual

@@ -6,12 +6,13 @@ v3.16 mm/slob.c: slob_alloc_node, kmem_cache_free, kmem_rcu_free, __kmem_cache_s
 from __future__ import annotations
 
 from allocators.core.kmem_cache import CACHE, SLAB_DESTROY_BY_RCU
+from allocators.core.lists import stack_push
 from allocators.core.page_alloc import PAGE, address_of, free_pages, page_of
 from allocators.core.world import OPS, PAGE_BYTES, count
 from allocators.slob.alloc import NO_NODE, new_pages, slob_alloc
 from allocators.slob.free import slob_free
 from allocators.slob.state import OBJECT_MASK, SLOB, SLOB_STAT, cache_of, heap, reference, slob_stat
-from shm.atomics import cmpxchg, load, read_once, store, xchg
+from shm.atomics import load, read_once, store, xchg
 from shm.compiler import dual, dual_slow
 from shm.machine import Machine
 from shm.rcu import synchronize_sched
@@ -66,13 +67,7 @@ def rcu_word(m: Machine, s: int, obj: int) -> int:
 @dual_slow
 def _free_after_grace_period(m: Machine, s: int, ref: int) -> None:
     slob_stat(m, s, SLOB_STAT.free_deferred, 1)
-    top = heap(m) + SLOB.waiting
-    # Pushed one by one and taken as a whole: what is first cannot have been away in between.
-    while True:
-        first = read_once(m, top)
-        store(m, rcu_word(m, s, ref & OBJECT_MASK), first)
-        if cmpxchg(m, top, first, ref) == first:
-            return
+    stack_push(m, heap(m) + SLOB.waiting, ref, rcu_word(m, s, ref & OBJECT_MASK))
 
 
 @dual

@@ -9,6 +9,7 @@ import pytest
 from test_mutants import Mutant, mutate
 
 from allocators.caches import nolock
+from allocators.core import lists
 from stress.explore.exploring import Request, build
 from stress.explore.races import MODELS
 from stress.explore.races.nolock import deferred_and_used, frees
@@ -37,9 +38,9 @@ def with_room() -> Scene:
 
 MUTANTS = {
     "the interrupt comes in the middle of a push": Mutant(
-        nolock._defer_free,
-        "        if cmpxchg(m, head, first, obj) == first:\n            break\n",
-        "        write_once(m, head, obj)\n        break\n",
+        lists.stack_push,
+        "        if cmpxchg(m, head, first, item) == first:\n            return first\n",
+        "        write_once(m, head, item)\n        return first\n",
         lambda: deferred_and_used(DESIGN),
     ),
     "a free is deferred and in the sheaf too": Mutant(
