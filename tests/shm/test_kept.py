@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 from llvmlite import binding
+from python_code import python
 from small_program import memory, small_program
-from until import PATIENCE
 
 from shm import kept
 
@@ -41,13 +38,7 @@ def compiled(cache: Path, features: set[str]) -> tuple[set[str], bool]:
     """A process of its own compiles the small program, and plays it: which functions were compiled for that, and does
     it leave what the interpreter leaves?
     """
-    done = subprocess.run(
-        [sys.executable, "-c", COMPILED, *sorted(features)],
-        env=os.environ | {"SLAB_STRESS_CACHE": str(cache), "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
+    done = python(COMPILED, cache, *sorted(features))
     assert done.returncode == 0, done.stderr
     words, names = json.loads(done.stdout)
     return set(names), words == memory(small_program, frozenset(features))
@@ -55,13 +46,7 @@ def compiled(cache: Path, features: set[str]) -> tuple[set[str], bool]:
 
 def instructions(cache: Path, *programs: str) -> list[str]:
     """The machine code of the last of these timed programs, which a process of its own compiles one after another."""
-    done = subprocess.run(
-        [sys.executable, "-c", ASSEMBLED, *programs],
-        env=os.environ | {"SLAB_STRESS_CACHE": str(cache), "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
+    done = python(ASSEMBLED, cache, *programs)
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if re.match(r"\t[^.]", line)]
     return [re.sub(r"\$?[\w.$]*(\.[0-9a-f]{16}|_ZN\w+)\b", "name", line) for line in lines]

@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from python_code import python
 from small_program import FEATURES, memory, small_program
-from until import PATIENCE
 
 from shm.numba_internals import Probes, lean, needed
-
-ROOT = Path(__file__).parents[2]
-
-
-def python(code: str, cache: Path, **environment: str) -> subprocess.CompletedProcess:
-    """Code in a process of its own, which has to import Numba and the machine anew."""
-    kept = {name: value for name, value in os.environ.items() if name != "SLAB_STRESS_PLAIN_NUMBA"}
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env=kept | {"SLAB_STRESS_CACHE": str(cache), "PYTHONPATH": os.pathsep.join(sys.path)} | environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
 
 
 def run_small_program(cache: Path, before: str = "", **environment: str) -> tuple[str, bool, list[list[int]], str]:
