@@ -16,7 +16,7 @@ own pipeline (`shm.numba_internals.PLAIN`): slower to compile, same meaning.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +32,11 @@ CHOICES: dict[_Function, Callable[[frozenset[str]], _Function]] = {}
 
 if numba_internals.PLAIN:
     ENTRY_PIPELINE: type[features_pass.Whole] = features_pass.Whole
+    # While a program is compiled: what it has in common with others is shared through this folder.
+    sharing: Callable[[Path], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext
 
     def _options(*, inline: bool = False, out_of_line: bool = False) -> dict[str, Any]:
         return dict(pipeline_class=features_pass.Whole)
-
-    @contextlib.contextmanager
-    def sharing(folder: Path) -> Iterator[None]:
-        """While a program is compiled: what it has in common with others is shared through this folder."""
-        yield
 
     def _overload(function: _Function, options: Any, meaning: _Function) -> None:
         overload(function, jit_options=options, strict=False)(meaning)
@@ -48,15 +45,7 @@ else:
     from shm import kept, lean, reuse
 
     ENTRY_PIPELINE = lean.Entry
-
-    @contextlib.contextmanager
-    def sharing(folder: Path) -> Iterator[None]:
-        """While a program is compiled: what it has in common with others is shared through this folder."""
-        kept.begin(folder)
-        try:
-            yield
-        finally:
-            kept.end(folder)
+    sharing = kept.sharing
 
     def _options(*, inline: bool = False, out_of_line: bool = False) -> dict[str, Any]:
         # Said explicitly, because a callee inherits forceinline from whichever caller is compiled first.

@@ -14,6 +14,7 @@ import logging
 import os
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,17 +64,19 @@ class KeptFunction(NamedTuple):
         return reuse.Function(self.symbol, self.asked, self.calls, signature(returns, *takes), library), key
 
 
-def begin(folder: Path) -> None:
-    """A program is compiled with what is kept in a folder. It is read when it is first asked for."""
+@contextlib.contextmanager
+def sharing(folder: Path) -> Iterator[None]:
+    """While a program is compiled: with what is kept in a folder, which is read when it is first asked for. Afterwards
+    what was made is written, and nothing stays open.
+    """
     _unread[:] = [folder]
-
-
-def end(folder: Path) -> None:
-    """It was compiled: what was made for it is written, and nothing stays open."""
-    keep(folder)
-    _unread.clear()
-    while _open:
-        _open.popitem()[1].close()
+    try:
+        yield
+    finally:
+        keep(folder)
+        _unread.clear()
+        while _open:
+            _open.popitem()[1].close()
 
 
 def _archive(path: Path) -> zipfile.ZipFile:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import inspect
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -91,7 +92,7 @@ def takes(machine: MachineType | None, symbol: str, library: Any) -> None:
 
 def libraries(machine: MachineType | None) -> Mapping[str, Any]:
     """By symbol: what programs of a machine link for it."""
-    return _libraries[None] | _libraries.get(machine, {})
+    return ChainMap(_libraries.get(machine, {}), _libraries[None])
 
 
 def shape_of(found: Any) -> Shape:
