@@ -8,10 +8,9 @@ need not be said. Only functions of those sources are kept; who has plugins shar
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import logging
-import os
+import uuid
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -31,7 +30,6 @@ _by_symbol: dict[str, list[KeptFunction]] = {}
 _read: set[Path] = set()
 _unread: list[Path] = []  # the folder of this program, if nobody asked for a function of it yet
 _open: dict[Path, zipfile.ZipFile] = {}
-_numbers = itertools.count()
 _DAMAGED = (OSError, EOFError, KeyError, zlib.error, zipfile.BadZipFile)
 
 
@@ -127,7 +125,7 @@ def keep(folder: Path) -> None:
     reuse.made.clear()
     if not functions:
         return
-    name = f"{os.getpid()}-{next(_numbers)}"
+    name = uuid.uuid4().hex  # numbers of processes come again, in containers soon, and others hold the indexes
     part, whole = folder / f"{name}.part", folder / f"{name}.zip"
     try:
         folder.mkdir(exist_ok=True)
