@@ -1,4 +1,5 @@
-"""A small program that uses every kind of function. As a script: how it was compiled, and the memory it leaves."""
+"""A small program that uses every kind of function. As a script: how it was compiled, and the memory it leaves with
+each feature of the command line."""
 
 from __future__ import annotations
 
@@ -81,4 +82,5 @@ FEATURES = (frozenset({"STATS"}), frozenset({"THIRDS"}))
 
 if __name__ == "__main__":
     pipeline = compiler.ENTRY_PIPELINE
-    print(json.dumps([pipeline.__module__, "shm.lean" in sys.modules, [memory(native, f) for f in FEATURES]]))
+    words = [memory(native, frozenset({feature})) for feature in sys.argv[1:]]
+    print(json.dumps([pipeline.__module__, "shm.lean" in sys.modules, words]))
