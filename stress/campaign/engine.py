@@ -34,6 +34,8 @@ from stress.show.progress import Progress
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
 
+log = logging.getLogger(__name__)
+
 RETRIES = 3
 WINDOW = 32  # jobs that Dask has for each thread of its workers
 QUIET = "quiet"  # the resource of a worker that may measure
@@ -138,18 +140,24 @@ def has_dashboard() -> bool:
 
 
 def check_workers(client: Client, identity: Identity, timed: bool, plugins: list[str]) -> None:
-    """Raises UsageError for workers that would refuse the study's jobs, or measure beside each other."""
+    """Raises UsageError for workers that would refuse the study's jobs, or measure beside each other.
+
+    A worker that is gone before it answers stops nobody: who comes in its place refuses jobs that are not for it.
+    """
     with contextlib.suppress(TimeoutError):
         client.wait_for_workers(1, timeout=CONNECT_SECONDS)
     info = client.scheduler_info(n_workers=-1)["workers"]
     if not info:
         raise UsageError("the scheduler has no workers; start some: `dask worker ADDRESS --nthreads 1`")
-    try:
-        found = client.run(describe, plugins)
-    except ModuleNotFoundError as error:
-        raise UsageError(f"a worker lacks slab-stress ({error}): install the same version there") from None
-    for address, data in sorted(found.items()):
-        differs = msgspec.json.decode(data, type=Identity).differs(identity)
+    for address, answer in sorted(client.run(describe, plugins, on_error="return").items()):
+        if isinstance(answer, OSError):
+            log.info("worker %s did not answer: %s", address, answer)
+            continue
+        if isinstance(answer, ModuleNotFoundError):
+            raise UsageError(f"worker {address} lacks slab-stress ({answer}): install the same version there")
+        if isinstance(answer, Exception):
+            raise answer
+        differs = msgspec.json.decode(answer, type=Identity).differs(identity)
         if differs:
             raise UsageError(
                 f"worker {address} has {differs}: its results would be of another study; install the same version there"

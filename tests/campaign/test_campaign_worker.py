@@ -16,7 +16,7 @@ from stress.campaign import engine, jobs, worker
 from stress.campaign.identity import Identity, here
 from stress.campaign.jobs import Explore, Serial, Simulate, Timed
 from stress.plugins import registered
-from stress.process.errors import DamagedRun
+from stress.process.errors import DamagedRun, UsageError
 
 STORM = {"operations": "200000", "cgroups": "24", "active": "8", "rounds": "24", "burst": "64"}
 HANGS = """
@@ -35,6 +35,30 @@ def test_another_version_is_refused_by_name():
     with pytest.raises(worker.Refused) as error:
         play("k", jobs.encode(Serial()), identity=other)
     assert f"sources {here().sources} and not {'0' * 16}" in str(error.value) and "and not 0.1" in str(error.value)
+
+
+def test_a_worker_that_dies_before_it_answers_stops_nobody():
+    """What one says that cannot play does."""
+    ours = msgspec.json.encode(here())
+    other = msgspec.json.encode(Identity(sources="0" * 16, versions={}))
+
+    def asked(**answers: object) -> None:
+        client = SimpleNamespace(
+            wait_for_workers=lambda *_, **__: None,
+            scheduler_info=lambda **_: {"workers": answers},
+            run=lambda function, plugins, on_error: answers,
+        )
+        engine.check_workers(client, here(), False, [])
+
+    asked(gone=OSError("Timed out trying to connect"), there=ours)
+    for wrong, said in (
+        (ModuleNotFoundError("No module named 'stress'"), "worker b lacks slab-stress"),
+        (other, "worker b has"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            asked(a=ours, b=wrong)
+    with pytest.raises(ZeroDivisionError):
+        asked(a=ZeroDivisionError())
 
 
 def test_plugins_are_loaded_and_are_part_of_who_a_worker_is(tmp_path):
