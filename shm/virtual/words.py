@@ -23,6 +23,7 @@ from shm.machine import MACHINE, Machine
 WHATS = (
     "own work",  # accesses that hit, with the instructions around them
     "locked",  # locked instructions and fences, beyond the access
+    "branches",  # calls that went another way than the core foresaw
     "second level",  # the core's own cache, but not its first level
     "own cache",  # the last level cache of the CPU's complex
     "same complex",  # another core's line, by where that core is
@@ -41,6 +42,7 @@ WHATS = (
 (
     OWN,
     LOCKED,
+    BRANCHES,
     FROM_L2,
     FROM_LLC,
     FROM_COMPLEX,
@@ -88,6 +90,7 @@ PRICES = (
     "shared_gap",
     "overlap",
     "tlb",
+    "branch",
 )
 PRICE = struct("PRICE", *PRICES)
 
@@ -177,11 +180,13 @@ VCPU = struct(
     "l1",
     "tlb",
     "newest",  # the stream that was begun last
+    "began_own",  # ps of own work in calls of this kind before this one
+    ("took_own", 2),  # ps of it in the last call: of ALLOC, of FREE
     ("stream", STREAMS),  # the last line of each
     ("step", STREAMS),  # and how far it was from the line before
     ("pending", DEEPEST),  # when each store of the buffer is in the cache, a ring
     ("spent", SPENT * len(WHERES)),
-    size=18 + 2 * STREAMS + DEEPEST + SPENT * len(WHERES) + 6,
+    size=20 + 2 * STREAMS + DEEPEST + SPENT * len(WHERES) + 6,
 )
 
 LINE = struct(
@@ -286,10 +291,27 @@ def enter(m: Machine, where: int) -> int:
 
 @dual
 def begin_call_of(m: Machine, where: int) -> int:
-    """As `enter`, for a call of the allocator: what it costs beside its accesses."""
+    """As `enter`, for a call of the allocator, ALLOC or FREE: what it costs beside its accesses."""
     before = enter(m, where)
-    spend(m, vcpu(m), OWN, price(m, PRICE.call))
+    v = vcpu(m)
+    spend(m, v, OWN, price(m, PRICE.call))
+    write_book(m, v + VCPU.began_own, read_book(m, v + VCPU.spent + where * SPENT + OWN))
     return before
+
+
+@dual
+def end_call_of(m: Machine, where: int, before: int) -> None:
+    """As `leave`, at the end of a call. One that went another way than the last of its kind was foreseen wrongly.
+
+    The way is told by its own work: the same branches make the same accesses.
+    """
+    v = vcpu(m)
+    took = read_book(m, v + VCPU.spent + where * SPENT + OWN) - read_book(m, v + VCPU.began_own)
+    last = v + VCPU.took_own + where - ALLOC
+    if read_book(m, last) != took:
+        write_book(m, last, took)
+        spend(m, v, BRANCHES, price(m, PRICE.branch))
+    leave(m, before)
 
 
 @dual

@@ -40,7 +40,7 @@ from shm.ipi import SERVICE_BELL
 from shm.locks import LOCK_COUNT, LOCK_COUNTS
 from shm.machine import MACHINE, Machine
 from shm.rcu import quiescent_point
-from shm.virtual.words import ALLOC, FREE, begin_call_of, leave
+from shm.virtual.words import ALLOC, FREE, begin_call_of, end_call_of
 from shm.waiting import PATIENCE, pause
 from stress.engine.latency import begin_operation, end_alloc, end_free, maker_of, measure_clock
 from stress.engine.notes import OF_SECTION, note, noted, time_of
@@ -74,7 +74,7 @@ def execute(m: Machine, p: int, run: int, op: int) -> bool:
             else:
                 kmem_cache_free(m, obj)
             if m.has("VTIME"):
-                leave(m, where)
+                end_call_of(m, FREE, where)
             if m.has("STATS"):
                 end_free(m, run, maker, op)
     elif code == OP_ALLOC:
@@ -98,7 +98,7 @@ def execute(m: Machine, p: int, run: int, op: int) -> bool:
             else:
                 obj = kmem_cache_alloc(m, root, memcg)
             if m.has("VTIME"):
-                leave(m, where)
+                end_call_of(m, ALLOC, where)
             if m.has("STATS"):
                 end_alloc(m, run, op)
         else:
@@ -177,7 +177,7 @@ def _kfree_rcu(m: Machine, run: int, op: int) -> bool:
             where = begin_call_of(m, FREE)
         kfree_rcu(m, obj)
         if m.has("VTIME"):
-            leave(m, where)
+            end_call_of(m, FREE, where)
         if m.has("STATS"):
             end_free(m, run, maker, op)
     return True

@@ -97,6 +97,7 @@ class Prices:
     interrupt    entry and exit of a handler
     wakeup       a work item, from its queueing until a worker runs it
     tlb          added to a miss when the core does not know the page's address either
+    branch       added to an allocation or free that goes another way than the last one of its CPU
     """
 
     access: int
@@ -116,6 +117,7 @@ class Prices:
     interrupt: int
     wakeup: int
     tlb: int = 0
+    branch: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -163,7 +165,7 @@ MOST_NS: dict[str, int] = {
     "interrupt": 10_000_000,
     "wakeup": 100_000_000,
 }
-MAY_BE_FREE = ("this_cpu", "locked", "barrier", "call", "irq", "ipi", "interrupt", "wakeup", "tlb")
+MAY_BE_FREE = ("this_cpu", "locked", "barrier", "call", "irq", "ipi", "interrupt", "wakeup", "tlb", "branch")
 MOST_GRACE_PERIOD_MS = 10_000
 # Dearer from left to right; equal is allowed, for machines that lack one of the steps.
 ORDERS = (

@@ -20,7 +20,7 @@ Play = Callable[[Sequence[Measured], Profile], Iterable[dict[str, float]]]
 # the boot: without it nothing tells what a translation costs.
 SCENARIOS = ("pairs", "remote-free", "dead-free", "remote-dead", "offline-storm")
 # On one CPU time is linear in these prices: no one waits for anybody.
-ALONE = ("access", "this_cpu", "locked", "l2", "llc", "tlb")
+ALONE = ("access", "this_cpu", "locked", "l2", "llc", "tlb", "branch")
 MORE = 1_000  # ps: how much dearer a price is made, to see how often it is paid
 DEAREST = 8.0  # times what the profile says, or that part of it
 UNKNOWN_PS = 20_000  # what a price that the profile has as 0 is taken for

@@ -73,6 +73,7 @@ def parts(points: Sequence[Point]) -> tuple[list[str], list[dict[str, float]]]:
     named = sorted(most, key=lambda kind: -most[kind])[:NAMED_LOCKS]
     names = {
         OWN: OWN,
+        "branches": OWN,
         "locked": "locked instructions, stores",
         "stores": "locked instructions, stores",
         MISSES: MISSES,

@@ -12,7 +12,7 @@ from allocators.core.page_alloc import PAGE as DESCRIPTOR
 from allocators.core.world import MEM_MAP, PAGE_SHIFT
 from shm.virtual.lines import charge_barrier, charge_read, charge_this_cpu, charge_write
 from shm.virtual.machine import Joined, PricedMachine
-from shm.virtual.words import clock_of
+from shm.virtual.words import ALLOC, FREE, begin_call_of, clock_of, end_call_of
 from stress.play.arena import Arena, BlockSettings
 from stress.play.virtual import STATS, VirtualTime, features_of
 from stress.play.workload import build_workload
@@ -22,6 +22,7 @@ pytestmark = pytest.mark.xdist_group("compiles")  # see test_exact
 LINE = 8  # words
 PAGE = 512
 TLB_PS = 20_000
+BRANCH_PS = 17_000
 MEMORY_PS = load("xeon-2014").ps.memory_near  # all of it, as a link of a free list
 OVERLAPPED_PS = round(MEMORY_PS / load("xeon-2014").cache.overlap)
 
@@ -47,7 +48,7 @@ def core(request) -> Iterator[Core]:
     of = load("xeon-2014")
     allocator, cache = request.param if isinstance(request.param, tuple) else ("slub", request.param)
     profile = dataclasses.replace(
-        of, cache=dataclasses.replace(of.cache, **cache), ps=dataclasses.replace(of.ps, tlb=TLB_PS)
+        of, cache=dataclasses.replace(of.cache, **cache), ps=dataclasses.replace(of.ps, tlb=TLB_PS, branch=BRANCH_PS)
     )
     features = features_of(DESIGNS[allocator], allocator)
     booted = features - STATS - {"VTIME"}
@@ -110,6 +111,22 @@ def test_a_second_play_finds_the_last_level_cache_as_it_was_and_nothing_of_its_o
     assert core.ps(charge_read, [90 * PAGE, 90 * PAGE]) == [MEMORY_PS + TLB_PS, 0]
     core.rewind()
     assert core.ps(charge_read, [90 * PAGE, 90 * PAGE]) == [load("xeon-2014").ps.llc + TLB_PS, 0]
+
+
+@pytest.mark.parametrize("core", [{}], indirect=True)
+def test_a_call_that_goes_another_way_than_the_last_of_its_kind_was_foreseen_wrongly(core):
+    core.ps(charge_read, [0])
+    price = load("xeon-2014").ps
+
+    def call(kind: int, accesses: int) -> int:
+        began = clock_of(core.m)
+        before = begin_call_of(core.m, kind)
+        core.ps(charge_read, [0] * accesses)
+        end_call_of(core.m, kind, before)
+        return clock_of(core.m) - began - price.call - accesses * price.access
+
+    assert [call(ALLOC, n) for n in (3, 3, 2, 3, 3)] == [BRANCH_PS, 0, BRANCH_PS, BRANCH_PS, 0]
+    assert [call(kind, 3) for kind in (FREE, ALLOC, FREE)] == [BRANCH_PS, 0, 0]
 
 
 @pytest.mark.parametrize("core", [("slab", {})], indirect=True)
