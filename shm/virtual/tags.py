@@ -12,6 +12,7 @@ from shm.virtual.words import (
     PAGE_LINES,
     PRICE,
     STREAMS,
+    TAGS,
     TRANSLATIONS,
     VCPU,
     VERSION_AT,
@@ -121,3 +122,13 @@ def translate(m: Machine, v: int, line: int) -> None:
             if not has(m, s, key):
                 spend(m, v, TRANSLATIONS, price(m, PRICE.tlb))
             insert(m, s, key)
+
+
+@dual
+def forget_first(m: Machine, v: int) -> None:
+    """Somebody else ran on the CPU: its first level and its TLB have nothing of what they had."""
+    l1, tlb = read_book(m, v + VCPU.l1), read_book(m, v + VCPU.tlb)
+    for at in range(l1, l1 + vtime(m, VTIME.l1_pages) * TAGS):
+        write_book(m, at, 0)
+    for at in range(tlb, tlb + vtime(m, VTIME.tlb_sets) * WAYS):
+        write_book(m, at, 0)

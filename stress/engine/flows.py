@@ -13,6 +13,7 @@ from shm.compiler import dual, dual_slow
 from shm.machine import MACHINE, Machine
 from shm.stacks import entry_here
 from shm.virtual.stops import let_in, stop_here
+from shm.virtual.tags import forget_first
 from shm.virtual.turns import (
     FLOW,
     block,
@@ -211,6 +212,8 @@ def _kworker(m: Machine, run: int, loop: int) -> None:
             for cpu in range(read_book(m, MACHINE.workers)):
                 if read_book(m, waits + cpu):
                     write_book(m, waits + cpu, 0)
+                    if vtime(m, VTIME.crowded):
+                        forget_first(m, vcpu_of(m, cpu))
                     _wake(m, cpu, clock_of(m))
         book(m, t + TURNS.steps, -1)
         if read_book(m, t + TURNS.steps) <= 0:

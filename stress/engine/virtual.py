@@ -18,7 +18,8 @@ from shm.layout import struct
 from shm.machine import MACHINE, Machine
 from shm.ring import RING
 from shm.virtual.heap import first_number, first_time, pop, postpone, push
-from shm.virtual.words import ASLEEP, PRICE, VCPU, VTIME, WORK, enter, price, vcpu_of, wait_until
+from shm.virtual.tags import forget_first
+from shm.virtual.words import ASLEEP, PRICE, VCPU, VTIME, WORK, enter, price, vcpu_of, vtime, wait_until
 from stress.engine.kworker import kworker_turn
 from stress.engine.play import execute
 from stress.engine.words import FINISHED, PLAY, PLAYING, RUN, STUCK, c_of, opcode
@@ -182,6 +183,8 @@ def _kworker(m: Machine, run: int, loop: int) -> None:
         for cpu in range(read_book(m, MACHINE.workers)):
             if read_book(m, waits + cpu):
                 write_book(m, waits + cpu, 0)
+                if vtime(m, VTIME.crowded):
+                    forget_first(m, vcpu_of(m, cpu))
                 _wake(m, loop, cpu, clock)
 
 

@@ -96,8 +96,8 @@ class VirtualTime:
     """The tables of one play of an arena, which must have been reset just before.
 
     features: of the design. page_lists: there are per-CPU lists of pages, as kernels have them. slack: None plays an
-    operation at a time, else an access at a time, and CPUs may be so many ps before each other. Raises UsageError when
-    the tables cannot be had.
+    operation at a time, else an access at a time, and CPUs may be so many ps before each other. crowded: the kworker
+    has no CPU of its own, and runs where somebody sleeps. Raises UsageError when the tables cannot be had.
     """
 
     def __init__(
@@ -107,13 +107,14 @@ class VirtualTime:
         profile: Profile,
         page_lists: bool = True,
         slack: int | None = None,
+        crowded: bool = False,
     ) -> None:
         if slack is not None and PROCESSOR is None:
             raise UsageError("compiled code cannot be left in its middle on this processor: play with --step operation")
         if slack is None and profile.kernel.locks == "unfair":
             raise UsageError("unfair locks (kernel.locks of the profile) are played an access at a time: --step access")
         self.arena = arena
-        self.slack = slack
+        self.slack, self.crowded = slack, crowded
         self.stacks: Stacks | None = None
         self.profile = profile
         layout = arena.layout
@@ -212,6 +213,7 @@ class VirtualTime:
             "tlb_sets": self.tlb_sets,
             "asks": min(profile.cache.store_misses, profile.cache.store_buffer, DEEPEST),
             "streams": min(STREAMS, profile.cache.streams),
+            "crowded": int(self.crowded),
             "by_access": int(self.slack is not None),
             "until": NEVER,
             "slack": self.slack or 0,

@@ -36,7 +36,8 @@ class Job:
 
     memory: of the arena, bytes. settle: kernel seconds for timers after the tapes. warm: the tapes are played twice,
     and the second time, when caches are warm, counts. page_lists: CPUs have lists of pages of their own.
-    memoryless: so many of the nodes, the last ones, have no memory. step: see `stress.play.virtual.slack_of`.
+    memoryless: so many of the nodes, the last ones, have no memory. step: see `stress.play.virtual.slack_of`. crowded:
+    the kworker has no CPU of its own.
     """
 
     design: str
@@ -52,6 +53,7 @@ class Job:
     page_lists: bool = True
     memoryless: int = 0
     step: str = "access"
+    crowded: bool = False
 
 
 class Watch(Protocol):
@@ -93,7 +95,8 @@ def begun(job: Job, warming: Callable[[], None] = lambda: None) -> Iterator[tupl
     try:
         settings = BlockSettings(seed=job.seed, settle_ns=int(job.settle * 1e9))
         arena.reset(booted, settings)
-        virtual = VirtualTime(arena, booted, job.profile, job.page_lists, slack_of(job.step, job.profile))
+        slack = slack_of(job.step, job.profile)
+        virtual = VirtualTime(arena, booted, job.profile, job.page_lists, slack, job.crowded)
         try:
             if job.warm:
                 virtual.play(warming)

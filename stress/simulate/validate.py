@@ -46,7 +46,8 @@ def simulated(
     """The same in virtual time.
 
     Natively an interrupt is a word in a mailbox, and none are turned off; pages come from their zone, under its lock;
-    spin locks are words that are tested and set; and the arena lies in small pages, unlike a kernel's linear map.
+    spin locks are words that are tested and set; and the arena lies in small pages, unlike a kernel's linear map. Where
+    workers have all CPUs, the kworker runs on those of workers that wait for it.
     """
     mailbox = dataclasses.replace(
         profile.ps, irq=0, interrupt=0, ipi=profile.ps.complex, wakeup=min(profile.ps.wakeup, MAILBOX_WAKEUP)
@@ -67,6 +68,7 @@ def simulated(
         warm=True,
         page_lists=False,
         step=step,
+        crowded=workload.cpus >= profile.topology.cpus,
     )
     return play_point(job, lambda share: None).ns
 

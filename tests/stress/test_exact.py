@@ -55,7 +55,7 @@ def test_both_engines_leave_the_same_words(scenario: str, sizes: dict[str, str])
     booted = features - STATS - {"VTIME"}
     arena = Arena(workload, features=booted, nodes=2, memory=16 << 20, serial=True)
     arena.reset(booted, BlockSettings(seed=1, settle_ns=10_000_000_000))
-    virtual = VirtualTime(arena, booted, _machine())
+    virtual = VirtualTime(arena, booted, _machine(), crowded=True)
     before = [words.copy() for words in (arena.words, virtual.words)]
     assert virtual.play(lambda: None)
     compiled = [words.copy() for words in (arena.words, virtual.words)]
@@ -108,7 +108,7 @@ def _begun(workload: Workload, allocator: str, nodes: int, profile: Profile) -> 
     booted = features_of(DESIGNS[allocator], allocator) - STATS - {"VTIME"}
     arena = Arena(workload, allocator, features=booted, nodes=nodes, memory=16 << 20, serial=True)
     arena.reset(booted, BlockSettings(seed=1, settle_ns=10_000_000_000))
-    return arena, VirtualTime(arena, booted, profile, slack=0)
+    return arena, VirtualTime(arena, booted, profile, slack=0, crowded=True)
 
 
 def _told(arena: Arena, virtual: VirtualTime) -> dict[str, np.ndarray]:

@@ -12,7 +12,8 @@ from allocators.core.page_alloc import PAGE as DESCRIPTOR
 from allocators.core.world import MEM_MAP, PAGE_SHIFT
 from shm.virtual.lines import charge_barrier, charge_read, charge_this_cpu, charge_write
 from shm.virtual.machine import Joined, PricedMachine
-from shm.virtual.words import ALLOC, FREE, begin_call_of, clock_of, end_call_of
+from shm.virtual.tags import forget_first
+from shm.virtual.words import ALLOC, FREE, begin_call_of, clock_of, end_call_of, vcpu
 from stress.play.arena import Arena, BlockSettings
 from stress.play.virtual import STATS, VirtualTime, features_of
 from stress.play.workload import build_workload
@@ -127,6 +128,13 @@ def test_a_call_that_goes_another_way_than_the_last_of_its_kind_was_foreseen_wro
 
     assert [call(ALLOC, n) for n in (3, 3, 2, 3, 3)] == [BRANCH_PS, 0, BRANCH_PS, BRANCH_PS, 0]
     assert [call(kind, 3) for kind in (FREE, ALLOC, FREE)] == [BRANCH_PS, 0, 0]
+
+
+@pytest.mark.parametrize("core", [{"tlb_entries": 16}], indirect=True)
+def test_who_slept_where_the_kworker_ran_finds_its_second_level_only(core):
+    assert core.ps(charge_read, [90 * PAGE, 90 * PAGE]) == [MEMORY_PS + TLB_PS, 0]
+    forget_first(core.m, vcpu(core.m))
+    assert core.ps(charge_read, [90 * PAGE, 90 * PAGE]) == [load("xeon-2014").ps.l2 + TLB_PS, 0]
 
 
 @pytest.mark.parametrize("core", [("slab", {})], indirect=True)
