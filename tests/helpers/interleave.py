@@ -36,6 +36,7 @@ from shm.virtual.lines import (
     price_from,
 )
 from shm.virtual.machine import Joined, PricedMachine
+from shm.virtual.tags import forget_first
 from shm.virtual.words import (
     ASLEEP,
     CALENDAR,
@@ -50,6 +51,7 @@ from shm.virtual.words import (
     price,
     spend,
     vcpu,
+    vcpu_of,
     vtime,
     wait_until,
 )
@@ -491,5 +493,7 @@ class Interleaving:
                 self._idle(m)
             if m.mem[self.run + RUN.events_done] != events:
                 for flow in self.waits:
+                    if vtime(m, VTIME.crowded):
+                        forget_first(m, vcpu_of(m, flow.number))
                     self._wake(flow, m.tables[m.clock_at])
                 self.waits.clear()
