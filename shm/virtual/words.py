@@ -158,7 +158,7 @@ VTIME = struct(
     "tlb_sets",  # of a core's translations; 0: none is ever missed
     "streams",  # that a core's prefetcher follows
     "asks",  # stores of the buffer that ask for their lines at a time
-    "crowded",  # 1: the kworker runs on CPUs that sleep, as it has none of its own
+    "crowded",  # ps that a worker waits before it gives its CPU away, where the kworker has none of its own; 0: it has
     size=80,
 )
 

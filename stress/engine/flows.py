@@ -13,7 +13,6 @@ from shm.compiler import dual, dual_slow
 from shm.machine import MACHINE, Machine
 from shm.stacks import entry_here
 from shm.virtual.stops import let_in, stop_here
-from shm.virtual.tags import forget_first
 from shm.virtual.turns import (
     FLOW,
     block,
@@ -40,7 +39,7 @@ from shm.virtual.words import (
     wait_until,
 )
 from stress.engine.kworker import kworker_turn
-from stress.engine.virtual import LOOP, all_ended, play_one, queued_work
+from stress.engine.virtual import LOOP, all_ended, crowd_out, play_one, queued_work
 from stress.engine.words import FINISHED, PLAY, PLAYING, RUN, STUCK, c_of, opcode
 
 
@@ -209,11 +208,10 @@ def _kworker(m: Machine, run: int, loop: int) -> None:
             _idle(m)
         if read_book(m, run + RUN.events_done) != events:
             waits = read_book(m, loop + LOOP.waits)
+            crowd_out(m, waits)
             for cpu in range(read_book(m, MACHINE.workers)):
                 if read_book(m, waits + cpu):
                     write_book(m, waits + cpu, 0)
-                    if vtime(m, VTIME.crowded):
-                        forget_first(m, vcpu_of(m, cpu))
                     _wake(m, cpu, clock_of(m))
         book(m, t + TURNS.steps, -1)
         if read_book(m, t + TURNS.steps) <= 0:

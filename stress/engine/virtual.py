@@ -168,6 +168,29 @@ def _step(m: Machine, run: int, loop: int, cpu: int) -> None:
 
 
 @dual
+def crowd_out(m: Machine, waits: int) -> None:
+    """The kworker has done an event. waits: by CPU, 1 while it waits for one.
+
+    Where it has no CPU of its own, it ran on that of the worker that has waited longest; who has waited longer than it
+    spins has given its CPU away, too.
+    """
+    spins = vtime(m, VTIME.crowded)
+    if spins == 0:
+        return
+    workers = read_book(m, MACHINE.workers)
+    now = read_book(m, vcpu_of(m, workers) + VCPU.clock)
+    first = now
+    for cpu in range(workers):
+        if read_book(m, waits + cpu):
+            first = min(first, read_book(m, vcpu_of(m, cpu) + VCPU.clock))
+    for cpu in range(workers):
+        v = vcpu_of(m, cpu)
+        since = read_book(m, v + VCPU.clock)
+        if read_book(m, waits + cpu) and (since == first or now - since > spins):
+            forget_first(m, v)
+
+
+@dual
 def _kworker(m: Machine, run: int, loop: int) -> None:
     """The kworker, first of the heap, does what is to be done, or sleeps."""
     events = read_book(m, run + RUN.events_done)
@@ -180,11 +203,10 @@ def _kworker(m: Machine, run: int, loop: int) -> None:
     if read_book(m, run + RUN.events_done) != events:
         write_book(m, loop + LOOP.event_at, clock)
         waits = read_book(m, loop + LOOP.waits)
+        crowd_out(m, waits)
         for cpu in range(read_book(m, MACHINE.workers)):
             if read_book(m, waits + cpu):
                 write_book(m, waits + cpu, 0)
-                if vtime(m, VTIME.crowded):
-                    forget_first(m, vcpu_of(m, cpu))
                 _wake(m, loop, cpu, clock)
 
 

@@ -33,6 +33,7 @@ from shm.virtual.words import (
     WAYS,
     WHERES,
 )
+from shm.waiting import PATIENCE
 from stress.engine import FINISHED, LOOP, PLAYING, virtual_main
 from stress.play.arena import Arena
 from stress.play.compiled import STATS
@@ -97,7 +98,7 @@ class VirtualTime:
 
     features: of the design. page_lists: there are per-CPU lists of pages, as kernels have them. slack: None plays an
     operation at a time, else an access at a time, and CPUs may be so many ps before each other. crowded: the kworker
-    has no CPU of its own, and runs where somebody sleeps. Raises UsageError when the tables cannot be had.
+    has no CPU of its own, and runs where a worker waits for it. Raises UsageError when the tables cannot be had.
     """
 
     def __init__(
@@ -213,7 +214,7 @@ class VirtualTime:
             "tlb_sets": self.tlb_sets,
             "asks": min(profile.cache.store_misses, profile.cache.store_buffer, DEEPEST),
             "streams": min(STREAMS, profile.cache.streams),
-            "crowded": int(self.crowded),
+            "crowded": PATIENCE * PAUSE if self.crowded else 0,
             "by_access": int(self.slack is not None),
             "until": NEVER,
             "slack": self.slack or 0,

@@ -20,7 +20,7 @@ from greenlet import greenlet
 
 from allocators.core.world import WORLD, WORLD_AT
 from scenarios.tape import OP_ALLOC, OP_END, OP_FREE, OP_KFREE_RCU, OP_ROUND, OP_WAIT
-from shm.atomics import book, call_settling, call_timers
+from shm.atomics import book, call_settling, call_timers, on_cpu
 from shm.machine import CPU, MACHINE, Machine
 from shm.ring import RING
 from shm.virtual.calendar import calendar_of
@@ -47,6 +47,7 @@ from shm.virtual.words import (
     VCPU,
     VTIME,
     WORK,
+    clock_of,
     enter,
     price,
     spend,
@@ -492,8 +493,14 @@ class Interleaving:
             elif not self.kicked:
                 self._idle(m)
             if m.mem[self.run + RUN.events_done] != events:
+                self._crowd_out(m)
                 for flow in self.waits:
-                    if vtime(m, VTIME.crowded):
-                        forget_first(m, vcpu_of(m, flow.number))
                     self._wake(flow, m.tables[m.clock_at])
                 self.waits.clear()
+
+    def _crowd_out(self, m: ExactMachine) -> None:
+        """The kworker ran where somebody has waited longest; who waits too long gives its CPU away."""
+        clocks = {number: clock_of(on_cpu(m, number)) for number in sorted(flow.number for flow in self.waits)}
+        for number, since in clocks.items() if vtime(m, VTIME.crowded) else ():
+            if since == min(clocks.values()) or clock_of(m) - since > vtime(m, VTIME.crowded):
+                forget_first(m, vcpu_of(m, number))
