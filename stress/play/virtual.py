@@ -266,7 +266,8 @@ class VirtualTime:
         """
         parts = [self.plan.regions[name] for name in ("llc", "states")]
         kept = [(base, self.words[base : base + size].copy()) for base, size in parts]
-        self.words[:] = 0
+        each = mmap.PAGESIZE // 8
+        self.words.reshape(-1, each)[self.segment.touched()] = 0  # all of them would give memory to every page
         self._fill(self._pages)
         for base, was in kept:
             self.words[base : base + len(was)] = was
