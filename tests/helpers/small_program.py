@@ -1,5 +1,4 @@
-"""A small program that uses every kind of function. As a script: how it was compiled, and the memory it leaves with
-each feature of the command line."""
+"""A small program that uses every kind of function. As a script: how it was compiled, and the memory it leaves."""
 
 from __future__ import annotations
 
@@ -82,5 +81,4 @@ FEATURES = (frozenset({"STATS"}), frozenset({"THIRDS"}))
 
 if __name__ == "__main__":
     pipeline = compiler.ENTRY_PIPELINE
-    words = [memory(native, frozenset({feature})) for feature in sys.argv[1:]]
-    print(json.dumps([pipeline.__module__, "shm.lean" in sys.modules, words]))
+    print(json.dumps([pipeline.__module__, "shm.lean" in sys.modules, [memory(native, f) for f in FEATURES]]))

@@ -8,17 +8,16 @@ from pathlib import Path
 
 import pytest
 from python_code import python
-from small_program import memory, small_program
+from small_program import FEATURES, memory, small_program
 
 from shm.numba_internals import Probes, lean, needed
 
 
-def run_small_program(
-    cache: Path, *features: str, before: str = "", **environment: str
-) -> tuple[str, bool, list[list[int]], str]:
-    """The pipeline's module, whether the lean one was imported, memory for each of these features, what was said."""
-    code = f"{before}\nimport runpy\nrunpy.run_module('small_program', run_name='__main__')"
-    done = python(code, cache, *features, **environment)
+def run_small_program(cache: Path, before: str = "", **environment: str) -> tuple[str, bool, list[list[int]], str]:
+    """The pipeline's module, whether the lean one was imported, memory for each set of features, what was said."""
+    done = python(
+        f"{before}\nimport runpy\nrunpy.run_module('small_program', run_name='__main__')", cache, **environment
+    )
     assert done.returncode == 0, done.stderr
     return *json.loads(done.stdout), done.stderr
 
@@ -31,12 +30,11 @@ def cache(tmp_path_factory) -> Path:
 
 @pytest.mark.xdist_group("compiles")
 def test_both_pipelines_leave_the_same_memory(cache):
-    one, other = (memory(small_program, frozenset({name})) for name in ("STATS", "THIRDS"))
-    assert one != other
-    assert run_small_program(cache, "STATS", "THIRDS") == ("shm.lean", True, [one, other], "")
+    interpreted = [memory(small_program, features) for features in FEATURES]
+    assert interpreted[0] != interpreted[1]
+    assert run_small_program(cache) == ("shm.lean", True, interpreted, "")
     # The same cache: each pipeline has code of its own there.
-    plain = run_small_program(cache, "THIRDS", SLAB_STRESS_PLAIN_NUMBA="1")
-    assert plain == ("shm.features_pass", False, [other], "")
+    assert run_small_program(cache, SLAB_STRESS_PLAIN_NUMBA="1") == ("shm.features_pass", False, interpreted, "")
     assert len([folder for folder in cache.iterdir() if folder.is_dir()]) == 2
 
 
@@ -47,9 +45,9 @@ def test_without_an_internal_the_plain_pipeline_is_taken_and_said(cache):
 from numba.core.codegen import JITCodeLibrary
 JITCodeLibrary.finalize = lambda self, more=None, finalize=JITCodeLibrary.finalize: finalize(self)
 """
-    pipeline, leaned, words, said = run_small_program(cache, "THIRDS", before=changed)
+    pipeline, leaned, words, said = run_small_program(cache, changed)
     assert (pipeline, leaned) == ("shm.features_pass", False)
-    assert words == [memory(small_program, frozenset({"THIRDS"}))]
+    assert words == [memory(small_program, features) for features in FEATURES]
     assert said.count("numba.core.codegen.JITCodeLibrary.finalize()") == 1, "once, not for each program"
     assert "gone or changed" in said and "llvmlite" in said
 

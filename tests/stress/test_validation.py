@@ -33,7 +33,7 @@ def test_what_is_measured_again_bounds_what_can_be_met():
 def test_prices_that_were_planted_are_found():
     """Runs of a made-up machine: how often each price is paid is drawn, and what they cost is what it would take."""
     rng = np.random.default_rng(3)
-    designs = [f"d{n}" for n in range(10)]
+    designs = [f"d{n}" for n in range(8)]
     keys = [(scenario, design) for scenario in fitting.SCENARIOS for design in designs]
     paid = {key: rng.uniform(0.2, 20, (len(KINDS), len(fitting.ALONE))) for key in keys}
 
@@ -55,7 +55,7 @@ def test_prices_that_were_planted_are_found():
     assert "fitted to pairs" in fitting.fit(known, native, play).sources[0], "two CPUs were not measured"
     out_of_reach = dataclasses.replace(known, ps=dataclasses.replace(true, locked=20 * known.ps.locked))
     native = [Measured.of(one.key, {}, [ns]) for one, ns in zip(empty, play(empty, out_of_reach), strict=True)]
-    assert fitting.alone(known, native, play).sources[-1].partition(": as far")[0].endswith("locked")
+    assert fitting.alone(known, native, play).sources[-1].startswith("locked: as far")
 
 
 def test_what_two_cpus_pay_for_lines_is_found_where_it_was_planted():
