@@ -11,9 +11,11 @@ free has the next objects' lines under way while it frees one. It takes a part o
 is read from slabs' memory: that is a link of a free list, and where the next one lies is known when it has come. SLAB
 reads an array of indices there, which nothing has to wait for.
 
+A link is asked for when the one before has come, if the core looks so far ahead (`ahead`); but not before a fence.
+
 A line near one that the CPU missed before was asked for ahead of its use, if the core's prefetcher follows that
-stream: it costs nothing, unless it is on its way to somebody else. Who misses a line may miss its page's translation
-too (`tlb`).
+stream, so many steps before (`steps`): if that is long enough it costs nothing, unless it is on its way to somebody
+else. Who misses a line may miss its page's translation too (`tlb`).
 
 A line that moves serves one after the other: `since` to `until` it is on its way, back to back transfers together. An
 operation that is simulated later may want it earlier: if the transfer fits before `since`, it does not wait. Copies for
@@ -27,7 +29,7 @@ from __future__ import annotations
 from shm.atomics import prefetch_book, read_book, this_cpu, write_book
 from shm.compiler import dual, dual_slow
 from shm.machine import Machine
-from shm.virtual.tags import ahead, has, insert, keep, keep_first, key_of, set_of, translate
+from shm.virtual.tags import foreseen, has, insert, keep, keep_first, key_of, set_of, translate
 from shm.virtual.words import (
     BUSY_LINE,
     EXCLUSIVE,
@@ -101,9 +103,11 @@ def price_from(m: Machine, source: int) -> int:
 @dual
 def _way(m: Machine, v: int, source: int, line: int, linked: bool) -> int:
     """What an access that misses takes, ps. linked: what comes next needs its value to begin."""
-    if ahead(m, v, line):
-        return 0
     takes = price_from(m, source)
+    ago = foreseen(m, v, line)
+    if ago >= 0:
+        steps = vtime(m, VTIME.steps)
+        takes = max(0, takes - steps * ago) if steps else 0
     if linked or source == FROM_L2:
         return takes
     return takes * 100 // price(m, PRICE.overlap)
@@ -144,6 +148,24 @@ def _serve(m: Machine, line: int, at: int, takes: int, busy: int) -> int:
         write_book(m, d + LINE.since, begin)
     write_book(m, d + LINE.until, begin + busy)
     return begin
+
+
+@dual
+def _rest_of_link(m: Machine, v: int, takes: int) -> int:
+    """How long the CPU waits for a link that takes so long.
+
+    An interrupt may set its clock back: what was later counts as now.
+    """
+    clock = read_book(m, v + VCPU.clock)
+    known = min(clock, max(read_book(m, v + VCPU.link_came), read_book(m, v + VCPU.fenced)))
+    came = max(clock, max(known, clock - price(m, PRICE.ahead)) + takes)
+    write_book(m, v + VCPU.link_came, came)
+    return came - clock
+
+
+@dual
+def _fence(m: Machine, v: int) -> None:
+    write_book(m, v + VCPU.fenced, read_book(m, v + VCPU.clock))
 
 
 @dual
@@ -194,7 +216,10 @@ def _read_elsewhere(m: Machine, v: int, a: int, s: int, key: int) -> None:
     source = _source(m, v, line, state)
     me = this_cpu(m) + 1
     shared = source == FROM_LLC or source >= FROM_MEMORY or state & EXCLUSIVE == 0
-    takes = _way(m, v, source, line, a >= vtime(m, VTIME.links))
+    linked = a >= vtime(m, VTIME.links)
+    takes = _way(m, v, source, line, linked)
+    if linked:
+        takes = _rest_of_link(m, v, takes)
     _stall(m, v, line, source, takes, min(takes, price(m, PRICE.shared_gap)) if shared else takes)
     if state & OWNER_MASK == 0 or (source >= FROM_MEMORY and state & EXCLUSIVE):
         # Nobody has it: the first reader may write it later without asking.
@@ -283,6 +308,7 @@ def charge_locked(m: Machine, a: int) -> None:
     wait_until(m, v, STORES, read_book(m, v + VCPU.drained))
     spend(m, v, LOCKED, price(m, PRICE.locked))
     _change(m, v, a)
+    _fence(m, v)
 
 
 @dual
@@ -311,6 +337,7 @@ def charge_barrier(m: Machine) -> None:
     v = vcpu(m)
     wait_until(m, v, STORES, read_book(m, v + VCPU.drained))
     spend(m, v, LOCKED, price(m, PRICE.barrier))
+    _fence(m, v)
 
 
 @dual_slow

@@ -202,13 +202,13 @@ def _kworker(m: Machine, run: int, loop: int) -> None:
             write_book(m, t + TURNS.settle, 0)
             call_timers(m)
         events = read_book(m, run + RUN.events_done)
+        waits = read_book(m, loop + LOOP.waits)
         if kworker_turn(m, run):
+            crowd_out(m, waits)
             write_book(m, loop + LOOP.queued, queued_work(m))
         elif read_book(m, t + TURNS.kicked) == 0:
             _idle(m)
         if read_book(m, run + RUN.events_done) != events:
-            waits = read_book(m, loop + LOOP.waits)
-            crowd_out(m, waits)
             for cpu in range(read_book(m, MACHINE.workers)):
                 if read_book(m, waits + cpu):
                     write_book(m, waits + cpu, 0)

@@ -169,10 +169,10 @@ def _step(m: Machine, run: int, loop: int, cpu: int) -> None:
 
 @dual
 def crowd_out(m: Machine, waits: int) -> None:
-    """The kworker has done an event. waits: by CPU, 1 while it waits for one.
+    """The kworker has done something. waits: by CPU, 1 while it waits for an event.
 
     Where it has no CPU of its own, it ran on that of the worker that has waited longest; who has waited longer than it
-    spins has given its CPU away, too.
+    spins has given its CPU away, too. When nobody waits it takes one of those that work, by turns.
     """
     spins = vtime(m, VTIME.crowded)
     if spins == 0:
@@ -183,10 +183,15 @@ def crowd_out(m: Machine, waits: int) -> None:
     for cpu in range(workers):
         if read_book(m, waits + cpu):
             first = min(first, read_book(m, vcpu_of(m, cpu) + VCPU.clock))
+    taken = -1
+    if first == now:
+        at = read_book(m, MACHINE.vtime) + VTIME.taken
+        taken = read_book(m, at) % workers
+        write_book(m, at, taken + 1)
     for cpu in range(workers):
         v = vcpu_of(m, cpu)
         since = read_book(m, v + VCPU.clock)
-        if read_book(m, waits + cpu) and (since == first or now - since > spins):
+        if cpu == taken or (read_book(m, waits + cpu) and (since == first or now - since > spins)):
             forget_first(m, v)
 
 
@@ -197,13 +202,13 @@ def _kworker(m: Machine, run: int, loop: int) -> None:
     if not kworker_turn(m, run):
         _leave_first(m, loop)
         return
+    waits = read_book(m, loop + LOOP.waits)
+    crowd_out(m, waits)
     write_book(m, loop + LOOP.queued, queued_work(m))
     clock = read_book(m, vcpu_of(m, read_book(m, MACHINE.workers)) + VCPU.clock)
     postpone(m, read_book(m, loop + LOOP.heap), clock)
     if read_book(m, run + RUN.events_done) != events:
         write_book(m, loop + LOOP.event_at, clock)
-        waits = read_book(m, loop + LOOP.waits)
-        crowd_out(m, waits)
         for cpu in range(read_book(m, MACHINE.workers)):
             if read_book(m, waits + cpu):
                 write_book(m, waits + cpu, 0)

@@ -45,14 +45,19 @@ def simulated(
 ) -> dict[str, float]:
     """The same in virtual time.
 
-    Natively an interrupt is a word in a mailbox, and none are turned off; pages come from their zone, under its lock;
-    spin locks are words that are tested and set; and the arena lies in small pages, unlike a kernel's linear map. Where
-    workers have all CPUs, the kworker runs on those of workers that wait for it.
+    Natively an interrupt is a word in a mailbox, and none are turned off; a grace period is over when all have
+    answered; pages come from their zone, under its lock; spin locks are words that are tested and set; and the arena
+    lies in small pages, unlike a kernel's linear map. Where workers have all CPUs, the kworker runs on theirs, and
+    sleeps until it has its answers.
     """
+    crowded = workload.cpus >= profile.topology.cpus
     mailbox = dataclasses.replace(
         profile.ps, irq=0, interrupt=0, ipi=profile.ps.complex, wakeup=min(profile.ps.wakeup, MAILBOX_WAKEUP)
     )
-    kernel = profile.kernel if step == "operation" else dataclasses.replace(profile.kernel, locks="unfair")
+    answers = MAILBOX_WAKEUP if crowded else 2 * profile.ps.complex
+    kernel = dataclasses.replace(profile.kernel, grace_period=answers)
+    if step != "operation":
+        kernel = dataclasses.replace(kernel, locks="unfair")
     cache = dataclasses.replace(profile.cache, tlb_entries=TLB_ENTRIES)
     profile = dataclasses.replace(profile, ps=mailbox, kernel=kernel, cache=cache)
     job = Job(
@@ -68,7 +73,7 @@ def simulated(
         warm=True,
         page_lists=False,
         step=step,
-        crowded=workload.cpus >= profile.topology.cpus,
+        crowded=crowded,
     )
     return play_point(job, lambda share: None).ns
 

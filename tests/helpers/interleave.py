@@ -489,18 +489,26 @@ class Interleaving:
                 call_timers(m)
             events = m.mem[self.run + RUN.events_done]
             if kworker_turn(m, self.run):
+                self._crowd_out(m)
                 self.queued = self._queued(m)
             elif not self.kicked:
                 self._idle(m)
             if m.mem[self.run + RUN.events_done] != events:
-                self._crowd_out(m)
                 for flow in self.waits:
                     self._wake(flow, m.tables[m.clock_at])
                 self.waits.clear()
 
     def _crowd_out(self, m: ExactMachine) -> None:
-        """The kworker ran where somebody has waited longest; who waits too long gives its CPU away."""
+        """The kworker ran where somebody has waited longest, or else on each in turn; who waits too long gives its CPU
+        away."""
+        if vtime(m, VTIME.crowded) == 0:
+            return
         clocks = {number: clock_of(on_cpu(m, number)) for number in sorted(flow.number for flow in self.waits)}
-        for number, since in clocks.items() if vtime(m, VTIME.crowded) else ():
-            if since == min(clocks.values()) or clock_of(m) - since > vtime(m, VTIME.crowded):
+        first = min([clock_of(m), *clocks.values()])
+        if first == clock_of(m):
+            taken = vtime(m, VTIME.taken) % self.workers
+            m.write_book(m.mem[MACHINE.vtime] + VTIME.taken, taken + 1)
+            forget_first(m, vcpu_of(m, taken))
+        for number, since in clocks.items():
+            if since == first or clock_of(m) - since > vtime(m, VTIME.crowded):
                 forget_first(m, vcpu_of(m, number))

@@ -38,8 +38,8 @@ pytestmark = pytest.mark.xdist_group("compiles")  # a process that has compiled 
 def _machine() -> Profile:
     """One that has all that can be modelled."""
     of = load("xeon-2014")
-    cache = dataclasses.replace(of.cache, tlb_entries=64, streams=4, store_misses=4)
-    return dataclasses.replace(of, cache=cache, ps=dataclasses.replace(of.ps, tlb=20_000, branch=15_000))
+    cache = dataclasses.replace(of.cache, tlb_entries=64, streams=4, stream_steps=2, store_misses=4)
+    return dataclasses.replace(of, cache=cache, ps=dataclasses.replace(of.ps, tlb=20_000, branch=15_000, ahead=30_000))
 
 
 PLAYS = (
@@ -306,3 +306,16 @@ def test_accesses_happen_in_the_order_of_their_times(allocator: str, monkeypatch
     virtual.close()
     arena.close()
     assert len(times) > 10_000 and times == sorted(times)
+
+
+@pytest.mark.parametrize("step", ("operation", "access"))
+def test_a_kworker_without_a_cpu_takes_those_of_workers_that_work(step: str) -> None:
+    """Nobody waits for it here: all that it does leaves somebody a first level that has nothing."""
+    tapes, _ = build_workload("offline-storm", {"operations": "2048", "cgroups": "8", "active": "2"}, 2, 1)
+    job = Job(DESIGNS["slub"], "slub", 2, 1, load("xeon-2014"), 16 << 20, 1, 10.0, tapes, step=step)
+    alone, crowded = (
+        play_point(dataclasses.replace(job, crowded=crowded), lambda done: None) for crowded in (False, True)
+    )
+    for where in ("alloc", "free"):
+        assert crowded.spent[where]["second level"] > 3 * alone.spent[where]["second level"]
+    assert all(crowded.ns[kind] > ns for kind, ns in alone.ns.items())

@@ -48,8 +48,10 @@ class Core:
 def core(request) -> Iterator[Core]:
     of = load("xeon-2014")
     allocator, cache = request.param if isinstance(request.param, tuple) else ("slub", request.param)
+    prices = dict(tlb=TLB_PS, branch=BRANCH_PS, ahead=cache.get("ahead", 0))
+    cache = {name: value for name, value in cache.items() if name != "ahead"}
     profile = dataclasses.replace(
-        of, cache=dataclasses.replace(of.cache, **cache), ps=dataclasses.replace(of.ps, tlb=TLB_PS, branch=BRANCH_PS)
+        of, cache=dataclasses.replace(of.cache, **cache), ps=dataclasses.replace(of.ps, **prices)
     )
     features = features_of(DESIGNS[allocator], allocator)
     booted = features - STATS - {"VTIME"}
@@ -87,6 +89,32 @@ def test_a_stream_ends_with_its_page(core):
     assert took == [MEMORY_PS] * 2 + [0] * 2 + [MEMORY_PS] + [0] * 3, (
         "the next page's first line is asked for by nobody"
     )
+
+
+@pytest.mark.parametrize("core, steps", [({"streams": 4, "stream_steps": n}, n) for n in (1, 3)], indirect=["core"])
+def test_a_prefetcher_is_so_many_steps_ahead_and_no_more(core, steps):
+    took = core.ps(charge_read, [42 * PAGE + n * LINE for n in range(6)])
+    hit = load("xeon-2014").ps.access
+    assert took[:2] == [MEMORY_PS] * 2, "no stream yet"
+    for before, now in zip(took[1:], took[2:]):
+        assert now == max(0, MEMORY_PS - steps * (before + hit))
+    assert 0 in took and len(set(took)) > 2
+
+
+@pytest.mark.parametrize("core", [{"ahead": 30_000}], indirect=True)
+def test_a_link_is_asked_for_ahead_once_the_one_before_has_come(core):
+    pages, hit = iter(range(20, 80)), load("xeon-2014").ps.access
+
+    def links(work: int, between: Callable[[], object] = lambda: None) -> int:
+        """What the second of two links takes that were read with so many hits between them."""
+        near, first, second = (next(pages) * PAGE for _ in range(3))
+        core.ps(charge_read, [near, first, *[near] * work])
+        between()
+        return core.ps(charge_read, [second])[0]
+
+    assert [links(n) for n in (0, 4)] == [MEMORY_PS - hit * (n + 1) for n in (0, 4)]
+    assert links(1 + 30_000 // hit) == MEMORY_PS - 30_000, "a core looks so far ahead and no further"
+    assert links(9, lambda: charge_barrier(core.m)) == MEMORY_PS - hit, "what follows a fence waits for it"
 
 
 @pytest.mark.parametrize("core", [{}], indirect=True)
