@@ -19,9 +19,9 @@ from shm.locks import LOCK_CLASSES
 from shm.rcu import call_rcu_sched, rcu_process
 from shm.virtual import calendar
 from shm.virtual.machine import Joined, PricedMachine
-from shm.virtual.words import HOLDS, clock_of
+from shm.virtual.words import ASLEEP, HOLDS, clock_of, vcpu_of, wait_until
 from stress.engine import FINISHED, PLAYING
-from stress.engine.virtual import begin_virtual, play_virtual
+from stress.engine.virtual import begin_virtual, crowd_out, play_virtual
 from stress.play.arena import Arena, BlockSettings
 from stress.play.virtual import STATS, VirtualTime, features_of
 from stress.play.workload import build_workload
@@ -308,14 +308,27 @@ def test_accesses_happen_in_the_order_of_their_times(allocator: str, monkeypatch
     assert len(times) > 10_000 and times == sorted(times)
 
 
-@pytest.mark.parametrize("step", ("operation", "access"))
-def test_a_kworker_without_a_cpu_takes_those_of_workers_that_work(step: str) -> None:
-    """Nobody waits for it here: all that it does leaves somebody a first level that has nothing."""
-    tapes, _ = build_workload("offline-storm", {"operations": "2048", "cgroups": "8", "active": "2"}, 2, 1)
-    job = Job(DESIGNS["slub"], "slub", 2, 1, load("xeon-2014"), 16 << 20, 1, 10.0, tapes, step=step)
-    alone, crowded = (
-        play_point(dataclasses.replace(job, crowded=crowded), lambda done: None) for crowded in (False, True)
-    )
-    for where in ("alloc", "free"):
-        assert crowded.spent[where]["second level"] > 3 * alone.spent[where]["second level"]
-    assert all(crowded.ns[kind] > ns for kind, ns in alone.ns.items())
+def test_a_kworker_without_a_cpu_runs_on_those_of_workers() -> None:
+    """Where somebody waits that one's; else each worker's in turn. Whose it was finds nothing in its first level."""
+    workload, _ = build_workload("remote-free", {"batch": "16", "rounds": "1"}, 2, 1)
+    arena, virtual = _begun(workload, "slub", 1, _machine())
+    memory = Joined(arena.segment.words_view, virtual.segment.words_view, virtual.offset)
+    kworker = PricedMachine(memory, 2, features_of(DESIGNS["slub"], "slub"), "slub")
+    base, size = virtual.plan.regions["l1"]
+    waits = virtual.plan["waits"]
+    first_level = virtual.words[base : base + size].reshape(3, -1)
+    wait_until(kworker, vcpu_of(kworker, 2), ASLEEP, 1_000_000)
+
+    def forgotten(*waiting: int) -> list[int]:
+        virtual.words[waits : waits + 2] = [int(cpu in waiting) for cpu in range(2)]
+        first_level[:] = 1
+        crowd_out(kworker, virtual.offset + waits)
+        return [cpu for cpu in range(2) if not first_level[cpu].any()]
+
+    assert [forgotten() for _ in range(3)] == [[0], [1], [0]]
+    assert forgotten(0) == [0] and forgotten(0) == [0]
+    assert forgotten() == [1], "whose turn it was"
+    wait_until(kworker, vcpu_of(kworker, 1), ASLEEP, 10)
+    assert forgotten(0, 1) == [0], "who has waited longest"
+    virtual.close()
+    arena.close()
