@@ -14,8 +14,8 @@ reads an array of indices there, which nothing has to wait for.
 A link is asked for when the one before has come, if the core looks so far ahead (`ahead`); but not before a fence.
 
 A line near one that the CPU missed before was asked for ahead of its use, if the core's prefetcher follows that
-stream, so many steps before (`steps`): if that is long enough it costs nothing, unless it is on its way to somebody
-else. Who misses a line may miss its page's translation too (`tlb`).
+stream: it costs nothing, unless it is on its way to somebody else. Who misses a line may miss its page's translation
+too (`tlb`).
 
 A line that moves serves one after the other: `since` to `until` it is on its way, back to back transfers together. An
 operation that is simulated later may want it earlier: if the transfer fits before `since`, it does not wait. Copies for
@@ -29,7 +29,7 @@ from __future__ import annotations
 from shm.atomics import prefetch_book, read_book, this_cpu, write_book
 from shm.compiler import dual, dual_slow
 from shm.machine import Machine
-from shm.virtual.tags import foreseen, has, insert, keep, keep_first, key_of, set_of, translate
+from shm.virtual.tags import ahead, has, insert, keep, keep_first, key_of, set_of, translate
 from shm.virtual.words import (
     BUSY_LINE,
     EXCLUSIVE,
@@ -103,11 +103,9 @@ def price_from(m: Machine, source: int) -> int:
 @dual
 def _way(m: Machine, v: int, source: int, line: int, linked: bool) -> int:
     """What an access that misses takes, ps. linked: what comes next needs its value to begin."""
+    if ahead(m, v, line):
+        return 0
     takes = price_from(m, source)
-    ago = foreseen(m, v, line)
-    if ago >= 0:
-        steps = vtime(m, VTIME.steps)
-        takes = max(0, takes - steps * ago) if steps else 0
     if linked or source == FROM_L2:
         return takes
     return takes * 100 // price(m, PRICE.overlap)

@@ -90,29 +90,24 @@ def keep_first(m: Machine, v: int, key: int) -> None:
 
 
 @dual
-def foreseen(m: Machine, v: int, line: int) -> int:
-    """Does the line go on with a stream that the prefetcher knows? How long ago, ps, the step before it was; -1: no.
-
-    It knows one once that has gone as far twice, and within a page: where the next one lies in memory it does not know.
+def ahead(m: Machine, v: int, line: int) -> bool:
+    """Did the prefetcher ask for the line before the CPU did? It does once a stream has gone as far twice, and within a
+    page: where the next one lies in memory it does not know.
     """
-    clock = read_book(m, v + VCPU.clock)
     streams = vtime(m, VTIME.streams)
     for at in range(v + VCPU.stream, v + VCPU.stream + streams):
         step = line - read_book(m, at)
         if step != 0 and -NEAR <= step <= NEAR:
             again = read_book(m, at + STREAMS) == step and line >> PAGE_LINES == (line - step) >> PAGE_LINES
-            ago = max(0, clock - read_book(m, at + 2 * STREAMS))
             write_book(m, at, line)
             write_book(m, at + STREAMS, step)
-            write_book(m, at + 2 * STREAMS, clock)
-            return ago if again else -1
+            return again
     if streams:
         newest = (read_book(m, v + VCPU.newest) + 1) % streams
         write_book(m, v + VCPU.newest, newest)
         write_book(m, v + VCPU.stream + newest, line)
         write_book(m, v + VCPU.step + newest, 0)
-        write_book(m, v + VCPU.stepped + newest, clock)
-    return -1
+    return False
 
 
 @dual

@@ -158,7 +158,6 @@ VTIME = struct(
     "percpu_stride",
     "tlb_sets",  # of a core's translations; 0: none is ever missed
     "streams",  # that a core's prefetcher follows
-    "steps",  # of a stream that it is ahead; 0: always in time
     "asks",  # stores of the buffer that ask for their lines at a time
     "crowded",  # ps that a worker waits before it gives its CPU away, where the kworker has none of its own; 0: it has
     "taken",  # the worker whose CPU it takes next when none waits; as many as there are: the first
@@ -190,10 +189,9 @@ VCPU = struct(
     ("took_own", 2),  # ps of it in the last call: of ALLOC, of FREE
     ("stream", STREAMS),  # the last line of each
     ("step", STREAMS),  # and how far it was from the line before
-    ("stepped", STREAMS),  # and when that was
     ("pending", DEEPEST),  # when each store of the buffer is in the cache, a ring
     ("spent", SPENT * len(WHERES)),
-    size=22 + 3 * STREAMS + DEEPEST + SPENT * len(WHERES) + 4,
+    size=22 + 2 * STREAMS + DEEPEST + SPENT * len(WHERES) + 4,
 )
 
 LINE = struct(

@@ -18,8 +18,7 @@ from stress.result.grading import finding
 
 OVERLAP = 3.0  # misses under way at a time: what the validation in docs/scale.md found on a Xeon of 2023
 STREAMS, STORE_MISSES = 16, 10  # of cores of today, by their makers' optimization guides
-# How far a prefetcher is ahead in a stream, and what a core has in its reorder buffer: some 250 instructions.
-STREAM_STEPS, AHEAD_NS = 8, 40.0
+AHEAD_NS = 40.0  # what a core has in its reorder buffer, some 250 instructions
 LIKE = "xeon-2014"  # whose figures stand for what cannot be measured
 NOISY, VERY_NOISY = 0.10, 0.40  # spread from which a price is doubted
 LLC_WIDE = "a quarter of the llc"  # measured to see whether the cache is as large as told
@@ -85,8 +84,8 @@ def assemble(
         assumed.append(f"ipi and interrupt (no second CPU, or no membarrier) as {LIKE} has them")
     ns["l2"] = min(like.ps.l2 / PS_PER_NS, ns["llc"])
     assumed.append(
-        f"l1_kib and l2 as {LIKE} has them; a prefetcher of {STREAMS} streams, {STREAM_STEPS} steps ahead; "
-        f"{STORE_MISSES} stores that wait; links asked for {AHEAD_NS:g} ns ahead"
+        f"l1_kib and l2 as {LIKE} has them; a prefetcher of {STREAMS} streams; {STORE_MISSES} stores that wait; "
+        f"links asked for {AHEAD_NS:g} ns ahead"
     )
     _order(ns, findings)
     hz = tick_hz()
@@ -145,7 +144,6 @@ def assemble(
             entries,
             OVERLAP,
             streams=STREAMS,
-            stream_steps=STREAM_STEPS,
             store_misses=STORE_MISSES,
         ),
         ps=Prices(**{price: round(value * PS_PER_NS) for price, value in ns.items()}),

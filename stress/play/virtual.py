@@ -214,7 +214,6 @@ class VirtualTime:
             "tlb_sets": self.tlb_sets,
             "asks": min(profile.cache.store_misses, profile.cache.store_buffer, DEEPEST),
             "streams": min(STREAMS, profile.cache.streams),
-            "steps": profile.cache.stream_steps,
             "crowded": PATIENCE * PAUSE if self.crowded else 0,
             "by_access": int(self.slack is not None),
             "until": NEVER,

@@ -29,7 +29,6 @@ TABLES: dict[str, dict[str, type]] = {
         "overlap": float,
         "tlb_entries": int,
         "streams": int,
-        "stream_steps": int,
         "store_misses": int,
     },
     "ns": {field.name: float for field in dataclasses.fields(Prices)},

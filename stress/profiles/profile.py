@@ -19,7 +19,6 @@ PS_PER_MS = 1_000_000_000
 HZ = (100, 250, 300, 1000)  # what a kernel can be built with
 LOCKS = ("ticket", "queued", "unfair")
 STREAMS = 32  # that a prefetcher follows at most
-MOST_STEPS = 64  # of a stream that it is ahead: a page has no more lines
 MOST_SOURCES = 64
 LONGEST_TEXT = 1_000
 LONGEST_NAME = 64
@@ -46,10 +45,9 @@ class Cache:
 
     line_bytes: 64, as the structs of the allocators are laid out for. store_buffer: entries. tlb_entries: pages of
     4 KiB whose addresses a core knows, 0 where pages are so large that it knows all, as in a kernel's linear map.
-    streams: that a core's prefetcher follows at a time, 0 without one. stream_steps: of a stream that it is ahead, 0
-    where it is always in time. store_misses: stores of the buffer that wait for lines at a time; they still reach the
-    cache in their order. overlap: how many misses a core has under way at a time; each takes so many times less of its
-    way.
+    streams: that a core's prefetcher follows at a time, 0 without one. store_misses: stores of the buffer that wait for
+    lines at a time; they still reach the cache in their order. overlap: how many misses
+    a core has under way at a time; each takes so many times less of its way.
     """
 
     l1_kib: int
@@ -60,7 +58,6 @@ class Cache:
     overlap: float
     tlb_entries: int = 0
     streams: int = 0
-    stream_steps: int = 0
     store_misses: int = 1
 
     @property
@@ -219,7 +216,6 @@ def check(profile: Profile, where: str) -> Profile:
     _check_range(where, "cache.overlap", cache.overlap, 1, 64)
     _check_range(where, "cache.tlb_entries", cache.tlb_entries, 0, 1 << 16)
     _check_range(where, "cache.streams", cache.streams, 0, STREAMS)
-    _check_range(where, "cache.stream_steps", cache.stream_steps, 0, MOST_STEPS)
     _check_range(where, "cache.store_misses", cache.store_misses, 1, 64)
     for name, most in MOST_NS.items():
         ps = getattr(profile.ps, name)

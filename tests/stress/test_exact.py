@@ -38,7 +38,7 @@ pytestmark = pytest.mark.xdist_group("compiles")  # a process that has compiled 
 def _machine() -> Profile:
     """One that has all that can be modelled."""
     of = load("xeon-2014")
-    cache = dataclasses.replace(of.cache, tlb_entries=64, streams=4, stream_steps=2, store_misses=4)
+    cache = dataclasses.replace(of.cache, tlb_entries=64, streams=4, store_misses=4)
     return dataclasses.replace(of, cache=cache, ps=dataclasses.replace(of.ps, tlb=20_000, branch=15_000, ahead=30_000))
 
 

@@ -91,16 +91,6 @@ def test_a_stream_ends_with_its_page(core):
     )
 
 
-@pytest.mark.parametrize("core, steps", [({"streams": 4, "stream_steps": n}, n) for n in (1, 3)], indirect=["core"])
-def test_a_prefetcher_is_so_many_steps_ahead_and_no_more(core, steps):
-    took = core.ps(charge_read, [42 * PAGE + n * LINE for n in range(6)])
-    hit = load("xeon-2014").ps.access
-    assert took[:2] == [MEMORY_PS] * 2, "no stream yet"
-    for before, now in zip(took[1:], took[2:]):
-        assert now == max(0, MEMORY_PS - steps * (before + hit))
-    assert 0 in took and len(set(took)) > 2
-
-
 @pytest.mark.parametrize("core", [{"ahead": 30_000}], indirect=True)
 def test_a_link_is_asked_for_ahead_once_the_one_before_has_come(core):
     pages, hit = iter(range(20, 80)), load("xeon-2014").ps.access
