@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from stress.play.workload import build_workload
 from stress.profiles.load import dump, load, parse
-from stress.simulate import fitting
+from stress.simulate import fitting, validate
 from stress.simulate.cells import again, compare, told
 from stress.simulate.native import Measured
+from stress.simulate.point import Job
 
 KINDS = ("live", "dead", "alloc")
 
@@ -28,6 +31,28 @@ def test_what_is_measured_again_bounds_what_can_be_met():
     assert [round(one.off, 2) for one in cells] == [0.1, 0.3] and cells[1].ratio_off == pytest.approx(26 / 11 / 2 - 1)
     (line,) = told(cells, "Some")
     assert line == "- Some, 1 CPU: 1 of 2 cells within 25%, the median +20%; 0 of 1 ratios within 15%"
+
+
+@pytest.mark.parametrize("cpus, crowded", [(1, False), (2, True)])
+def test_beside_native_runs_the_laboratory_is_simulated_and_no_kernel(monkeypatch, cpus, crowded):
+    """A kernel's grace period is longer than most plays; the laboratory's is over when all have answered."""
+    jobs: list[Job] = []
+
+    def note(job: Job, tick: object) -> SimpleNamespace:
+        jobs.append(job)
+        return SimpleNamespace(ns={})
+
+    monkeypatch.setattr(validate, "play_point", note)
+    of = load("epyc-2022")
+    two = dataclasses.replace(
+        of, topology=dataclasses.replace(of.topology, nodes=1, complexes_per_node=1, cores_per_complex=2)
+    )
+    validate.simulated(build_workload("pairs", {}, cpus, 1)[0], "slub", two, 1, "v3")
+    (job,) = jobs
+    assert job.crowded == crowded
+    longest = validate.MAILBOX_WAKEUP if crowded else 10 * of.ps.complex
+    assert 0 < job.profile.kernel.grace_period <= longest < of.kernel.grace_period / 20
+    assert job.profile.kernel.locks == "unfair" and job.profile.ps.ahead == of.ps.ahead
 
 
 def test_prices_that_were_planted_are_found():
