@@ -29,7 +29,7 @@ from __future__ import annotations
 from shm.atomics import prefetch_book, read_book, this_cpu, write_book
 from shm.compiler import dual, dual_slow
 from shm.machine import Machine
-from shm.virtual.tags import ahead, has, insert, keep, keep_first, key_of, set_of, translate
+from shm.virtual.tags import has, insert, keep, keep_first, key_of, prefetched, set_of, translate
 from shm.virtual.words import (
     BUSY_LINE,
     EXCLUSIVE,
@@ -103,7 +103,7 @@ def price_from(m: Machine, source: int) -> int:
 @dual
 def _way(m: Machine, v: int, source: int, line: int, linked: bool) -> int:
     """What an access that misses takes, ps. linked: what comes next needs its value to begin."""
-    if ahead(m, v, line):
+    if prefetched(m, v, line):
         return 0
     takes = price_from(m, source)
     if linked or source == FROM_L2:

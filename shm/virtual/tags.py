@@ -90,7 +90,7 @@ def keep_first(m: Machine, v: int, key: int) -> None:
 
 
 @dual
-def ahead(m: Machine, v: int, line: int) -> bool:
+def prefetched(m: Machine, v: int, line: int) -> bool:
     """Did the prefetcher ask for the line before the CPU did? It does once a stream has gone as far twice, and within a
     page: where the next one lies in memory it does not know.
     """

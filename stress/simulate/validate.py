@@ -55,9 +55,8 @@ def simulated(
         profile.ps, irq=0, interrupt=0, ipi=profile.ps.complex, wakeup=min(profile.ps.wakeup, MAILBOX_WAKEUP)
     )
     answers = MAILBOX_WAKEUP if crowded else 2 * profile.ps.complex
-    kernel = dataclasses.replace(profile.kernel, grace_period=answers)
-    if step != "operation":
-        kernel = dataclasses.replace(kernel, locks="unfair")
+    locks = profile.kernel.locks if step == "operation" else "unfair"
+    kernel = dataclasses.replace(profile.kernel, grace_period=answers, locks=locks)
     cache = dataclasses.replace(profile.cache, tlb_entries=TLB_ENTRIES)
     profile = dataclasses.replace(profile, ps=mailbox, kernel=kernel, cache=cache)
     job = Job(
