@@ -73,21 +73,20 @@ class Objects:
 
         at: where each begins, 0 if it is empty. cpus: whose private list each is, or NOBODY.
         """
-        while True:
-            going = at != 0
+        while (going := at != 0).any():
             slabs, at, cpus = slabs[going], at[going], cpus[going]
-            if not len(slabs):
-                return
             number, good = self.locate(slabs, at)
-            for i in np.flatnonzero(~good):
-                self._report(slabs[i], cpus[i], f"leads to word {at[i]}, which is no object of the slab")
-            slabs, at, number, cpus = slabs[good], at[good], number[good], cpus[good]
+            if not good.all():
+                for i in np.flatnonzero(~good):
+                    self._report(slabs[i], cpus[i], f"leads to word {at[i]}, which is no object of the slab")
+                slabs, at, number, cpus = slabs[good], at[good], number[good], cpus[good]
             place = self.first[slabs] + number
             taken = self.marks[place] != 0
-            for i in np.flatnonzero(taken):
-                other = "comes back to" if self.marks[place[i]] & bit else "has an object of the other freelist:"
-                self._report(slabs[i], cpus[i], f"{other} word {at[i]}")
-            slabs, at, place, cpus = slabs[~taken], at[~taken], place[~taken], cpus[~taken]
+            if taken.any():
+                for i in np.flatnonzero(taken):
+                    other = "comes back to" if self.marks[place[i]] & bit else "has an object of the other freelist:"
+                    self._report(slabs[i], cpus[i], f"{other} word {at[i]}")
+                slabs, at, place, cpus = slabs[~taken], at[~taken], place[~taken], cpus[~taken]
             self.marks[place] |= bit
             lengths[slabs] += 1
             at = self.w.words[at + self.offset[slabs]]

@@ -20,21 +20,24 @@ def pages_conserved(w: Snapshot) -> Iterator[str]:
     for node in range(w.layout.limits.nodes):
         zone = w.layout.plan["zones"] + node * ZONE.SIZE
         start, end, counted = (w.mem[zone + f] for f in (ZONE.start, ZONE.end, ZONE.free_pages))
-        free = 0
+        blocks: list[list[int]] = []
         for order in range(MAX_ORDER + 1):
-            blocks, problem = _free_list(w, node, zone, order)
+            found, problem = _free_list(w, node, zone, order)
+            blocks.append(found)
             if problem:
                 yield f"node {node}, free list of order {order}: {problem}"
-            heads = np.array(blocks, np.int64)
-            listed[heads] = True
-            free += len(heads) << order
-            for frame in heads[(heads < start) | (heads + (1 << order) > end)]:
-                yield (
-                    f"node {node}: the free block of order {order} at frame {frame} lies outside of the zone "
-                    f"{start}..{end}"
-                )
-            yield from _cover(w, ends, heads, np.full(len(heads), 1 << order), "free block")
-            yield from _unmerged(node, heads, order)
+        heads = np.array([frame for found in blocks for frame in found], np.int64)
+        orders = np.repeat(np.arange(MAX_ORDER + 1), [len(found) for found in blocks])
+        sizes = 1 << orders
+        listed[heads] = True
+        free = int(sizes.sum())
+        for i in np.flatnonzero((heads < start) | (heads + sizes > end)):
+            yield (
+                f"node {node}: the free block of order {orders[i]} at frame {heads[i]} lies outside of the zone "
+                f"{start}..{end}"
+            )
+        yield from _cover(w, ends, heads, sizes, "free block")
+        yield from _unmerged(node, heads, orders)
         if free != counted:
             yield f"node {node}: free_pages is {counted}, the free blocks have {free} pages"
         held = int(slab_pages[w.node == node].sum())
@@ -80,14 +83,15 @@ def _cover(w: Snapshot, ends: np.ndarray, heads: np.ndarray, sizes: np.ndarray, 
     np.add.at(ends, (heads + sizes)[~odd], -1)
 
 
-def _unmerged(node: int, heads: np.ndarray, order: int) -> Iterator[str]:
-    if order < MAX_ORDER:
-        size = 1 << order
-        for frame in heads[(heads & size == 0) & np.isin(heads | size, heads)]:
-            yield (
-                f"node {node}: the free blocks of order {order} at frames {frame} and {frame | size} are buddies and "
-                "not merged"
-            )
+def _unmerged(node: int, heads: np.ndarray, orders: np.ndarray) -> Iterator[str]:
+    order_at = np.full(heads.max(initial=0) + (2 << MAX_ORDER), -1)  # of the free block that begins at a frame
+    order_at[heads] = orders
+    buddies = heads | 1 << orders
+    for i in np.flatnonzero((buddies != heads) & (order_at[buddies] == orders) & (orders < MAX_ORDER)):
+        yield (
+            f"node {node}: the free blocks of order {orders[i]} at frames {heads[i]} and {buddies[i]} are buddies and "
+            "not merged"
+        )
 
 
 def _tails(w: Snapshot) -> Iterator[str]:

@@ -49,9 +49,10 @@ def test_the_model_leaves_what_the_kernels_left(name):
     assert lab.violated == []
 
 
+@pytest.mark.xdist_group("compiles")
 @pytest.mark.parametrize("scenario", ("leak", "churn"))
 def test_slab_in_time(scenario):
-    """Areas over time within 15 %; compiled, as `test_run_serial` has these programs anyway."""
+    """Areas over time within 15 %; compiled, as other tests have these programs anyway."""
     lab = Lab(quick=True)
     finding = over_time.over_time(lab, scenario)
     assert finding.verdict is Verdict.HOLDS, finding.reason

@@ -1,5 +1,7 @@
 """What commands import when they need it, and what Numba imports when it first loads a program."""
 
+import gc
+
 import numba
 import scipy.stats  # noqa: F401
 
@@ -16,3 +18,5 @@ import stress.report.text
 import stress.simulate.study  # noqa: F401
 
 numba.njit(lambda: 0)()
+gc.collect()
+gc.freeze()

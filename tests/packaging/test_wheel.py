@@ -96,17 +96,13 @@ def home(tmp_path_factory) -> Path:
 def installed(home, tmp_path):
     """Run Python code in an empty folder, with the guard, only the installed wheel on its path; returns what it prints.
 
-    `status` is the exit status it must have.
+    `status` is the exit status it must have. Programs are compiled anew, as they go by their sources' paths; functions
+    that others compiled from sources with the same content are taken.
     """
 
     def run(code: str, *arguments: str, status: int = 0) -> str:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV"))}
-        # Compiled code goes by its sources' paths: the session's cache has nothing for this, and need not keep it.
-        environment |= {
-            "PYTHONPATH": str(home),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "SLAB_STRESS_CACHE": str(tmp_path / "cache"),
-        }
+        environment |= {"PYTHONPATH": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
         command = (sys.executable, "-c", GUARD + code, *arguments)
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == status and "Traceback" not in done.stderr, done.stderr

@@ -83,8 +83,9 @@ class Scene:
         words = np.zeros(self.layout.words, np.int64)
         root = Root(sizes, size, index=0, cpu_partial=cpu_partial, sheaf_capacity=ASKED)
         (self.root,) = build_world(allocator, words, self.layout, self.features, [root], serial=True)
-        self.mem: list[int] = words.tolist()
-        self._array: np.ndarray | None = None
+        self._words = words
+        self.mem = memoryview(words)
+        self._now = words  # in the space that is explored
         self.held: list[int] = []  # handed out when exploring begins
         self.live: set[int] = set()
         self.bodies: list[Body] = []
@@ -204,11 +205,9 @@ class Scene:
 
     def world(self, space: Space) -> Machine:
         """The world now, its words as an array: those that no execution wrote are as they were at the start."""
-        if self._array is None:
-            self._array = np.array(space.mem, dtype=np.int64)
         written = space.written()
-        self._array[written] = [space.mem[a] for a in written]
-        return Machine(self._array, self.workers, self.features, self.allocator)
+        self._now[written] = [space.mem[a] for a in written]
+        return Machine(self._now, self.workers, self.features, self.allocator)
 
     def space(self, *, races: bool = False) -> Space:
         """The space of this scene's interleavings. races: look for data races too.
@@ -216,8 +215,7 @@ class Scene:
         Each space has words of its own: what another one's last execution left is not where this one starts.
         """
         self.mem[MACHINE.serial] = 0
-        mem = list(self.mem)
-        self._array = None
+        mem, self._now = self._words.tolist(), self._words.copy()
         self.names = Names(self.layout)
         guard = Guard(mem, self.layout, self.names)
         bookkeeping = {
