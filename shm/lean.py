@@ -28,6 +28,7 @@ from shm.numba_internals import (
     ReconstructSSA,
     TranslateByteCode,
     binding,
+    llvm,
     register_pass,
 )
 
@@ -210,6 +211,21 @@ class EntryLibrary(JITCodeLibrary):
             if not function.is_declaration and function.name not in self._exported:
                 function.linkage = "internal"
         super()._optimize_final_module()
+
+    def serialize_using_object_code(self):
+        """As Numba does for its cache, but of the bitcode, which is for who would link this, and which every process
+        that loads the program would parse, only the names of what it defines.
+        """
+        self._ensure_finalized()
+        names, nothing = llvm.Module(), llvm.FunctionType(llvm.VoidType(), ())
+        for function in self._final_module.functions:
+            if not function.is_declaration:
+                llvm.IRBuilder(llvm.Function(names, nothing, function.name).append_basic_block()).unreachable()
+        for value in self._final_module.global_variables:
+            if not value.is_declaration:
+                llvm.GlobalVariable(names, llvm.IntType(8), value.name).initializer = llvm.IntType(8)(0)
+        bitcode = binding.parse_assembly(str(names)).as_bitcode()
+        return self.name, "object", (self._get_compiled_object(), bitcode)
 
 
 class Entry(Whole):

@@ -177,6 +177,9 @@ lean.method("numba.core.codegen.JITCodeLibrary._optimize_final_module", more=Fal
 lean.method("numba.core.codegen.JITCodeLibrary._finalize_dynamic_globals")
 lean.method("numba.core.codegen.JITCodeLibrary._get_module_for_linking", more=False)
 lean.method("numba.core.codegen.JITCodeLibrary._raise_if_finalized")
+lean.method("numba.core.codegen.JITCodeLibrary._ensure_finalized")
+lean.method("numba.core.codegen.JITCodeLibrary._get_compiled_object")
+lean.method("numba.core.codegen.JITCodeLibrary.serialize_using_object_code")
 lean.attributes(
     "numba.core.codegen.JITCodeLibrary",
     *("_codegen", "_finalized", "_final_module", "_linking_libraries", "_shared_module"),

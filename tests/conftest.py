@@ -15,7 +15,7 @@ from until import SEED
 
 __all__ = ["pytest_terminal_summary", "recorded"]
 
-LONGEST = "test_exact.py"
+LONGEST = "test_two_engines.py"
 LONG = {
     "test_one_allocator_compiled.py",
     "test_two_engines.py",
@@ -51,6 +51,19 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if getattr(config, "cache", None) is not None:
         os.environ.setdefault("SLAB_STRESS_CACHE", str(config.cache.mkdir("compiled")))
+    share_rewriting(config)
+
+
+def share_rewriting(config: pytest.Config) -> None:
+    """Each worker begins to collect at another place of the suite, and finds what others have rewritten by then.
+
+    Otherwise all of them rewrite all tests at the same time, four seconds each, where there is no bytecode yet.
+    """
+    own = getattr(config, "workerinput", None)
+    if own is not None and config.args == config.getini("testpaths"):
+        files = sorted(str(path) for folder in config.args for path in (config.rootpath / folder).rglob("test_*.py"))
+        begin = len(files) * int(own["workerid"].removeprefix("gw")) // own["workercount"]
+        config.args = files[begin:] + files[:begin]
 
 
 def pytest_collection_finish() -> None:
@@ -86,9 +99,9 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Large groups first, then long tests, so that no worker ends alone with one; and xdist's groups.
 
-    "compiles" begins, with the longest programs: who has compiled one has half of the next. Beside it goes the
-    explorer, which compiles nothing, and then "cpus", tests that want all CPUs: sooner they would compile the same
-    programs in processes that have nothing of the next.
+    "compiles" begins, with programs that count, which others need: who has compiled one has half of the next. Beside
+    it goes the explorer, which compiles nothing, and then "cpus", tests that want all CPUs: sooner they would compile
+    the same programs in processes that have nothing of the next.
 
     xdist 3.8 tells its scheduler of groups by a suffix of node ids, which it can no longer set since pytest 9.2:
     tests of a group then run anywhere, two that want all CPUs at the same time.
@@ -100,9 +113,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     first = ("compiles", "explore", "cpus")
 
-    def turn_of(item: pytest.Item) -> tuple[int, bool, bool]:
+    def turn_of(item: pytest.Item) -> tuple[int, bool, bool, str]:
         what = group_of(item) or item.path.parent.name
-        return first.index(what) if what in first else len(first), item.path.name != LONGEST, item.path.name not in LONG
+        turn = first.index(what) if what in first else len(first)
+        return turn, item.path.name != LONGEST, item.path.name not in LONG, str(item.path)
 
     items.sort(key=turn_of)
     if config.getoption("loadgroup", False):

@@ -37,7 +37,7 @@ def pages_conserved(w: Snapshot) -> Iterator[str]:
                 f"{start}..{end}"
             )
         yield from _cover(w, ends, heads, sizes, "free block")
-        yield from _unmerged(node, heads, orders)
+        yield from _unmerged(node, blocks)
         if free != counted:
             yield f"node {node}: free_pages is {counted}, the free blocks have {free} pages"
         held = int(slab_pages[w.node == node].sum())
@@ -83,15 +83,16 @@ def _cover(w: Snapshot, ends: np.ndarray, heads: np.ndarray, sizes: np.ndarray, 
     np.add.at(ends, (heads + sizes)[~odd], -1)
 
 
-def _unmerged(node: int, heads: np.ndarray, orders: np.ndarray) -> Iterator[str]:
-    order_at = np.full(heads.max(initial=0) + (2 << MAX_ORDER), -1)  # of the free block that begins at a frame
-    order_at[heads] = orders
-    buddies = heads | 1 << orders
-    for i in np.flatnonzero((buddies != heads) & (order_at[buddies] == orders) & (orders < MAX_ORDER)):
-        yield (
-            f"node {node}: the free blocks of order {orders[i]} at frames {heads[i]} and {buddies[i]} are buddies and "
-            "not merged"
-        )
+def _unmerged(node: int, blocks: list[list[int]]) -> Iterator[str]:
+    """blocks: frames of free blocks, by order."""
+    for order, frames in enumerate(blocks[:MAX_ORDER]):
+        size, begin = 1 << order, set(frames)
+        for frame in frames:
+            if frame & size == 0 and frame | size in begin:
+                yield (
+                    f"node {node}: the free blocks of order {order} at frames {frame} and {frame | size} are buddies "
+                    "and not merged"
+                )
 
 
 def _tails(w: Snapshot) -> Iterator[str]:

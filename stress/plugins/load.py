@@ -154,8 +154,9 @@ def _configured() -> list[Path]:
 def _installed() -> list[Plugin]:
     """Plugins of installed packages: all entry points of a package are one plugin."""
     packages: dict[str, list[metadata.EntryPoint]] = {}
+    every = metadata.entry_points()
     for group in GROUPS:
-        for point in metadata.entry_points(group=group):
+        for point in every.select(group=group):
             os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
             packages.setdefault(point.dist.name if point.dist else point.module, []).append(point)
     plugins = []

@@ -112,8 +112,9 @@ def test_a_free_list_that_leads_to_no_frame(world, wild):
 @pytest.mark.parametrize("order", range(MAX_ORDER + 1))
 def test_buddies_that_are_both_free_are_not_merged(order):
     """2 and 3, 8 and 9; not 5 and 6, which are no buddies; the greatest blocks are never merged."""
-    heads = np.array([2, 3, 5, 6, 8, 9, 12]) << order
-    found = list(_unmerged(1, heads, np.full(len(heads), order)))
+    blocks: list[list[int]] = [[] for _ in range(MAX_ORDER + 1)]
+    blocks[order] = [head << order for head in (2, 3, 5, 6, 8, 9, 12)]
+    found = list(_unmerged(1, blocks))
     pairs = [f"at frames {a << order} and {a + 1 << order} " for a in (2, 8)] if order < MAX_ORDER else []
     assert len(found) == len(pairs) and all(pair in text for pair, text in zip(pairs, found))
 

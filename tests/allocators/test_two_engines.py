@@ -280,8 +280,8 @@ def make_world(design: str, script: np.ndarray, allocator: str = "slub", nodes: 
 
 
 def without_times(world: SmallWorld | Arena) -> np.ndarray:
-    """All words, with those that hold times set to zero."""
-    words, layout = world.words[: world.layout.words].copy(), world.layout
+    """All words; those that hold times are now zero."""
+    words, layout = world.words[: world.layout.words], world.layout
     words[MACHINE.ticks] = 0
     descriptors = view(words, CACHE, layout.plan["caches"], layout.limits.caches)
     for field in ("last_free", "offline_at"):
@@ -301,6 +301,13 @@ def region_of(world: SmallWorld | Arena, word: int) -> str:
             inside = field_name(CACHE, (word - base) % CACHE.SIZE) if name == "caches" else ""
             return f"{name}+{word - base} {inside}"
     return "page frames"
+
+
+def assert_same_words(interpreted: SmallWorld | Arena, native: SmallWorld | Arena) -> None:
+    """But for times."""
+    ours, theirs = without_times(interpreted), without_times(native)
+    for word in np.flatnonzero(ours != theirs)[:1].tolist():
+        pytest.fail(f"{region_of(native, word)}: {ours[word]} interpreted, {theirs[word]} native")
 
 
 @pytest.mark.parametrize("allocator, design, nodes", COUNTED)
@@ -324,12 +331,10 @@ def test_both_engines_leave_the_same_memory_of_a_tape(allocator, design, nodes, 
         else:
             assert ordered(kworker, arena.run, arena.plan["order"], len(load.order), 0) == -1
         assert check(kworker, arena.layout, live_objects(arena), stats=True).violated == []
-        left.append((arena, without_times(arena)))
-    (interpreted, ours), (native, theirs) = left
-    for word in np.flatnonzero(ours != theirs)[:1].tolist():
-        pytest.fail(f"{region_of(native, word)}: {ours[word]} interpreted, {theirs[word]} native")
-    interpreted.close()
-    native.close()
+        left.append(arena)
+    assert_same_words(*left)
+    for arena in left:
+        arena.close()
 
 
 @pytest.mark.parametrize("design", SLUB)
@@ -349,11 +354,11 @@ def test_both_engines_search_other_nodes_alike():
         (FREE, 0, 0, 1000, 1, 40),
         (FREE, 1, 0, 0, 1, 400),
     ]
-    words = compare(encode(once * 8, False), NODES, nodes=2)
+    left = compare(encode(once * 8, False), NODES, nodes=2)
     fresh = make_world(NODES, np.empty(0, np.int64), nodes=2)
     state = fresh.layout.percpu_base + DEFRAG_AT + DEFRAG.random
     refused = []
-    while fresh.words[state] != words[state] and len(refused) < 10_000:
+    while fresh.words[state] != left and len(refused) < 10_000:
         refused.append(next_random(fresh.kworker, state) % DEFRAG_RANGE > REMOTE_NODE_DEFRAG_RATIO)
     fresh.close()
     assert any(refused) and len(refused) < 10_000
@@ -367,21 +372,20 @@ def test_both_engines_leave_the_same_memory_of_slab(design, steps_and_end, nodes
     compare(encode(*steps_and_end), design, "slab", nodes)
 
 
-def compare(script: np.ndarray, design: str, allocator: str = "slub", nodes: int = 1) -> np.ndarray:
+def compare(script: np.ndarray, design: str, allocator: str = "slub", nodes: int = 1) -> int:
     """Play a script on both engines; all words must be equal and all invariants hold.
 
-    Returns the words, without times.
+    Returns the state of the generator by which CPU 0 searches other nodes.
     """
     interpreted, native = make_world(design, script, allocator, nodes), make_world(design, script, allocator, nodes)
     arguments = (interpreted.layout.plan["script"], interpreted.layout.plan["slot_table"], len(script) // 4)
     play(interpreted.kworker, *arguments)
     native_play(native.kworker, *arguments)
-    ours, theirs = without_times(interpreted), without_times(native)
-    for word in np.flatnonzero(ours != theirs)[:1].tolist():
-        pytest.fail(f"{region_of(native, word)}: {ours[word]} interpreted, {theirs[word]} native")
     slots = interpreted.layout.plan["slot_table"]
     held = interpreted.words[slots : slots + SLOTS]
     assert check(native.kworker, native.layout, held[held != 0], stats=True).violated == []
+    assert_same_words(interpreted, native)
+    random = native.words[native.layout.percpu_base + DEFRAG_AT + DEFRAG.random]
     interpreted.close()
     native.close()
-    return ours
+    return int(random)

@@ -32,7 +32,7 @@ def test_killed_worker_client_and_scheduler_lose_nothing(tmp_path):
     study.write_text(text)
     folder = tmp_path / "killed" / "run"
     folder.parent.mkdir()
-    with Cluster(tmp_path, 2, "--no-nanny") as cluster:
+    with Cluster(tmp_path, 2) as cluster:
         at = ("--scheduler", cluster.address, "--quiet")
         with client(tmp_path, "run", str(study), "--out", str(folder), *at) as process:
             wait_until(lambda: len(finished(folder)) > JOBS // 6, process, cluster)

@@ -6,11 +6,10 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from forked import Forked
 from running import ROOT
 from until import until
 
@@ -24,10 +23,10 @@ def _free_port() -> int:
 class Cluster:
     """See the module's text. `processes` by name: "scheduler", "worker-0", …; a context manager that leaves none."""
 
-    def __init__(self, folder: Path, workers: int, *arguments: str) -> None:
+    def __init__(self, folder: Path, workers: int) -> None:
         self.address = f"tcp://127.0.0.1:{_free_port()}"
-        self.folder, self.workers, self.arguments = folder, workers, arguments
-        self.processes: dict[str, subprocess.Popen] = {}
+        self.folder, self.workers = folder, workers
+        self.processes: dict[str, Forked] = {}
         self.tend()
 
     def __enter__(self) -> Cluster:
@@ -44,51 +43,40 @@ class Cluster:
             if process is None or process.poll() is not None:
                 self.processes[name] = self._start(name)
 
-    def _start(self, name: str) -> subprocess.Popen:
-        port = self.address.rpartition(":")[2]
-        local = str(self.folder / "dask")
-        own = {
-            "scheduler": ["distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"],
-        }.get(
-            name,
-            [
-                "distributed.cli.dask_worker", self.address, "--nthreads", "1", "--no-dashboard", "--name", name,
-                "--local-directory", local, "--death-timeout", "10", *self.arguments,
-            ],
-        )  # fmt: skip
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
-        with (self.folder / f"{name}.log").open("a") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", *own], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=log, start_new_session=True,
-            )  # fmt: skip
+    def _start(self, name: str) -> Forked:
+        if name == "scheduler":
+            port = self.address.rpartition(":")[2]
+            module, own = "distributed.cli.dask_scheduler", ["--host", "127.0.0.1", "--port", port]
+        else:
+            local = str(self.folder / "dask")
+            own = ["--nthreads", "1", "--no-nanny", "--name", name, "--local-directory", local, "--death-timeout", "10"]
+            module, own = "distributed.cli.dask_worker", [self.address, *own]
+        return _forked(self.folder / f"{name}.log", "--no-dashboard", *own, module=module)
 
     def kill(self, name: str) -> None:
-        """SIGKILL, to all of it: a worker's nanny too, as if its host were gone."""
-        process = self.processes[name]
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        """SIGKILL, as if its host were gone."""
+        end(self.processes[name])
 
 
 @contextlib.contextmanager
-def client(folder: Path, *arguments: str) -> Iterator[subprocess.Popen]:
+def client(folder: Path, *arguments: str) -> Iterator[Forked]:
     """`python -m stress campaign …` in a session of its own."""
-    with (folder / "client.log").open("a") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "stress", "campaign", *arguments], cwd=ROOT, stdin=subprocess.DEVNULL,
-            stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
+    process = _forked(folder / "client.log", "campaign", *arguments)
     try:
         yield process
     finally:
         end(process)
 
 
-def end(process: subprocess.Popen) -> None:
-    """SIGKILL to a whole session."""
+def _forked(log: Path, *arguments: str, module: str = "stress") -> Forked:
+    return Forked(list(arguments), ROOT, dict(os.environ), log, log, module=module, append=True)
+
+
+def end(process: Forked) -> None:
+    """SIGKILL to a whole session, or to a process that has none yet."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
 
 
@@ -98,7 +86,7 @@ def data(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*.parquet"))}
 
 
-def wait_until(condition, process: subprocess.Popen, cluster: Cluster) -> None:
+def wait_until(condition, process: Forked, cluster: Cluster) -> None:
     """Wait for it; the process must not end before. Who found no scheduler in time, or was killed, comes back."""
 
     def check() -> None:

@@ -1,4 +1,5 @@
-"""`python -m stress` in a process that is forked off one which has imported everything: a second of CPU time less.
+"""`python -m stress`, or another module, in a process forked off one that has imported everything: a second of CPU time
+less.
 
 The server is multiprocessing's own: a process without threads, started once for each process of pytest, in which no
 command ever ran. What is not the same as at a user's: modules are imported already, and hashes of strings are those of
@@ -32,12 +33,25 @@ def _serve() -> None:
 
 
 class Forked:
-    """As a `subprocess.Popen` of `python -m stress ARGUMENTS`, leader of a session, with the streams in files."""
+    """As a `subprocess.Popen` of `python -m MODULE ARGUMENTS`, leader of a session, with the streams in files.
 
-    def __init__(self, arguments: list[str], cwd: Path, env: dict[str, str], stdout: Path, stderr: Path) -> None:
+    append: to what is in the files.
+    """
+
+    def __init__(
+        self,
+        arguments: list[str],
+        cwd: Path,
+        env: dict[str, str],
+        stdout: Path,
+        stderr: Path,
+        *,
+        module: str = "stress",
+        append: bool = False,
+    ) -> None:
         _serve()
         self._process: ForkServerProcess = _context.Process(
-            target=_main, args=(arguments, cwd, env, stdout, stderr), name="MainProcess"
+            target=_main, args=(module, arguments, cwd, env, stdout, stderr, append), name="MainProcess"
         )
         self._process.start()
         assert self._process.pid is not None
@@ -64,7 +78,9 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def _main(arguments: list[str], cwd: Path, env: dict[str, str], stdout: Path, stderr: Path) -> None:
+def _main(
+    module: str, arguments: list[str], cwd: Path, env: dict[str, str], stdout: Path, stderr: Path, append: bool
+) -> None:
     """Become what a shell would have started."""
     assert "everything" in sys.modules, "the server could not import it"
     os.setsid()
@@ -72,16 +88,13 @@ def _main(arguments: list[str], cwd: Path, env: dict[str, str], stdout: Path, st
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
-    for number, path, flags in (
-        (0, os.devnull, os.O_RDONLY),
-        (1, stdout, os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
-        (2, stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
-    ):
+    written = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else os.O_TRUNC)
+    for number, path, flags in ((0, os.devnull, os.O_RDONLY), (1, stdout, written), (2, stderr, written)):
         opened = os.open(path, flags)
         os.dup2(opened, number)
         os.close(opened)
     # The descriptors stay open whatever becomes of these objects.
     sys.stdin, sys.stdout = (io.TextIOWrapper(open(n, mode, closefd=False)) for n, mode in ((0, "rb"), (1, "wb")))
     sys.stderr = io.TextIOWrapper(open(2, "wb", closefd=False), errors="backslashreplace", line_buffering=True)
-    sys.argv = ["stress", *arguments]
-    runpy.run_module("stress", run_name="__main__", alter_sys=True)
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -1,12 +1,14 @@
-"""Code in a process of its own, which has to import Numba and the machine anew."""
+"""Code in a process of its own, which has to import Numba and the machine anew, or at least has compiled nothing."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+from forked import Forked
 from until import PATIENCE
 
 ROOT = Path(__file__).parents[2]
@@ -23,3 +25,18 @@ def python(code: str, cache: Path, *arguments: str, **environment: str) -> subpr
         text=True,
         timeout=PATIENCE,
     )
+
+
+def forked(code: str, cache: Path, *arguments: str) -> str:
+    """Run it in a process that has imported much and compiled nothing; what it prints. cache: as for `python`."""
+    environment = dict(os.environ) | {"SLAB_STRESS_CACHE": str(cache)}
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        process = Forked([code, *arguments], ROOT, environment, out, err, module="python_code")
+        assert process.wait(PATIENCE) == 0, err.read_text()
+        return out.read_text()
+
+
+if __name__ == "__main__":
+    sys.argv.pop(0)
+    exec(compile(sys.argv[0], "<code>", "exec"), {"__name__": "__main__"})

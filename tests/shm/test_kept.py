@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from llvmlite import binding
-from python_code import python
+from python_code import forked
 from small_program import memory, small_program
 
 from shm import kept
@@ -36,17 +36,14 @@ def compiled(cache: Path, features: set[str]) -> tuple[set[str], bool]:
     """A process of its own compiles the small program, and plays it: which functions were compiled for that, and does
     it leave what the interpreter leaves?
     """
-    done = python(COMPILED, cache, *sorted(features))
-    assert done.returncode == 0, done.stderr
-    words, names = json.loads(done.stdout)
+    words, names = json.loads(forked(COMPILED, cache, *sorted(features)))
     return set(names), words == memory(small_program, frozenset(features))
 
 
 def instructions(cache: Path, *programs: str) -> list[list[str]]:
     """The machine code of these timed programs, which a process of its own compiles one after another."""
-    done = python(ASSEMBLED, cache, *programs)
-    assert done.returncode == 0, done.stderr
-    lines = [[line for line in code.splitlines() if re.match(r"\t[^.]", line)] for code in json.loads(done.stdout)]
+    every = json.loads(forked(ASSEMBLED, cache, *programs))
+    lines = [[line for line in code.splitlines() if re.match(r"\t[^.]", line)] for code in every]
     return [[re.sub(r"\$?[\w.$]*(\.[0-9a-f]{16}|_ZN\w+)\b", "name", line) for line in code] for code in lines]
 
 
