@@ -44,7 +44,8 @@ def instructions(cache: Path, *programs: str) -> list[list[str]]:
     """The machine code of these timed programs, which a process of its own compiles one after another."""
     every = json.loads(forked(ASSEMBLED, cache, *programs))
     lines = [[line for line in code.splitlines() if re.match(r"\t[^.]", line)] for code in every]
-    return [[re.sub(r"\$?[\w.$]*(\.[0-9a-f]{16}|_ZN\w+)\b", "name", line) for line in code] for code in lines]
+    named = re.compile(r'\$"[^"]*"|\$?[\w.$]*(\.[0-9a-f]{16}|_ZN\w+)\b')
+    return [[named.sub("name", line) for line in code] for code in lines]
 
 
 def altered(archive: Path, function: str, old: str, new: str) -> bytes:
