@@ -84,7 +84,7 @@ class Scene:
         root = Root(sizes, size, index=0, cpu_partial=cpu_partial, sheaf_capacity=ASKED)
         (self.root,) = build_world(allocator, words, self.layout, self.features, [root], serial=True)
         self._words = words
-        self.mem = memoryview(words)  # type: ignore[arg-type]  # Python 3.11 has no type for buffers
+        self.mem = words.data
         self._now = words  # in the space that is explored
         self.held: list[int] = []  # handed out when exploring begins
         self.live: set[int] = set()
