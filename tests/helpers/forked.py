@@ -8,6 +8,7 @@ the server. `Run` takes a process that begins from nothing where that could hide
 
 from __future__ import annotations
 
+import contextlib
 import io
 import multiprocessing
 import os
@@ -72,7 +73,8 @@ class Forked:
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it ended since, and the server has waited for it
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
@@ -83,6 +85,7 @@ def _main(
 ) -> None:
     """Become what a shell would have started."""
     assert "everything" in sys.modules, "the server could not import it"
+    multiprocessing.set_start_method(None, force=True)  # Python's own, not the server's
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(cwd)
