@@ -46,8 +46,8 @@ class Cache:
     line_bytes: 64, as the structs of the allocators are laid out for. store_buffer: entries. tlb_entries: pages of
     4 KiB whose addresses a core knows, 0 where pages are so large that it knows all, as in a kernel's linear map.
     streams: that a core's prefetcher follows at a time, 0 without one. store_misses: stores of the buffer that wait for
-    lines at a time; they still reach the cache in their order. overlap: how many misses
-    a core has under way at a time; each takes so many times less of its way.
+    lines at a time; they still reach the cache in their order. overlap: how many misses a core has under way at a time;
+    each takes so many times less of its way.
     """
 
     l1_kib: int

@@ -74,8 +74,7 @@ def _forked(log: Path, *arguments: str, module: str = "stress") -> Forked:
 
 def end(process: Forked) -> None:
     """SIGKILL to a whole session, or to a process that has none yet."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    process.signal_group(signal.SIGKILL)
     process.kill()
     process.wait()
 

@@ -1,14 +1,16 @@
 """What commands import when they need it, and what Numba imports when it first loads a program."""
 
+# ruff: noqa: F401
+
 import contextlib
 import gc
 
-import filelock  # noqa: F401
-import multiprocessing_logging  # noqa: F401
+import filelock
+import multiprocessing_logging
 import numba
-import platformdirs  # noqa: F401
-import psutil  # noqa: F401
-import scipy.stats  # noqa: F401
+import platformdirs
+import psutil
+import scipy.stats
 
 import stress.calibrate.command
 import stress.campaign.command
@@ -23,13 +25,13 @@ import stress.play.serial
 import stress.play.session
 import stress.report.page
 import stress.report.text
-import stress.simulate.study  # noqa: F401
+import stress.simulate.study
 
 with contextlib.suppress(ImportError):
-    import pyarrow.parquet  # noqa: F401
+    import pyarrow.parquet
 with contextlib.suppress(ImportError):
     import distributed.cli.dask_scheduler
-    import distributed.cli.dask_worker  # noqa: F401
+    import distributed.cli.dask_worker
 numba.njit(lambda: 0)()
 gc.collect()
 gc.freeze()

@@ -76,6 +76,11 @@ class Forked:
             with contextlib.suppress(ProcessLookupError):  # it ended since, and the server has waited for it
                 os.kill(self.pid, number)
 
+    def signal_group(self, number: int) -> None:
+        """All of its session, if any is left."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
 

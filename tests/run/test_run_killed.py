@@ -1,6 +1,5 @@
 """Whoever is killed, whenever: no process stays, nothing hangs, and the result says what happened."""
 
-import contextlib
 import os
 import signal
 import time
@@ -121,12 +120,7 @@ def test_launches_that_have_ended_are_kept(long_run, end):
 
 def test_an_impatient_user_still_gets_the_result(long_run):
     run = long_run(MOMENTS[2])
-
-    def again() -> None:
-        with contextlib.suppress(ProcessLookupError):  # it ended after it was last looked at
-            os.killpg(run.process.pid, signal.SIGINT)
-
-    until(lambda: run.process.poll() is not None, again, 0.02)
+    until(lambda: run.process.poll() is not None, lambda: run.process.signal_group(signal.SIGINT), 0.02)
     check_partial(run)
 
 

@@ -85,7 +85,6 @@ class Scene:
         (self.root,) = build_world(allocator, words, self.layout, self.features, [root], serial=True)
         self._words = words
         self.mem = words.data
-        self._now = words  # in the space that is explored
         self.held: list[int] = []  # handed out when exploring begins
         self.live: set[int] = set()
         self.bodies: list[Body] = []
